@@ -1,0 +1,65 @@
+//! Socket addresses as rules write them: `10.0.0.1:80`, `[fd00::1]:80`.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// Splits `10.0.0.1:80`, `[fd00::1]:80`, `[fd00::1]` or a bare address into address and port.
+///
+/// `None` if the address is none, or the port is no number of 16 bits.
+pub fn split_host_port(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, tail) = rest.split_once(']')?;
+        let port = match tail.strip_prefix(':') {
+            Some(port) => Some(port.parse().ok()?),
+            None if tail.is_empty() => None,
+            None => return None,
+        };
+        return Some((host.parse().ok()?, port));
+    }
+    if let Ok(address) = text.parse() {
+        return Some((address, None));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let address: IpAddr = host.parse().ok()?;
+    // Without brackets a colon cannot part an IPv6 address from its port.
+    address.is_ipv4().then_some(())?;
+    Some((address, Some(port.parse().ok()?)))
+}
+
+/// An address written for a place where a port may follow: IPv6 goes in brackets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Host(pub IpAddr);
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "[{v6}]"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_with_and_without_port() {
+        assert_eq!(split_host_port("10.0.0.1:80"), Some((ip("10.0.0.1"), Some(80))));
+        assert_eq!(split_host_port("10.0.0.1"), Some((ip("10.0.0.1"), None)));
+        assert_eq!(split_host_port("[fd00::1]:80"), Some((ip("fd00::1"), Some(80))));
+        assert_eq!(split_host_port("[fd00::1]"), Some((ip("fd00::1"), None)));
+        assert_eq!(split_host_port("fd00::1:80"), Some((ip("fd00::1:80"), None)));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["", ":80", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:80x", "[fd00::1", "[fd00::1]80", "nginx:80"] {
+            assert_eq!(split_host_port(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A network of either family, as `-s` and `-d` name it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::Family;
+
+/// An address with a prefix length. Non-contiguous masks, which iptables also allows, are no `Network`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Reads `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `fd00::/8`, or a bare address, which is a network of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, mask) = match text.split_once('/') {
+            Some((address, mask)) => (address, Some(mask)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match mask {
+            None => whole,
+            Some(mask) if mask.contains('.') => {
+                let mask: Ipv4Addr = mask.parse().ok()?;
+                Ipv4Net::with_netmask(Ipv4Addr::UNSPECIFIED, mask).ok()?.prefix_len()
+            }
+            Some(mask) => mask.parse().ok()?,
+        };
+        IpNet::new(address, prefix).ok().map(Self)
+    }
+
+    /// The network of one that holds `address`.
+    pub fn single(address: IpAddr) -> Self {
+        Self(IpNet::from(address))
+    }
+
+    /// True if `address` lies inside. Families never contain each other.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+
+    /// The address, if the network holds exactly one.
+    pub fn address(&self) -> Option<IpAddr> {
+        (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())
+    }
+
+    /// True if this is 127.0.0.0/8, ::1 or a part of them.
+    pub fn is_loopback(&self) -> bool {
+        self.0.network().is_loopback() && self.0.broadcast().is_loopback()
+    }
+
+    /// True for 0.0.0.0/0 and ::/0, which match everything.
+    pub fn is_everything(&self) -> bool {
+        self.0.prefix_len() == 0
+    }
+
+    /// The family of the address.
+    pub fn family(&self) -> Family {
+        Family::of(self.0.addr())
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_address_is_a_network_of_one() {
+        assert_eq!(Network::parse("10.0.0.1"), Network::parse("10.0.0.1/32"));
+        assert_eq!(Network::parse("fd00::1"), Network::parse("fd00::1/128"));
+    }
+
+    #[test]
+    fn dotted_masks_are_prefixes_when_contiguous() {
+        assert_eq!(Network::parse("10.0.0.0/255.255.0.0"), Network::parse("10.0.0.0/16"));
+        assert_eq!(Network::parse("10.0.0.0/255.0.255.0"), None);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", "/", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "anywhere"] {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn loopback_needs_the_whole_network_inside() {
+        assert!(Network::parse("127.0.0.0/8").is_some_and(|n| n.is_loopback()));
+        assert!(Network::parse("::1/128").is_some_and(|n| n.is_loopback()));
+        assert!(!Network::parse("126.0.0.0/7").is_some_and(|n| n.is_loopback()));
+    }
+}
