@@ -1,0 +1,24 @@
+//! Dumps of iptables and ip6tables rules in every form people have them.
+//!
+//! Reading is in two steps, so that cost follows what is asked. [`Dump::scan`] goes once over the text and notes where
+//! each chain's rules are; nothing is copied. [`Chain::rules`] then parses the rules of one chain. [`emit`](Rule::emit)
+//! is the inverse of parsing and writes what `iptables -S` writes.
+//!
+//! A line that is no rule, chain, policy or header is kept as [`Unread`] and can be counted and shown. A rule with a
+//! match or a target nobody knows keeps its words ([`Match::Module`], [`Target`]).
+
+mod emit;
+mod error;
+mod listing;
+mod lossless;
+mod names;
+mod rule;
+mod save;
+mod scan;
+mod words;
+
+pub use error::RuleError;
+pub use lossless::{restore_line_breaks, restore_xml};
+pub use names::{Backend, TableName};
+pub use rule::{AddrType, Counters, Match, Ports, Recent, RecentVerb, Rule, Side, Statistic, Target, Word};
+pub use scan::{Chain, Dump, Form, Hints, RawRule, Section, Unread, Why};

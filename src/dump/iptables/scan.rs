@@ -1,0 +1,522 @@
+//! One pass over a dump's text: which tables and chains it holds and where each chain's rules stand.
+//!
+//! Nothing is parsed here beyond the beginning of a line, so that a question about one service reads the text once and
+//! parses only the chains it reaches. All forms may be mixed in one text: `iptables-save`, `-S`, `-L`, several tables,
+//! several saves, both families.
+
+use hashbrown::HashMap;
+use memchr::memchr;
+
+use super::error::RuleError;
+use super::listing::{self, Columns};
+use super::names::{self, Backend, TableName};
+use super::rule::{Counters, Rule};
+use super::save;
+use crate::net::Family;
+
+/// How many lines that were not understood are kept with their text; all are counted.
+const KEEP_UNREAD: usize = 100;
+
+/// What is known of a text from outside it: from the command that printed it, or because a person said so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Family of rules that do not say theirs.
+    pub family: Option<Family>,
+    /// Kernel interface they were read from.
+    pub backend: Option<Backend>,
+    /// Table of rules without a `*table` line.
+    pub table: Option<TableName>,
+}
+
+/// A dump, indexed.
+#[derive(Debug)]
+pub struct Dump<'a> {
+    /// Tables in the order they stand in the text. One table may come several times (families, backends, saves).
+    pub sections: Vec<Section<'a>>,
+    /// Lines that are no part of a dump, the first hundred of them.
+    pub unread: Vec<Unread<'a>>,
+    /// How many lines are no part of a dump.
+    pub unread_count: usize,
+}
+
+/// A line that is no part of a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread<'a> {
+    /// Line number from 1.
+    pub line: u32,
+    /// The line.
+    pub text: &'a str,
+    /// What it seems to be.
+    pub why: Why,
+}
+
+/// What a line that is no part of a dump seems to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A warning of iptables (`# Warning: iptables-legacy tables present …`).
+    Warning,
+    /// A shell prompt or the log line that introduces a dump.
+    Around,
+    /// Nothing known.
+    Unknown,
+}
+
+/// One table of one family.
+#[derive(Debug)]
+pub struct Section<'a> {
+    /// The table, where the text says it or its built-in chains tell it.
+    pub table: Option<TableName>,
+    /// The family, where a header or an address tells it.
+    pub family: Option<Family>,
+    /// The kernel interface, where a header tells it.
+    pub backend: Option<Backend>,
+    /// True if every chain of the table can be expected here: built-in chains are declared and, in the form of
+    /// `iptables-save`, COMMIT was reached.
+    pub complete: bool,
+    /// Number of rules.
+    pub rules: u32,
+    text: &'a str,
+    chains: Vec<Chain<'a>>,
+    by_name: HashMap<&'a str, u32>,
+}
+
+/// A chain: its name, and where its rules are.
+#[derive(Debug)]
+pub struct Chain<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// True if the dump declares the chain (`-N`, `:NAME`, `Chain NAME (…)`), which it does even for an empty one.
+    pub declared: bool,
+    /// The policy of a built-in chain.
+    pub policy: Option<&'a str>,
+    first: Option<Run>,
+    more: Vec<Run>,
+}
+
+/// Lines in a row that are rules of one chain.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    start: usize,
+    line: u32,
+    count: u32,
+    form: Form,
+}
+
+/// How a rule is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `-A CHAIN …`, with or without `[packets:bytes]` in front.
+    Append,
+    /// A row of `iptables -L`.
+    Listing(Columns),
+}
+
+/// One rule as it stands in the text.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRule<'a> {
+    /// Line number from 1.
+    pub line: u32,
+    /// The whole line.
+    pub text: &'a str,
+    form: Form,
+}
+
+impl<'a> RawRule<'a> {
+    /// Parses the line.
+    pub fn parse(&self) -> Result<Rule<'a>, RuleError> {
+        let Form::Listing(columns) = self.form else {
+            let (counters, body) = behind_chain(self.text);
+            return save::parse(self.text, body, counters);
+        };
+        listing::parse(self.text, columns)
+    }
+}
+
+/// Counters in front, and where the rule goes on behind `-A CHAIN`.
+fn behind_chain(line: &str) -> (Option<Counters>, usize) {
+    let mut at = indent(line);
+    let mut counters = None;
+    if line[at..].starts_with('[')
+        && let Some(end) = line[at..].find("] ")
+    {
+        counters = save::bracketed_counters(&line[at..=at + end]);
+        at += end + 2;
+    }
+    at += "-A ".len();
+    at += indent(&line[at..]);
+    let name = memchr(b' ', &line.as_bytes()[at..]).unwrap_or(line.len() - at);
+    (counters, at + name)
+}
+
+impl<'a> Section<'a> {
+    /// The chain called `name`.
+    pub fn chain(&self, name: &str) -> Option<&Chain<'a>> {
+        self.by_name.get(name).map(|&id| &self.chains[id as usize])
+    }
+
+    /// The position of the chain called `name` in [`chains`](Self::chains).
+    pub fn chain_id(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).map(|&id| id as usize)
+    }
+
+    /// All chains, in the order the text first names them.
+    pub fn chains(&self) -> &[Chain<'a>] {
+        &self.chains
+    }
+
+    /// The rules of a chain in their order.
+    pub fn rules_of(&self, chain: &Chain<'a>) -> impl Iterator<Item = RawRule<'a>> + use<'a> {
+        let text = self.text;
+        let runs: Vec<Run> = chain.first.iter().chain(&chain.more).copied().collect();
+        runs.into_iter().flat_map(move |run| {
+            let mut at = run.start;
+            (0..run.count).map(move |n| {
+                let rest = &text[at..];
+                let end = memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+                at += (end + 1).min(rest.len());
+                RawRule { line: run.line + n, text: rest[..end].trim_end(), form: run.form }
+            })
+        })
+    }
+
+    fn new(text: &'a str, hints: Hints) -> Self {
+        Self {
+            table: hints.table,
+            family: hints.family,
+            backend: hints.backend,
+            complete: false,
+            rules: 0,
+            text,
+            chains: Vec::new(),
+            by_name: HashMap::new(),
+        }
+    }
+
+    fn declare(&mut self, name: &'a str, policy: Option<&'a str>) {
+        let id = self.intern(name);
+        let chain = &mut self.chains[id];
+        chain.declared = true;
+        chain.policy = policy.or(chain.policy);
+    }
+
+    fn declares(&self, name: &str) -> bool {
+        self.chain(name).is_some_and(|c| c.declared)
+    }
+
+    fn intern(&mut self, name: &'a str) -> usize {
+        let next = self.chains.len();
+        let id = *self.by_name.entry(name).or_insert(u32::try_from(next).unwrap_or(u32::MAX)) as usize;
+        if id == next {
+            self.chains.push(Chain { name, declared: false, policy: None, first: None, more: Vec::new() });
+        }
+        id
+    }
+
+    /// What the built-in chains tell once all lines are seen.
+    fn finish(&mut self) {
+        let built_ins: Vec<&str> = self.chains.iter().filter(|c| c.policy.is_some()).map(|c| c.name).collect();
+        self.table = self.table.or_else(|| TableName::of_built_ins(&built_ins));
+        self.complete |= !built_ins.is_empty();
+    }
+}
+
+impl Chain<'_> {
+    /// Number of rules.
+    pub fn len(&self) -> usize {
+        self.first.iter().chain(&self.more).map(|run| run.count as usize).sum()
+    }
+
+    /// True if the chain has no rules.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn add(&mut self, run: Run) {
+        match self.first {
+            None => self.first = Some(run),
+            Some(_) => self.more.push(run),
+        }
+    }
+
+    fn extend_last(&mut self) {
+        if let Some(run) = self.more.last_mut().or(self.first.as_mut()) {
+            run.count += 1;
+        }
+    }
+}
+
+impl<'a> Dump<'a> {
+    /// Goes once over `text`. Never fails: what is no part of a dump is [`unread`](Self::unread).
+    pub fn scan(text: &'a str, hints: Hints) -> Self {
+        let mut scanner = Scanner::new(text, hints);
+        scanner.run();
+        scanner.dump
+    }
+
+    /// Number of rules in all tables.
+    pub fn rules(&self) -> usize {
+        self.sections.iter().map(|s| s.rules as usize).sum()
+    }
+
+    /// True if nothing in the text belongs to a dump.
+    pub fn is_empty(&self) -> bool {
+        self.sections.iter().all(|s| s.chains.is_empty())
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    hints: Hints,
+    dump: Dump<'a>,
+    /// A section is open and takes the next lines.
+    open: bool,
+    /// The open section began with `*table` and ends with COMMIT.
+    saved: bool,
+    /// What the last header or echoed command told of the sections behind it.
+    said: Hints,
+    /// The chain of the rule just before, to extend its run.
+    last: Option<usize>,
+    /// The chain of an `-L` listing the next rows belong to, with its columns.
+    listed: Option<(usize, Option<Columns>)>,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str, hints: Hints) -> Self {
+        let dump = Dump { sections: Vec::new(), unread: Vec::new(), unread_count: 0 };
+        Self { text, hints, dump, open: false, saved: false, said: hints, last: None, listed: None }
+    }
+
+    fn run(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut start = if self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let mut line = 0;
+        while start < bytes.len() {
+            let end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |n| start + n);
+            line += 1;
+            self.line(start, end, line);
+            start = end + 1;
+        }
+        self.close();
+    }
+
+    fn line(&mut self, start: usize, end: usize, number: u32) {
+        let whole = &self.text[start..end];
+        let line = whole.trim_ascii();
+        match line.as_bytes() {
+            [] => self.last = None,
+            [b'-', b'A', b' ', ..] => self.rule(&line[3..], start, number),
+            [b'[', ..] => match line.find("] -A ") {
+                Some(at) => self.rule(&line[at + 5..], start, number),
+                None => self.other(line, start, number),
+            },
+            [b':', ..] => {
+                let mut words = line[1..].split_ascii_whitespace();
+                let name = words.next().unwrap_or_default();
+                let policy = words.next().filter(|policy| *policy != "-");
+                self.declare(name, policy);
+            }
+            [b'-', b'N', b' ', ..] => self.declare(line[3..].trim_ascii(), None),
+            [b'-', b'P', b' ', ..] => {
+                let (name, rest) = line[3..].split_once(' ').unwrap_or((&line[3..], ""));
+                self.declare(name, Some(rest.split_ascii_whitespace().next().unwrap_or_default()));
+            }
+            // kube-proxy's restore input ends with the chains it wants deleted.
+            [b'-', b'X', b' ', ..] => self.last = None,
+            [b'*', ..] => self.table(&line[1..]),
+            [b'#', ..] => self.comment(line, number),
+            b"COMMIT" => self.commit(),
+            _ => self.other(line, start, number),
+        }
+    }
+
+    /// `-A`: `body` begins with the chain's name.
+    fn rule(&mut self, body: &'a str, start: usize, number: u32) {
+        let body = body.trim_ascii_start();
+        let name = &body[..memchr(b' ', body.as_bytes()).unwrap_or(body.len())];
+        let last = self.last;
+        let section = self.section();
+        section.rules += 1;
+        if section.family.is_none() {
+            section.family = family_of(body);
+        }
+        if let Some(id) = last.filter(|&id| section.chains[id].name == name) {
+            section.chains[id].extend_last();
+            return;
+        }
+        let id = section.intern(name);
+        section.chains[id].add(Run { start, line: number, count: 1, form: Form::Append });
+        self.last = Some(id);
+    }
+
+    /// A chain of `-S` or `iptables-save`. Declared twice, it belongs to another table.
+    fn declare(&mut self, name: &'a str, policy: Option<&'a str>) {
+        self.last = None;
+        self.listed = None;
+        if self.open && !self.saved {
+            let section = self.section();
+            if section.declares(name) || (policy.is_some() && section.rules > 0) {
+                self.close();
+            }
+        }
+        self.section().declare(name, policy);
+    }
+
+    fn table(&mut self, name: &str) {
+        self.close();
+        let hints = Hints { table: TableName::parse(name.trim_ascii()).or(self.hints.table), ..self.said };
+        self.dump.sections.push(Section::new(self.text, hints));
+        (self.open, self.saved) = (true, true);
+    }
+
+    fn commit(&mut self) {
+        if self.open {
+            self.section().complete = true;
+        }
+        self.saved = false;
+        self.close();
+    }
+
+    fn comment(&mut self, line: &'a str, number: u32) {
+        self.last = None;
+        if let Some((family, backend)) = names::generated(line) {
+            self.close();
+            self.said.family = Some(family);
+            self.said.backend = Some(backend);
+        } else if line[1..].trim_ascii_start().starts_with("Warning") {
+            self.unread(line, number, Why::Warning);
+        } else {
+            self.echoed_command(line[1..].trim_ascii_start());
+        }
+    }
+
+    /// What is neither rule nor header: a row or heading of `-L`, or no part of a dump.
+    fn other(&mut self, line: &'a str, start: usize, number: u32) {
+        if let Some((name, policy)) = listing::chain_heading(line) {
+            return self.list_chain(name, policy);
+        }
+        if let Some((id, columns)) = self.listed {
+            if columns.is_none()
+                && let Some(columns) = Columns::of_heading(line)
+            {
+                self.listed = Some((id, Some(columns)));
+                return;
+            }
+            if let Some(columns) = columns.or_else(|| Columns::guess(line))
+                && listing::is_row(line)
+            {
+                return self.list_rule(id, columns, line, start, number);
+            }
+        }
+        self.last = None;
+        let around = self.echoed_command(line) || is_prompt(line) || is_log(line);
+        self.unread(line, number, if around { Why::Around } else { Why::Unknown });
+    }
+
+    fn list_chain(&mut self, name: &'a str, policy: Option<&'a str>) {
+        self.last = None;
+        if self.open && (self.saved || self.section().declares(name)) {
+            self.close();
+        }
+        let section = self.section();
+        section.declare(name, policy);
+        let id = section.intern(name);
+        self.listed = Some((id, None));
+    }
+
+    fn list_rule(&mut self, id: usize, columns: Columns, line: &'a str, start: usize, number: u32) {
+        let last = self.last;
+        let section = self.section();
+        section.rules += 1;
+        if section.family.is_none() {
+            section.family = family_of(line);
+        }
+        if last == Some(id) {
+            section.chains[id].extend_last();
+        } else {
+            let form = Form::Listing(columns);
+            section.chains[id].add(Run { start, line: number, count: 1, form });
+            self.last = Some(id);
+        }
+    }
+
+    /// A line such as `root@node:~# ip6tables -t filter -S` tells what follows it.
+    fn echoed_command(&mut self, line: &str) -> bool {
+        let mut words = line.split_ascii_whitespace();
+        let Some(program) = words.find_map(|w| {
+            let name = w.rsplit('/').next().unwrap_or(w);
+            (name.starts_with("iptables") || name.starts_with("ip6tables")).then_some(name)
+        }) else {
+            return false;
+        };
+        self.close();
+        let six = program.starts_with("ip6");
+        self.said = self.hints;
+        self.said.family = self.hints.family.or(Some(if six { Family::Ipv6 } else { Family::Ipv4 }));
+        if program.contains("-nft") {
+            self.said.backend = Some(Backend::NfTables);
+        } else if program.contains("-legacy") {
+            self.said.backend = Some(Backend::Legacy);
+        }
+        let lists = words.clone().any(|w| matches!(w, "-S" | "-L") || w.starts_with("-nv") || w.starts_with("-vn"));
+        let table = words.skip_while(|w| *w != "-t").nth(1).and_then(TableName::parse);
+        // Without -t, iptables lists the filter table; iptables-save prints all.
+        self.said.table = table.or(lists.then_some(TableName::Filter));
+        true
+    }
+
+    fn unread(&mut self, line: &'a str, number: u32, why: Why) {
+        self.dump.unread_count += 1;
+        if self.dump.unread.len() < KEEP_UNREAD {
+            self.dump.unread.push(Unread { line: number, text: line, why });
+        }
+    }
+
+    /// The open section, or a new one without a `*table` line.
+    fn section(&mut self) -> &mut Section<'a> {
+        if !self.open {
+            self.dump.sections.push(Section::new(self.text, self.said));
+            (self.open, self.saved) = (true, false);
+        }
+        let last = self.dump.sections.len() - 1;
+        &mut self.dump.sections[last]
+    }
+
+    fn close(&mut self) {
+        (self.last, self.listed) = (None, None);
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        let cut_off = std::mem::take(&mut self.saved);
+        if let Some(section) = self.dump.sections.last_mut() {
+            section.finish();
+            if cut_off {
+                section.complete = false;
+            }
+        }
+    }
+}
+
+fn indent(line: &str) -> usize {
+    line.bytes().take_while(u8::is_ascii_whitespace).count()
+}
+
+/// The family of the first address in a rule, if it has one. Addresses stand before any free text.
+fn family_of(rule: &str) -> Option<Family> {
+    rule.split_ascii_whitespace().take_while(|w| !w.starts_with('"') && *w != "/*").find_map(|word| {
+        let word = word.trim_start_matches('!').trim_start_matches('[');
+        let address = word.split(['/', ']']).next().unwrap_or(word);
+        address.parse().ok().map(Family::of)
+    })
+}
+
+/// `user@host:~# …`, `[user@host ~]$ …`, `$ …`
+fn is_prompt(line: &str) -> bool {
+    line.starts_with("$ ")
+        || (line.contains('@') && (line.contains("# ") || line.contains("$ ") || line.ends_with(['#', '$'])))
+}
+
+/// A klog line (`I1122 08:52:28.000000 …`), or the bracket that closes a multi-line value of one.
+fn is_log(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    line == ">" || (bytes.len() > 5 && b"IWEF".contains(&bytes[0]) && bytes[1..5].iter().all(u8::is_ascii_digit))
+}

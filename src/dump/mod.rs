@@ -1,0 +1,6 @@
+//! Text to a faithful model, one language a folder. Knows the languages, nothing of Kubernetes.
+
+pub mod iptables;
+mod recognise;
+
+pub use recognise::{Foreign, recognise};

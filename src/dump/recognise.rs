@@ -1,0 +1,110 @@
+//! Says what a text is that holds no iptables rules, so that an error can name it.
+
+use std::fmt;
+
+/// A kind of text that is no iptables dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// Nothing, or only blanks.
+    Empty,
+    /// Bytes that are no text.
+    Binary,
+    /// Compressed with gzip.
+    Gzip,
+    /// A web page.
+    Html,
+    /// Kubernetes objects or other JSON.
+    Json,
+    /// Kubernetes objects or other YAML.
+    Yaml,
+    /// `ipvsadm -Ln` or `ipvsadm -Sn`.
+    Ipvsadm,
+    /// `ipset save` or `ipset list`.
+    Ipset,
+    /// `nft list …` in either form.
+    Nft,
+    /// None of these.
+    Unknown,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "is empty",
+            Self::Binary => "is binary data",
+            Self::Gzip => "is compressed with gzip",
+            Self::Html => "looks like a web page (HTML)",
+            Self::Json => "looks like JSON",
+            Self::Yaml => "looks like YAML",
+            Self::Ipvsadm => "looks like an ipvsadm listing",
+            Self::Ipset => "looks like an ipset listing",
+            Self::Nft => "looks like an nft listing",
+            Self::Unknown => "holds no line of an iptables dump",
+        })
+    }
+}
+
+/// What `bytes` look like. Only meaningful for a text in which no rules were found.
+pub fn recognise(bytes: &[u8]) -> Foreign {
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return Foreign::Gzip;
+    }
+    if bytes.contains(&0) {
+        return Foreign::Binary;
+    }
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(64 * 1024)]);
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let Some(first) = lines().next() else { return Foreign::Empty };
+    let any = |test: fn(&str) -> bool| lines().take(200).any(test);
+    if any(|l| {
+        l.starts_with("IP Virtual Server")
+            || l.starts_with("-A -t ")
+            || l.starts_with("-a -t ")
+            || l.starts_with("-A -u ")
+    }) {
+        return Foreign::Ipvsadm;
+    }
+    if any(|l| (l.starts_with("create ") && l.contains(" hash:")) || l.starts_with("Type: hash:")) {
+        return Foreign::Ipset;
+    }
+    let lower = first.to_ascii_lowercase();
+    if lower.starts_with("<!doctype") || lower.starts_with("<html") {
+        return Foreign::Html;
+    }
+    if first.starts_with('{') || first.starts_with('[') {
+        return if text.contains("\"nftables\"") { Foreign::Nft } else { Foreign::Json };
+    }
+    if any(|l| (l.starts_with("table ") || l.starts_with("chain ")) && l.ends_with('{')) {
+        return Foreign::Nft;
+    }
+    if first == "---" || any(|l| l.starts_with("apiVersion:") || l.starts_with("kind:")) {
+        return Foreign::Yaml;
+    }
+    Foreign::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_named() {
+        for (text, kind) in [
+            ("", Foreign::Empty),
+            (" \n\n", Foreign::Empty),
+            ("\u{0}\u{1}", Foreign::Binary),
+            ("<!DOCTYPE html><html>", Foreign::Html),
+            ("{\"apiVersion\": \"v1\"}", Foreign::Json),
+            ("{\"nftables\": []}", Foreign::Nft),
+            ("table ip kube-proxy {\n}", Foreign::Nft),
+            ("apiVersion: v1\nkind: List", Foreign::Yaml),
+            ("IP Virtual Server version 1.2.1 (size=4096)", Foreign::Ipvsadm),
+            ("-A -t 10.96.0.1:443 -s rr", Foreign::Ipvsadm),
+            ("create KUBE-X hash:ip,port family inet", Foreign::Ipset),
+            ("dear all,", Foreign::Unknown),
+        ] {
+            assert_eq!(recognise(text.as_bytes()), kind, "{text:?}");
+        }
+        assert_eq!(recognise(&[0x1f, 0x8b, 8]), Foreign::Gzip);
+    }
+}
