@@ -1,0 +1,180 @@
+//! What a node does with Service traffic, whatever language its rules are written in.
+//!
+//! The model is neutral: proxy modes produce it, checks compare it, reports show it. Every part names the dump lines
+//! that justify it.
+
+mod endpoint;
+mod name;
+mod select;
+
+use std::net::IpAddr;
+
+pub use endpoint::{Address, Endpoint};
+pub use name::ServiceName;
+pub use select::{BadWhat, Select, nearest};
+
+use crate::net::{Family, Network, Protocol};
+
+/// One port of one Service in one address family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServicePort {
+    /// Its name; `None` where neither comment nor object tells it.
+    pub name: Option<ServiceName>,
+    /// What all its chains have in common: the hash in their names, or the chain itself where names follow no scheme.
+    pub key: String,
+    /// Its protocol; `None` where no rule says one.
+    pub protocol: Option<Protocol>,
+    /// The family of its addresses.
+    pub family: Family,
+    /// How clients reach it.
+    pub frontends: Vec<Frontend>,
+    /// Where its connections go.
+    pub pools: Vec<Pool>,
+    /// How long a client stays with its endpoint, in seconds, where the Service has ClientIP affinity.
+    pub affinity_seconds: Option<u32>,
+}
+
+/// An address or node port that clients connect to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frontend {
+    /// What kind of address it is.
+    pub kind: FrontendKind,
+    /// The address; `None` for a node port, which is open on addresses of the node.
+    pub address: Option<IpAddr>,
+    /// The port; `None` where the rule takes every port.
+    pub port: Option<u16>,
+    /// What happens to connections, by where they come from.
+    pub routes: Vec<Route>,
+    /// The rules that catch it.
+    pub rules: Vec<RuleRef>,
+}
+
+/// Kinds of frontend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FrontendKind {
+    /// The Service's own address.
+    ClusterIp,
+    /// One of `spec.externalIPs`; also an external address of which the rules do not tell the kind.
+    ExternalIp,
+    /// One of `status.loadBalancer.ingress`.
+    LoadBalancer,
+    /// A port on the node itself.
+    NodePort,
+}
+
+/// Where a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// In a pod of this node.
+    Pod,
+    /// The node itself, or a host-network pod.
+    Node,
+    /// Anywhere else.
+    External,
+}
+
+impl Origin {
+    /// All origins, in the order they are shown.
+    pub const ALL: [Self; 3] = [Self::Pod, Self::Node, Self::External];
+}
+
+/// What becomes of connections from one origin to one frontend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Where the client is.
+    pub origin: Origin,
+    /// Only clients from these networks; empty for all that no other route names.
+    pub sources: Vec<Network>,
+    /// What happens.
+    pub verdict: Verdict,
+    /// Whether the client's address is replaced by the node's; `None` where the rules alone do not tell.
+    pub masquerade: Option<bool>,
+}
+
+/// What a route ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Spread over the endpoints of the pool with this policy.
+    Pool(Policy),
+    /// Dropped without an answer.
+    Drop,
+    /// Refused with an ICMP error.
+    Reject,
+    /// Not captured: the packet goes on untranslated.
+    None,
+}
+
+/// Which endpoints a pool holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Policy {
+    /// Endpoints of the whole cluster.
+    Cluster,
+    /// Endpoints of this node.
+    Local,
+}
+
+/// A set of endpoints connections are spread over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// Which endpoints it holds.
+    pub policy: Policy,
+    /// The chain that spreads them.
+    pub chain: String,
+    /// Its endpoints in the order of the rules.
+    pub endpoints: Vec<Endpoint>,
+    /// The part of new connections that reaches no endpoint, 0..=1; `None` where a rule cannot be judged.
+    pub undelivered: Option<f64>,
+    /// Why the pool is not what kube-proxy writes, where it is not.
+    pub oddities: Vec<Oddity>,
+}
+
+/// Something about a pool's chains that kube-proxy never writes and that limits what can be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Oddity {
+    /// A chain jumps back to one it was reached from. The kernel refuses to load such rules.
+    Loop(String),
+    /// Chains nest this deep. nf_tables follows 16 jumps (NFT_JUMP_STACK_SIZE, include/net/netfilter/nf_tables.h).
+    Deep(usize),
+    /// A rule has a condition or target that cannot be judged from a dump, or cannot be read.
+    Undecided(RuleRef),
+    /// A jump to a chain the dump does not hold.
+    Missing(String),
+}
+
+/// A rule of a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleRef {
+    /// Which of the texts that were read, from 0.
+    pub text: u16,
+    /// Its line, from 1.
+    pub line: u32,
+}
+
+/// A rule with what it does, for someone who wants to read the mechanism.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleNote {
+    /// Its line in the dump, from 1.
+    pub line: u32,
+    /// The rule as the dump has it.
+    pub text: String,
+    /// What it does, in one sentence.
+    pub meaning: String,
+}
+
+/// The rules of one service, step by step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Walkthrough {
+    /// For each frontend, in order: the rules that catch it and decide where it goes.
+    pub frontends: Vec<Vec<RuleNote>>,
+    /// For each pool, in order.
+    pub pools: Vec<PoolWalkthrough>,
+}
+
+/// The rules of one pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolWalkthrough {
+    /// Rules of the pool's chain that choose no endpoint.
+    pub head: Vec<RuleNote>,
+    /// For each endpoint, in order.
+    pub endpoints: Vec<Vec<RuleNote>>,
+}

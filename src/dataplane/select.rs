@@ -1,0 +1,216 @@
+//! WHAT a person has in hand, and the service ports it names.
+
+use std::net::IpAddr;
+
+use regex::Regex;
+
+use super::{Endpoint, Frontend, FrontendKind, ServiceName};
+use crate::net::{Network, Protocol, split_host_port};
+
+/// How many names a failed search suggests.
+const SUGGESTIONS: usize = 3;
+
+/// One WHAT.
+#[derive(Debug, Clone)]
+pub enum Select {
+    /// `service`, `ns/service`, with or without `:port`.
+    Name {
+        /// Namespace, where given.
+        namespace: Option<String>,
+        /// Service.
+        service: String,
+        /// Port name, where given.
+        port: Option<String>,
+    },
+    /// `IP`, `IP:port`, `IP:port/proto`: a frontend or an endpoint.
+    Address(IpAddr, Option<u16>, Option<Protocol>),
+    /// `:port[/proto]`: a node port.
+    NodePort(u16, Option<Protocol>),
+    /// The name of a chain.
+    Chain(String),
+    /// `/regex/` on `ns/service:port`.
+    Pattern(Regex),
+}
+
+/// A WHAT that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadWhat {
+    /// The pattern between the slashes is no regular expression.
+    #[error("'{0}' is no regular expression: {1}")]
+    Pattern(String, String),
+    /// None of the forms fits.
+    #[error(
+        "cannot tell what '{0}' means: give a service (nginx, shop/cart, shop/cart:http), an address (10.96.0.10, \
+         10.96.0.10:53/udp), a node port (:30080), a chain (KUBE-SVC-…) or /a regular expression/"
+    )]
+    Form(String),
+}
+
+impl Select {
+    /// Reads one WHAT.
+    pub fn parse(text: &str) -> Result<Self, BadWhat> {
+        if let Some(pattern) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|p| !p.is_empty())
+        {
+            return match Regex::new(pattern) {
+                Ok(regex) => Ok(Self::Pattern(regex)),
+                Err(error) => {
+                    let reason = error.to_string();
+                    let last = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                    Err(BadWhat::Pattern(pattern.to_owned(), last))
+                }
+            };
+        }
+        let bad = || BadWhat::Form(text.to_owned());
+        let (socket, protocol) = match text.rsplit_once('/') {
+            Some((socket, protocol)) => match Protocol::parse(protocol).filter(|p| p.is_service_protocol()) {
+                Some(protocol) => (socket, Some(protocol)),
+                None => (text, None),
+            },
+            None => (text, None),
+        };
+        if let Some(port) = socket.strip_prefix(':') {
+            return port.parse().map(|port| Self::NodePort(port, protocol)).map_err(|_| bad());
+        }
+        if let Some((address, port)) = split_host_port(socket) {
+            return Ok(Self::Address(address, port, protocol));
+        }
+        // A single address with its prefix length, as rules write it.
+        if let Some(address) = Network::parse(text).and_then(|n| n.address()) {
+            return Ok(Self::Address(address, None, None));
+        }
+        if text.starts_with("KUBE-") {
+            return Ok(Self::Chain(text.to_owned()));
+        }
+        let qualified = if text.contains('/') { text.to_owned() } else { format!("-/{text}") };
+        let name = ServiceName::parse(&qualified).ok_or_else(bad)?;
+        let namespace = text.contains('/').then_some(name.namespace);
+        Ok(Self::Name { namespace, service: name.service, port: name.port })
+    }
+
+    /// True if it names the service port by its name.
+    pub fn matches_name(&self, name: Option<&ServiceName>) -> bool {
+        let Some(name) = name else { return false };
+        match self {
+            Self::Name { namespace, service, port } => {
+                *service == name.service
+                    && namespace.as_ref().is_none_or(|n| *n == name.namespace)
+                    && (port.is_none() || *port == name.port)
+            }
+            Self::Pattern(regex) => regex.is_match(&name.to_string()),
+            _ => false,
+        }
+    }
+
+    /// True if it names one of a service port's frontends, whose protocol is `protocol`.
+    pub fn matches_frontend(
+        &self,
+        kind: FrontendKind,
+        address: Option<IpAddr>,
+        port: Option<u16>,
+        protocol: Option<Protocol>,
+    ) -> bool {
+        match self {
+            Self::Address(ip, wanted, proto) => address == Some(*ip) && fits(*wanted, port) && fits(*proto, protocol),
+            Self::NodePort(wanted, proto) => {
+                kind == FrontendKind::NodePort && port == Some(*wanted) && fits(*proto, protocol)
+            }
+            _ => false,
+        }
+    }
+
+    /// True if it names an endpoint of a service port whose protocol is `protocol`.
+    pub fn matches_endpoint(&self, endpoint: &Endpoint, protocol: Option<Protocol>) -> bool {
+        match self {
+            Self::Address(ip, port, proto) => {
+                endpoint.address.ip() == Some(*ip) && fits(*port, endpoint.address.port()) && fits(*proto, protocol)
+            }
+            Self::Chain(chain) => endpoint.chain == *chain,
+            _ => false,
+        }
+    }
+
+    /// True if endpoints have to be known to answer it.
+    pub fn needs_endpoints(&self) -> bool {
+        matches!(self, Self::Address(..) | Self::Chain(_))
+    }
+}
+
+impl Frontend {
+    /// True if `select` names this frontend.
+    pub fn is_named_by(&self, select: &Select, protocol: Option<Protocol>) -> bool {
+        select.matches_frontend(self.kind, self.address, self.port, protocol)
+    }
+}
+
+fn fits<T: PartialEq>(wanted: Option<T>, have: Option<T>) -> bool {
+    wanted.is_none() || have.is_none() || wanted == have
+}
+
+/// The names most like `text`, best first: those that contain it, then those with few typing errors.
+pub fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let bare = |name: &'a str| name.rsplit('/').next().unwrap_or(name);
+    let wanted = text.to_lowercase();
+    let mut ranked: Vec<(usize, &str)> = names
+        .filter_map(|name| {
+            let whole = name.to_lowercase();
+            if whole.contains(&wanted) {
+                return Some((0, name));
+            }
+            let distance = strsim::damerau_levenshtein(&wanted, &whole)
+                .min(strsim::damerau_levenshtein(&wanted, &bare(name).to_lowercase()))
+                .min(strsim::damerau_levenshtein(&wanted, bare(name).split(':').next().unwrap_or_default()));
+            (distance * 3 <= wanted.chars().count().max(3)).then_some((distance, name))
+        })
+        .collect();
+    ranked.sort();
+    ranked.dedup();
+    ranked.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        format!("{:?}", Select::parse(text).expect(text))
+    }
+
+    #[test]
+    fn every_form_is_told_apart() {
+        for (text, debug) in [
+            ("nginx", r#"Name { namespace: None, service: "nginx", port: None }"#),
+            ("nginx:http", r#"Name { namespace: None, service: "nginx", port: Some("http") }"#),
+            ("shop/cart:http", r#"Name { namespace: Some("shop"), service: "cart", port: Some("http") }"#),
+            ("10.96.0.10", "Address(10.96.0.10, None, None)"),
+            ("10.96.0.10/32", "Address(10.96.0.10, None, None)"),
+            ("10.96.0.10:53/udp", "Address(10.96.0.10, Some(53), Some(Udp))"),
+            ("[fd00::1]:53", "Address(fd00::1, Some(53), None)"),
+            ("fd00::1", "Address(fd00::1, None, None)"),
+            (":30080", "NodePort(30080, None)"),
+            (":30080/tcp", "NodePort(30080, Some(Tcp))"),
+            ("KUBE-SVC-X", r#"Chain("KUBE-SVC-X")"#),
+            ("/^shop/", r#"Pattern(Regex("^shop"))"#),
+        ] {
+            assert_eq!(parsed(text), debug);
+        }
+    }
+
+    #[test]
+    fn what_fits_no_form_says_which_there_are() {
+        for text in ["", ":", ":x", "a b", "//", "a/b/c"] {
+            assert_eq!(Select::parse(text).expect_err(text), BadWhat::Form(text.to_owned()));
+        }
+        let error = Select::parse("/(/").expect_err("open group").to_string();
+        assert_eq!(error, "'(' is no regular expression: unclosed group");
+    }
+
+    #[test]
+    fn suggestions_are_near() {
+        let names = ["nginx-demo/nginx-service", "kube-system/kube-dns:dns", "shop/cart:http"];
+        let near = |text| nearest(text, names.into_iter());
+        assert_eq!(near("nginx"), ["nginx-demo/nginx-service"]);
+        assert_eq!(near("nginx-servcie"), ["nginx-demo/nginx-service"]);
+        assert_eq!(near("crat"), ["shop/cart:http"]);
+        assert_eq!(near("zzzzzz"), Vec::<String>::new());
+    }
+}
