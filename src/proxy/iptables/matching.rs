@@ -1,0 +1,302 @@
+//! Does a rule match a new connection? Three answers, because a dump does not tell everything.
+
+use std::net::IpAddr;
+
+use crate::dataplane::Origin;
+use crate::dump::iptables::{AddrType, Match, Ports, RecentVerb, Rule, Word};
+use crate::net::{Network, Protocol};
+
+/// Yes, no, or it cannot be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Truth {
+    No,
+    Unknown,
+    Yes,
+}
+
+impl Truth {
+    fn negated(self, not: bool) -> Self {
+        match (self, not) {
+            (Self::Yes, true) => Self::No,
+            (Self::No, true) => Self::Yes,
+            (truth, _) => truth,
+        }
+    }
+}
+
+impl From<bool> for Truth {
+    fn from(value: bool) -> Self {
+        if value { Self::Yes } else { Self::No }
+    }
+}
+
+/// Where a connection goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// To this address.
+    Address(IpAddr),
+    /// To an address of the node, which one is not known; not loopback.
+    Node,
+    /// To one of the service's frontends: conditions on the destination are met.
+    Any,
+}
+
+/// A new connection, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Connection<'c> {
+    /// Where it comes from; `None` for a client of no special kind: outside the pod network, off the node, in no
+    /// source range.
+    pub(super) origin: Option<Origin>,
+    /// Networks known to be the pods'.
+    pub(super) pods: &'c [Network],
+    /// Its protocol, where known.
+    pub(super) protocol: Option<Protocol>,
+    /// Where it goes.
+    pub(super) destination: Destination,
+    /// Its destination port, where known.
+    pub(super) port: Option<u16>,
+}
+
+/// A rule's conditions on one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Judgement {
+    /// All conditions but the source ranges below.
+    pub(super) truth: Truth,
+    /// Source networks the rule is limited to, of which nothing is known.
+    pub(super) sources: Vec<Network>,
+}
+
+impl Connection<'_> {
+    /// Judges every condition of `rule`, `-m statistic` apart, which is a matter of shares.
+    pub(super) fn judge(&self, rule: &Rule<'_>) -> Judgement {
+        let mut judgement = Judgement { truth: Truth::Yes, sources: Vec::new() };
+        for item in &rule.matches {
+            if let Match::Source { not: false, network } = item
+                && self.source(network) == Truth::Unknown
+                && let Some(network) = Network::parse(network)
+            {
+                judgement.sources.push(network);
+                continue;
+            }
+            judgement.truth = judgement.truth.min(self.meets(item));
+        }
+        judgement
+    }
+
+    fn meets(&self, item: &Match<'_>) -> Truth {
+        match item {
+            Match::Source { not, network } => self.source(network).negated(*not),
+            Match::Destination { not, network } => self.destination(network).negated(*not),
+            Match::Protocol { not, name } => self.protocol(name).negated(*not),
+            Match::Comment(_) | Match::Statistic(_) => Truth::Yes,
+            Match::Ports(ports) => self.ports(ports),
+            // A client not seen before is in no list.
+            Match::Recent(recent) => Truth::from(recent.verb == RecentVerb::Set).negated(recent.not),
+            Match::AddrType(addrtype) => self.addrtype(addrtype),
+            Match::InInterface { .. } | Match::OutInterface { .. } | Match::Mark { .. } => Truth::Unknown,
+            Match::Module { name, words } => self.module(name, words),
+        }
+    }
+
+    fn source(&self, network: &str) -> Truth {
+        let Some(network) = Network::parse(network) else { return Truth::Unknown };
+        if network.is_everything() {
+            return Truth::Yes;
+        }
+        let Some(origin) = self.origin else { return Truth::No };
+        if self.pods.contains(&network) {
+            return Truth::from(origin == Origin::Pod);
+        }
+        // Loopback addresses never leave the node.
+        if network.is_loopback() && origin != Origin::Node {
+            return Truth::No;
+        }
+        Truth::Unknown
+    }
+
+    fn destination(&self, network: &str) -> Truth {
+        let Some(network) = Network::parse(network) else { return Truth::Unknown };
+        match self.destination {
+            Destination::Address(address) => Truth::from(network.contains(address)),
+            Destination::Node if network.is_everything() => Truth::Yes,
+            Destination::Node if network.is_loopback() => Truth::No,
+            Destination::Node => Truth::Unknown,
+            Destination::Any => Truth::Yes,
+        }
+    }
+
+    fn protocol(&self, name: &str) -> Truth {
+        match (self.protocol, Protocol::parse(name)) {
+            (_, None) if matches!(name, "all" | "0") => Truth::Yes,
+            (_, None) => Truth::Unknown,
+            (None, Some(_)) => Truth::Yes,
+            (Some(have), Some(wanted)) => Truth::from(have == wanted),
+        }
+    }
+
+    fn ports(&self, ports: &Ports<'_>) -> Truth {
+        let destination = match (ports.destination, self.port) {
+            (None, _) | (Some(_), None) => Truth::Yes,
+            (Some((not, range)), Some(port)) => in_range(range, port).negated(not),
+        };
+        let rest = if ports.source.is_none() && ports.rest.is_empty() { Truth::Yes } else { Truth::Unknown };
+        destination.min(rest)
+    }
+
+    fn addrtype(&self, addrtype: &AddrType<'_>) -> Truth {
+        let source = addrtype.source.map_or(Truth::Yes, |(not, types)| {
+            let local = match types {
+                "LOCAL" => Truth::from(self.origin == Some(Origin::Node)),
+                _ => Truth::Unknown,
+            };
+            local.negated(not)
+        });
+        let destination = addrtype.destination.map_or(Truth::Yes, |(not, types)| {
+            let local = match (types, self.destination) {
+                ("LOCAL", Destination::Node | Destination::Any) => Truth::Yes,
+                _ => Truth::Unknown,
+            };
+            local.negated(not)
+        });
+        source.min(destination)
+    }
+
+    fn module(&self, name: &str, words: &[Word<'_>]) -> Truth {
+        let not = words.first().is_some_and(|w| w.text == "!" && !w.quoted);
+        let value = words.last().map(|w| w.text.as_ref()).unwrap_or_default();
+        match name {
+            // Counts and always matches (xt_nfacct.c).
+            "nfacct" => Truth::Yes,
+            // A connection's first packet is NEW; it is not translated yet.
+            "conntrack" | "state" if words.iter().any(|w| matches!(w.text.as_ref(), "--ctstate" | "--state")) => {
+                Truth::from(value.split(',').any(|state| state == "NEW")).negated(not)
+            }
+            "multiport" if words.iter().any(|w| w.text == "--dports") => match self.port {
+                None => Truth::Yes,
+                Some(port) => {
+                    value.split(',').map(|range| in_range(range, port)).max().unwrap_or(Truth::No).negated(not)
+                }
+            },
+            _ => Truth::Unknown,
+        }
+    }
+}
+
+/// Is `port` in `a`, `a:b`, `a:` or `:b`?
+fn in_range(range: &str, port: u16) -> Truth {
+    let bound = |text: &str, open: u16| if text.is_empty() { Some(open) } else { service_port(text) };
+    let bounds = match range.split_once(':') {
+        Some((low, high)) => bound(low, 0).zip(bound(high, u16::MAX)),
+        None => service_port(range).map(|p| (p, p)),
+    };
+    bounds.map_or(Truth::Unknown, |(low, high)| Truth::from((low..=high).contains(&port)))
+}
+
+/// The port a rule captures, if it is exactly one.
+pub(super) fn single_port(rule: &Rule<'_>) -> Option<u16> {
+    rule.matches.iter().find_map(|m| match m {
+        Match::Ports(Ports { destination: Some((false, port)), .. }) => service_port(port),
+        _ => None,
+    })
+}
+
+/// A port number, or one of the names `iptables -L` prints without `-n` for ports that Services like to use.
+fn service_port(text: &str) -> Option<u16> {
+    const NAMES: [(&str, u16); 14] = [
+        ("ssh", 22),
+        ("smtp", 25),
+        ("domain", 53),
+        ("http", 80),
+        ("ntp", 123),
+        ("ldap", 389),
+        ("https", 443),
+        ("ldaps", 636),
+        ("mysql", 3306),
+        ("postgresql", 5432),
+        ("amqp", 5672),
+        ("redis", 6379),
+        ("http-alt", 8080),
+        ("webmin", 10000),
+    ];
+    text.parse().ok().or_else(|| NAMES.iter().find(|(name, _)| *name == text).map(|(_, port)| *port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::iptables::{Dump, Hints};
+
+    fn judge(connection: &Connection<'_>, rule: &str) -> (Truth, usize) {
+        let text = format!("-A X {rule}");
+        let dump = Dump::scan(&text, Hints::default());
+        let section = &dump.sections[0];
+        let raw = section.rules_of(&section.chains()[0]).next().expect("a rule");
+        let judgement = connection.judge(&raw.parse().expect("readable"));
+        (judgement.truth, judgement.sources.len())
+    }
+
+    fn from(origin: Origin) -> Connection<'static> {
+        let pods: &'static [Network] = Vec::leak(vec![Network::parse("10.244.0.0/16").expect("a network")]);
+        Connection {
+            origin: Some(origin),
+            pods,
+            protocol: Some(Protocol::Tcp),
+            destination: Destination::Address("10.96.0.10".parse().expect("an address")),
+            port: Some(53),
+        }
+    }
+
+    #[test]
+    fn the_pod_network_tells_pods_from_others() {
+        assert_eq!(judge(&from(Origin::Pod), "! -s 10.244.0.0/16"), (Truth::No, 0));
+        assert_eq!(judge(&from(Origin::External), "! -s 10.244.0.0/16"), (Truth::Yes, 0));
+        assert_eq!(judge(&from(Origin::Node), "-s 10.244.0.0/16"), (Truth::No, 0));
+    }
+
+    #[test]
+    fn source_ranges_are_not_guessed() {
+        assert_eq!(judge(&from(Origin::External), "-s 203.0.113.0/24"), (Truth::Yes, 1));
+        assert_eq!(judge(&from(Origin::External), "! -s 203.0.113.0/24"), (Truth::Unknown, 0));
+    }
+
+    #[test]
+    fn destination_protocol_and_port_are_compared() {
+        let pod = from(Origin::Pod);
+        assert_eq!(judge(&pod, "-d 10.96.0.10/32 -p tcp -m tcp --dport 53").0, Truth::Yes);
+        assert_eq!(judge(&pod, "-d 10.96.0.11/32").0, Truth::No);
+        assert_eq!(judge(&pod, "-p udp").0, Truth::No);
+        assert_eq!(judge(&pod, "-p tcp -m tcp --dport 50:60").0, Truth::Yes);
+        assert_eq!(judge(&pod, "-p tcp -m tcp ! --dport domain").0, Truth::No);
+        assert_eq!(judge(&pod, "-p tcp -m multiport --dports 80,53").0, Truth::Yes);
+        assert_eq!(judge(&pod, "-p tcp -m tcp --sport 1").0, Truth::Unknown);
+    }
+
+    #[test]
+    fn local_addresses_are_those_of_the_node() {
+        assert_eq!(judge(&from(Origin::Node), "-m addrtype --src-type LOCAL").0, Truth::Yes);
+        assert_eq!(judge(&from(Origin::External), "-m addrtype ! --src-type LOCAL").0, Truth::Yes);
+        assert_eq!(judge(&from(Origin::Pod), "-m addrtype --dst-type LOCAL").0, Truth::Unknown);
+        let to_node = Connection { destination: Destination::Node, ..from(Origin::External) };
+        assert_eq!(judge(&to_node, "-m addrtype --dst-type LOCAL").0, Truth::Yes);
+        assert_eq!(judge(&to_node, "-d 127.0.0.0/8").0, Truth::No);
+    }
+
+    #[test]
+    fn a_new_client_is_in_no_list_and_its_packet_is_new() {
+        let pod = from(Origin::Pod);
+        assert_eq!(judge(&pod, "-m recent --rcheck --seconds 9 --name L --rsource").0, Truth::No);
+        assert_eq!(judge(&pod, "-m recent --set --name L --rsource").0, Truth::Yes);
+        assert_eq!(judge(&pod, "-m conntrack --ctstate NEW").0, Truth::Yes);
+        assert_eq!(judge(&pod, "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT").0, Truth::Yes);
+        assert_eq!(judge(&pod, "-m conntrack --ctstate INVALID").0, Truth::No);
+    }
+
+    #[test]
+    fn what_a_dump_does_not_tell_is_unknown() {
+        for rule in
+            ["-i eth0", "-m mark --mark 0x1/0x1", "-m set --match-set S src", "-m limit --limit 5/min", "--frobnicate"]
+        {
+            assert_eq!(judge(&from(Origin::Pod), rule).0, Truth::Unknown, "{rule}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! kube-proxy's iptables mode, Kubernetes 1.1 to today: what the KUBE-* chains of a node mean.
+//!
+//! [`rulesets`] picks the tables out of the dumps, [`Survey`] finds the service ports and their frontends in
+//! KUBE-SERVICES, KUBE-NODEPORTS and the filter table, and [`Survey::service`] follows one of them to its endpoints.
+//! Nothing that is not asked for is parsed.
+
+mod comment;
+mod matching;
+mod pool;
+mod reject;
+mod route;
+mod ruleset;
+mod survey;
+mod translate;
+mod walk;
+mod walkthrough;
+
+pub use ruleset::{Note, Ruleset, Table, rulesets};
+pub use survey::{Sketch, Survey};

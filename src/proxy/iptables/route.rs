@@ -1,0 +1,202 @@
+//! Where connections to one frontend go, by where they come from.
+//!
+//! The chains between KUBE-SERVICES and a pool (KUBE-EXT, KUBE-FW, KUBE-XLB, older layouts in KUBE-SERVICES itself) are
+//! followed for a client in a pod, on the node and elsewhere. A rule limited to a source network nothing is known of
+//! (a load balancer's source range) makes a route of its own; the rest goes on.
+
+use super::matching::{Connection, Destination, Truth};
+use super::pool::PoolRef;
+use super::reject::Rejects;
+use super::ruleset::Table;
+use super::survey::FrontendSketch;
+use super::translate;
+use crate::dataplane::{Origin, Route, Verdict};
+use crate::dump::iptables::RawRule;
+use crate::net::{Network, Protocol};
+use crate::proxy::chain_name::{self, ChainKind};
+
+/// Chains between a frontend and its pool are three deep at most; a loop must not hold us up.
+const MAX_DEPTH: usize = 16;
+
+/// What is the same for all frontends of a family.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'s, 'd> {
+    pub(super) nat: Option<Table<'d>>,
+    pub(super) rejects: &'s Rejects<'d>,
+    pub(super) pods: &'s [Network],
+}
+
+/// The routes of one frontend.
+pub(super) struct Routes<'d> {
+    /// For each origin, in order; a route for all sources comes last.
+    pub(super) routes: Vec<Route>,
+    /// The pools they lead to, in the order met.
+    pub(super) pools: Vec<PoolRef<'d>>,
+}
+
+/// Follows `frontend` for every origin.
+pub(super) fn routes<'d>(
+    around: Surroundings<'_, 'd>,
+    frontend: &FrontendSketch<'d>,
+    protocol: Option<Protocol>,
+) -> Routes<'d> {
+    let mut found = Routes { routes: Vec::new(), pools: Vec::new() };
+    for origin in Origin::ALL {
+        let destination = frontend.address.map_or(Destination::Node, Destination::Address);
+        let connection =
+            Connection { origin: Some(origin), pods: around.pods, protocol, destination, port: frontend.port };
+        let mut walk = Walk { around, connection, marked: Truth::No, outcomes: Vec::new(), pools: &mut found.pools };
+        let settled = walk.rules(frontend.rules.iter().copied(), "", &[], 0) == Flow::Ended;
+        let outcomes = std::mem::take(&mut walk.outcomes);
+        let refused = around.rejects.at((frontend.address, protocol, frontend.port));
+        conclude(&mut found.routes, origin, outcomes, settled, refused.map(|r| r.verdict));
+    }
+    found
+}
+
+/// Turns what was met on the way into routes: equal neighbours become one, and what nothing took is refused or left
+/// alone.
+fn conclude(routes: &mut Vec<Route>, origin: Origin, outcomes: Vec<Outcome>, settled: bool, refused: Option<Verdict>) {
+    let start = routes.len();
+    let maybe_taken = outcomes.iter().any(|o| o.sources.is_empty());
+    let rest = Outcome { sources: Vec::new(), verdict: refused.unwrap_or(Verdict::None), masquerade: Some(false) };
+    let rest = (!settled && (!maybe_taken || refused.is_some())).then_some(rest);
+    for outcome in outcomes.into_iter().chain(rest) {
+        if let Some(last) = routes[start..].last_mut()
+            && last.verdict == outcome.verdict
+            && last.masquerade == outcome.masquerade
+            && last.sources.is_empty() == outcome.sources.is_empty()
+        {
+            last.sources.extend(outcome.sources);
+            continue;
+        }
+        let Outcome { sources, verdict, masquerade } = outcome;
+        routes.push(Route { origin, sources, verdict, masquerade });
+    }
+}
+
+struct Outcome {
+    sources: Vec<Network>,
+    verdict: Verdict,
+    masquerade: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// Every connection has its verdict.
+    Ended,
+    /// Some go on behind the rules just followed.
+    GoesOn,
+}
+
+struct Walk<'w, 'd> {
+    around: Surroundings<'w, 'd>,
+    connection: Connection<'w>,
+    /// Is the connection marked for masquerading?
+    marked: Truth,
+    outcomes: Vec<Outcome>,
+    pools: &'w mut Vec<PoolRef<'d>>,
+}
+
+impl<'d> Walk<'_, 'd> {
+    /// Follows rules of `chain`, for clients from `within` only (all where empty).
+    fn rules(
+        &mut self,
+        rules: impl Iterator<Item = RawRule<'d>>,
+        chain: &'d str,
+        within: &[Network],
+        depth: usize,
+    ) -> Flow {
+        for raw in rules {
+            let Ok(rule) = raw.parse() else { continue };
+            let judgement = self.connection.judge(&rule);
+            let Some(target) = rule.target.as_ref().filter(|_| judgement.truth != Truth::No) else { continue };
+            let certain = judgement.truth == Truth::Yes && judgement.sources.is_empty();
+            let sources = if judgement.sources.is_empty() { within } else { &judgement.sources };
+            let flow = match ChainKind::of(target.name) {
+                ChainKind::MarkMasquerade => {
+                    self.marked = self.marked.max(if certain { Truth::Yes } else { Truth::Unknown });
+                    Flow::GoesOn
+                }
+                ChainKind::MarkDrop => self.verdict(Verdict::Drop, sources),
+                ChainKind::Cluster | ChainKind::Local => self.pool(PoolRef::of(target.name), sources),
+                ChainKind::Endpoint => {
+                    self.pool(PoolRef::of(if chain.is_empty() { target.name } else { chain }), sources)
+                }
+                _ if translate::of(target).is_some() && !chain.is_empty() => self.pool(PoolRef::of(chain), sources),
+                _ => match target.name {
+                    "ACCEPT" => self.verdict(Verdict::None, sources),
+                    "DROP" => self.verdict(Verdict::Drop, sources),
+                    "REJECT" => self.verdict(Verdict::Reject, sources),
+                    "RETURN" if certain => return Flow::GoesOn,
+                    name => self.chain(name, certain, sources, depth),
+                },
+            };
+            if certain && flow == Flow::Ended {
+                return Flow::Ended;
+            }
+        }
+        Flow::GoesOn
+    }
+
+    fn chain(&mut self, name: &'d str, certain: bool, within: &[Network], depth: usize) -> Flow {
+        let Some(table) = self.around.nat.filter(|_| depth < MAX_DEPTH) else { return Flow::GoesOn };
+        if let Some(chain) = table.section.chain(name) {
+            let before = self.marked;
+            let flow = self.rules(table.section.rules_of(chain), chain.name, within, depth + 1);
+            if !certain {
+                // Marks set on a way only some clients take do not hold for the others.
+                self.marked = before;
+            }
+            return flow;
+        }
+        // A part of a dump may lack the chain in between; its pool has the same key.
+        let cluster = format!("KUBE-SVC-{}", chain_name::key(name));
+        match table.section.chain(&cluster) {
+            Some(chain) if ChainKind::of(name).serves() => self.pool(PoolRef::of(chain.name), within),
+            _ => Flow::GoesOn,
+        }
+    }
+
+    fn pool(&mut self, pool: PoolRef<'d>, sources: &[Network]) -> Flow {
+        let masquerade = match self.marked.max(self.marked_in(pool)) {
+            Truth::Yes => Some(true),
+            Truth::No => Some(false),
+            Truth::Unknown => None,
+        };
+        if !self.pools.contains(&pool) {
+            self.pools.push(pool);
+        }
+        self.outcomes.push(Outcome { sources: sources.to_vec(), verdict: Verdict::Pool(pool.policy), masquerade });
+        Flow::Ended
+    }
+
+    fn verdict(&mut self, verdict: Verdict, sources: &[Network]) -> Flow {
+        self.outcomes.push(Outcome { sources: sources.to_vec(), verdict, masquerade: Some(false) });
+        Flow::Ended
+    }
+
+    /// Do the rules at the head of the pool's chain mark the connection?
+    fn marked_in(&self, pool: PoolRef<'_>) -> Truth {
+        let Some(table) = self.around.nat else { return Truth::No };
+        let mut marked = Truth::No;
+        for raw in table.rules(pool.chain) {
+            let Ok(rule) = raw.parse() else { return marked.max(Truth::Unknown) };
+            let kind = rule.target.as_ref().map(|t| ChainKind::of(t.name));
+            match kind {
+                Some(ChainKind::Endpoint) => break,
+                Some(ChainKind::MarkMasquerade) => {
+                    let judgement = self.connection.judge(&rule);
+                    let truth = if judgement.sources.is_empty() {
+                        judgement.truth
+                    } else {
+                        judgement.truth.min(Truth::Unknown)
+                    };
+                    marked = marked.max(truth);
+                }
+                _ => {}
+            }
+        }
+        marked
+    }
+}

@@ -1,0 +1,4 @@
+//! kube-proxy's conventions: from rulesets to the observed dataplane, one folder a mode.
+
+pub mod chain_name;
+pub mod iptables;
