@@ -1,0 +1,131 @@
+//! Words for frontends, routes and oddities, the same wherever they are shown.
+
+use crate::dataplane::{Frontend, FrontendKind, Oddity, Origin, Policy, Pool, Route, ServicePort, Verdict};
+use crate::net::Host;
+
+/// `cluster IP`, `node port`, …
+pub(super) fn kind(kind: FrontendKind) -> &'static str {
+    match kind {
+        FrontendKind::ClusterIp => "cluster IP",
+        FrontendKind::ExternalIp => "external IP",
+        FrontendKind::LoadBalancer => "load balancer",
+        FrontendKind::NodePort => "node port",
+    }
+}
+
+/// `10.96.0.1:443`, `[fd00::1]:443`, `:30080`; a rule that takes every port shows `*`.
+pub(super) fn address(frontend: &Frontend) -> String {
+    let host = frontend.address.map(|a| Host(a).to_string()).unwrap_or_default();
+    match frontend.port {
+        Some(port) => format!("{host}:{port}"),
+        None => format!("{host}:*"),
+    }
+}
+
+/// `cluster` or `local`.
+pub(super) fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Cluster => "cluster",
+        Policy::Local => "local",
+    }
+}
+
+/// What a frontend does beyond handing everyone to the only pool; empty where that is all.
+pub(super) fn routes(frontend: &Frontend, several_pools: bool) -> String {
+    let mut groups: Vec<(Vec<Origin>, String)> = Vec::new();
+    for origin in Origin::ALL {
+        let text = one_origin(frontend.routes.iter().filter(|r| r.origin == origin), several_pools);
+        match groups.iter_mut().find(|(_, t)| *t == text) {
+            Some((origins, _)) => origins.push(origin),
+            None => groups.push((vec![origin], text)),
+        }
+    }
+    if let [(_, text)] = groups.as_slice() {
+        return text.clone();
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for (origins, text) in groups {
+        let text = if text.is_empty() { "delivered".to_owned() } else { text };
+        parts.push(format!("{}: {text}", clients(&origins)));
+    }
+    parts.join("; ")
+}
+
+/// The routes of one origin: those for source networks, then the rest.
+fn one_origin<'r>(routes: impl Iterator<Item = &'r Route>, several_pools: bool) -> String {
+    let mut parts = Vec::new();
+    let mut limited = false;
+    for route in routes {
+        let what = verdict(route.verdict, several_pools);
+        if route.sources.is_empty() {
+            parts.push(if limited && !what.is_empty() { format!("others {what}") } else { what.to_owned() });
+        } else {
+            limited = true;
+            let networks: Vec<String> = route.sources.iter().map(ToString::to_string).collect();
+            let what = if what.is_empty() { "delivered" } else { what };
+            parts.push(format!("from {} {what}", networks.join(", ")));
+        }
+    }
+    parts.retain(|p| !p.is_empty());
+    parts.join(", ")
+}
+
+fn verdict(verdict: Verdict, several_pools: bool) -> &'static str {
+    match verdict {
+        Verdict::Pool(_) if !several_pools => "",
+        Verdict::Pool(Policy::Cluster) => "cluster pool",
+        Verdict::Pool(Policy::Local) => "local pool",
+        Verdict::Drop => "dropped",
+        Verdict::Reject => "rejected",
+        Verdict::None => "not captured",
+    }
+}
+
+fn clients(origins: &[Origin]) -> String {
+    let names: Vec<&str> = origins
+        .iter()
+        .map(|origin| match origin {
+            Origin::Pod => "pods",
+            Origin::Node => "this node",
+            Origin::External => "others",
+        })
+        .collect();
+    names.join(" and ")
+}
+
+/// The number of a pool's endpoints; `?` where its chain is not in the dump.
+pub(super) fn count(pool: &Pool) -> String {
+    let lacks_chain = pool.oddities.iter().any(|o| matches!(o, Oddity::Missing(chain) if *chain == pool.chain));
+    if lacks_chain { "?".to_owned() } else { pool.endpoints.len().to_string() }
+}
+
+/// What happens to a service port none of whose frontends leads to a pool.
+pub(super) fn without_pool(service: &ServicePort) -> &'static str {
+    let all = |verdict| service.frontends.iter().flat_map(|f| &f.routes).all(|r| r.verdict == verdict);
+    if service.frontends.is_empty() {
+        "no frontends, no endpoints"
+    } else if all(Verdict::Reject) {
+        "no endpoints: rejected"
+    } else if all(Verdict::Drop) {
+        "no endpoints: dropped"
+    } else {
+        "no endpoints"
+    }
+}
+
+/// Something odd about a pool, as a sentence.
+pub(super) fn oddity(oddity: &Oddity) -> String {
+    match oddity {
+        Oddity::Loop(chain) => format!("{chain} jumps back to itself: no kernel loads such rules; shares unknown"),
+        Oddity::Deep(depth) => {
+            format!("chains nest {depth} deep; nf_tables follows 16 jumps and drops what goes deeper")
+        }
+        Oddity::Undecided(rule) => {
+            format!(
+                "line {}: a condition or target that a dump does not decide; shares behind it are unknown",
+                rule.line
+            )
+        }
+        Oddity::Missing(chain) => format!("{chain} is not in the dump"),
+    }
+}

@@ -1,0 +1,122 @@
+//! Making text fit for a terminal: nothing in it can steer the terminal, and shares and widths look alike everywhere.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthStr;
+
+/// Cells of a full bar.
+const BAR: f64 = 10.0;
+
+/// `text` with everything escaped that a terminal would act on or that would change the order of what is read: control
+/// characters, bidirectional marks, invisible format characters.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe(c) {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// True for characters that must not reach a terminal as they are.
+pub(super) fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A share of connections, eight columns wide: ` 33.33 %`.
+pub(super) fn percent(part: Option<f64>) -> String {
+    let Some(part) = part else { return "     ? %".to_owned() };
+    let percent = part * 100.0;
+    if part > 0.0 && percent < 0.005 {
+        return " <0.01 %".to_owned();
+    }
+    // Rounding up must not make a part look like the whole.
+    if part < 1.0 - 1e-9 && percent >= 99.995 {
+        return ">99.99 %".to_owned();
+    }
+    format!("{percent:6.2} %")
+}
+
+/// A share as a bar of up to ten cells, always ten columns wide.
+pub(super) fn bar(part: Option<f64>) -> String {
+    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    let eighths = (part.unwrap_or(0.0).clamp(0.0, 1.0) * BAR * 8.0).round();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 80")]
+    let eighths = eighths as usize;
+    let mut bar = "█".repeat(eighths / 8);
+    if eighths % 8 > 0 {
+        bar.push(EIGHTHS[eighths % 8]);
+    }
+    let cells = bar.chars().count();
+    bar + &" ".repeat(10 - cells)
+}
+
+/// Breaks `text` at blanks into lines of at most `width` columns; a longer word stands alone.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().map_or(0, |l| l.width());
+        if line > 0 && line + 1 + word.width() > width {
+            lines.push(String::new());
+        }
+        if let Some(last) = lines.last_mut() {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_can_steer_the_terminal() {
+        assert_eq!(clean("plain é 日本"), "plain é 日本");
+        assert_eq!(clean("\u{1b}[31mred\u{7}"), "\\u{1b}[31mred\\u{7}");
+        assert_eq!(clean("a\u{202e}b\u{200b}c\u{9b}d\n"), "a\\u{202e}b\\u{200b}c\\u{9b}d\\u{a}");
+    }
+
+    #[test]
+    fn shares_are_eight_columns_wide() {
+        for (part, text) in [
+            (Some(1.0 / 3.0), " 33.33 %"),
+            (Some(1.0), "100.00 %"),
+            (Some(0.0), "  0.00 %"),
+            (Some(0.000_01), " <0.01 %"),
+            (Some(0.999_999), ">99.99 %"),
+            (None, "     ? %"),
+        ] {
+            assert_eq!(percent(part), text);
+            assert_eq!(percent(part).chars().count(), 8);
+        }
+    }
+
+    #[test]
+    fn bars_grow_by_eighths() {
+        assert_eq!(bar(Some(0.333)), "███▍      ");
+        assert_eq!(bar(Some(1.0)), "██████████");
+        assert_eq!(bar(Some(0.0)), "          ");
+        assert_eq!(bar(None), "          ");
+    }
+
+    #[test]
+    fn long_text_breaks_at_blanks() {
+        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
+        assert_eq!(wrap("aaaaaaaa b", 5), ["aaaaaaaa", "b"]);
+        assert_eq!(wrap("", 5), [""]);
+    }
+}

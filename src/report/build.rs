@@ -1,0 +1,139 @@
+//! From the dataplane to the contract.
+
+use super::v1::{Document, Endpoint, Frontend, Kind, Pool, Route, Service, Source, Status};
+use crate::dataplane::{self, Address, FrontendKind, Oddity, Origin, Policy, ServicePort, Verdict};
+use crate::net::Family;
+
+/// A part of all connections this small is the rounding of doubles, not a leak.
+const NOTHING: f64 = 1e-9;
+
+/// What is known of the rules a document was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// `nf_tables` or `legacy`.
+    pub backend: Option<&'static str>,
+    /// File names, `stdin`, `local`, `demo`.
+    pub from: String,
+    /// Tables that were read.
+    pub tables: Vec<&'static str>,
+    /// Families that were read.
+    pub families: Vec<Family>,
+    /// True if lines are missing.
+    pub partial: bool,
+}
+
+/// The document of a command.
+pub fn document(kind: Kind, header: &Header, services: &[ServicePort]) -> Document {
+    Document {
+        schema: "kube-ipt/v1",
+        kind,
+        source: Source {
+            dataplane: "iptables",
+            backend: header.backend,
+            from: header.from.clone(),
+            node: None,
+            tables: header.tables.clone(),
+            families: header.families.clone(),
+            objects: None,
+            partial: header.partial,
+        },
+        services: services.iter().map(service).collect(),
+    }
+}
+
+/// One service port.
+pub fn service(port: &ServicePort) -> Service {
+    let name = port.name.as_ref();
+    Service {
+        service: name.map(ToString::to_string),
+        namespace: name.map(|n| n.namespace.clone()),
+        name: name.map(|n| n.service.clone()),
+        port_name: name.and_then(|n| n.port.clone()),
+        protocol: port.protocol.map(|p| p.to_string()),
+        family: port.family,
+        service_type: None,
+        status: status(port),
+        session_affinity_seconds: port.affinity_seconds,
+        frontends: port.frontends.iter().map(frontend).collect(),
+        pools: port.pools.iter().map(pool).collect(),
+        findings: (),
+    }
+}
+
+fn status(port: &ServicePort) -> Status {
+    let unknown = |pool: &dataplane::Pool| {
+        pool.undelivered.is_none() || pool.oddities.iter().any(|o| !matches!(o, Oddity::Deep(_)))
+    };
+    if port.pools.iter().any(unknown) {
+        Status::Unknown
+    } else if port.pools.iter().all(|p| p.endpoints.is_empty()) {
+        Status::NoEndpoints
+    } else if port.pools.iter().any(|p| p.undelivered.is_some_and(|u| u > NOTHING)) {
+        Status::Undelivered
+    } else {
+        Status::Ok
+    }
+}
+
+fn frontend(frontend: &dataplane::Frontend) -> Frontend {
+    Frontend {
+        kind: match frontend.kind {
+            FrontendKind::ClusterIp => "cluster-ip",
+            FrontendKind::ExternalIp => "external-ip",
+            FrontendKind::LoadBalancer => "load-balancer",
+            FrontendKind::NodePort => "node-port",
+        },
+        address: frontend.address.map(|a| a.to_string()),
+        port: frontend.port,
+        routes: frontend.routes.iter().map(route).collect(),
+    }
+}
+
+fn route(route: &dataplane::Route) -> Route {
+    let (verdict, policy) = match route.verdict {
+        Verdict::Pool(policy) => ("pool", Some(policy_name(policy))),
+        Verdict::Drop => ("drop", None),
+        Verdict::Reject => ("reject", None),
+        Verdict::None => ("none", None),
+    };
+    Route {
+        origin: match route.origin {
+            Origin::Pod => "pod",
+            Origin::Node => "node",
+            Origin::External => "external",
+        },
+        sources: route.sources.iter().map(ToString::to_string).collect(),
+        verdict,
+        policy,
+        masquerade: route.masquerade,
+    }
+}
+
+fn pool(pool: &dataplane::Pool) -> Pool {
+    Pool {
+        policy: policy_name(pool.policy),
+        chain: pool.chain.clone(),
+        undelivered: pool.undelivered,
+        endpoints: pool.endpoints.iter().map(endpoint).collect(),
+    }
+}
+
+fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint {
+    Endpoint {
+        address: (endpoint.address != Address::Unknown).then(|| endpoint.address.to_string()),
+        probability: endpoint.probability,
+        chain: endpoint.chain.clone(),
+        pod: None,
+        node: None,
+        local: None,
+        state: None,
+        packets: endpoint.packets,
+    }
+}
+
+fn policy_name(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Cluster => "cluster",
+        Policy::Local => "local",
+    }
+}

@@ -1,0 +1,162 @@
+//! Version 1 of the JSON contract.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::net::Family;
+
+/// The answer of `show` and `list`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Document {
+    /// `kube-ipt/v1`.
+    pub schema: &'static str,
+    /// Which command answered.
+    pub kind: Kind,
+    /// What the answer was made from.
+    pub source: Source,
+    /// Service ports, ordered by name, protocol and family; unnamed ones last.
+    pub services: Vec<Service>,
+}
+
+/// Commands that answer with a [`Document`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// `kube-ipt show`
+    Show,
+    /// `kube-ipt list`
+    List,
+}
+
+/// What an answer was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Source {
+    /// Whose rules they are: `iptables`.
+    pub dataplane: &'static str,
+    /// `nf_tables` or `legacy`; null where the dump does not say.
+    pub backend: Option<&'static str>,
+    /// Where the rules came from: file names, `stdin`, `local`, `demo`.
+    pub from: String,
+    /// The node they are of; null where nothing tells it.
+    pub node: Option<String>,
+    /// Tables that were read, `nat` first.
+    pub tables: Vec<&'static str>,
+    /// Families that were read.
+    pub families: Vec<Family>,
+    /// Where Kubernetes objects came from; null for none.
+    pub objects: Option<String>,
+    /// True if lines are missing (`grep`, a cut-off file), so that what is not there may exist on the node.
+    pub partial: bool,
+}
+
+/// One port of one Service in one family.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Service {
+    /// `ns/name` or `ns/name:port`; null where neither comment nor objects name it.
+    pub service: Option<String>,
+    /// Namespace.
+    pub namespace: Option<String>,
+    /// Name of the Service.
+    pub name: Option<String>,
+    /// Name of the port; null for an unnamed one.
+    pub port_name: Option<String>,
+    /// `tcp`, `udp` or `sctp`; null where no rule says.
+    pub protocol: Option<String>,
+    /// Family of its addresses.
+    pub family: Family,
+    /// `spec.type`; null without objects.
+    #[serde(rename = "type")]
+    pub service_type: Option<String>,
+    /// The state in one word.
+    pub status: Status,
+    /// Seconds a client stays with its endpoint; null without ClientIP affinity.
+    pub session_affinity_seconds: Option<u32>,
+    /// How clients reach it.
+    pub frontends: Vec<Frontend>,
+    /// Where its connections go.
+    pub pools: Vec<Pool>,
+    /// Findings about it; null where nothing was checked.
+    pub findings: (),
+}
+
+/// The state of a service port, from the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Every connection reaches an endpoint.
+    Ok,
+    /// There are no endpoints; connections are refused or dropped.
+    NoEndpoints,
+    /// Part of the connections falls through untranslated.
+    Undelivered,
+    /// A rule cannot be judged, or is missing from the dump.
+    Unknown,
+}
+
+/// An address or node port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Frontend {
+    /// `cluster-ip`, `external-ip`, `load-balancer` or `node-port`.
+    pub kind: &'static str,
+    /// The address; null for a node port.
+    pub address: Option<String>,
+    /// The port, 0..=65535; null where the rule takes every port.
+    pub port: Option<u16>,
+    /// What happens, by where the client is.
+    pub routes: Vec<Route>,
+}
+
+/// What happens to connections from one origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Route {
+    /// `pod`, `node` or `external`.
+    pub origin: &'static str,
+    /// Only clients from these networks; empty for all that no other route of the origin names.
+    pub sources: Vec<String>,
+    /// `pool`, `drop`, `reject` or `none` (not captured).
+    pub verdict: &'static str,
+    /// The pool's policy, for verdict `pool`.
+    pub policy: Option<&'static str>,
+    /// Whether the client's address is replaced by the node's; null where the rules alone do not tell.
+    pub masquerade: Option<bool>,
+}
+
+/// A set of endpoints.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Pool {
+    /// `cluster` or `local`.
+    pub policy: &'static str,
+    /// The chain that spreads connections.
+    pub chain: String,
+    /// Part of new connections that reaches no endpoint, 0..=1; null where it cannot be told.
+    pub undelivered: Option<f64>,
+    /// Endpoints in the order of the rules.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Endpoint {
+    /// `ip:port` or `[ip6]:port`, `?` for a port the dump does not tell, `*` for a port left as it was; null where
+    /// the dump does not tell the address.
+    pub address: Option<String>,
+    /// Part of the pool's new connections, 0..=1; null where it cannot be told.
+    pub probability: Option<f64>,
+    /// The chain that translates the address.
+    pub chain: String,
+    /// `ns/pod`; null where not known.
+    pub pod: Option<String>,
+    /// The node it runs on; null where not known.
+    pub node: Option<String>,
+    /// True if it runs on the node the rules are of; null where not known.
+    pub local: Option<bool>,
+    /// State in the cluster; null without objects.
+    pub state: Option<String>,
+    /// New connections since its chain was last written; null where the dump has no exact counters.
+    pub packets: Option<u64>,
+}
+
+/// The JSON Schema of [`Document`].
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Document).to_value()
+}
