@@ -1,0 +1,170 @@
+//! From flags to indexed dumps.
+
+use super::Failure;
+use super::args::SourceArgs;
+use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_xml};
+use crate::dump::{Foreign, recognise};
+use crate::net::Family;
+use crate::source::{self, Bundle, Capture};
+
+/// Longest part of a line that is quoted in a note.
+const QUOTED: usize = 60;
+
+/// Reads what the flags name, the first that applies: files, the demo, standard input, this node.
+pub(super) fn bundle(args: &SourceArgs) -> Result<Bundle, Failure> {
+    let mut bundle = if args.demo {
+        source::demo()
+    } else if !args.file.is_empty() {
+        files(args)?
+    } else if let Some(bundle) = piped()? {
+        bundle
+    } else {
+        live(args)?
+    };
+    for capture in &mut bundle.captures {
+        restore(capture, &mut bundle.notes)?;
+    }
+    Ok(bundle)
+}
+
+fn files(args: &SourceArgs) -> Result<Bundle, Failure> {
+    let mut bundle = Bundle::default();
+    for path in &args.file {
+        let (capture, note) = if path.as_os_str() == "-" { source::stdin()? } else { source::file(path)? };
+        bundle.captures.push(capture);
+        bundle.notes.extend(note);
+    }
+    Ok(bundle)
+}
+
+/// A dump on standard input. An empty pipe is none.
+fn piped() -> Result<Option<Bundle>, Failure> {
+    if !source::stdin_offers_text() {
+        return Ok(None);
+    }
+    let (capture, note) = source::stdin()?;
+    let empty = capture.text.trim().is_empty();
+    Ok((!empty).then(|| Bundle { captures: vec![capture], notes: note.into_iter().collect(), ..Bundle::default() }))
+}
+
+#[cfg(feature = "live")]
+fn live(args: &SourceArgs) -> Result<Bundle, Failure> {
+    Ok(source::local(source::Wanted { family: args.family.map(Family::from) })?)
+}
+
+#[cfg(not(feature = "live"))]
+fn live(_: &SourceArgs) -> Result<Bundle, Failure> {
+    let what = "no dump given, and this kube-ipt was built without reading live rules".to_owned();
+    Err(Failure { what, hints: vec!["iptables-save | kube-ipt show".to_owned(), "kube-ipt show -f FILE".to_owned()] })
+}
+
+/// Gives a dump back its line breaks, or the form it had before `iptables-xml`.
+fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure> {
+    if let Some(xml) = restore_xml(&capture.text) {
+        let what = |error| format!("{} is iptables-xml output that cannot be read: {error}", capture.label);
+        capture.text = xml.map_err(|error| Failure { what: what(error), hints: Vec::new() })?;
+        notes.push(format!("{} is iptables-xml output: line numbers are those of the dump in it", capture.label));
+    } else if let Some(text) = restore_line_breaks(&capture.text) {
+        capture.text = text;
+        notes.push(format!("{} has lost its line breaks: they were put back before every rule", capture.label));
+    }
+    Ok(())
+}
+
+/// Indexes every text. A text without a single line of a dump is an error that says what it looks like.
+pub(super) fn dumps(bundle: &Bundle) -> Result<Vec<Dump<'_>>, Failure> {
+    bundle.captures.iter().map(dump).collect()
+}
+
+fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
+    let dump = Dump::scan(&capture.text, hints(capture));
+    // A command that lists nothing says that nothing is there; a text must show what it is.
+    if !dump.is_empty() || capture.command.is_some() {
+        return Ok(dump);
+    }
+    let foreign = recognise(capture.text.as_bytes());
+    let what = format!("{} {foreign}; expected iptables rules", capture.label);
+    let hint = match foreign {
+        Foreign::Gzip => format!("zcat {} | kube-ipt show", capture.label),
+        Foreign::Nft | Foreign::Ipvsadm | Foreign::Ipset => {
+            "this version reads kube-proxy's iptables mode: iptables-save | kube-ipt show".to_owned()
+        }
+        _ => "save the rules of the node with: iptables-save > FILE".to_owned(),
+    };
+    Err(Failure { what, hints: vec![hint] })
+}
+
+fn hints(capture: &Capture) -> Hints {
+    let Some(command) = &capture.command else { return Hints::default() };
+    Hints {
+        family: Some(command.family),
+        backend: command.backend.map(|backend| match backend {
+            source::Backend::Legacy => Backend::Legacy,
+            source::Backend::NfTables => Backend::NfTables,
+        }),
+        table: TableName::parse(command.table),
+    }
+}
+
+/// What was not understood, counted, or with `verbose` line by line.
+pub(super) fn unread_notes(bundle: &Bundle, dumps: &[Dump<'_>], verbose: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (capture, dump) in bundle.captures.iter().zip(dumps) {
+        let label = &capture.label;
+        let of = |why| dump.unread.iter().filter(move |u| u.why == why);
+        notes.extend(
+            of(Why::Warning).map(|u| format!("{label} line {}: {}", u.line, u.text.trim_start_matches(['#', ' ']))),
+        );
+        if verbose {
+            notes.extend(
+                of(Why::Around).map(|u| format!("{label} line {}: no part of the dump: {}", u.line, quoted(u.text))),
+            );
+            notes.extend(
+                of(Why::Unknown).map(|u| format!("{label} line {}: not understood: {}", u.line, quoted(u.text))),
+            );
+            notes.extend(opaque(label, dump));
+        }
+        let known = of(Why::Warning).count() + of(Why::Around).count();
+        let unknown = dump.unread_count - known;
+        if let (Some(first), false) = (of(Why::Unknown).next(), verbose) {
+            let lines = if unknown == 1 { "1 line was".to_owned() } else { format!("{unknown} lines were") };
+            notes.push(format!(
+                "{label}: {lines} not understood, first line {}: {} (-v lists them)",
+                first.line,
+                quoted(first.text)
+            ));
+        }
+    }
+    notes
+}
+
+/// Every rule with a match or words that no module here knows, and every rule that cannot be read.
+fn opaque(label: &str, dump: &Dump<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for section in &dump.sections {
+        for raw in section.chains().iter().flat_map(|chain| section.rules_of(chain)) {
+            match raw.parse() {
+                Ok(rule) => {
+                    let unknown: Vec<&str> = rule.unknown_modules().collect();
+                    if !unknown.is_empty() {
+                        notes.push(format!(
+                            "{label} line {}: cannot judge {}: {}",
+                            raw.line,
+                            unknown.join(", "),
+                            quoted(raw.text)
+                        ));
+                    }
+                }
+                Err(error) => notes.push(format!("{label} line {}, {error}: {}", raw.line, quoted(raw.text))),
+            }
+        }
+    }
+    notes
+}
+
+fn quoted(text: &str) -> String {
+    let mut chars = text.trim().chars();
+    let short: String = chars.by_ref().take(QUOTED).collect();
+    let more = if chars.next().is_some() { "…" } else { "" };
+    format!("'{short}{more}'")
+}

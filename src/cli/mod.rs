@@ -1,0 +1,129 @@
+//! The command line: one file a command. Only here text is printed and exit codes are made.
+
+mod answer;
+mod args;
+mod gather;
+mod list;
+mod show;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use owo_colors::OwoColorize as _;
+
+use crate::render::{ERROR, HINT, NOTE, clean};
+use crate::source::SourceError;
+use args::Color;
+
+/// Shows what a Kubernetes node really does with Service traffic: every endpoint and its effective share.
+///
+/// Reads the rules of this node, a saved dump or a pipe; never changes anything.
+#[derive(Debug, Parser)]
+#[command(name = "kube-ipt", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+    /// Say more: commands that were run, lines and matches that were not understood.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Show(show::Args),
+    List(list::Args),
+}
+
+/// Why a command did not give its answer; exit status 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    /// One line.
+    what: String,
+    hints: Vec<String>,
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        Self { what: error.what, hints: error.hints }
+    }
+}
+
+/// What a command has to say.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// The answer, for stdout.
+    answer: String,
+    /// What the reader should know, for stderr.
+    notes: Vec<String>,
+    /// What was asked for and not found, for stderr; makes the exit status 1.
+    missing: Vec<String>,
+}
+
+/// Runs the program and gives its exit status: 0 fine, 1 nothing matched, 2 an error.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe behind --help is no error.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let width = terminal_width();
+    let result = match &cli.command {
+        Command::Show(args) => show::run(args, cli.verbose, width),
+        Command::List(args) => list::run(args, cli.verbose, width),
+    };
+    match result {
+        Ok(outcome) => finish(&outcome, cli.color),
+        Err(failure) => {
+            let mut err = anstream::AutoStream::new(std::io::stderr(), cli.color.choice(&std::io::stderr()));
+            let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&failure.what));
+            for hint in &failure.hints {
+                let _ = writeln!(err, "  {} {}", "try:".style(HINT), clean(hint));
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints an outcome. A reader that closes the pipe has what it wanted.
+fn finish(outcome: &Outcome, color: Color) -> ExitCode {
+    let mut err = anstream::AutoStream::new(std::io::stderr(), color.choice(&std::io::stderr()));
+    for note in &outcome.notes {
+        let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(note));
+    }
+    for missing in &outcome.missing {
+        let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(missing));
+    }
+    let mut out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
+    match out.write_all(outcome.answer.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) if outcome.missing.is_empty() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(1),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(err, "{} cannot write the answer: {error}", "error:".style(ERROR));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Columns of the terminal that reads the answer; `None` if none does.
+fn terminal_width() -> Option<usize> {
+    let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(usize::from(columns))
+}
+
+/// The long help of the program and of every command, for tests that watch the command line.
+pub fn long_helps() -> Vec<(String, String)> {
+    let mut command = Cli::command();
+    command.build();
+    let of = |c: &mut clap::Command| (c.get_name().to_owned(), c.render_long_help().to_string());
+    let mut helps = vec![of(&mut command.clone())];
+    helps.extend(command.get_subcommands_mut().filter(|c| c.get_name() != "help").map(of));
+    helps
+}

@@ -1,0 +1,49 @@
+//! `kube-ipt show`: the tree of services.
+
+use super::answer::{self, Question};
+use super::args::{Format, OutputArgs, SourceArgs};
+use super::{Failure, Outcome};
+use crate::dataplane::Select;
+use crate::report::Kind;
+
+/// Show Services with their frontends, endpoints and shares.
+///
+/// WHAT is anything you have in hand: a Service (nginx, shop/cart, shop/cart:http), a cluster IP or a pod's address
+/// (10.96.0.10, 10.96.0.10:53/udp), a node port (:30080), a chain (KUBE-SVC-…), or a /regular expression/ on
+/// namespace/name:port. Without WHAT, all Services.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to show.
+    #[arg(value_name = "WHAT")]
+    what: Vec<String>,
+    /// Print the rules under every step, with what each of them does.
+    #[arg(long)]
+    rules: bool,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = Format::Tree)]
+    output: Format,
+    #[command(flatten)]
+    shared: OutputArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
+    if args.rules && args.output != Format::Tree {
+        let what = "--rules is for people: it goes with the tree only".to_owned();
+        return Err(Failure { what, hints: vec!["leave out -o, or leave out --rules".to_owned()] });
+    }
+    let what = args.what.iter().map(|text| Select::parse(text).map(|select| (text.clone(), select)));
+    let what = what.collect::<Result<Vec<_>, _>>();
+    let what = what.map_err(|error| Failure { what: error.to_string(), hints: Vec::new() })?;
+    answer::answer(&Question {
+        kind: Kind::Show,
+        what,
+        rules: args.rules,
+        format: args.output,
+        shared: &args.shared,
+        source: &args.source,
+        verbose,
+        width,
+    })
+}

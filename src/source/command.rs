@@ -1,0 +1,73 @@
+//! The only commands this program starts: each lists, none changes anything.
+
+use crate::net::Family;
+
+/// Seconds a command waits for another program that holds the xtables lock.
+const WAIT: &str = "5";
+
+/// A command on the list: a program and its exact arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    /// The program, looked up in PATH.
+    pub program: &'static str,
+    /// Its arguments.
+    pub args: &'static [&'static str],
+}
+
+/// Which kernel interface a program speaks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// `iptables-legacy`
+    Legacy,
+    /// `iptables-nft`
+    NfTables,
+}
+
+/// A listing of one table that was made by a command of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// Family the program lists.
+    pub family: Family,
+    /// Kernel interface it reads, where known.
+    pub backend: Option<Backend>,
+    /// `nat` or `filter`.
+    pub table: &'static str,
+}
+
+/// The list. `-w` waits for the lock; programs too old for it (before 1.4.20) are run again without.
+pub fn allowed() -> impl Iterator<Item = Allowed> {
+    const PROGRAMS: [&str; 6] =
+        ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
+    const ARGS: [&[&str]; 5] = [
+        &["--version"],
+        &["-w", WAIT, "-t", "nat", "-S"],
+        &["-w", WAIT, "-t", "filter", "-S"],
+        &["-t", "nat", "-S"],
+        &["-t", "filter", "-S"],
+    ];
+    PROGRAMS.into_iter().flat_map(|program| ARGS.into_iter().map(move |args| Allowed { program, args }))
+}
+
+impl Allowed {
+    /// The command as a person would type it.
+    pub fn typed(&self) -> String {
+        format!("{} {}", self.program, self.args.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_only_lists() {
+        for command in allowed() {
+            assert!(command.program.starts_with("iptables") || command.program.starts_with("ip6tables"));
+            assert!(command.args.last() == Some(&"-S") || command.args == ["--version"], "{}", command.typed());
+            for arg in command.args {
+                let lists = matches!(*arg, "--version" | "-w" | WAIT | "-t" | "nat" | "filter" | "-S");
+                assert!(lists, "{} changes something?", command.typed());
+            }
+        }
+    }
+}

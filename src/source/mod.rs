@@ -1,0 +1,61 @@
+//! Bytes in: files, standard input, the built-in demo, the running node. What comes out is a [`Bundle`] of texts, and
+//! everything after it is a pure function of that value.
+
+mod command;
+mod demo;
+mod file;
+#[cfg(feature = "live")]
+mod local;
+
+pub use command::{Allowed, Backend, Invocation, allowed};
+pub use demo::demo;
+pub use file::{file, stdin, stdin_offers_text};
+#[cfg(feature = "live")]
+pub use local::local;
+
+use crate::net::Family;
+
+/// Everything that was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// The texts, in the order they were asked for.
+    pub captures: Vec<Capture>,
+    /// What the reader of the answer should know about the reading.
+    pub notes: Vec<String>,
+    /// Commands that were run, as a person would type them.
+    pub commands: Vec<String>,
+}
+
+/// One text and what is known of it from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// File name, `stdin`, `demo`, or the command that printed it.
+    pub label: String,
+    /// The text.
+    pub text: String,
+    /// The command that printed it, if one was run.
+    pub command: Option<Invocation>,
+}
+
+/// What cannot be read, with what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct SourceError {
+    /// What was tried and what happened, in one line.
+    pub what: String,
+    /// What to try next.
+    pub hints: Vec<String>,
+}
+
+impl SourceError {
+    fn new(what: impl Into<String>, hints: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { what: what.into(), hints: hints.into_iter().map(str::to_owned).collect() }
+    }
+}
+
+/// What to read from the running node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Only this family; both where `None`.
+    pub family: Option<Family>,
+}
