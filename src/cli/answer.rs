@@ -39,11 +39,10 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
     outcome.notes.extend(gather::unread_notes(&bundle, &dumps, question.verbose));
     outcome.notes.extend(ruleset_notes.iter().map(ToString::to_string));
 
-    let chosen = choose(&survey, question, &mut outcome.missing);
+    let (sketches, services) = choose(&survey, question, &mut outcome.missing);
     if survey.sketches().is_empty() {
         outcome.missing = vec![nothing_here(&rulesets, &bundle, &dumps)];
     }
-    let (sketches, services): (Vec<&Sketch<'_>>, Vec<ServicePort>) = chosen.into_iter().unzip();
     let header = header(&rulesets, &bundle);
     if services.is_empty() && matches!(question.format, Format::Tree | Format::Table | Format::Wide) {
         return Ok(outcome);
@@ -65,12 +64,12 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
             }
         }
         Format::Json => {
-            let document = report::document(question.kind, &header, &services);
+            let document = report::document(question.kind, &header, services);
             render::json(&document)
                 .map_err(|e| Failure { what: format!("cannot write JSON: {e}"), hints: Vec::new() })?
         }
         Format::Yaml => {
-            let document = report::document(question.kind, &header, &services);
+            let document = report::document(question.kind, &header, services);
             render::yaml(&document)
                 .map_err(|e| Failure { what: format!("cannot write YAML: {e}"), hints: Vec::new() })?
         }
@@ -83,51 +82,43 @@ fn choose<'s, 'd>(
     survey: &'s Survey<'d>,
     question: &Question<'_>,
     missing: &mut Vec<String>,
-) -> Vec<(&'s Sketch<'d>, ServicePort)> {
+) -> (Vec<&'s Sketch<'d>>, Vec<ServicePort>) {
+    let wanted = question.shared.namespace.as_deref();
     let in_namespace = |sketch: &&Sketch<'_>| {
-        let wanted = question.shared.namespace.as_ref();
-        wanted.is_none_or(|wanted| sketch.name.as_ref().is_some_and(|name| name.namespace == *wanted))
+        wanted.is_none_or(|wanted| sketch.name.as_ref().is_some_and(|name| name.namespace == wanted))
     };
-    let sketches = survey.sketches().iter().filter(in_namespace);
+    let mut sketches: Vec<&Sketch<'d>> = survey.sketches().iter().filter(in_namespace).collect();
     if question.what.is_empty() {
-        let chosen: Vec<_> = sketches.map(|sketch| (sketch, survey.service(sketch))).collect();
-        if let (true, Some(namespace)) = (chosen.is_empty(), &question.shared.namespace) {
-            let mut namespaces: Vec<&str> =
-                survey.sketches().iter().filter_map(|s| Some(s.name.as_ref()?.namespace.as_str())).collect();
-            namespaces.dedup();
-            let near = suggestion(&nearest(namespace, namespaces.into_iter()));
-            missing.push(format!("no Service of namespace '{namespace}' has rules here{near}"));
+        if let (true, Some(namespace)) = (sketches.is_empty(), wanted) {
+            missing.push(no_namespace(survey, namespace));
         }
-        return chosen;
+        let services = survey.services(&sketches);
+        return (sketches, services);
     }
-    let mut found = vec![false; question.what.len()];
-    let mut chosen = Vec::new();
-    let search_endpoints: Vec<bool> = question.what.iter().map(|(_, select)| needs_endpoints(survey, select)).collect();
-    for sketch in sketches {
-        let mut named = false;
-        for ((_, select), found) in question.what.iter().zip(&mut found) {
-            let hit = sketch.is_named_by(select);
-            *found |= hit;
-            named |= hit;
-        }
-        if !named && !search_endpoints.contains(&true) {
-            continue;
-        }
-        let port = survey.service(sketch);
-        for (((_, select), found), search) in question.what.iter().zip(&mut found).zip(&search_endpoints) {
-            let hit = *search
-                && port.pools.iter().flat_map(|p| &p.endpoints).any(|e| select.matches_endpoint(e, port.protocol));
-            *found |= hit;
-            named |= hit;
-        }
-        if named {
-            chosen.push((sketch, port));
+    let (settled, searching): (Vec<_>, Vec<_>) =
+        question.what.iter().map(|(_, select)| select).partition(|select| !needs_endpoints(survey, select));
+    if searching.is_empty() {
+        sketches.retain(|sketch| settled.iter().any(|select| sketch.is_named_by(select)));
+    }
+    let services = survey.services(&sketches);
+    let hit = |select: &Select, sketch: &Sketch<'_>, port: &ServicePort| {
+        sketch.is_named_by(select) || (needs_endpoints(survey, select) && port.has_endpoint(select))
+    };
+    for (text, select) in &question.what {
+        if !sketches.iter().zip(&services).any(|(sketch, port)| hit(select, sketch, port)) {
+            missing.push(not_found(survey, text, select));
         }
     }
-    for ((text, select), _) in question.what.iter().zip(found).filter(|(_, found)| !found) {
-        missing.push(not_found(survey, text, select));
-    }
-    chosen
+    let named = |(sketch, port): &(&Sketch<'_>, ServicePort)| question.what.iter().any(|(_, s)| hit(s, sketch, port));
+    sketches.into_iter().zip(services).filter(named).unzip()
+}
+
+fn no_namespace(survey: &Survey<'_>, namespace: &str) -> String {
+    let names = survey.sketches().iter().filter_map(|sketch| sketch.name.as_ref());
+    let mut namespaces: Vec<&str> = names.map(|name| name.namespace.as_str()).collect();
+    namespaces.dedup();
+    let near = suggestion(&nearest(namespace, namespaces.into_iter()));
+    format!("no Service of namespace '{namespace}' has rules here{near}")
 }
 
 /// True if a WHAT may mean an endpoint. A cluster IP or a service's own chain never does, and then following every

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use regex::Regex;
 
-use super::{Endpoint, Frontend, FrontendKind, ServiceName};
+use super::{Endpoint, FrontendKind, ServiceName, ServicePort};
 use crate::net::{Network, Protocol, split_host_port};
 
 /// How many names a failed search suggests.
@@ -135,10 +135,10 @@ impl Select {
     }
 }
 
-impl Frontend {
-    /// True if `select` names this frontend.
-    pub fn is_named_by(&self, select: &Select, protocol: Option<Protocol>) -> bool {
-        select.matches_frontend(self.kind, self.address, self.port, protocol)
+impl ServicePort {
+    /// True if `select` names one of its endpoints.
+    pub fn has_endpoint(&self, select: &Select) -> bool {
+        self.pools.iter().flat_map(|pool| &pool.endpoints).any(|e| select.matches_endpoint(e, self.protocol))
     }
 }
 

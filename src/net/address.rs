@@ -1,7 +1,7 @@
 //! Socket addresses as rules write them: `10.0.0.1:80`, `[fd00::1]:80`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Splits `10.0.0.1:80`, `[fd00::1]:80`, `[fd00::1]` or a bare address into address and port.
 ///
@@ -16,14 +16,14 @@ pub fn split_host_port(text: &str) -> Option<(IpAddr, Option<u16>)> {
         };
         return Some((host.parse().ok()?, port));
     }
-    if let Ok(address) = text.parse() {
-        return Some((address, None));
+    // Without brackets a colon parts an address from its port only if it is the only one: IPv6 has several.
+    match text.split_once(':') {
+        Some((host, port)) if !port.contains(':') => {
+            let address: Ipv4Addr = host.parse().ok()?;
+            Some((address.into(), Some(port.parse().ok()?)))
+        }
+        _ => Some((text.parse().ok()?, None)),
     }
-    let (host, port) = text.rsplit_once(':')?;
-    let address: IpAddr = host.parse().ok()?;
-    // Without brackets a colon cannot part an IPv6 address from its port.
-    address.is_ipv4().then_some(())?;
-    Some((address, Some(port.parse().ok()?)))
 }
 
 /// An address written for a place where a port may follow: IPv6 goes in brackets.

@@ -72,6 +72,11 @@ pub fn service_keys(name: &ServiceName, protocol: Protocol) -> impl Iterator<Ite
     std::iter::once(hash(&[&name.to_string(), &protocol.to_string()])).chain(old)
 }
 
+/// What follows `KUBE-SEP-` in the name of the chain of an endpoint, given as `ip:port` or `[ip6]:port`.
+pub fn endpoint_key(name: &ServiceName, protocol: Protocol, endpoint: &str) -> String {
+    hash(&[&name.to_string(), &protocol.to_string(), endpoint])
+}
+
 /// The port of an endpoint at `ip`, told from its chain's name: the only one whose hash fits.
 ///
 /// `likely` ports are tried first; without a hit all 65,535 are, which takes some ten milliseconds.
@@ -113,6 +118,7 @@ mod tests {
     #[test]
     fn an_endpoint_port_is_found_again() {
         let https = name("default/kubernetes:https");
+        assert_eq!(endpoint_key(&https, Protocol::Tcp, "10.128.0.183:6443"), "QAX236RR3UXXQODE");
         let port = |likely: &[u16]| endpoint_port("QAX236RR3UXXQODE", &https, Protocol::Tcp, "10.128.0.183", likely);
         assert_eq!(port(&[443, 6443]), Some(6443));
         assert_eq!(port(&[]), Some(6443));

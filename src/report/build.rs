@@ -23,7 +23,7 @@ pub struct Header {
 }
 
 /// The document of a command.
-pub fn document(kind: Kind, header: &Header, services: &[ServicePort]) -> Document {
+pub fn document(kind: Kind, header: &Header, services: Vec<ServicePort>) -> Document {
     Document {
         schema: "kube-ipt/v1",
         kind,
@@ -37,7 +37,8 @@ pub fn document(kind: Kind, header: &Header, services: &[ServicePort]) -> Docume
             objects: None,
             partial: header.partial,
         },
-        services: services.iter().map(service).collect(),
+        // Each is dropped when it is turned into its report, so that large nodes are not held twice.
+        services: services.into_iter().map(|port| service(&port)).collect(),
     }
 }
 

@@ -160,7 +160,8 @@ async fn run(command: Allowed) -> Result<Listing, SourceError> {
 fn failure(typed: &str, said: &[&str], status: std::process::ExitStatus) -> SourceError {
     let words = said.join("; ");
     let lower = words.to_lowercase();
-    let quoted = said.iter().find(|l| l.contains("ermission denied")).or(said.first()).copied().unwrap_or_default();
+    let telling = |l: &&&str| l.contains("ermission denied") || l.contains("Another app");
+    let quoted = said.iter().find(telling).or(said.first()).copied().unwrap_or_default();
     if lower.contains("permission denied") || lower.contains("you must be root") {
         let what = format!("cannot list rules: {typed} said \"{quoted}\"");
         return SourceError::new(what, ["sudo kube-ipt show", OTHER_WAYS]);
@@ -168,7 +169,7 @@ fn failure(typed: &str, said: &[&str], status: std::process::ExitStatus) -> Sour
     if status.code() == Some(LOCKED) || lower.contains("xtables lock") {
         let what =
             format!("cannot list rules: another program holds the xtables lock ({typed} waited 5 s: \"{quoted}\")");
-        return SourceError::new(what, ["try again; `sudo lsof /run/xtables.lock` names the program", OTHER_WAYS]);
+        return SourceError::new(what, ["sudo lsof /run/xtables.lock    (names the program), then again", OTHER_WAYS]);
     }
     let how = match status.code() {
         Some(code) => format!("exit status {code}"),

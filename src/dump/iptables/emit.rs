@@ -175,6 +175,7 @@ fn blank(out: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::save;
+    use super::*;
 
     /// Lines as real iptables printed them, and some that it would print.
     #[test]
@@ -195,7 +196,9 @@ mod tests {
             r#"-m comment --comment "other traffic to ns/svc will be dropped by KUBE-PROXY-FIREWALL""#,
             "-m comment --comment plain -j X",
         ] {
-            assert_eq!(save::parse(text, 0, None).expect("a rule").emit(), text);
+            let mut rule = Rule::default();
+            save::parse(text, 0, &mut rule, Vec::new()).expect("a rule");
+            assert_eq!(rule.emit(), text);
         }
     }
 }

@@ -50,12 +50,11 @@ pub(super) fn is_row(line: &str) -> bool {
     line.split_ascii_whitespace().take(9).filter(|w| address(w).is_some()).count() >= 2
 }
 
-/// Parses a row.
-pub(super) fn parse(line: &str, columns: Columns) -> Result<Rule<'_>, RuleError> {
-    let mut row = Row { words: Words::new(line, 0), rule: Rule::default() };
+/// Parses a row into `rule`, which is empty.
+pub(super) fn parse<'a>(line: &'a str, columns: Columns, rule: &mut Rule<'a>) -> Result<(), RuleError> {
+    let mut row = Row { words: Words::new(line, 0), rule };
     row.fixed(columns)?;
-    row.extensions()?;
-    Ok(row.rule)
+    row.extensions()
 }
 
 fn is_opt(word: &str) -> bool {
@@ -91,12 +90,12 @@ fn parse_count(word: &str) -> Option<(u64, bool)> {
     word[..word.len() - 1].parse::<u64>().ok()?.checked_mul(scale).map(|count| (count, false))
 }
 
-struct Row<'a> {
+struct Row<'r, 'a> {
     words: Words<'a>,
-    rule: Rule<'a>,
+    rule: &'r mut Rule<'a>,
 }
 
-impl<'a> Row<'a> {
+impl<'a> Row<'_, 'a> {
     fn fixed(&mut self, columns: Columns) -> Result<(), RuleError> {
         if columns.numbers {
             self.text("a rule number")?;
@@ -483,7 +482,9 @@ mod tests {
     use super::*;
 
     fn row(heading: &str, line: &'static str) -> Rule<'static> {
-        parse(line, Columns::of_heading(heading).expect("a heading")).expect("a row")
+        let mut rule = Rule::default();
+        parse(line, Columns::of_heading(heading).expect("a heading"), &mut rule).expect("a row");
+        rule
     }
 
     const PLAIN: &str = "target     prot opt source               destination         ";
@@ -561,7 +562,7 @@ mod tests {
     #[test]
     fn errors_name_column_and_expectation() {
         let columns = Columns::of_heading(PLAIN).expect("a heading");
-        let error = parse("KUBE-SVC-X  tcp  --  0.0.0.0/0", columns).expect_err("cut off");
+        let error = parse("KUBE-SVC-X  tcp  --  0.0.0.0/0", columns, &mut Rule::default()).expect_err("cut off");
         assert_eq!(error.to_string(), "column 31: expected an address, found the end of the line");
     }
 }

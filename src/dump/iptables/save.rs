@@ -10,16 +10,15 @@ use super::error::RuleError;
 use super::rule::{AddrType, Counters, Match, Ports, Recent, RecentVerb, Rule, Side, Statistic, Target, Word};
 use super::words::Words;
 
-/// Parses `line` from byte `at`, which is behind the chain's name.
-pub(super) fn parse(line: &str, at: usize, counters: Option<Counters>) -> Result<Rule<'_>, RuleError> {
-    let mut parser = Parser {
-        words: Words::new(line, at),
-        rule: Rule { counters, matches: Vec::with_capacity(4), target: None },
-        not: false,
-        not_at: 0,
-    };
-    parser.run()?;
-    Ok(parser.rule)
+/// Parses `line` from byte `at`, which is behind the chain's name, into `rule`, which is empty. The target's options go
+/// into `options`, which is empty too.
+pub(super) fn parse<'a>(
+    line: &'a str,
+    at: usize,
+    rule: &mut Rule<'a>,
+    options: Vec<Word<'a>>,
+) -> Result<(), RuleError> {
+    Parser { words: Words::new(line, at), rule, options, not: false, not_at: 0 }.run()
 }
 
 /// Reads `[packets:bytes]`.
@@ -28,15 +27,17 @@ pub(super) fn bracketed_counters(text: &str) -> Option<Counters> {
     Some(Counters { packets: packets.parse().ok()?, bytes: bytes.parse().ok()?, exact: true })
 }
 
-struct Parser<'a> {
+struct Parser<'r, 'a> {
     words: Words<'a>,
-    rule: Rule<'a>,
+    rule: &'r mut Rule<'a>,
+    /// Memory for the target's options.
+    options: Vec<Word<'a>>,
     /// A `!` was read and waits for its option.
     not: bool,
     not_at: usize,
 }
 
-impl<'a> Parser<'a> {
+impl<'a> Parser<'_, 'a> {
     fn run(&mut self) -> Result<(), RuleError> {
         loop {
             let at = self.words.position();
@@ -217,9 +218,8 @@ impl<'a> Parser<'a> {
     fn comment(&mut self) -> Result<(), RuleError> {
         let mut comment = self.words.expect("a comment after --comment")?;
         if !comment.quoted {
-            while let Some(more) = self.words.peek().filter(|w| !w.quoted && w.text != "!" && !w.text.starts_with('-'))
-            {
-                self.words.next()?;
+            while !matches!(self.words.ahead(), [] | [b'-' | b'"', ..] | [b'!', b' ', ..]) {
+                let Some(more) = self.words.next()? else { break };
                 let text = comment.text.to_mut();
                 text.push(' ');
                 text.push_str(&more.text);
@@ -231,18 +231,10 @@ impl<'a> Parser<'a> {
 
     fn target(&mut self, goto: bool) -> Result<(), RuleError> {
         let name = self.value("a target")?;
-        let mut options = Vec::new();
+        let mut options = std::mem::take(&mut self.options);
         // A single dash starts an option of the rule again; a target's own options have two.
-        while let Some(word) = self.words.peek() {
-            if !word.quoted && (word.text == "!" || (word.text.starts_with('-') && !word.text.starts_with("--"))) {
-                break;
-            }
-            self.words.next()?;
-            options.push(word);
-        }
-        if self.words.peek().is_none() {
-            // A quote that never closes ends peeking early; reading on reports it.
-            self.words.next()?;
+        while !matches!(self.words.ahead(), [] | [b'-', b'a'..=b'z', ..] | [b'!', b' ', ..]) {
+            options.extend(self.words.next()?);
         }
         self.rule.target = Some(Target { name, goto, options });
         Ok(())
@@ -275,7 +267,7 @@ impl<'a> Parser<'a> {
     /// A value that may be negated: by a `!` before its option, or (before iptables 1.4.3) before the value.
     fn negatable(&mut self, expected: &'static str) -> Result<(bool, &'a str), RuleError> {
         let mut not = std::mem::take(&mut self.not);
-        if self.words.peek().is_some_and(|w| w.text == "!" && !w.quoted) {
+        if self.words.at_not() {
             self.words.next()?;
             not = !not;
         }
@@ -302,11 +294,13 @@ mod tests {
     use super::*;
 
     fn rule(text: &str) -> Rule<'_> {
-        parse(text, 0, None).expect("a rule")
+        let mut rule = Rule::default();
+        parse(text, 0, &mut rule, Vec::new()).expect("a rule");
+        rule
     }
 
     fn error(text: &str) -> String {
-        parse(text, 0, None).expect_err("no rule").to_string()
+        parse(text, 0, &mut Rule::default(), Vec::new()).expect_err("no rule").to_string()
     }
 
     #[test]

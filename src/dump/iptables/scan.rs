@@ -4,7 +4,10 @@
 //! parses only the chains it reaches. All forms may be mixed in one text: `iptables-save`, `-S`, `-L`, several tables,
 //! several saves, both families.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher as _;
+
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::memchr;
 
 use super::error::RuleError;
@@ -77,7 +80,15 @@ pub struct Section<'a> {
     pub rules: u32,
     text: &'a str,
     chains: Vec<Chain<'a>>,
-    by_name: HashMap<&'a str, u32>,
+    /// Positions in `chains`, found by the hash of the name.
+    by_name: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    policies: Vec<(u32, &'a str)>,
+    /// Further runs of chains whose rules do not stand together: in the order of the text while the text is scanned,
+    /// then by chain.
+    scattered: Vec<(u32, Run)>,
+    /// The chain looked up last.
+    near: usize,
 }
 
 /// A chain: its name, and where its rules are.
@@ -85,18 +96,19 @@ pub struct Section<'a> {
 pub struct Chain<'a> {
     /// The name.
     pub name: &'a str,
+    hash: u64,
+    id: u32,
+    first: Option<Run>,
     /// True if the dump declares the chain (`-N`, `:NAME`, `Chain NAME (…)`), which it does even for an empty one.
     pub declared: bool,
-    /// The policy of a built-in chain.
-    pub policy: Option<&'a str>,
-    first: Option<Run>,
-    more: Vec<Run>,
+    /// It has runs in the section's `scattered`.
+    scattered: bool,
 }
 
 /// Lines in a row that are rules of one chain.
 #[derive(Debug, Clone, Copy)]
 struct Run {
-    start: usize,
+    start: u32,
     line: u32,
     count: u32,
     form: Form,
@@ -124,11 +136,25 @@ pub struct RawRule<'a> {
 impl<'a> RawRule<'a> {
     /// Parses the line.
     pub fn parse(&self) -> Result<Rule<'a>, RuleError> {
-        let Form::Listing(columns) = self.form else {
-            let (counters, body) = behind_chain(self.text);
-            return save::parse(self.text, body, counters);
-        };
-        listing::parse(self.text, columns)
+        let mut rule = Rule::default();
+        self.parse_into(&mut rule)?;
+        Ok(rule)
+    }
+
+    /// Parses the line into `rule`, whose memory is used again.
+    pub fn parse_into(&self, rule: &mut Rule<'a>) -> Result<(), RuleError> {
+        rule.matches.clear();
+        rule.counters = None;
+        let mut options = rule.target.take().map(|target| target.options).unwrap_or_default();
+        options.clear();
+        match self.form {
+            Form::Append => {
+                let (counters, body) = behind_chain(self.text);
+                rule.counters = counters;
+                save::parse(self.text, body, rule, options)
+            }
+            Form::Listing(columns) => listing::parse(self.text, columns, rule),
+        }
     }
 }
 
@@ -151,12 +177,14 @@ fn behind_chain(line: &str) -> (Option<Counters>, usize) {
 impl<'a> Section<'a> {
     /// The chain called `name`.
     pub fn chain(&self, name: &str) -> Option<&Chain<'a>> {
-        self.by_name.get(name).map(|&id| &self.chains[id as usize])
+        self.chain_id(name).map(|id| &self.chains[id])
     }
 
     /// The position of the chain called `name` in [`chains`](Self::chains).
     pub fn chain_id(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).map(|&id| id as usize)
+        let hash = self.hasher.hash_one(name);
+        let same = |&id: &u32| self.chains[id as usize].name == name;
+        self.by_name.find(hash, same).map(|&id| id as usize)
     }
 
     /// All chains, in the order the text first names them.
@@ -164,19 +192,32 @@ impl<'a> Section<'a> {
         &self.chains
     }
 
+    /// The policy of a built-in chain.
+    pub fn policy(&self, chain: &str) -> Option<&'a str> {
+        let id = self.chain_id(chain)?;
+        self.policies.iter().find(|(of, _)| *of as usize == id).map(|(_, policy)| *policy)
+    }
+
     /// The rules of a chain in their order.
     pub fn rules_of(&self, chain: &Chain<'a>) -> impl Iterator<Item = RawRule<'a>> + use<'a> {
         let text = self.text;
-        let runs: Vec<Run> = chain.first.iter().chain(&chain.more).copied().collect();
-        runs.into_iter().flat_map(move |run| {
-            let mut at = run.start;
+        let more = if chain.scattered { self.scattered_runs(chain.id) } else { &[] };
+        let more: Vec<Run> = more.iter().map(|(_, run)| *run).collect();
+        chain.first.into_iter().chain(more).flat_map(move |run| {
+            let mut at = run.start as usize;
             (0..run.count).map(move |n| {
                 let rest = &text[at..];
                 let end = memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
                 at += (end + 1).min(rest.len());
-                RawRule { line: run.line + n, text: rest[..end].trim_end(), form: run.form }
+                RawRule { line: run.line + n, text: rest[..end].trim_ascii_end(), form: run.form }
             })
         })
+    }
+
+    fn scattered_runs(&self, chain: u32) -> &[(u32, Run)] {
+        let start = self.scattered.partition_point(|(id, _)| *id < chain);
+        let end = self.scattered.partition_point(|(id, _)| *id <= chain);
+        &self.scattered[start..end]
     }
 
     fn new(text: &'a str, hints: Hints) -> Self {
@@ -188,15 +229,20 @@ impl<'a> Section<'a> {
             rules: 0,
             text,
             chains: Vec::new(),
-            by_name: HashMap::new(),
+            by_name: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            policies: Vec::new(),
+            scattered: Vec::new(),
+            near: 0,
         }
     }
 
     fn declare(&mut self, name: &'a str, policy: Option<&'a str>) {
         let id = self.intern(name);
-        let chain = &mut self.chains[id];
-        chain.declared = true;
-        chain.policy = policy.or(chain.policy);
+        self.chains[id].declared = true;
+        if let Some(policy) = policy {
+            self.policies.push((self.chains[id].id, policy));
+        }
     }
 
     fn declares(&self, name: &str) -> bool {
@@ -204,49 +250,74 @@ impl<'a> Section<'a> {
     }
 
     fn intern(&mut self, name: &'a str) -> usize {
-        let next = self.chains.len();
-        let id = *self.by_name.entry(name).or_insert(u32::try_from(next).unwrap_or(u32::MAX)) as usize;
-        if id == next {
-            self.chains.push(Chain { name, declared: false, policy: None, first: None, more: Vec::new() });
+        // iptables prints rules in the order of the declarations, so the next chain is nearly always close behind.
+        let ahead = self.chains[self.near..].iter().take(3).position(|c| c.name == name);
+        if let Some(steps) = ahead {
+            self.near += steps;
+            return self.near;
         }
+        let next = self.chains.len();
+        let hash = self.hasher.hash_one(name);
+        let chains = &self.chains;
+        let entry = self.by_name.entry(hash, |&id| chains[id as usize].name == name, |&id| chains[id as usize].hash);
+        let id = match entry {
+            Entry::Occupied(known) => *known.get() as usize,
+            Entry::Vacant(free) => {
+                // A text of 2^32 bytes holds fewer chains than that.
+                let id = u32::try_from(next).unwrap_or(u32::MAX);
+                free.insert(id);
+                self.chains.push(Chain { name, hash, id, first: None, declared: false, scattered: false });
+                next
+            }
+        };
+        self.near = id;
         id
+    }
+
+    fn add(&mut self, chain: usize, run: Run) {
+        let chain = &mut self.chains[chain];
+        if chain.first.is_none() {
+            chain.first = Some(run);
+        } else {
+            chain.scattered = true;
+            self.scattered.push((chain.id, run));
+        }
+    }
+
+    /// One more rule right behind the last one of the chain.
+    fn extend_last(&mut self, chain: usize) {
+        let chain = &mut self.chains[chain];
+        let run = match chain.scattered {
+            true => self.scattered.last_mut().map(|(_, run)| run),
+            false => chain.first.as_mut(),
+        };
+        if let Some(run) = run {
+            run.count += 1;
+        }
     }
 
     /// What the built-in chains tell once all lines are seen.
     fn finish(&mut self) {
-        let built_ins: Vec<&str> = self.chains.iter().filter(|c| c.policy.is_some()).map(|c| c.name).collect();
+        let built_ins: Vec<&str> = self.policies.iter().map(|(id, _)| self.chains[*id as usize].name).collect();
         self.table = self.table.or_else(|| TableName::of_built_ins(&built_ins));
         self.complete |= !built_ins.is_empty();
+        self.scattered.sort_by_key(|(id, _)| *id);
     }
 }
 
 impl Chain<'_> {
-    /// Number of rules.
-    pub fn len(&self) -> usize {
-        self.first.iter().chain(&self.more).map(|run| run.count as usize).sum()
-    }
-
     /// True if the chain has no rules.
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
-
-    fn add(&mut self, run: Run) {
-        match self.first {
-            None => self.first = Some(run),
-            Some(_) => self.more.push(run),
-        }
-    }
-
-    fn extend_last(&mut self) {
-        if let Some(run) = self.more.last_mut().or(self.first.as_mut()) {
-            run.count += 1;
-        }
-    }
 }
 
 impl<'a> Dump<'a> {
-    /// Goes once over `text`. Never fails: what is no part of a dump is [`unread`](Self::unread).
+    /// Longest text that can be indexed, in bytes.
+    pub const MAX_BYTES: usize = u32::MAX as usize;
+
+    /// Goes once over `text`, which is not longer than [`MAX_BYTES`](Self::MAX_BYTES). Never fails: what is no part of
+    /// a dump is [`unread`](Self::unread).
     pub fn scan(text: &'a str, hints: Hints) -> Self {
         let mut scanner = Scanner::new(text, hints);
         scanner.run();
@@ -293,10 +364,25 @@ impl<'a> Scanner<'a> {
         while start < bytes.len() {
             let end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |n| start + n);
             line += 1;
-            self.line(start, end, line);
+            if !self.continues_run(&bytes[start..end]) {
+                self.line(start, end, line);
+            }
             start = end + 1;
         }
         self.close();
+    }
+
+    /// Most lines are `-A` rules of the chain the line before was of; true if this is one, and it is counted then.
+    fn continues_run(&mut self, line: &[u8]) -> bool {
+        let (Some(id), Some(section)) = (self.last, self.dump.sections.last_mut()) else { return false };
+        let Some(rest) = line.strip_prefix(b"-A ") else { return false };
+        let name = section.chains[id].name.as_bytes();
+        if section.family.is_none() || rest.get(name.len()) != Some(&b' ') || !rest.starts_with(name) {
+            return false;
+        }
+        section.rules += 1;
+        section.extend_last(id);
+        true
     }
 
     fn line(&mut self, start: usize, end: usize, number: u32) {
@@ -340,11 +426,11 @@ impl<'a> Scanner<'a> {
             section.family = family_of(body);
         }
         if let Some(id) = last.filter(|&id| section.chains[id].name == name) {
-            section.chains[id].extend_last();
+            section.extend_last(id);
             return;
         }
         let id = section.intern(name);
-        section.chains[id].add(Run { start, line: number, count: 1, form: Form::Append });
+        section.add(id, Run { start: offset(start), line: number, count: 1, form: Form::Append });
         self.last = Some(id);
     }
 
@@ -431,10 +517,9 @@ impl<'a> Scanner<'a> {
             section.family = family_of(line);
         }
         if last == Some(id) {
-            section.chains[id].extend_last();
+            section.extend_last(id);
         } else {
-            let form = Form::Listing(columns);
-            section.chains[id].add(Run { start, line: number, count: 1, form });
+            section.add(id, Run { start: offset(start), line: number, count: 1, form: Form::Listing(columns) });
             self.last = Some(id);
         }
     }
@@ -494,6 +579,11 @@ impl<'a> Scanner<'a> {
             }
         }
     }
+}
+
+/// A place in the text. [`Dump::MAX_BYTES`] keeps it below 2^32.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 fn indent(line: &str) -> usize {

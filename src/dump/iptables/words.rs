@@ -23,24 +23,39 @@ impl<'a> Words<'a> {
 
     /// Byte offset of the next word.
     pub(super) fn position(&mut self) -> usize {
-        let rest = &self.line.as_bytes()[self.at..];
-        self.at += rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let bytes = self.line.as_bytes();
+        while self.at < bytes.len() && is_blank(bytes[self.at]) {
+            self.at += 1;
+        }
         self.at
+    }
+
+    /// What is left from the next word on.
+    pub(super) fn ahead(&mut self) -> &'a [u8] {
+        let at = self.position();
+        &self.line.as_bytes()[at..]
+    }
+
+    /// True if the next word is a bare `!`.
+    pub(super) fn at_not(&mut self) -> bool {
+        matches!(self.ahead(), [b'!', blank, ..] if is_blank(*blank))
     }
 
     /// The next word, or `None` at the end of the line.
     pub(super) fn next(&mut self) -> Result<Option<Word<'a>>, RuleError> {
         let start = self.position();
-        let rest = &self.line[start..];
-        if rest.is_empty() {
-            return Ok(None);
+        let bytes = self.line.as_bytes();
+        match bytes.get(start) {
+            None => return Ok(None),
+            Some(b'"') => return self.quoted(start).map(Some),
+            Some(_) => {}
         }
-        if rest.starts_with('"') {
-            return self.quoted(start).map(Some);
+        let mut end = start + 1;
+        while end < bytes.len() && !is_blank(bytes[end]) {
+            end += 1;
         }
-        let end = rest.bytes().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(rest.len());
-        self.at = start + end;
-        Ok(Some(Word { text: Cow::Borrowed(&rest[..end]), quoted: false }))
+        self.at = end;
+        Ok(Some(Word { text: Cow::Borrowed(&self.line[start..end]), quoted: false }))
     }
 
     /// The next word without taking it. A word whose quotes never close is none.
@@ -50,8 +65,10 @@ impl<'a> Words<'a> {
 
     /// The next word, which must be there; `expected` says what it is.
     pub(super) fn expect(&mut self, expected: &'static str) -> Result<Word<'a>, RuleError> {
-        let at = self.position();
-        self.next()?.ok_or_else(|| RuleError::new(at, expected, None))
+        match self.next()? {
+            Some(word) => Ok(word),
+            None => Err(RuleError::new(self.at, expected, None)),
+        }
     }
 
     /// Everything that is left, without blanks at its ends.
@@ -95,6 +112,10 @@ impl<'a> Words<'a> {
         }
         Err(RuleError::new(self.line.len(), "a closing quote", None))
     }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Writes `text` as `xtables_save_string` would.

@@ -11,7 +11,7 @@ use super::ruleset::Table;
 use super::survey::FrontendSketch;
 use super::translate;
 use crate::dataplane::{Origin, Route, Verdict};
-use crate::dump::iptables::RawRule;
+use crate::dump::iptables::Rule;
 use crate::net::{Network, Protocol};
 use crate::proxy::chain_name::{self, ChainKind};
 
@@ -41,12 +41,15 @@ pub(super) fn routes<'d>(
     protocol: Option<Protocol>,
 ) -> Routes<'d> {
     let mut found = Routes { routes: Vec::new(), pools: Vec::new() };
+    let rules: Vec<Rule<'d>> = frontend.rules.iter().filter_map(|raw| raw.parse().ok()).collect();
+    let mut heads = Vec::new();
     for origin in Origin::ALL {
         let destination = frontend.address.map_or(Destination::Node, Destination::Address);
         let connection =
             Connection { origin: Some(origin), pods: around.pods, protocol, destination, port: frontend.port };
-        let mut walk = Walk { around, connection, marked: Truth::No, outcomes: Vec::new(), pools: &mut found.pools };
-        let settled = walk.rules(frontend.rules.iter().copied(), "", &[], 0) == Flow::Ended;
+        let (marked, outcomes, pools) = (Truth::No, Vec::new(), &mut found.pools);
+        let mut walk = Walk { around, connection, marked, outcomes, pools, heads: &mut heads };
+        let settled = walk.rules(rules.iter().cloned(), "", &[], 0) == Flow::Ended;
         let outcomes = std::mem::take(&mut walk.outcomes);
         let refused = around.rejects.at((frontend.address, protocol, frontend.port));
         conclude(&mut found.routes, origin, outcomes, settled, refused.map(|r| r.verdict));
@@ -96,19 +99,20 @@ struct Walk<'w, 'd> {
     marked: Truth,
     outcomes: Vec<Outcome>,
     pools: &'w mut Vec<PoolRef<'d>>,
+    /// Marking rules of the pools' chains met so far.
+    heads: &'w mut Vec<(&'d str, Vec<Rule<'d>>)>,
 }
 
 impl<'d> Walk<'_, 'd> {
     /// Follows rules of `chain`, for clients from `within` only (all where empty).
     fn rules(
         &mut self,
-        rules: impl Iterator<Item = RawRule<'d>>,
+        rules: impl Iterator<Item = Rule<'d>>,
         chain: &'d str,
         within: &[Network],
         depth: usize,
     ) -> Flow {
-        for raw in rules {
-            let Ok(rule) = raw.parse() else { continue };
+        for rule in rules {
             let judgement = self.connection.judge(&rule);
             let Some(target) = rule.target.as_ref().filter(|_| judgement.truth != Truth::No) else { continue };
             let certain = judgement.truth == Truth::Yes && judgement.sources.is_empty();
@@ -143,7 +147,7 @@ impl<'d> Walk<'_, 'd> {
         let Some(table) = self.around.nat.filter(|_| depth < MAX_DEPTH) else { return Flow::GoesOn };
         if let Some(chain) = table.section.chain(name) {
             let before = self.marked;
-            let flow = self.rules(table.section.rules_of(chain), chain.name, within, depth + 1);
+            let flow = self.rules(readable(table, chain.name), chain.name, within, depth + 1);
             if !certain {
                 // Marks set on a way only some clients take do not hold for the others.
                 self.marked = before;
@@ -177,26 +181,28 @@ impl<'d> Walk<'_, 'd> {
     }
 
     /// Do the rules at the head of the pool's chain mark the connection?
-    fn marked_in(&self, pool: PoolRef<'_>) -> Truth {
+    fn marked_in(&mut self, pool: PoolRef<'d>) -> Truth {
         let Some(table) = self.around.nat else { return Truth::No };
-        let mut marked = Truth::No;
-        for raw in table.rules(pool.chain) {
-            let Ok(rule) = raw.parse() else { return marked.max(Truth::Unknown) };
-            let kind = rule.target.as_ref().map(|t| ChainKind::of(t.name));
-            match kind {
-                Some(ChainKind::Endpoint) => break,
-                Some(ChainKind::MarkMasquerade) => {
-                    let judgement = self.connection.judge(&rule);
-                    let truth = if judgement.sources.is_empty() {
-                        judgement.truth
-                    } else {
-                        judgement.truth.min(Truth::Unknown)
-                    };
-                    marked = marked.max(truth);
-                }
-                _ => {}
-            }
-        }
-        marked
+        let at = self.heads.iter().position(|(chain, _)| *chain == pool.chain).unwrap_or_else(|| {
+            self.heads.push((pool.chain, marks(table, pool.chain)));
+            self.heads.len() - 1
+        });
+        let truths = self.heads[at].1.iter().map(|rule| {
+            let judgement = self.connection.judge(rule);
+            if judgement.sources.is_empty() { judgement.truth } else { judgement.truth.min(Truth::Unknown) }
+        });
+        truths.max().unwrap_or(Truth::No)
     }
+}
+
+/// The rules of a chain that can be read.
+fn readable<'d>(table: Table<'d>, chain: &str) -> impl Iterator<Item = Rule<'d>> + use<'d> {
+    table.rules(chain).filter_map(|raw| raw.parse().ok())
+}
+
+/// The rules of a pool's chain that mark, which stand before those that choose an endpoint.
+fn marks<'d>(table: Table<'d>, chain: &str) -> Vec<Rule<'d>> {
+    let kind = |rule: &Rule<'_>| rule.target.as_ref().map(|t| ChainKind::of(t.name));
+    let head = readable(table, chain).take_while(|rule| kind(rule) != Some(ChainKind::Endpoint));
+    head.filter(|rule| kind(rule) == Some(ChainKind::MarkMasquerade)).collect()
 }

@@ -6,8 +6,9 @@
 //! it, and nothing recurses, so doubling jumps and very deep nesting cost what their rules cost.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::comment;
 use super::matching::{Connection, Truth};
@@ -67,8 +68,9 @@ pub(super) struct Spread {
 
 /// Follows the chain at `root`.
 pub(super) fn spread(table: Table<'_>, root: usize, connection: Connection<'_>, recovery: &mut Recovery<'_>) -> Spread {
-    let mut program =
-        Program { table, connection, recovery, nodes: Vec::new(), ids: HashMap::new(), found: Spread::default() };
+    let ids = HashMap::with_capacity(64);
+    let (nodes, steps, found, scratch) = (Vec::new(), Vec::new(), Spread::default(), Rule::default());
+    let mut program = Program { table, connection, recovery, nodes, steps, ids, found, scratch };
     program.compile(root);
     let order = program.order();
     program.run(&order)
@@ -123,10 +125,11 @@ struct Step {
     action: Action,
 }
 
+/// A chain and where its steps are.
 #[derive(Debug)]
 struct Node {
     chain: usize,
-    steps: Vec<Step>,
+    steps: Range<usize>,
 }
 
 struct Program<'p, 'd, 'n> {
@@ -134,9 +137,13 @@ struct Program<'p, 'd, 'n> {
     connection: Connection<'p>,
     recovery: &'p mut Recovery<'n>,
     nodes: Vec<Node>,
+    /// The steps of all nodes, node by node.
+    steps: Vec<Step>,
     /// Node of each chain met so far.
     ids: HashMap<usize, usize>,
     found: Spread,
+    /// Memory for the rule being read.
+    scratch: Rule<'d>,
 }
 
 impl<'d> Program<'_, 'd, '_> {
@@ -144,16 +151,17 @@ impl<'d> Program<'_, 'd, '_> {
     fn compile(&mut self, root: usize) {
         let mut open = vec![(root, None)];
         self.ids.insert(root, 0);
-        self.nodes.push(Node { chain: root, steps: Vec::new() });
+        self.nodes.push(Node { chain: root, steps: 0..0 });
         let mut done = 0;
         while done < open.len() {
             let (chain, via) = open[done];
-            let mut steps = Vec::new();
+            let start = self.steps.len();
             let section = self.table.section;
             for raw in section.rules_of(&section.chains()[chain]) {
-                steps.extend(self.step(chain, via, raw, &mut open));
+                let step = self.step(chain, via, raw, &mut open);
+                self.steps.extend(step);
             }
-            self.nodes[done].steps = steps;
+            self.nodes[done].steps = start..self.steps.len();
             done += 1;
         }
     }
@@ -170,16 +178,32 @@ impl<'d> Program<'_, 'd, '_> {
         if raw.text.ends_with("-j KUBE-MARK-MASQ") {
             return None;
         }
-        let Ok(rule) = raw.parse() else { return Some(self.undecided(raw)) };
-        let truth = self.connection.judge(&rule).truth;
-        self.note_affinity(&rule);
+        let mut rule = std::mem::take(&mut self.scratch);
+        let step = match raw.parse_into(&mut rule) {
+            Ok(()) => self.readable_step(chain, via, raw, &rule, open),
+            Err(_) => Some(self.undecided(raw)),
+        };
+        self.scratch = rule;
+        step
+    }
+
+    fn readable_step(
+        &mut self,
+        chain: usize,
+        via: Option<RawRule<'d>>,
+        raw: RawRule<'d>,
+        rule: &Rule<'_>,
+        open: &mut Vec<(usize, Option<RawRule<'d>>)>,
+    ) -> Option<Step> {
+        let truth = self.connection.judge(rule).truth;
+        self.note_affinity(rule);
         let target = rule.target.as_ref()?;
         let takes = match truth {
             Truth::No => return None,
-            Truth::Yes => share(&rule),
-            Truth::Unknown => Part { known: false, ..share(&rule) },
+            Truth::Yes => share(rule),
+            Truth::Unknown => Part { known: false, ..share(rule) },
         };
-        let action = match self.action(chain, via, raw, target, &rule, open)? {
+        let action = match self.action(chain, via, raw, target, rule, open)? {
             Ok(action) => action,
             Err(()) => return Some(self.undecided(raw)),
         };
@@ -211,7 +235,7 @@ impl<'d> Program<'_, 'd, '_> {
             let next = self.nodes.len();
             let node = *self.ids.entry(id).or_insert(next);
             if node == next {
-                self.nodes.push(Node { chain: id, steps: Vec::new() });
+                self.nodes.push(Node { chain: id, steps: 0..0 });
                 open.push((id, Some(raw)));
             }
             return Some(Ok(if target.goto { Action::Goto(node) } else { Action::Jump(node) }));
@@ -304,30 +328,31 @@ impl<'d> Program<'_, 'd, '_> {
         let mut seen = vec![Seen::Not; self.nodes.len()];
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut loops = Vec::new();
-        let mut stack = vec![(0, self.nodes[0].steps.len())];
+        let mut stack = vec![(0, self.nodes[0].steps.end)];
         seen[0] = Seen::Open;
         // Steps are taken from the last to the first: reversed, the finished order is then that of the rules.
         while let Some((node, left)) = stack.last_mut() {
-            let Some(step) = left.checked_sub(1) else {
+            if *left == self.nodes[*node].steps.start {
                 seen[*node] = Seen::Done;
                 order.push(*node);
                 stack.pop();
                 continue;
-            };
-            *left = step;
-            if let Action::Jump(next) | Action::Goto(next) = self.nodes[*node].steps[step].action {
+            }
+            *left -= 1;
+            let step = *left;
+            if let Action::Jump(next) | Action::Goto(next) = self.steps[step].action {
                 match seen[next] {
                     Seen::Not => {
                         seen[next] = Seen::Open;
-                        stack.push((next, self.nodes[next].steps.len()));
+                        stack.push((next, self.nodes[next].steps.end));
                     }
-                    Seen::Open => loops.push((*node, step, next)),
+                    Seen::Open => loops.push((step, next)),
                     Seen::Done => {}
                 }
             }
         }
-        for (node, step, target) in loops {
-            self.nodes[node].steps[step] = Step { takes: Part { value: 0.0, known: false }, action: Action::Stop };
+        for (step, target) in loops {
+            self.steps[step] = Step { takes: Part { value: 0.0, known: false }, action: Action::Stop };
             let name = self.table.section.chains()[self.nodes[target].chain].name;
             self.oddity(Oddity::Loop(name.to_owned()));
         }
@@ -339,7 +364,7 @@ impl<'d> Program<'_, 'd, '_> {
     fn run(mut self, order: &[usize]) -> Spread {
         let mut returns = vec![Part::NONE; self.nodes.len()];
         for &node in order.iter().rev() {
-            returns[node] = returned(&self.nodes[node].steps, &returns);
+            returns[node] = returned(&self.steps[self.nodes[node].steps.clone()], &returns);
         }
         let mut arrives = vec![Part::NONE; self.nodes.len()];
         let mut depth = vec![1; self.nodes.len()];
@@ -348,7 +373,7 @@ impl<'d> Program<'_, 'd, '_> {
         arrives[0] = Part::ALL;
         for &node in order {
             let mut left = arrives[node];
-            for step in &self.nodes[node].steps {
+            for step in &self.steps[self.nodes[node].steps.clone()] {
                 let taken = left.of(step.takes);
                 left = left.without(step.takes);
                 match step.action {
@@ -397,24 +422,29 @@ fn returned(steps: &[Step], returns: &[Part]) -> Part {
 
 /// Makes one endpoint of those with the same address, at the place of the first.
 fn merge(endpoints: &mut Vec<Endpoint>) {
-    let mut first: HashMap<Address, usize> = HashMap::with_capacity(endpoints.len());
+    if all_distinct(endpoints) {
+        return;
+    }
+    let mut first: HashMap<Address, usize> = HashMap::new();
     let mut merged: Vec<Endpoint> = Vec::with_capacity(endpoints.len());
     for endpoint in endpoints.drain(..) {
-        if endpoint.address.ip().is_none() {
+        let known = endpoint.address.ip().and_then(|_| first.get(&endpoint.address));
+        if let Some(&at) = known {
+            let same = &mut merged[at];
+            same.probability = same.probability.zip(endpoint.probability).map(|(a, b)| a + b);
+            same.packets = same.packets.zip(endpoint.packets).map(|(a, b)| a.saturating_add(b));
+            same.rules.extend(endpoint.rules);
+        } else {
+            first.insert(endpoint.address.clone(), merged.len());
             merged.push(endpoint);
-            continue;
-        }
-        let at = *first.entry(endpoint.address.clone()).or_insert(merged.len());
-        match merged.get_mut(at) {
-            None => merged.push(endpoint),
-            Some(same) => {
-                same.probability = same.probability.zip(endpoint.probability).map(|(a, b)| a + b);
-                same.packets = same.packets.zip(endpoint.packets).map(|(a, b)| a.saturating_add(b));
-                same.rules.extend(endpoint.rules);
-            }
         }
     }
     *endpoints = merged;
+}
+
+fn all_distinct(endpoints: &[Endpoint]) -> bool {
+    let mut seen = HashSet::with_capacity(endpoints.len());
+    endpoints.iter().all(|e| e.address.ip().is_none() || seen.insert(&e.address))
 }
 
 /// The part of the connections that meet a rule's other conditions and are taken by its `-m statistic`.

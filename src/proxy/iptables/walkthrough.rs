@@ -282,11 +282,12 @@ fn balance(rule: &Rule<'_>) -> Option<f64> {
 
 /// `1/3`, `2/3`, `1/500`; a percentage where no simple fraction is meant.
 fn fraction(part: f64) -> String {
-    // Five decimals of old kube-proxies are off by 2 in 10,000.
-    let close = 2e-4 * part.min(1.0 - part).max(1e-12);
+    // Probabilities of old kube-proxies and of textbooks have four or five decimals; with larger denominators such a
+    // rounded number would fit some fraction by chance.
+    let close = |d: u32| part.min(1.0 - part).max(1e-12) * if d <= 20 { 2e-4 } else { 1e-6 };
     (1..=MAX_DENOMINATOR)
         .map(|d| ((part * f64::from(d)).round(), d))
-        .find(|(n, d)| (part - n / f64::from(*d)).abs() <= close)
+        .find(|(n, d)| (part - n / f64::from(*d)).abs() <= close(*d))
         .map_or_else(|| format!("{:.2} %", part * 100.0), |(n, d)| format!("{n}/{d}"))
 }
 
