@@ -39,6 +39,8 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
     outcome.notes.extend(gather::unread_notes(&bundle, &dumps, question.verbose));
     outcome.notes.extend(ruleset_notes.iter().map(ToString::to_string));
 
+    outcome.notes.extend(unplaced(&survey, &bundle));
+
     let (sketches, services) = choose(&survey, question, &mut outcome.missing);
     if survey.sketches().is_empty() {
         outcome.missing = vec![nothing_here(&rulesets, &bundle, &dumps)];
@@ -111,6 +113,17 @@ fn choose<'s, 'd>(
     }
     let named = |(sketch, port): &(&Sketch<'_>, ServicePort)| question.what.iter().any(|(_, s)| hit(s, sketch, port));
     sketches.into_iter().zip(services).filter(named).unzip()
+}
+
+/// Rules that capture an address and cannot be followed.
+fn unplaced(survey: &Survey<'_>, bundle: &Bundle) -> Option<String> {
+    let first = survey.unplaced().first()?;
+    let label = bundle.captures.get(usize::from(first.text)).map_or("", |capture| &capture.label);
+    let rules = match survey.unplaced().len() {
+        1 => "1 rule of KUBE-SERVICES cannot".to_owned(),
+        many => format!("{many} rules of KUBE-SERVICES and KUBE-NODEPORTS cannot"),
+    };
+    Some(format!("{rules} be followed, first {label} line {}", first.line))
 }
 
 fn no_namespace(survey: &Survey<'_>, namespace: &str) -> String {

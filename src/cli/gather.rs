@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::args::SourceArgs;
-use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_xml};
+use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
 use crate::dump::{Foreign, recognise};
 use crate::net::Family;
 use crate::source::{self, Bundle, Capture};
@@ -64,6 +64,13 @@ fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure
         let what = |error| format!("{} is iptables-xml output that cannot be read: {error}", capture.label);
         capture.text = xml.map_err(|error| Failure { what: what(error), hints: Vec::new() })?;
         notes.push(format!("{} is iptables-xml output: line numbers are those of the dump in it", capture.label));
+    } else if let Some(text) = restore_nft_view(&capture.text) {
+        capture.text = text;
+        notes.push(format!(
+            "{} shows iptables rules through nft, which hides some conditions: shares behind them are unknown, and line \
+             numbers are not those of the file; iptables-save shows everything",
+            capture.label
+        ));
     } else if let Some(text) = restore_line_breaks(&capture.text) {
         capture.text = text;
         notes.push(format!("{} has lost its line breaks: they were put back before every rule", capture.label));
@@ -77,6 +84,10 @@ pub(super) fn dumps(bundle: &Bundle) -> Result<Vec<Dump<'_>>, Failure> {
 }
 
 fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
+    if capture.text.len() > Dump::MAX_BYTES {
+        let what = format!("{} is larger than 4 GiB, the most this program reads at once", capture.label);
+        return Err(Failure { what, hints: vec!["give the nat table alone: iptables-save -t nat".to_owned()] });
+    }
     let dump = Dump::scan(&capture.text, hints(capture));
     // A command that lists nothing says that nothing is there; a text must show what it is.
     if !dump.is_empty() || capture.command.is_some() {

@@ -83,8 +83,10 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             let mut err = anstream::AutoStream::new(std::io::stderr(), cli.color.choice(&std::io::stderr()));
             let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&failure.what));
+            let typed = typed();
             for hint in &failure.hints {
-                let _ = writeln!(err, "  {} {}", "try:".style(HINT), clean(hint));
+                let hint = typed.as_ref().map_or_else(|| hint.clone(), |typed| hint.replace("kube-ipt show", typed));
+                let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(&hint));
             }
             ExitCode::from(2)
         }
@@ -110,6 +112,16 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The command line as it was typed, for hints; `None` if it would need quotes or names a dump already.
+fn typed() -> Option<String> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.iter().any(|arg| arg.starts_with("-f") || arg.starts_with("--file") || arg == "--demo") {
+        return None;
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c);
+    args.iter().all(|arg| !arg.is_empty() && arg.chars().all(plain)).then(|| format!("kube-ipt {}", args.join(" ")))
 }
 
 /// Columns of the terminal that reads the answer; `None` if none does.

@@ -19,10 +19,13 @@ pub fn json(document: &impl Serialize) -> Result<String, serde_json::Error> {
 
 /// `document` as YAML, with the same guarantee.
 ///
-/// JSON is YAML, but people ask for YAML to read it, so strings are written plain where YAML allows it.
+/// Plain YAML strings know no escapes, so a document that needs some is written in the form of JSON, which is YAML too.
 pub fn yaml(document: &impl Serialize) -> Result<String, String> {
     let text = serde_saphyr::to_string(document).map_err(|e| e.to_string())?;
-    Ok(if text.chars().any(needs_escape) { escaped(&text) } else { text })
+    match text.chars().any(needs_escape) {
+        true => json(document).map_err(|e| e.to_string()),
+        false => Ok(text),
+    }
 }
 
 fn needs_escape(c: char) -> bool {

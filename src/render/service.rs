@@ -4,7 +4,7 @@ use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::phrase;
 use super::text::{bar, clean, percent};
 use super::tree::{Detail, Node};
-use crate::dataplane::{Endpoint, Frontend, Pool, RuleNote, ServicePort, Walkthrough};
+use crate::dataplane::{Endpoint, Frontend, Policy, Pool, RuleNote, ServicePort, Walkthrough};
 use crate::net::Family;
 use crate::report::Header;
 
@@ -13,6 +13,12 @@ const SHOWN: usize = 12;
 
 /// From this width on there is room for bars.
 const ROOM_FOR_BARS: usize = 100;
+
+/// Columns a branch of the tree takes.
+const BRANCH: usize = 3;
+
+/// Leads from a frontend to what becomes of its connections.
+const ARROW: &str = "  → ";
 
 /// A part of all connections this small is the rounding of doubles, not a leak.
 const NOTHING: f64 = 1e-9;
@@ -59,7 +65,7 @@ fn node(service: &ServicePort, walkthrough: &Walkthrough, view: View) -> Node {
     let mut root = Node::new(heading(service));
     let several = service.pools.len() > 1;
     for (n, frontend) in service.frontends.iter().enumerate() {
-        root.children.push(frontend_node(frontend, several, walkthrough.frontends.get(n)));
+        root.children.push(frontend_node(frontend, several, walkthrough.frontends.get(n), view));
     }
     for (n, pool) in service.pools.iter().enumerate() {
         let steps = walkthrough.pools.get(n);
@@ -97,16 +103,25 @@ fn heading(service: &ServicePort) -> String {
     parts.join("  ")
 }
 
-fn frontend_node(frontend: &Frontend, several_pools: bool, steps: Option<&Vec<RuleNote>>) -> Node {
+fn frontend_node(frontend: &Frontend, several_pools: bool, steps: Option<&Vec<RuleNote>>, view: View) -> Node {
     let routes = phrase::routes(frontend, several_pools);
-    let arrow = if routes.is_empty() { String::new() } else { paint(&format!("  → {routes}"), DIM) };
-    let mut node = Node::new(format!("{} {}{arrow}", phrase::kind(frontend.kind), phrase::address(frontend)));
-    node.details = steps.map(|notes| details(notes)).unwrap_or_default();
+    let what = format!("{} {}", phrase::kind(frontend.kind), phrase::address(frontend));
+    let mut node = Node::new(&what);
+    let columns = BRANCH + what.chars().count() + ARROW.len() + routes.chars().count();
+    if routes.is_empty() {
+        // Everyone goes to the only pool: nothing to say.
+    } else if view.width.is_none_or(|width| columns <= width) {
+        node.line.push_str(&paint(&format!("{ARROW}{routes}"), DIM));
+    } else {
+        node.details.push(Detail { label: ARROW.to_owned(), text: routes, style: DIM });
+    }
+    node.details.extend(steps.map(|notes| details(notes)).unwrap_or_default());
     node
 }
 
 fn pool_line(service: &ServicePort, pool: &Pool, several: bool) -> String {
-    let policy = if several { format!("{}: ", phrase::policy(pool.policy)) } else { String::new() };
+    let named = several || pool.policy == Policy::Local;
+    let policy = if named { format!("{}: ", phrase::policy(pool.policy)) } else { String::new() };
     let count = phrase::count(pool);
     let noun = if count == "1" { "endpoint" } else { "endpoints" };
     let mut line = format!("{policy}{count} {noun}");

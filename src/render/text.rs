@@ -52,7 +52,7 @@ pub(super) fn bar(part: Option<f64>) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let eighths = (part.unwrap_or(0.0).clamp(0.0, 1.0) * BAR * 8.0).round();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 80")]
-    let eighths = eighths as usize;
+    let eighths = (eighths as usize).max(usize::from(part.is_some_and(|p| p > 0.0)));
     let mut bar = "█".repeat(eighths / 8);
     if eighths % 8 > 0 {
         bar.push(EIGHTHS[eighths % 8]);
@@ -109,6 +109,7 @@ mod tests {
     fn bars_grow_by_eighths() {
         assert_eq!(bar(Some(0.333)), "███▍      ");
         assert_eq!(bar(Some(1.0)), "██████████");
+        assert_eq!(bar(Some(0.000_1)), "▏         ");
         assert_eq!(bar(Some(0.0)), "          ");
         assert_eq!(bar(None), "          ");
     }

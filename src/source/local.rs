@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// iptables' exit status when another program keeps the lock (RESOURCE_PROBLEM, include/xtables.h).
 const LOCKED: i32 = 4;
 
-const OTHER_WAYS: &str = "from a saved dump:  ssh NODE sudo iptables-save | kube-ipt show";
+const OTHER_WAYS: &str = "ssh NODE sudo iptables-save | kube-ipt show    (a dump from elsewhere)";
 
 /// Lists the nat and filter tables of the node.
 pub fn local(wanted: Wanted) -> Result<Bundle, SourceError> {

@@ -13,7 +13,7 @@ use crate::net::Network;
 
 /// Which columns stand around the fixed ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Columns {
+pub(super) struct Columns {
     numbers: bool,
     counters: bool,
     interfaces: bool,

@@ -12,13 +12,17 @@ mod error;
 mod listing;
 mod lossless;
 mod names;
+mod nft_view;
 mod rule;
 mod save;
 mod scan;
+mod section;
 mod words;
 
 pub use error::RuleError;
 pub use lossless::{restore_line_breaks, restore_xml};
 pub use names::{Backend, TableName};
+pub use nft_view::restore_nft_view;
 pub use rule::{AddrType, Counters, Match, Ports, Recent, RecentVerb, Rule, Side, Statistic, Target, Word};
-pub use scan::{Chain, Dump, Form, Hints, RawRule, Section, Unread, Why};
+pub use scan::{Dump, Hints, Unread, Why};
+pub use section::{Chain, RawRule, Section};

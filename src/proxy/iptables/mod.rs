@@ -5,7 +5,9 @@
 //! Nothing that is not asked for is parsed.
 
 mod comment;
+mod compile;
 mod matching;
+mod part;
 mod pool;
 mod reject;
 mod route;

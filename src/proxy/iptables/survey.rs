@@ -74,8 +74,8 @@ impl<'d> Survey<'d> {
         for &ruleset in rulesets {
             let mut draft = Draft::new(ruleset);
             draft.nat();
-            draft.filter();
             draft.names();
+            draft.filter();
             let pods = draft.pod_networks();
             for sketch in &mut draft.sketches {
                 sketch.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
@@ -305,6 +305,9 @@ impl<'d> Draft<'d> {
     /// Adds what only the filter table knows: Services without endpoints.
     fn filter(&mut self) {
         let rejects = std::mem::take(&mut self.rejects);
+        // Chains with names of their own making are known by the comments only.
+        let names = self.sketches.iter().enumerate().filter_map(|(at, s)| Some(((s.name.clone()?, s.protocol), at)));
+        let by_name: HashMap<(ServiceName, Option<Protocol>), usize> = names.collect();
         for (target, reject) in rejects.iter() {
             let &(address, protocol, port) = target;
             let keys: Vec<String> = match (&reject.name, protocol) {
@@ -312,6 +315,7 @@ impl<'d> Draft<'d> {
                 _ => Vec::new(),
             };
             let known = keys.iter().find_map(|key| self.by_key.get(&(key.clone(), protocol)).copied());
+            let known = known.or_else(|| by_name.get(&(reject.name.clone()?, protocol)).copied());
             let at = known.unwrap_or_else(|| {
                 let key = keys.into_iter().next().unwrap_or_else(|| format!("{address:?}:{port:?}"));
                 self.sketch(key, protocol)

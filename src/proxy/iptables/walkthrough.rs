@@ -3,9 +3,9 @@
 use hashbrown::HashSet;
 
 use super::matching::single_port;
+use super::part::probability_of;
 use super::survey::{Sketch, Survey};
 use super::translate::{self, Translation};
-use super::walk::probability_of;
 use crate::dataplane::{Pool, PoolWalkthrough, RuleNote, RuleRef, ServicePort, Walkthrough};
 use crate::dump::iptables::{Match, RawRule, RecentVerb, Rule};
 use crate::net::{Host, Network};

@@ -1,0 +1,267 @@
+//! The index of one table: its chains by name, and where in the text the rules of each stand.
+
+use std::hash::BuildHasher as _;
+
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use memchr::memchr;
+
+use super::error::RuleError;
+use super::listing::{self, Columns};
+use super::names::{Backend, TableName};
+use super::rule::{Counters, Rule};
+use super::save;
+use super::scan::Hints;
+use crate::net::Family;
+
+/// One table of one family.
+#[derive(Debug)]
+pub struct Section<'a> {
+    /// The table, where the text says it or its built-in chains tell it.
+    pub table: Option<TableName>,
+    /// The family, where a header or an address tells it.
+    pub family: Option<Family>,
+    /// The kernel interface, where a header tells it.
+    pub backend: Option<Backend>,
+    /// True if every chain of the table can be expected here: built-in chains are declared and, in the form of
+    /// `iptables-save`, COMMIT was reached.
+    pub complete: bool,
+    /// Number of rules.
+    pub rules: u32,
+    text: &'a str,
+    pub(super) chains: Vec<Chain<'a>>,
+    /// Positions in `chains`, found by the hash of the name.
+    by_name: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    policies: Vec<(u32, &'a str)>,
+    /// Further runs of chains whose rules do not stand together: in the order of the text while the text is scanned,
+    /// then by chain.
+    scattered: Vec<(u32, Run)>,
+    /// The chain looked up last.
+    near: usize,
+}
+
+/// A chain: its name, and where its rules are.
+#[derive(Debug)]
+pub struct Chain<'a> {
+    /// The name.
+    pub name: &'a str,
+    hash: u64,
+    id: u32,
+    first: Option<Run>,
+    /// True if the dump declares the chain (`-N`, `:NAME`, `Chain NAME (…)`), which it does even for an empty one.
+    pub declared: bool,
+    /// It has runs in the section's `scattered`.
+    scattered: bool,
+}
+
+/// Lines in a row that are rules of one chain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) start: u32,
+    pub(super) line: u32,
+    pub(super) count: u32,
+    pub(super) form: Form,
+}
+
+/// How a rule is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `-A CHAIN …`, with or without `[packets:bytes]` in front.
+    Append,
+    /// A row of `iptables -L`.
+    Listing(Columns),
+}
+
+/// One rule as it stands in the text.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRule<'a> {
+    /// Line number from 1.
+    pub line: u32,
+    /// The whole line.
+    pub text: &'a str,
+    form: Form,
+}
+
+impl<'a> RawRule<'a> {
+    /// Parses the line.
+    pub fn parse(&self) -> Result<Rule<'a>, RuleError> {
+        let mut rule = Rule::default();
+        self.parse_into(&mut rule)?;
+        Ok(rule)
+    }
+
+    /// Parses the line into `rule`, whose memory is used again.
+    pub fn parse_into(&self, rule: &mut Rule<'a>) -> Result<(), RuleError> {
+        rule.matches.clear();
+        rule.counters = None;
+        let mut options = rule.target.take().map(|target| target.options).unwrap_or_default();
+        options.clear();
+        match self.form {
+            Form::Append => {
+                let (counters, body) = behind_chain(self.text);
+                rule.counters = counters;
+                save::parse(self.text, body, rule, options)
+            }
+            Form::Listing(columns) => listing::parse(self.text, columns, rule),
+        }
+    }
+}
+
+/// Counters in front, and where the rule goes on behind `-A CHAIN`.
+fn behind_chain(line: &str) -> (Option<Counters>, usize) {
+    let mut at = indent(line);
+    let mut counters = None;
+    if line[at..].starts_with('[')
+        && let Some(end) = line[at..].find("] ")
+    {
+        counters = save::bracketed_counters(&line[at..=at + end]);
+        at += end + 2;
+    }
+    at += "-A ".len();
+    at += indent(&line[at..]);
+    let name = memchr(b' ', &line.as_bytes()[at..]).unwrap_or(line.len() - at);
+    (counters, at + name)
+}
+
+impl<'a> Section<'a> {
+    /// The chain called `name`.
+    pub fn chain(&self, name: &str) -> Option<&Chain<'a>> {
+        self.chain_id(name).map(|id| &self.chains[id])
+    }
+
+    /// The position of the chain called `name` in [`chains`](Self::chains).
+    pub fn chain_id(&self, name: &str) -> Option<usize> {
+        let hash = self.hasher.hash_one(name);
+        let same = |&id: &u32| self.chains[id as usize].name == name;
+        self.by_name.find(hash, same).map(|&id| id as usize)
+    }
+
+    /// All chains, in the order the text first names them.
+    pub fn chains(&self) -> &[Chain<'a>] {
+        &self.chains
+    }
+
+    /// The policy of a built-in chain.
+    pub fn policy(&self, chain: &str) -> Option<&'a str> {
+        let id = self.chain_id(chain)?;
+        self.policies.iter().find(|(of, _)| *of as usize == id).map(|(_, policy)| *policy)
+    }
+
+    /// The rules of a chain in their order.
+    pub fn rules_of(&self, chain: &Chain<'a>) -> impl Iterator<Item = RawRule<'a>> + use<'a> {
+        let text = self.text;
+        let more = if chain.scattered { self.scattered_runs(chain.id) } else { &[] };
+        let more: Vec<Run> = more.iter().map(|(_, run)| *run).collect();
+        chain.first.into_iter().chain(more).flat_map(move |run| {
+            let mut at = run.start as usize;
+            (0..run.count).map(move |n| {
+                let rest = &text[at..];
+                let end = memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+                at += (end + 1).min(rest.len());
+                RawRule { line: run.line + n, text: rest[..end].trim_ascii_end(), form: run.form }
+            })
+        })
+    }
+
+    fn scattered_runs(&self, chain: u32) -> &[(u32, Run)] {
+        let start = self.scattered.partition_point(|(id, _)| *id < chain);
+        let end = self.scattered.partition_point(|(id, _)| *id <= chain);
+        &self.scattered[start..end]
+    }
+
+    pub(super) fn new(text: &'a str, hints: Hints) -> Self {
+        Self {
+            table: hints.table,
+            family: hints.family,
+            backend: hints.backend,
+            complete: false,
+            rules: 0,
+            text,
+            chains: Vec::new(),
+            by_name: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            policies: Vec::new(),
+            scattered: Vec::new(),
+            near: 0,
+        }
+    }
+
+    pub(super) fn declare(&mut self, name: &'a str, policy: Option<&'a str>) {
+        let id = self.intern(name);
+        self.chains[id].declared = true;
+        if let Some(policy) = policy {
+            self.policies.push((self.chains[id].id, policy));
+        }
+    }
+
+    pub(super) fn declares(&self, name: &str) -> bool {
+        self.chain(name).is_some_and(|c| c.declared)
+    }
+
+    pub(super) fn intern(&mut self, name: &'a str) -> usize {
+        // iptables prints rules in the order of the declarations, so the next chain is nearly always close behind.
+        let ahead = self.chains[self.near..].iter().take(3).position(|c| c.name == name);
+        if let Some(steps) = ahead {
+            self.near += steps;
+            return self.near;
+        }
+        let next = self.chains.len();
+        let hash = self.hasher.hash_one(name);
+        let chains = &self.chains;
+        let entry = self.by_name.entry(hash, |&id| chains[id as usize].name == name, |&id| chains[id as usize].hash);
+        let id = match entry {
+            Entry::Occupied(known) => *known.get() as usize,
+            Entry::Vacant(free) => {
+                // A text of 2^32 bytes holds fewer chains than that.
+                let id = u32::try_from(next).unwrap_or(u32::MAX);
+                free.insert(id);
+                self.chains.push(Chain { name, hash, id, first: None, declared: false, scattered: false });
+                next
+            }
+        };
+        self.near = id;
+        id
+    }
+
+    pub(super) fn add(&mut self, chain: usize, run: Run) {
+        let chain = &mut self.chains[chain];
+        if chain.first.is_none() {
+            chain.first = Some(run);
+        } else {
+            chain.scattered = true;
+            self.scattered.push((chain.id, run));
+        }
+    }
+
+    /// One more rule right behind the last one of the chain.
+    pub(super) fn extend_last(&mut self, chain: usize) {
+        let chain = &mut self.chains[chain];
+        let run = match chain.scattered {
+            true => self.scattered.last_mut().map(|(_, run)| run),
+            false => chain.first.as_mut(),
+        };
+        if let Some(run) = run {
+            run.count += 1;
+        }
+    }
+
+    /// What the built-in chains tell once all lines are seen.
+    pub(super) fn finish(&mut self) {
+        let built_ins: Vec<&str> = self.policies.iter().map(|(id, _)| self.chains[*id as usize].name).collect();
+        self.table = self.table.or_else(|| TableName::of_built_ins(&built_ins));
+        self.complete |= !built_ins.is_empty();
+        self.scattered.sort_by_key(|(id, _)| *id);
+    }
+}
+
+impl Chain<'_> {
+    /// True if the chain has no rules.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+fn indent(line: &str) -> usize {
+    line.bytes().take_while(u8::is_ascii_whitespace).count()
+}

@@ -1,0 +1,79 @@
+//! Imports go only towards the left of the flow.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each folder of `src/` may import from the others.
+fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("net", [].as_slice()),
+        ("source", &["net"]),
+        ("dump", &["net"]),
+        ("dataplane", &["net"]),
+        ("proxy", &["net", "dump", "dataplane"]),
+        ("report", &["net", "dataplane"]),
+        ("render", &["net", "dataplane", "report"]),
+        ("cli", &["net", "source", "dump", "dataplane", "proxy", "report", "render"]),
+    ])
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).expect("src is there") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).expect("readable")
+}
+
+#[test]
+fn imports_go_towards_the_left() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let allowed = allowed();
+    for path in sources() {
+        let inside = path.strip_prefix(&root).expect("below src");
+        let folder = inside.components().next().expect("a folder").as_os_str().to_string_lossy().into_owned();
+        let Some(may) = allowed.get(folder.as_str()) else {
+            assert!(["lib.rs", "main.rs"].contains(&folder.as_str()), "{folder} has no place in the architecture");
+            continue;
+        };
+        for part in text(&path).split("crate::").skip(1) {
+            let target: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let fine = target == folder || may.contains(&target.as_str());
+            assert!(fine, "{} imports crate::{target}, which {folder} must not", inside.display());
+        }
+    }
+}
+
+#[test]
+fn runtimes_stay_where_they_belong() {
+    for path in sources() {
+        let text = text(&path);
+        let live = path.ends_with("source/local.rs");
+        assert!(live || !text.contains("tokio::"), "{} names tokio", path.display());
+        let prints = path.ends_with("cli/mod.rs");
+        assert!(prints || !text.contains("std::io::stdout()"), "{} prints", path.display());
+        let starts = live || !text.contains("Command::new");
+        assert!(starts, "{} starts programs", path.display());
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    for path in sources() {
+        assert!(text(&path).starts_with("//! "), "{} does not say what it owns", path.display());
+    }
+}

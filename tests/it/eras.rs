@@ -1,0 +1,339 @@
+//! Layouts kube-proxy wrote from Kubernetes 1.1 on, and rules an old iptables could not print.
+
+use kube_ipt::dataplane::ServiceName;
+use kube_ipt::net::Protocol;
+use kube_ipt::proxy::chain_name;
+use serde_json::{Value, json};
+
+use crate::run::kube_ipt;
+
+/// The only service of a dump.
+#[track_caller]
+fn service(dump: &str) -> Value {
+    let mut document = kube_ipt("show").stdin(dump).json();
+    assert_eq!(document["services"].as_array().map(Vec::len), Some(1), "{document:#}");
+    document["services"][0].take()
+}
+
+/// Policy, and addresses with shares, of every pool.
+fn pools(service: &Value) -> Value {
+    let pool = |pool: &Value| {
+        let endpoints = pool["endpoints"].as_array().expect("endpoints").iter();
+        let endpoints: Vec<Value> = endpoints.map(|e| json!([e["address"], e["probability"]])).collect();
+        json!([pool["policy"], endpoints, pool["undelivered"]])
+    };
+    service["pools"].as_array().expect("pools").iter().map(pool).collect()
+}
+
+/// The routes of the frontend at `at`: origin, sources, where it goes, masqueraded.
+fn routes(service: &Value, at: usize) -> Vec<String> {
+    let route = |r: &Value| {
+        let to = r["policy"].as_str().or(r["verdict"].as_str()).expect("a verdict");
+        let sources: Vec<&str> = r["sources"].as_array().expect("sources").iter().filter_map(Value::as_str).collect();
+        let masquerade = match r["masquerade"].as_bool() {
+            Some(true) => " masqueraded",
+            Some(false) => "",
+            None => " masqueraded?",
+        };
+        let sources = if sources.is_empty() { String::new() } else { format!(" from {}", sources.join(",")) };
+        format!("{}{sources} → {to}{masquerade}", r["origin"].as_str().expect("an origin"))
+    };
+    service["frontends"][at]["routes"].as_array().expect("routes").iter().map(route).collect()
+}
+
+#[test]
+fn marks_of_1_1_stand_in_the_endpoint_chains() {
+    let service = service(
+        r#"*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-SEP-AAAAAAAAAAAAAAAA - [0:0]
+:KUBE-SERVICES - [0:0]
+:KUBE-SVC-BBBBBBBBBBBBBBBB - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -m mark --mark 0x4d415351 -j MASQUERADE
+-A KUBE-SEP-AAAAAAAAAAAAAAAA -s 10.2.6.2/32 -m comment --comment "shop/redis:" -j MARK --set-xmark 0x4d415351/0xffffffff
+-A KUBE-SEP-AAAAAAAAAAAAAAAA -p tcp -m comment --comment "shop/redis:" -m tcp -j DNAT --to-destination 10.2.6.2:6379
+-A KUBE-SERVICES -d 11.1.2.87/32 -p tcp -m comment --comment "shop/redis: cluster IP" -m tcp --dport 6379 -j KUBE-SVC-BBBBBBBBBBBBBBBB
+-A KUBE-SVC-BBBBBBBBBBBBBBBB -m comment --comment "shop/redis:" -j KUBE-SEP-AAAAAAAAAAAAAAAA
+COMMIT
+"#,
+    );
+    assert_eq!(service["service"], "shop/redis");
+    assert_eq!(service["port_name"], Value::Null);
+    assert_eq!(pools(&service), json!([["cluster", [["10.2.6.2:6379", 1.0]], 0.0]]));
+    assert_eq!(routes(&service, 0), ["pod → cluster", "node → cluster", "external → cluster"]);
+}
+
+#[test]
+fn masquerade_rules_stood_in_kube_services_until_1_21() {
+    let service = service(
+        r#"-P PREROUTING ACCEPT
+-P INPUT ACCEPT
+-P OUTPUT ACCEPT
+-P POSTROUTING ACCEPT
+-N KUBE-FW-X
+-N KUBE-SEP-A
+-N KUBE-SEP-B
+-N KUBE-SVC-X
+-A KUBE-FW-X -s 198.51.100.0/24 -m comment --comment "shop/web:http loadbalancer IP" -j KUBE-MARK-MASQ
+-A KUBE-FW-X -s 198.51.100.0/24 -m comment --comment "shop/web:http loadbalancer IP" -j KUBE-SVC-X
+-A KUBE-FW-X -m comment --comment "shop/web:http loadbalancer IP" -j KUBE-MARK-DROP
+-A KUBE-MARK-DROP -j MARK --set-xmark 0x8000/0x8000
+-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
+-A KUBE-NODEPORTS -p tcp -m comment --comment "shop/web:http" -m tcp --dport 31334 -j KUBE-MARK-MASQ
+-A KUBE-NODEPORTS -p tcp -m comment --comment "shop/web:http" -m tcp --dport 31334 -j KUBE-SVC-X
+-A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.48.0.8:80
+-A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.48.2.9:80
+-A KUBE-SERVICES ! -s 10.48.0.0/14 -d 10.51.245.210/32 -p tcp -m comment --comment "shop/web:http cluster IP" -m tcp --dport 80 -j KUBE-MARK-MASQ
+-A KUBE-SERVICES -d 10.51.245.210/32 -p tcp -m comment --comment "shop/web:http cluster IP" -m tcp --dport 80 -j KUBE-SVC-X
+-A KUBE-SERVICES -d 192.0.2.7/32 -p tcp -m comment --comment "shop/web:http external IP" -m tcp --dport 80 -j KUBE-MARK-MASQ
+-A KUBE-SERVICES -d 192.0.2.7/32 -p tcp -m comment --comment "shop/web:http external IP" -m tcp --dport 80 -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j KUBE-SVC-X
+-A KUBE-SERVICES -d 192.0.2.7/32 -p tcp -m comment --comment "shop/web:http external IP" -m tcp --dport 80 -m addrtype --dst-type LOCAL -j KUBE-SVC-X
+-A KUBE-SERVICES -d 203.0.113.9/32 -p tcp -m comment --comment "shop/web:http loadbalancer IP" -m tcp --dport 80 -j KUBE-FW-X
+-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+-A KUBE-SVC-X -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-A
+-A KUBE-SVC-X -j KUBE-SEP-B
+"#,
+    );
+    assert_eq!(pools(&service), json!([["cluster", [["10.48.0.8:80", 0.5], ["10.48.2.9:80", 0.5]], 0.0]]));
+    let kinds: Vec<&str> = (0..4).filter_map(|n| service["frontends"][n]["kind"].as_str()).collect();
+    assert_eq!(kinds, ["cluster-ip", "external-ip", "load-balancer", "node-port"]);
+    assert_eq!(routes(&service, 0), ["pod → cluster", "node → cluster masqueraded", "external → cluster masqueraded"]);
+    let masqueraded = ["pod → cluster masqueraded", "node → cluster masqueraded", "external → cluster masqueraded"];
+    assert_eq!(routes(&service, 1), masqueraded);
+    let ranged = ["pod", "node", "external"]
+        .map(|who| [format!("{who} from 198.51.100.0/24 → cluster masqueraded?"), format!("{who} → drop")]);
+    assert_eq!(routes(&service, 2), ranged.concat());
+    assert_eq!(routes(&service, 3), masqueraded);
+}
+
+#[test]
+fn xlb_chains_hold_the_local_endpoints_until_1_23() {
+    let dump = |last: &str| {
+        format!(
+            r#"-P PREROUTING ACCEPT
+-P INPUT ACCEPT
+-P OUTPUT ACCEPT
+-P POSTROUTING ACCEPT
+-N KUBE-SVC-X
+-N KUBE-XLB-X
+-A KUBE-NODEPORTS -s 127.0.0.0/8 -p tcp -m comment --comment "shop/web" -m tcp --dport 30080 -j KUBE-MARK-MASQ
+-A KUBE-NODEPORTS -p tcp -m comment --comment "shop/web" -m tcp --dport 30080 -j KUBE-XLB-X
+-A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.244.1.2:80
+-A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.244.2.2:80
+-A KUBE-SEP-C -p tcp -m tcp -j DNAT --to-destination 10.244.2.3:80
+-A KUBE-SERVICES -d 10.96.0.9/32 -p tcp -m comment --comment "shop/web cluster IP" -m tcp --dport 80 -j KUBE-SVC-X
+-A KUBE-SVC-X ! -s 10.244.0.0/16 -d 10.96.0.9/32 -p tcp -m comment --comment "shop/web cluster IP" -m tcp --dport 80 -j KUBE-MARK-MASQ
+-A KUBE-SVC-X -m comment --comment "shop/web" -m statistic --mode random --probability 0.33333333349 -j KUBE-SEP-A
+-A KUBE-SVC-X -m comment --comment "shop/web" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-B
+-A KUBE-SVC-X -m comment --comment "shop/web" -j KUBE-SEP-C
+-A KUBE-XLB-X -s 10.244.0.0/16 -m comment --comment "Redirect pods trying to reach external loadbalancer VIP to clusterIP" -j KUBE-SVC-X
+-A KUBE-XLB-X -m comment --comment "masquerade LOCAL traffic for shop/web LB IP" -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ
+-A KUBE-XLB-X -m comment --comment "route LOCAL traffic for shop/web LB IP to service chain" -m addrtype --src-type LOCAL -j KUBE-SVC-X
+{last}"#
+        )
+    };
+    let balanced = service(&dump(
+        "-A KUBE-XLB-X -m comment --comment \"Balancing rule 0 for shop/web\" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-B\n\
+         -A KUBE-XLB-X -m comment --comment \"Balancing rule 1 for shop/web\" -j KUBE-SEP-C\n",
+    ));
+    assert_eq!(pools(&balanced)[1], json!(["local", [["10.244.2.2:80", 0.5], ["10.244.2.3:80", 0.5]], 0.0]));
+    assert_eq!(pools(&balanced)[0][1][0], json!(["10.244.1.2:80", 0.333_333_333_488_553_76]));
+    assert_eq!(routes(&balanced, 1), ["pod → cluster", "node → cluster masqueraded", "external → local"]);
+    let empty =
+        service(&dump("-A KUBE-XLB-X -m comment --comment \"shop/web has no local endpoints\" -j KUBE-MARK-DROP\n"));
+    assert_eq!(routes(&empty, 1), ["pod → cluster", "node → cluster masqueraded", "external → drop"]);
+    assert_eq!(pools(&empty).as_array().map(Vec::len), Some(1), "no local pool");
+}
+
+#[test]
+fn local_policy_without_local_endpoints_drops_what_nat_leaves_alone() {
+    let dump = r#"*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:KUBE-EXTERNAL-SERVICES - [0:0]
+-A KUBE-EXTERNAL-SERVICES -p tcp -m comment --comment "shop/web has no local endpoints" -m addrtype --dst-type LOCAL -m tcp --dport 30080 -j DROP
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:KUBE-EXT-X - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-SEP-A - [0:0]
+:KUBE-SVC-X - [0:0]
+-A KUBE-EXT-X -s 10.244.0.0/16 -m comment --comment "pod traffic for shop/web external destinations" -j KUBE-SVC-X
+-A KUBE-EXT-X -m comment --comment "masquerade LOCAL traffic for shop/web external destinations" -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ
+-A KUBE-EXT-X -m comment --comment "route LOCAL traffic for shop/web external destinations" -m addrtype --src-type LOCAL -j KUBE-SVC-X
+-A KUBE-NODEPORTS -p tcp -m comment --comment "shop/web" -m tcp --dport 30080 -j KUBE-EXT-X
+-A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.244.1.2:80
+-A KUBE-SVC-X -m comment --comment "shop/web -> 10.244.1.2:80" -j KUBE-SEP-A
+COMMIT
+"#;
+    assert_eq!(routes(&service(dump), 0), ["pod → cluster", "node → cluster masqueraded", "external → drop"]);
+    let nat = &dump[dump.find("*nat").expect("nat is there")..];
+    assert_eq!(routes(&service(nat), 0), ["pod → cluster", "node → cluster masqueraded", "external → none"]);
+}
+
+#[test]
+fn source_ranges_of_today_are_routes_of_their_own() {
+    let mut document = kube_ipt("show gw-lb-ranges -f").arg(crate::run::node("kitchen-sink/node2/save.txt")).json();
+    let service = document["services"][0].take();
+    assert_eq!(service["frontends"][1]["kind"], "load-balancer");
+    let from = ["pod", "node", "external"].map(|who| {
+        [format!("{who} from 203.0.113.0/24,198.51.100.0/25 → cluster masqueraded"), format!("{who} → drop")]
+    });
+    assert_eq!(routes(&service, 1), from.concat());
+    assert_eq!(routes(&service, 0), ["pod → cluster", "node → cluster masqueraded", "external → cluster masqueraded"]);
+}
+
+#[test]
+fn session_affinity_is_told_and_takes_no_share() {
+    let mut document = kube_ipt("show web-sticky -f").arg(crate::run::node("kitchen-sink/node2/nat-S.txt")).json();
+    let service = document["services"][0].take();
+    assert_eq!(service["session_affinity_seconds"], 600);
+    let total: f64 = service["pools"][0]["endpoints"]
+        .as_array()
+        .expect("endpoints")
+        .iter()
+        .filter_map(|e| e["probability"].as_f64())
+        .sum();
+    assert!((total - 1.0).abs() < 1e-12, "{total}");
+}
+
+#[test]
+fn textbook_rules_read_as_well_as_a_full_dump() {
+    let service = service(
+        "        -A KUBE-SERVICES -d 10.96.0.100/32 --dport 80 -j KUBE-SVC-XXXXXXX
+        -A KUBE-SVC-XXXXXXX -m statistic --mode random --probability 0.3333 -j KUBE-SEP-AAAAAAA
+        -A KUBE-SVC-XXXXXXX -m statistic --mode random --probability 0.5000 -j KUBE-SEP-BBBBBBB
+        -A KUBE-SVC-XXXXXXX -j KUBE-SEP-CCCCCCC
+        -A KUBE-SEP-AAAAAAA -j DNAT --to-destination 10.244.0.5:8080
+        -A KUBE-SEP-BBBBBBB -j DNAT --to-destination 10.244.1.3:8080
+        -A KUBE-SEP-CCCCCCC -j DNAT --to-destination 10.244.2.7:8080\n",
+    );
+    assert_eq!(service["service"], Value::Null);
+    assert_eq!(service["protocol"], Value::Null);
+    assert_eq!(service["frontends"][0]["address"], "10.96.0.100");
+    assert_eq!(service["pools"][0]["chain"], "KUBE-SVC-XXXXXXX");
+    let shares: Vec<String> = (0..3)
+        .map(|n| {
+            format!("{:.2}", service["pools"][0]["endpoints"][n]["probability"].as_f64().expect("a share") * 100.0)
+        })
+        .collect();
+    assert_eq!(shares, ["33.33", "33.33", "33.33"]);
+}
+
+#[test]
+fn service_chains_alone_are_services_named_by_their_comments() {
+    let service = service(
+        "-A KUBE-SVC-X -m comment --comment \"shop/web:http -> 10.0.0.1:80\" -j KUBE-SEP-A\n\
+         -A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n",
+    );
+    assert_eq!(service["service"], "shop/web:http");
+    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.1:80", 1.0]], 0.0]]));
+}
+
+#[test]
+fn an_endpoint_chain_that_is_missing_is_known_by_the_comment_that_leads_there() {
+    let service = service(
+        "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-SVC-X\n\
+         -A KUBE-SVC-X -m comment --comment \"a/b -> 10.0.0.1:80\" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-A\n\
+         -A KUBE-SVC-X -m comment --comment \"a/b\" -j KUBE-SEP-B\n",
+    );
+    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.1:80", 0.5], [null, 0.5]], 0.0]]));
+    assert_eq!(service["status"], "unknown");
+}
+
+#[test]
+fn a_declared_chain_without_rules_delivers_nothing() {
+    let service = service(
+        "-N KUBE-SEP-A\n\
+         -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-SVC-X\n\
+         -A KUBE-SVC-X -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-A\n\
+         -A KUBE-SVC-X -j KUBE-SEP-B\n\
+         -A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.0.0.2:80\n",
+    );
+    // What the empty chain returns goes on to the next rule, which takes all of it.
+    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.2:80", 1.0]], 0.0]]));
+}
+
+#[test]
+fn garbled_dnat_is_recovered_as_far_as_the_rules_allow() {
+    let name = ServiceName::parse("shop/db:pg").expect("a name");
+    let sep = |endpoint: &str| format!("KUBE-SEP-{}", chain_name::endpoint_key(&name, Protocol::Tcp, endpoint));
+    let svc = format!("KUBE-SVC-{}", chain_name::service_keys(&name, Protocol::Tcp).next().expect("a key"));
+    let (by_comment, by_hash, by_hash_again, by_source) =
+        (sep("10.0.0.1:1"), sep("10.0.0.2:54321"), sep("10.0.0.3:54321"), "KUBE-SEP-AAAAAAAAAAAAAAAA");
+    let service = service(&format!(
+        "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"shop/db:pg cluster IP\" -m tcp --dport 5432 -j {svc}
+-A {svc} -m comment --comment \"shop/db:pg -> 10.0.0.1:5433\" -m statistic --mode random --probability 0.20000000019 -j {by_comment}
+-A {svc} -m statistic --mode random --probability 0.25000000000 -j {by_hash}
+-A {svc} -m statistic --mode random --probability 0.33333333349 -j {by_hash_again}
+-A {svc} -m statistic --mode random --probability 0.50000000000 -j {by_source}
+-A {svc} -j KUBE-SEP-BBBBBBBBBBBBBBBB
+-A {by_comment} -s 10.0.0.1/32 -j KUBE-MARK-MASQ
+-A {by_comment} -p tcp -m tcp -j DNAT [unsupported revision]
+-A {by_hash} -s 10.0.0.2/32 -j KUBE-MARK-MASQ
+-A {by_hash} -p tcp -m tcp -j DNAT --to-destination :0 --persistent --to-destination :0 --persistent --to-destination 0.0.0.0 --persistent
+-A {by_hash_again} -s 10.0.0.3/32 -j KUBE-MARK-MASQ
+-A {by_hash_again} -p tcp -m tcp -j DNAT --to-destination  --random --to-destination  --random --to-destination 0.0.0.0:0
+-A {by_source} -s 10.0.0.4/32 -j KUBE-MARK-MASQ
+-A {by_source} -p tcp -m tcp -j DNAT [unsupported revision]
+-A KUBE-SEP-BBBBBBBBBBBBBBBB -p tcp -m tcp -j DNAT [unsupported revision]
+"
+    ));
+    let addresses: Vec<&Value> =
+        service["pools"][0]["endpoints"].as_array().expect("endpoints").iter().map(|e| &e["address"]).collect();
+    assert_eq!(
+        addresses,
+        [
+            &json!("10.0.0.1:5433"),
+            &json!("10.0.0.2:54321"),
+            &json!("10.0.0.3:54321"),
+            &json!("10.0.0.4:?"),
+            &Value::Null
+        ]
+    );
+}
+
+#[test]
+fn nth_takes_every_nth_connection() {
+    let service = service(
+        "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-SVC-X\n\
+         -A KUBE-SVC-X -m statistic --mode nth --every 4 --packet 0 -j KUBE-SEP-A\n\
+         -A KUBE-SVC-X -m statistic --mode nth --every 2 --packet 0 -j KUBE-SEP-B\n\
+         -A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n\
+         -A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.0.0.2:80\n",
+    );
+    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.1:80", 0.25], ["10.0.0.2:80", 0.375]], 0.375]]));
+    assert_eq!(service["status"], "undelivered");
+}
+
+#[test]
+fn an_endpoint_reached_by_two_chains_is_one_endpoint() {
+    let service = service(
+        "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-SVC-X\n\
+         -A KUBE-SVC-X -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-A\n\
+         -A KUBE-SVC-X -j KUBE-SEP-B\n\
+         -A KUBE-SEP-A -p tcp -m tcp -c 3 180 -j DNAT --to-destination 10.0.0.1:80\n\
+         -A KUBE-SEP-B -p tcp -m tcp -c 4 240 -j DNAT --to-destination 10.0.0.1:80\n",
+    );
+    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.1:80", 1.0]], 0.0]]));
+    assert_eq!(service["pools"][0]["endpoints"][0]["packets"], 7);
+}
+
+#[test]
+fn rules_of_ipvs_mode_say_where_services_are() {
+    let dump = "-P PREROUTING ACCEPT\n-P INPUT ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n-N KUBE-LOAD-BALANCER\n-N KUBE-SERVICES\n\
+                -A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT\n";
+    let error = "error: no Services in the rules of stdin: kube-proxy runs in IPVS mode there, and Services are in the output \
+                 of ipvsadm, which this version does not read";
+    assert_eq!(kube_ipt("list").stdin(dump).status(1).stderr(error).stdout(), "");
+}

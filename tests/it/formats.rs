@@ -1,0 +1,247 @@
+//! Every form people have dumps in reads like the dump it was made from.
+
+use std::fs;
+
+use kube_ipt::dump::iptables::{Dump, Hints, RawRule, Rule};
+use serde_json::Value;
+
+use crate::cases::{cases, gunzip};
+use crate::run::{kube_ipt, node, nodes};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(node(path)).expect("the fixture is there")
+}
+
+/// Chain and rule of every rule in a text, chain by chain.
+fn rules(text: &str) -> Vec<(String, RawRule<'_>)> {
+    let dump = Dump::scan(text, Hints::default());
+    assert_eq!(dump.unread, [], "every line of a recording is understood");
+    let mut all = Vec::new();
+    for section in &dump.sections {
+        for chain in section.chains() {
+            all.extend(section.rules_of(chain).map(|raw| (chain.name.to_owned(), raw)));
+        }
+    }
+    all
+}
+
+fn parsed<'a>(raw: &RawRule<'a>) -> Rule<'a> {
+    raw.parse().unwrap_or_else(|error| panic!("line {}: {error}: {}", raw.line, raw.text))
+}
+
+#[test]
+fn parse_then_emit_is_identity_on_all_recordings() {
+    let mut lines = 0;
+    let mut check = |text: &str| {
+        for (chain, raw) in rules(text) {
+            let rule = parsed(&raw);
+            let emitted = rule.emit();
+            if !raw.text.starts_with("-A") && !raw.text.starts_with('[') {
+                // A row of -L is emitted as the line -S would print; that line must be the same rule.
+                let line = format!("-A {chain} {emitted}");
+                let again = Dump::scan(&line, Hints::default());
+                let section = &again.sections[0];
+                let raw = section.rules_of(&section.chains()[0]).next().expect("a rule");
+                assert_eq!(Rule { counters: None, ..parsed(&raw) }, Rule { counters: None, ..rule }, "{line}");
+            } else {
+                let written = raw.text.split_once("-A ").expect("a rule").1;
+                assert_eq!(format!("{chain} {emitted}"), written, "line {}", raw.line);
+            }
+            lines += 1;
+        }
+    };
+    for case in cases() {
+        for entry in fs::read_dir(case).expect("a folder") {
+            let path = entry.expect("readable").path();
+            if path.extension().is_some_and(|e| e == "txt") {
+                check(&fs::read_to_string(path).expect("readable"));
+            }
+        }
+    }
+    check(&gunzip(&nodes().join("large/nat-S.txt.gz")));
+    assert!(lines > 46_000, "only {lines} rules were there to check");
+}
+
+#[test]
+fn a_listing_is_the_same_rules_as_s() {
+    for case in ["seed/in-sync", "kitchen-sink/node1", "kitchen-sink/node3", "kitchen-sink-1.30"] {
+        let written = read(&format!("{case}/nat-S.txt"));
+        let mut expected: Vec<String> =
+            rules(&written).iter().map(|(c, r)| format!("{c} {}", parsed(r).emit())).collect();
+        expected.sort();
+        for listing in ["nat-L-n-line-numbers.txt", "nat-L-n-v.txt"] {
+            let text = read(&format!("{case}/{listing}"));
+            let mut listed: Vec<String> =
+                rules(&text).iter().map(|(c, r)| format!("{c} {}", parsed(r).emit())).collect();
+            listed.sort();
+            // A listing leaves out the prefix length of single addresses.
+            let expected: Vec<String> = expected.iter().map(|l| l.replace("/32 ", " ")).collect();
+            assert_eq!(listed, expected, "{case}/{listing}");
+        }
+    }
+}
+
+#[test]
+fn line_numbers_are_those_of_the_text() {
+    let text = read("kitchen-sink/node2/save-c.txt");
+    let lines: Vec<&str> = text.lines().collect();
+    for (_, raw) in rules(&text) {
+        assert_eq!(lines[raw.line as usize - 1], raw.text);
+    }
+}
+
+/// The services of a dump, without what names its source.
+fn services(run: crate::run::Run) -> Value {
+    run.json()["services"].take()
+}
+
+#[test]
+fn windows_line_ends_a_mark_and_indentation_change_nothing() {
+    let text = read("seed/in-sync/nat-S.txt");
+    let plain = services(kube_ipt("show").stdin(&text));
+    assert_eq!(services(kube_ipt("show").stdin(text.replace('\n', "\r\n"))), plain);
+    assert_eq!(services(kube_ipt("show").stdin(format!("\u{feff}{text}"))), plain);
+    let indented: String = text.lines().map(|l| format!("        {l}\n")).collect();
+    assert_eq!(services(kube_ipt("show").stdin(indented)), plain);
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    assert_eq!(services(kube_ipt("show").stdin(utf16)), plain);
+}
+
+#[test]
+fn lost_line_breaks_are_put_back() {
+    let text = read("seed/in-sync/save.txt");
+    let note = "note: stdin has lost its line breaks: they were put back before every rule";
+    let joined = services(kube_ipt("show").stdin(text.replace('\n', " ")).stderr(note));
+    assert_eq!(joined, services(kube_ipt("show").stdin(text)));
+}
+
+#[test]
+fn prompts_and_logs_around_a_dump_are_no_part_of_it() {
+    let nat = read("seed/in-sync/nat-S.txt");
+    let plain = services(kube_ipt("show").stdin(&nat));
+    let pasted = format!("root@node1:~# iptables -t nat -S\n{nat}root@node1:~# \n");
+    assert_eq!(services(kube_ipt("show").stdin(pasted)), plain);
+    let save = read("seed/in-sync/save-nat.txt");
+    let logged: String = save.lines().map(|l| format!("\t{l}\n")).collect();
+    let logged = format!("I1122 08:52:28.000000       1 proxier.go:1500] \"Restoring iptables\" rules=<\n{logged} >\n");
+    assert_eq!(services(kube_ipt("show").stdin(logged)), plain);
+}
+
+#[test]
+fn an_echoed_command_tells_family_and_table() {
+    let text = "# ip6tables -t nat -S\n-P PREROUTING ACCEPT\n-N KUBE-SERVICES\n\
+                -A KUBE-SERVICES -p tcp -m tcp --dport 1 -j RETURN\n";
+    let document = kube_ipt("show").stdin(text).status(1).arg("-o").arg("json");
+    let (stdout, _, _) = document.output();
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(document["source"]["families"], serde_json::json!(["ipv6"]));
+    assert_eq!(document["source"]["tables"], serde_json::json!(["nat"]));
+}
+
+#[test]
+fn an_ip6_dump_without_header_is_known_by_its_addresses() {
+    let document = kube_ipt("show -f").arg(node("kitchen-sink/node2/nat6-S.txt")).json();
+    assert_eq!(document["source"]["families"], serde_json::json!(["ipv6"]));
+    assert_eq!(document["services"][0]["family"], "ipv6");
+    assert_eq!(document["services"][0]["frontends"][0]["address"], "fd00:96::9b68");
+}
+
+#[test]
+fn family_decides_where_a_dump_does_not() {
+    let text = "-A KUBE-SERVICES -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-SVC-X\n\
+                -A KUBE-SVC-X -m comment --comment \"a/b\" -j KUBE-SEP-Y\n";
+    let family = |flag: &str| {
+        let (stdout, _, _) = kube_ipt(flag).stdin(text).arg("-o").arg("json").output();
+        serde_json::from_str::<Value>(&stdout).expect("JSON")["source"]["families"].take()
+    };
+    assert_eq!(family("show --family ipv6"), serde_json::json!(["ipv6"]));
+    assert_eq!(family("show"), serde_json::json!(["ipv4"]));
+}
+
+#[test]
+fn a_dump_cut_off_in_a_rule_says_so_and_keeps_the_rest() {
+    let text = read("seed/in-sync/nat-S.txt");
+    let cut = text.find("-A KUBE-SVC-TCOU7JCQXEZGVUNU -m comment").expect("the rule is there");
+    let whole = services(kube_ipt("show nginx-service").stdin(&text));
+    assert_eq!(services(kube_ipt("show nginx-service").stdin(&text[..cut + 60])), whole);
+    let document = kube_ipt("show kube-dns:dns").stdin(&text[..cut + 60]).json();
+    assert_eq!(document["services"][0]["status"], "unknown");
+    assert_eq!(document["services"][0]["pools"][0]["undelivered"], Value::Null);
+    let (_, stderr, _) = kube_ipt("show kube-dns:dns -v").stdin(&text[..cut + 60]).output();
+    assert_eq!(
+        stderr,
+        "note: stdin line 71, column 61: expected a closing quote, found the end of the line: \
+         '-A KUBE-SVC-TCOU7JCQXEZGVUNU -m comment --comment \"kube-syst'\n"
+    );
+}
+
+#[test]
+fn lines_that_are_not_understood_are_counted_and_listed() {
+    let text = format!("dear colleague,\n{}see above\n", read("seed/in-sync/nat-S.txt"));
+    let counted = "note: stdin: 2 lines were not understood, first line 1: 'dear colleague,' (-v lists them)";
+    kube_ipt("list").stdin(&text).stderr(counted).stdout();
+    let listed =
+        "note: stdin line 1: not understood: 'dear colleague,'\nnote: stdin line 74: not understood: 'see above'";
+    kube_ipt("list -v").stdin(&text).stderr(listed).stdout();
+}
+
+#[test]
+fn unknown_matches_are_listed_and_make_shares_unknown() {
+    let text = "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-SVC-X\n\
+                -A KUBE-SVC-X -m quantum --spin up -j KUBE-SEP-A\n\
+                -A KUBE-SVC-X -j KUBE-SEP-B\n\
+                -A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n\
+                -A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.0.0.2:80\n";
+    let note = "note: stdin line 2: cannot judge quantum: '-A KUBE-SVC-X -m quantum --spin up -j KUBE-SEP-A'";
+    let document = kube_ipt("show -v").stdin(text).stderr(note).json();
+    let pool = &document["services"][0]["pools"][0];
+    assert_eq!(pool["endpoints"][0]["probability"], Value::Null);
+    assert_eq!(pool["endpoints"][1]["probability"], Value::Null);
+    assert_eq!(document["services"][0]["status"], "unknown");
+    let tree = kube_ipt("show").stdin(text).stdout();
+    assert!(tree.contains("! line 2: a condition or target that a dump does not decide"), "{tree}");
+}
+
+#[test]
+fn warnings_of_iptables_are_passed_on() {
+    let warning = "# Warning: iptables-legacy tables present, use iptables-legacy to see them\n";
+    let text = warning.to_owned() + &read("seed/in-sync/nat-S.txt");
+    let note = "note: stdin line 1: Warning: iptables-legacy tables present, use iptables-legacy to see them";
+    kube_ipt("list").stdin(text).stderr(note).stdout();
+}
+
+#[test]
+fn what_is_no_dump_is_named() {
+    let save = "save the rules of the node with: iptables-save > FILE";
+    let mode = "this version reads kube-proxy's iptables mode: iptables-save | kube-ipt list";
+    for (text, looks, hint) in [
+        ("<!DOCTYPE html>\n<html></html>", "looks like a web page (HTML)", save),
+        ("apiVersion: v1\nkind: List\n", "looks like YAML", save),
+        ("{\"apiVersion\": \"v1\"}", "looks like JSON", save),
+        ("IP Virtual Server version 1.2.1 (size=4096)\n", "looks like an ipvsadm listing", mode),
+        ("table ip kube-proxy {\n}\n", "looks like an nft listing", mode),
+        ("dear all,\nnothing here\n", "holds no line of an iptables dump", save),
+    ] {
+        let error = format!("error: stdin {looks}; expected iptables rules\n  try:  {hint}");
+        assert_eq!(kube_ipt("list").stdin(text).status(2).stderr(error).stdout(), "");
+    }
+}
+
+#[test]
+fn several_saves_of_one_table_show_the_last() {
+    let first = read("seed/in-sync/save.txt");
+    let second = read("kitchen-sink/node2/save.txt");
+    let note = "note: 2 nat tables (ipv4) were read: the last one is shown";
+    let both = services(kube_ipt("list").stdin(first.clone() + &second).stderr(note));
+    assert_eq!(both, services(kube_ipt("list").stdin(&second)));
+}
+
+#[test]
+fn rules_of_both_backends_are_never_mixed() {
+    let nft = read("seed/in-sync/save.txt");
+    let legacy = read("kitchen-sink/node3/save.txt");
+    let note = "note: KUBE rules in both nf_tables and legacy (ipv4): both act on traffic, only nf_tables is shown";
+    let document = kube_ipt("list").stdin(legacy + &nft).stderr(note).json();
+    assert_eq!(document["source"]["backend"], "nf_tables");
+    assert_eq!(document["services"], services(kube_ipt("list").stdin(nft)));
+}

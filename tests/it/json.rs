@@ -1,0 +1,116 @@
+//! The JSON contract: its schema is frozen, and every answer keeps to it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cases::cases;
+use crate::run::{kube_ipt, node};
+
+/// The kept schema. `UPDATE_SCHEMA=1 cargo test` writes it anew; the diff is then the change of the contract.
+#[test]
+fn the_schema_is_the_kept_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/schema/kube-ipt-v1.json");
+    let generated = serde_json::to_string_pretty(&kube_ipt::report::schema()).expect("JSON") + "\n";
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, &generated).expect("writable");
+    }
+    let kept = fs::read_to_string(&path).expect("the kept schema is there");
+    assert_eq!(kept, generated);
+}
+
+#[test]
+fn every_answer_keeps_to_the_schema() {
+    let validator = jsonschema::validator_for(&kube_ipt::report::schema()).expect("the schema is one");
+    for case in cases().iter().filter(|case| case.join("nat-S.txt").exists()) {
+        for command in ["show", "list"] {
+            let document = kube_ipt(command).arg("-f").arg(case.join("nat-S.txt")).json();
+            let errors: Vec<String> = validator.iter_errors(&document).map(|e| e.to_string()).collect();
+            assert!(errors.is_empty(), "{}: {errors:?}", case.display());
+        }
+    }
+    assert!(!validator.is_valid(&json!({"schema": "kube-ipt/v1"})), "the schema asks for something");
+}
+
+#[test]
+fn the_source_says_what_the_answer_was_made_from() {
+    let source = |file: &str| kube_ipt("show -f").arg(node(file)).json()["source"].take();
+    let from = node("kitchen-sink/node2/save.txt");
+    assert_eq!(
+        source("kitchen-sink/node2/save.txt"),
+        json!({
+            "dataplane": "iptables", "backend": "nf_tables", "from": from, "node": null, "tables": ["nat", "filter"],
+            "families": ["ipv4"], "objects": null, "partial": false,
+        })
+    );
+    assert_eq!(source("kitchen-sink/node3/save.txt")["backend"], "legacy");
+    let grepped = source("kitchen-sink/node2/nat-S-grep-KUBE.txt");
+    assert_eq!(
+        [&grepped["backend"], &grepped["tables"], &grepped["partial"]],
+        [&Value::Null, &json!(["nat"]), &json!(true)]
+    );
+    assert_eq!(source("kitchen-sink/node2/nat-S.txt")["partial"], false);
+}
+
+#[test]
+fn one_service_in_full() {
+    let document = kube_ipt("show nginx-service --demo").json();
+    let endpoint = |address: &str, probability: f64, chain: &str| {
+        json!({
+            "address": address, "probability": probability, "chain": chain, "pod": null, "node": null, "local": null,
+            "state": null, "packets": null,
+        })
+    };
+    let route = |origin: &str, masquerade: bool| json!({"origin": origin, "sources": [], "verdict": "pool", "policy": "cluster", "masquerade": masquerade});
+    assert_eq!(
+        document,
+        json!({
+            "schema": "kube-ipt/v1",
+            "kind": "show",
+            "source": {
+                "dataplane": "iptables", "backend": "nf_tables", "from": "demo", "node": null, "tables": ["nat", "filter"],
+                "families": ["ipv4"], "objects": null, "partial": false,
+            },
+            "services": [{
+                "service": "nginx-demo/nginx-service", "namespace": "nginx-demo", "name": "nginx-service", "port_name": null,
+                "protocol": "tcp", "family": "ipv4", "type": null, "status": "ok", "session_affinity_seconds": null,
+                "frontends": [{
+                    "kind": "cluster-ip", "address": "10.96.101.105", "port": 80,
+                    "routes": [route("pod", false), route("node", true), route("external", true)],
+                }],
+                "pools": [{
+                    "policy": "cluster", "chain": "KUBE-SVC-I3HUB6ZVVCWJQDJP", "undelivered": 0.0,
+                    "endpoints": [
+                        endpoint("10.244.1.3:80", 0.333_333_333_488_553_76, "KUBE-SEP-77BN6HMO4OF56OSL"),
+                        endpoint("10.244.3.2:80", 0.333_333_333_255_723_1, "KUBE-SEP-BJSIFI6IXUCQDUDO"),
+                        endpoint("10.244.3.3:80", 0.333_333_333_255_723_1, "KUBE-SEP-NNLWCGX7WILFS762"),
+                    ],
+                }],
+                "findings": null,
+            }],
+        })
+    );
+}
+
+#[test]
+fn yaml_says_the_same() {
+    let yaml = kube_ipt("show nginx-service --demo -o yaml").stdout();
+    insta::assert_snapshot!(yaml);
+}
+
+#[test]
+fn counters_are_new_connections_where_they_are_exact() {
+    let dump = "Chain KUBE-SERVICES (2 references)\n pkts bytes target     prot opt in     out     source               destination\n\
+                \x20   0     0 KUBE-SVC-X  6    --  *      *       0.0.0.0/0            10.96.0.1            /* a/b cluster IP */ tcp dpt:80\n\n\
+                Chain KUBE-SVC-X (1 references)\n pkts bytes target     prot opt in     out     source               destination\n\
+                \x20  12   720 KUBE-SEP-A  0    --  *      *       0.0.0.0/0            0.0.0.0/0            statistic mode random probability 0.50000000000\n\
+                \x20  11   660 KUBE-SEP-B  0    --  *      *       0.0.0.0/0            0.0.0.0/0           \n\n\
+                Chain KUBE-SEP-A (1 references)\n pkts bytes target     prot opt in     out     source               destination\n\
+                \x20  12   720 DNAT       6    --  *      *       0.0.0.0/0            0.0.0.0/0            tcp to:10.0.0.1:80\n\n\
+                Chain KUBE-SEP-B (1 references)\n pkts bytes target     prot opt in     out     source               destination\n\
+                \x20 12M   660M DNAT       6    --  *      *       0.0.0.0/0            0.0.0.0/0            tcp to:10.0.0.2:80\n";
+    let document = kube_ipt("show").stdin(dump).json();
+    let endpoints = &document["services"][0]["pools"][0]["endpoints"];
+    assert_eq!([&endpoints[0]["packets"], &endpoints[1]["packets"]], [&json!(12), &Value::Null]);
+}

@@ -1,0 +1,202 @@
+//! Against the kernel: a recording is loaded with the real iptables in a network namespace of its own, and what the
+//! program reads there live is what it reads from the dump.
+//!
+//! Needs root, `unshare` and both variants of iptables. Without them the tests pass with a word on stderr, except in CI.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::run::node;
+
+/// True if namespaces can be made here. In CI they must.
+fn possible() -> bool {
+    let works = Command::new("unshare").args(["-n", "iptables-legacy", "--version"]).output();
+    let nft = Command::new("iptables-nft-save").arg("--version").output();
+    let possible = works.is_ok_and(|o| o.status.success()) && nft.is_ok_and(|o| o.status.success());
+    assert!(possible || std::env::var_os("CI").is_none(), "CI needs root, unshare and both variants of iptables");
+    if !possible {
+        eprintln!("skipped: needs root, unshare and both variants of iptables");
+    }
+    possible
+}
+
+/// Runs a shell script in a network namespace of its own. `$KUBE_IPT` is the program, `$ROOM` a folder.
+fn in_namespace(room: &Path, script: &str) -> Output {
+    Command::new("unshare")
+        .args(["-n", "-m", "sh", "-ec", script])
+        .env("KUBE_IPT", env!("CARGO_BIN_EXE_kube-ipt"))
+        .env("ROOM", room)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("unshare runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A recording that a kernel without accounting objects loads: `-m nfacct` needs its object, and the rules without it
+/// are the same for everyone who reads them.
+fn loadable(path: &str) -> String {
+    let recorded = fs::read_to_string(node(path)).expect("the fixture is there");
+    let mut out = String::with_capacity(recorded.len());
+    for line in recorded.lines() {
+        let kept = match line.split_once(" -m nfacct --nfacct-name  ") {
+            Some((before, after)) => format!("{before}{}", after.find(' ').map_or("", |at| &after[at..])),
+            None => line.to_owned(),
+        };
+        out.push_str(&kept);
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn live_is_what_the_saved_dump_says() {
+    if !possible() {
+        return;
+    }
+    for case in ["seed/in-sync", "kitchen-sink/node2"] {
+        for variant in ["nft", "legacy"] {
+            let room = tempfile::tempdir().expect("a folder");
+            fs::write(room.path().join("4"), loadable(&format!("{case}/save.txt"))).expect("writable");
+            fs::write(room.path().join("6"), loadable(&format!("{case}/save6.txt"))).expect("writable");
+            let output = in_namespace(
+                room.path(),
+                &format!(
+                    "iptables-{variant}-restore <$ROOM/4; ip6tables-{variant}-restore <$ROOM/6
+                     iptables-{variant}-save >$ROOM/saved; ip6tables-{variant}-save >>$ROOM/saved
+                     $KUBE_IPT show -o json >$ROOM/live 2>$ROOM/notes
+                     $KUBE_IPT show -o json -f $ROOM/saved >$ROOM/read"
+                ),
+            );
+            assert!(output.status.success(), "{case} {variant}: {}", text(&output.stderr));
+            let document = |name: &str| -> Value {
+                let text = fs::read_to_string(room.path().join(name)).expect("was written");
+                serde_json::from_str(&text).expect("JSON")
+            };
+            let (live, read) = (document("live"), document("read"));
+            assert!(live["services"].as_array().is_some_and(|s| s.len() >= 5), "{live:#}");
+            assert_eq!(live["services"], read["services"], "{case} {variant}");
+            for field in ["backend", "tables", "families", "partial"] {
+                assert_eq!(live["source"][field], read["source"][field], "{case} {variant} {field}");
+            }
+            assert_eq!(live["source"]["from"], "local");
+            assert_eq!(live["source"]["backend"], if variant == "nft" { "nf_tables" } else { "legacy" });
+        }
+    }
+}
+
+#[test]
+fn looking_creates_no_legacy_table() {
+    if !possible() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    fs::write(room.path().join("4"), loadable("seed/in-sync/save.txt")).expect("writable");
+    let script = "iptables-nft-restore <$ROOM/4; $KUBE_IPT list -v 2>&1; cat /proc/net/ip_tables_names";
+    let output = in_namespace(room.path(), script);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("note: ran iptables-nft -w 5 -t nat -S\n"), "{stdout}");
+    assert!(!stdout.contains("iptables-legacy"), "{stdout}");
+    assert!(stdout.ends_with("ok\n"), "/proc names a legacy table: {stdout}");
+}
+
+#[test]
+fn rules_in_both_backends_are_told() {
+    if !possible() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    fs::write(room.path().join("4"), loadable("seed/in-sync/save.txt")).expect("writable");
+    let script = "iptables-nft-restore <$ROOM/4; iptables-legacy-restore <$ROOM/4; $KUBE_IPT list --family ipv4";
+    let output = in_namespace(room.path(), script);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let both = "note: KUBE rules in both nf_tables and legacy (ipv4): both act on traffic, only nf_tables is shown\n";
+    assert!(stderr.ends_with(both), "{stderr}");
+    // What iptables itself warns of is passed on.
+    assert!(
+        stderr.starts_with("note: iptables-nft -w 5 -t nat -S: Warning: iptables-legacy tables present"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_held_lock_is_waited_for_and_then_told() {
+    if !possible() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    fs::write(room.path().join("4"), loadable("seed/in-sync/save-nat.txt")).expect("writable");
+    // The lock file of this mount namespace only, so that nothing else on the machine waits with us.
+    let script = "mount -t tmpfs none /run; iptables-legacy-restore <$ROOM/4
+                  flock /run/xtables.lock sleep 30 & holder=$!; sleep 0.3
+                  status=0; $KUBE_IPT list --family ipv4 >$ROOM/out || status=$?
+                  pkill -P $holder || true; kill $holder || true; exit $status";
+    let output = in_namespace(room.path(), script);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.starts_with("error: cannot list rules: another program holds the xtables lock (iptables-legacy -w 5 -t nat -S waited 5 s: "),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_to_string(room.path().join("out")).expect("was written"), "");
+}
+
+#[test]
+fn without_root_the_error_says_what_to_do() {
+    if !possible() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    // The program may lie where others cannot look; they can in the folder made here.
+    let script = "cp $KUBE_IPT $ROOM/kube-ipt; chmod 755 $ROOM $ROOM/kube-ipt
+                  exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all $ROOM/kube-ipt show nginx-service";
+    let output = in_namespace(room.path(), script);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.starts_with("error: cannot list rules: iptables-nft -w 5 -t nat -S said \""), "{stderr}");
+    assert!(stderr.contains("Permission denied (you must be root)"), "{stderr}");
+    assert!(stderr.contains("\n  try:  sudo kube-ipt show nginx-service\n"), "{stderr}");
+    assert!(stderr.contains("\n  try:  ssh NODE sudo iptables-save | kube-ipt show nginx-service"), "{stderr}");
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn without_iptables_the_error_says_so() {
+    if !possible() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    let script = "cp $KUBE_IPT $ROOM/kube-ipt
+                  for d in /usr/sbin /usr/local/sbin; do mount -t tmpfs none $d; done
+                  if [ ! -L /sbin ]; then mount -t tmpfs none /sbin; fi
+                  PATH=/nonexistent exec $ROOM/kube-ipt list";
+    let output = in_namespace(room.path(), script);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.starts_with("error: cannot list rules: there is no iptables in PATH\n"), "{stderr}");
+}
+
+#[test]
+fn a_program_that_fails_is_quoted() {
+    if !possible() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    let script = r#"mkdir $ROOM/bin
+        printf '#!/bin/sh\n[ "$1" = --version ] && { echo "iptables v1.8.9 (nf_tables)"; exit 0; }\necho "kernel says no" >&2; exit 3\n' >$ROOM/bin/iptables
+        chmod 755 $ROOM/bin/iptables; cp $KUBE_IPT $ROOM/kube-ipt
+        for d in /usr/sbin /usr/local/sbin; do mount -t tmpfs none $d; done
+        if [ ! -L /sbin ]; then mount -t tmpfs none /sbin; fi
+        PATH=$ROOM/bin:/usr/bin:/bin exec $ROOM/kube-ipt list --family ipv4"#;
+    let output = in_namespace(room.path(), script);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let failed = "error: cannot list rules: iptables -w 5 -t nat -S failed (exit status 3): \"kernel says no\"\n";
+    assert!(stderr.starts_with(failed), "{stderr}");
+}

@@ -1,0 +1,101 @@
+//! Read-only is a promise: nothing is started but commands of the list, with their exact arguments and without a shell,
+//! and nothing is written.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use kube_ipt::source::allowed;
+
+/// A stand-in for every program of the list that writes down its name and arguments.
+const RECORDER: &str = "#!/bin/sh\nprintf '%s' \"${0##*/}\" >>\"$LOG\"\nprintf ' %s' \"$@\" >>\"$LOG\"\necho >>\"$LOG\"\n\
+                        case \"$1\" in --version) echo \"iptables v1.8.9 (nf_tables)\";; *) echo '-P PREROUTING ACCEPT';; esac\n";
+
+/// The commands a live run starts where only these programs are in PATH.
+fn started(programs: &[&str]) -> Vec<String> {
+    let room = tempfile::tempdir().expect("a folder");
+    let log = room.path().join("log");
+    for program in programs {
+        let path = room.path().join(program);
+        fs::write(&path, RECORDER).expect("writable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_kube-ipt"))
+        .arg("show")
+        .env("PATH", format!("{}:/usr/bin:/bin", room.path().display()))
+        .env("LOG", &log)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs");
+    assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut lines: Vec<String> =
+        fs::read_to_string(log).expect("programs were started").lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+#[cfg(feature = "live")]
+fn only_listed_commands_are_started() {
+    let list: Vec<String> = allowed().map(|command| command.typed()).collect();
+    let every = ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
+    let commands = started(&every);
+    assert!(!commands.is_empty());
+    for command in &commands {
+        assert!(list.contains(command), "{command} is not on the list");
+    }
+    assert!(commands.contains(&"iptables-nft -w 5 -t nat -S".to_owned()), "{commands:?}");
+    assert!(!commands.iter().any(|c| c.starts_with("iptables ")), "the plain program is not needed: {commands:?}");
+}
+
+#[test]
+fn every_listed_command_only_lists() {
+    for command in allowed() {
+        let lists = command.args.last() == Some(&"-S") || command.args == ["--version"];
+        assert!(lists, "{}", command.typed());
+        let changing = ["-A", "-D", "-F", "-I", "-N", "-P", "-R", "-X", "-Z", "-E"];
+        assert!(!command.args.iter().any(|arg| changing.contains(arg)), "{}", command.typed());
+    }
+}
+
+/// The system calls of one run, as strace prints them; `None` where there is no strace.
+fn traced(args: &[&str]) -> Option<String> {
+    let room = tempfile::tempdir().expect("a folder");
+    let log = room.path().join("trace");
+    let traced = Command::new("strace")
+        .args([
+            "-f",
+            "-s",
+            "200",
+            "-e",
+            "trace=execve,open,openat,creat,unlink,unlinkat,rename,renameat2,mkdir,mkdirat",
+            "-o",
+        ])
+        .arg(&log)
+        .arg(env!("CARGO_BIN_EXE_kube-ipt"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output();
+    match traced {
+        Ok(_) => Some(fs::read_to_string(log).expect("a trace")),
+        Err(_) => {
+            assert!(std::env::var_os("CI").is_none(), "CI needs strace");
+            None
+        }
+    }
+}
+
+#[test]
+fn reading_a_dump_starts_nothing_and_writes_nothing() {
+    let dump = crate::run::node("kitchen-sink/node2/save.txt");
+    for args in [&["show", "--rules", "-f", &dump][..], &["list", "-o", "json", "--demo"]] {
+        let Some(trace) = traced(args) else { return };
+        assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
+        for line in trace.lines().filter(|line| line.contains("open")) {
+            assert!(!line.contains("O_WRONLY") && !line.contains("O_RDWR") && !line.contains("O_CREAT"), "{line}");
+        }
+        for call in ["unlink", "rename", "mkdir", "creat("] {
+            assert!(!trace.contains(call), "{call}: {trace}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Runs the program and checks stdout, stderr and exit status together.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// One run of the program in the making. Expects no stderr and exit status 0 unless told otherwise.
+pub(crate) struct Run {
+    command: Command,
+    stdin: Option<Vec<u8>>,
+    status: i32,
+    stderr: String,
+}
+
+/// The folder of recorded nodes.
+pub(crate) fn nodes() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/nodes")
+}
+
+/// A file of a recorded node.
+pub(crate) fn node(path: &str) -> String {
+    nodes().join(path).display().to_string()
+}
+
+/// `kube-ipt ARGS`, the words of `args` parted by blanks.
+pub(crate) fn kube_ipt(args: &str) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-ipt"));
+    command.args(args.split_ascii_whitespace()).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    Run { command, stdin: None, status: 0, stderr: String::new() }
+}
+
+impl Run {
+    /// One more argument, which may hold blanks.
+    pub(crate) fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Text on standard input; /dev/null without.
+    pub(crate) fn stdin(mut self, text: impl AsRef<[u8]>) -> Self {
+        self.stdin = Some(text.as_ref().to_vec());
+        self
+    }
+
+    /// The expected exit status.
+    pub(crate) fn status(mut self, status: i32) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The expected stderr.
+    pub(crate) fn stderr(mut self, text: impl Into<String>) -> Self {
+        self.stderr = text.into();
+        self
+    }
+
+    /// Runs and gives stdout.
+    #[track_caller]
+    pub(crate) fn stdout(self) -> String {
+        let (status, expected) = (self.status, self.stderr.clone());
+        let (stdout, stderr, code) = self.output();
+        assert_eq!(stderr.trim_end(), expected.trim_end(), "stderr");
+        assert_eq!(code, Some(status), "exit status\n{stdout}");
+        stdout
+    }
+
+    /// Runs and gives stdout as JSON.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        serde_json::from_str(&self.arg("-o").arg("json").stdout()).expect("stdout is JSON")
+    }
+
+    /// Runs and gives stdout, stderr and exit status (none if a signal ended it) unchecked.
+    pub(crate) fn output(mut self) -> (String, String, Option<i32>) {
+        let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
+        let mut child = self
+            .command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let writer = self.stdin.take().map(|text| {
+            let mut pipe = child.stdin.take().expect("a pipe");
+            // The program may stop reading early; that is its right.
+            std::thread::spawn(move || pipe.write_all(&text))
+        });
+        let output = child.wait_with_output().expect("the program ends");
+        if let Some(writer) = writer {
+            let _ = writer.join().expect("writing does not panic");
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+        (text(output.stdout), text(output.stderr), output.status.code())
+    }
+}

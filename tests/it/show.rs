@@ -1,0 +1,193 @@
+//! What people see: trees, tables, WHAT, exit status.
+
+use kube_ipt::dump::iptables::{Dump, Hints};
+use kube_ipt::net::Family;
+use kube_ipt::proxy::iptables::{Survey, rulesets};
+use kube_ipt::render::{self, View};
+
+use crate::generate;
+use crate::run::{kube_ipt, node};
+
+fn sink(what: &str) -> crate::run::Run {
+    kube_ipt(&format!("show {what} -f")).arg(node("kitchen-sink/node2/save.txt"))
+}
+
+/// A tree without its last line, which names a path of this machine.
+fn tree(run: crate::run::Run) -> String {
+    let text = run.stdout();
+    let (tree, footer) = text.trim_end().rsplit_once('\n').expect("a tree and its footer");
+    assert!(footer.starts_with("iptables"), "{footer}");
+    tree.to_owned()
+}
+
+/// The services an answer names, without frontends and pools.
+fn names(run: crate::run::Run) -> Vec<String> {
+    let document = run.json();
+    let services = document["services"].as_array().expect("services").iter();
+    services
+        .map(|s| format!("{}/{}", s["service"].as_str().unwrap_or("?"), s["protocol"].as_str().unwrap_or("?")))
+        .collect()
+}
+
+#[test]
+fn one_service() {
+    insta::assert_snapshot!(kube_ipt("show nginx-service --demo").stdout());
+}
+
+#[test]
+fn two_pools_sticky_ranges_and_nobody() {
+    insta::assert_snapshot!(tree(sink("gw-lb gw-lb-ranges web-sticky nobody-np gw-local")));
+}
+
+#[test]
+fn rules_under_every_step() {
+    insta::assert_snapshot!(kube_ipt("show nginx-service --demo --rules").stdout());
+}
+
+#[test]
+fn rules_of_every_kind_of_frontend() {
+    insta::assert_snapshot!(tree(sink("gw-lb gw-lb-ranges web-sticky nobody --rules")));
+}
+
+#[test]
+fn a_leak_is_told_first() {
+    let dump = node("faults/leaky-chain/save.txt");
+    insta::assert_snapshot!(tree(kube_ipt("show nginx-service -f").arg(dump)));
+}
+
+#[test]
+fn tables() {
+    let save = node("kitchen-sink/node2/save-c.txt");
+    insta::assert_snapshot!("list", kube_ipt("list -f").arg(&save).stdout());
+    insta::assert_snapshot!("list_wide", kube_ipt("list -o wide -f").arg(&save).stdout());
+    insta::assert_snapshot!("show_table", kube_ipt("show -o table -f").arg(&save).stdout());
+    insta::assert_snapshot!("show_wide", kube_ipt("show -o wide -f").arg(&save).stdout());
+}
+
+#[test]
+fn five_hundred_endpoints_are_counted_and_all_shows_them() {
+    let dump = generate::nat(1, 500);
+    let short = kube_ipt("show").stdin(&dump).stdout();
+    assert_eq!(short.lines().count(), 17, "{short}");
+    assert!(short.contains("500 endpoints"), "{short}");
+    assert!(short.contains(" 97.60 % 488 more, --all shows every one"), "{short}");
+    let all = kube_ipt("show --all").stdin(&dump).stdout();
+    assert_eq!(all.lines().filter(|line| line.contains("  0.20 % ▏")).count(), 500);
+}
+
+#[test]
+fn paragraphs_are_broken_where_the_terminal_ends_and_bars_need_room() {
+    let text = std::fs::read_to_string(node("kitchen-sink/node2/save.txt")).expect("the fixture is there");
+    let dumps = [Dump::scan(&text, Hints::default())];
+    let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
+    let survey = Survey::of(&rulesets);
+    let services = survey.services(&survey.sketches().iter().collect::<Vec<_>>());
+    let walkthroughs: Vec<_> = survey.sketches().iter().zip(&services).map(|(s, p)| survey.walkthrough(s, p)).collect();
+    for width in [60, 80, 120, 200] {
+        let drawn = render::services(&services, &walkthroughs, View { width: Some(width), all: true });
+        let plain = anstream::adapter::strip_str(&drawn).to_string();
+        for line in plain.lines() {
+            assert!(line.chars().count() <= width, "{width} columns: {line}");
+        }
+        assert_eq!(plain.contains('█'), width >= 100);
+        // Broken or not, the words of every rule are there.
+        let words = |text: &str| text.split_whitespace().filter(|w| *w != "│").map(str::to_owned).collect::<Vec<_>>();
+        let whole = render::services(&services, &walkthroughs, View { width: Some(100_000), all: true });
+        let whole = anstream::adapter::strip_str(&whole).to_string();
+        let without_bars = |words: Vec<String>| {
+            words.into_iter().filter(|w| !w.contains(['█', '▏', '▎', '▍', '▌', '▋', '▊', '▉'])).collect::<Vec<_>>()
+        };
+        assert_eq!(without_bars(words(&plain)), without_bars(words(&whole)));
+    }
+}
+
+#[test]
+fn colour_marks_state_and_never_stands_alone() {
+    let plain = kube_ipt("show nobody -f").arg(node("kitchen-sink/node2/save.txt")).stdout();
+    let coloured = kube_ipt("show nobody --color always -f").arg(node("kitchen-sink/node2/save.txt")).stdout();
+    assert!(!plain.contains('\u{1b}'));
+    assert!(coloured.contains("\u{1b}[33m! no endpoints: rejected\u{1b}["), "{coloured:?}");
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
+}
+
+#[test]
+fn what_is_anything_a_person_has_in_hand() {
+    for (what, expected) in [
+        ("cart", &["shop/cart:http/tcp", "shop/cart:metrics/tcp"][..]),
+        ("cart:http", &["shop/cart:http/tcp"]),
+        ("shop/cart:metrics", &["shop/cart:metrics/tcp"]),
+        ("10.96.92.103", &["infra/dns:dns/udp", "infra/dns:dns-tcp/tcp"]),
+        ("10.96.92.103:53/udp", &["infra/dns:dns/udp"]),
+        ("10.96.25.172:9090", &["shop/cart:metrics/tcp"]),
+        ("203.0.113.77", &["edge/gw-lb:https/tcp"]),
+        (":32485", &["edge/gw-lb:https/tcp"]),
+        (":31318", &["shop/nobody-np/tcp"]),
+        ("172.16.7.20", &["shop/manual:pg/tcp"]),
+        ("10.244.2.6:53/tcp", &["infra/dns:dns-tcp/tcp"]),
+        ("KUBE-SVC-PQWBAX2FD7GV5BFO", &["edge/gw-lb:https/tcp"]),
+        ("KUBE-EXT-PQWBAX2FD7GV5BFO", &["edge/gw-lb:https/tcp"]),
+        ("KUBE-FW-UWF2RJJZJKMHJCDC", &["edge/gw-lb-ranges:https/tcp"]),
+        ("KUBE-SEP-AWAKGCJOA3LZ4LN7", &["shop/manual:pg/tcp"]),
+        ("/^shop/w/", &["shop/web/tcp", "shop/web-sticky/tcp"]),
+        ("manual 10.96.0.1", &["default/kubernetes:https/tcp", "shop/manual:pg/tcp"]),
+        ("cart -n shop", &["shop/cart:http/tcp", "shop/cart:metrics/tcp"]),
+    ] {
+        assert_eq!(names(sink(what)), expected, "{what}");
+    }
+    assert_eq!(names(sink("-n infra")), ["infra/dns:dns/udp", "infra/dns:dns-tcp/tcp"]);
+}
+
+#[test]
+fn nothing_found_says_so_and_suggests() {
+    for (what, error) in [
+        ("nginx", "nothing is called 'nginx'; did you mean nginx-demo/nginx-service?"),
+        ("shop/wbe", "nothing is called 'shop/wbe'; did you mean shop/web?"),
+        ("qqqqqqq", "nothing is called 'qqqqqqq'"),
+        ("10.1.2.3", "no Service has the address 10.1.2.3 as frontend or endpoint"),
+        (":1", "no Service has the node port :1"),
+        ("KUBE-SVC-NONE", "no Service uses the chain KUBE-SVC-NONE"),
+        ("/zz+/", "no Service's name matches /zz+/"),
+        ("-n shpo", "no Service of namespace 'shpo' has rules here; did you mean shop?"),
+        ("cart -n infra", "nothing is called 'cart'; did you mean shop/cart:http or shop/cart:metrics?"),
+    ] {
+        assert_eq!(sink(what).status(1).stderr(format!("error: {error}")).stdout(), "", "{what}");
+    }
+    // What was found is shown all the same.
+    let found = sink("manual nothing").status(1).stderr("error: nothing is called 'nothing'").stdout();
+    assert!(found.starts_with("shop/manual:pg"), "{found}");
+}
+
+#[test]
+fn an_answer_in_json_is_a_document_even_when_nothing_matched() {
+    let document = sink("qqqqqqq").status(1).stderr("error: nothing is called 'qqqqqqq'").json();
+    assert_eq!(document["services"], serde_json::json!([]));
+}
+
+#[test]
+fn questions_that_make_no_sense_are_errors() {
+    let forms = "give a service (nginx, shop/cart, shop/cart:http), an address (10.96.0.10, 10.96.0.10:53/udp), a node port \
+                 (:30080), a chain (KUBE-SVC-…) or /a regular expression/";
+    let error = format!("error: cannot tell what 'a/b/c' means: {forms}");
+    kube_ipt("show a/b/c --demo").status(2).stderr(error).stdout();
+    kube_ipt("show /(/ --demo").status(2).stderr("error: '(' is no regular expression: unclosed group").stdout();
+    let error = "error: --rules is for people: it goes with the tree only\n  try:  leave out -o, or leave out --rules";
+    kube_ipt("show --rules -o json --demo").status(2).stderr(error).stdout();
+}
+
+#[test]
+fn the_command_line_is_the_kept_one() {
+    let helps: Vec<String> =
+        kube_ipt::cli::long_helps().into_iter().map(|(name, help)| format!("## {name}\n\n{help}")).collect();
+    insta::assert_snapshot!(helps.join("\n"));
+}
+
+#[test]
+fn wrong_flags_and_no_command_are_errors_of_use() {
+    let (stdout, stderr, status) = kube_ipt("show --frobnicate").output();
+    assert_eq!((stdout.as_str(), status), ("", Some(2)));
+    assert!(stderr.starts_with("error: unexpected argument '--frobnicate'"), "{stderr}");
+    let (_, _, status) = kube_ipt("").output();
+    assert_eq!(status, Some(2));
+    let (stdout, _, status) = kube_ipt("--version").output();
+    assert_eq!((stdout.trim_end(), status), (concat!("kube-ipt ", env!("CARGO_PKG_VERSION")), Some(0)));
+}
