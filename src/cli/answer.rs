@@ -51,9 +51,10 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
     }
     outcome.answer = match question.format {
         Format::Tree => {
-            let walkthroughs: Vec<_> = match question.rules {
-                true => sketches.iter().zip(&services).map(|(sketch, port)| survey.walkthrough(sketch, port)).collect(),
-                false => Vec::new(),
+            let walkthroughs: Vec<_> = if question.rules {
+                sketches.iter().zip(&services).map(|(sketch, port)| survey.walkthrough(sketch, port)).collect()
+            } else {
+                Vec::new()
             };
             let view = View { width: question.width, all: question.shared.all };
             render::services(&services, &walkthroughs, view) + &render::footer(&header, rules_read(&rulesets))

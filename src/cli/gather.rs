@@ -4,7 +4,6 @@ use super::Failure;
 use super::args::SourceArgs;
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
 use crate::dump::{Foreign, recognise};
-use crate::net::Family;
 use crate::source::{self, Bundle, Capture};
 
 /// Longest part of a line that is quoted in a note.
@@ -49,7 +48,7 @@ fn piped() -> Result<Option<Bundle>, Failure> {
 
 #[cfg(feature = "live")]
 fn live(args: &SourceArgs) -> Result<Bundle, Failure> {
-    Ok(source::local(source::Wanted { family: args.family.map(Family::from) })?)
+    Ok(source::local(source::Wanted { family: args.family.map(crate::net::Family::from) })?)
 }
 
 #[cfg(not(feature = "live"))]

@@ -142,7 +142,7 @@ impl ServicePort {
     }
 }
 
-fn fits<T: PartialEq>(wanted: Option<T>, have: Option<T>) -> bool {
+fn fits<T: PartialEq + Copy>(wanted: Option<T>, have: Option<T>) -> bool {
     wanted.is_none() || have.is_none() || wanted == have
 }
 
@@ -162,7 +162,7 @@ pub fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<Stri
             (distance * 3 <= wanted.chars().count().max(3)).then_some((distance, name))
         })
         .collect();
-    ranked.sort();
+    ranked.sort_unstable();
     ranked.dedup();
     ranked.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
 }

@@ -95,7 +95,7 @@ pub fn endpoint_port(key: &str, name: &ServiceName, protocol: Protocol, ip: &str
 }
 
 fn hash(parts: &[&str]) -> String {
-    let digest = parts.iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize();
+    let digest = parts.iter().fold(Sha256::new(), sha2::Digest::chain_update).finalize();
     BASE32.encode(&digest[..HASHED])
 }
 

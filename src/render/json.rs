@@ -22,10 +22,7 @@ pub fn json(document: &impl Serialize) -> Result<String, serde_json::Error> {
 /// Plain YAML strings know no escapes, so a document that needs some is written in the form of JSON, which is YAML too.
 pub fn yaml(document: &impl Serialize) -> Result<String, String> {
     let text = serde_saphyr::to_string(document).map_err(|e| e.to_string())?;
-    match text.chars().any(needs_escape) {
-        true => json(document).map_err(|e| e.to_string()),
-        false => Ok(text),
-    }
+    if text.chars().any(needs_escape) { json(document).map_err(|e| e.to_string()) } else { Ok(text) }
 }
 
 fn needs_escape(c: char) -> bool {

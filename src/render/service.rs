@@ -1,5 +1,7 @@
 //! Services as trees: frontends first, then each pool with its shares.
 
+use std::fmt::Write as _;
+
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::phrase;
 use super::text::{bar, clean, percent};
@@ -126,7 +128,7 @@ fn pool_line(service: &ServicePort, pool: &Pool, several: bool) -> String {
     let noun = if count == "1" { "endpoint" } else { "endpoints" };
     let mut line = format!("{policy}{count} {noun}");
     if let Some(seconds) = service.affinity_seconds {
-        line.push_str(&format!(", sticky {seconds} s"));
+        let _ = write!(line, ", sticky {seconds} s");
     }
     line.push_str(&paint(&format!("  {}", clean(&pool.chain)), DIM));
     line

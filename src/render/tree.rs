@@ -1,5 +1,7 @@
 //! A tree drawn with lines, whose columns align because they are laid out here.
 
+use std::fmt::Write as _;
+
 use super::text::wrap;
 
 /// A line with what hangs below it.
@@ -46,8 +48,7 @@ impl Node {
             for (n, line) in lines.iter().enumerate() {
                 let label = if n == 0 { detail.label.clone() } else { " ".repeat(indent) };
                 let text = super::palette::paint(line, detail.style);
-                out.push_str(&format!("{prefix}{stem}{label}{text}"));
-                out.push('\n');
+                let _ = writeln!(out, "{prefix}{stem}{label}{text}");
             }
         }
         for (n, child) in self.children.iter().enumerate() {

@@ -23,7 +23,7 @@ pub fn file(path: &Path) -> Result<(Capture, Option<String>), SourceError> {
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(|e| failed(&e))?;
-    Ok(decoded(label, bytes))
+    Ok(decoded(&label, bytes))
 }
 
 /// Reads standard input to its end.
@@ -31,7 +31,7 @@ pub fn stdin() -> Result<(Capture, Option<String>), SourceError> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().read_to_end(&mut bytes);
     read.map_err(|e| SourceError::new(format!("cannot read standard input: {}", reason(&e)), None))?;
-    Ok(decoded("stdin".to_owned(), bytes))
+    Ok(decoded("stdin", bytes))
 }
 
 /// True if standard input is a pipe, a socket or a file, so that a dump may come from it.
@@ -52,8 +52,8 @@ pub fn stdin_offers_text() -> bool {
 }
 
 /// Bytes as text: UTF-8, or UTF-16 with its mark, as Windows shells write it. Other bytes are replaced, with a note.
-fn decoded(label: String, bytes: Vec<u8>) -> (Capture, Option<String>) {
-    let capture = |text| Capture { label: label.clone(), text, command: None };
+fn decoded(label: &str, bytes: Vec<u8>) -> (Capture, Option<String>) {
+    let capture = |text| Capture { label: label.to_owned(), text, command: None };
     if let Some(text) = utf16(&bytes) {
         return (capture(text), None);
     }
@@ -61,7 +61,8 @@ fn decoded(label: String, bytes: Vec<u8>) -> (Capture, Option<String>) {
         Ok(text) => (capture(text), None),
         Err(error) => {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + memchr::memchr_iter(b'\n', before).count();
             let note = format!("{label} holds bytes that are no UTF-8 text, first in line {line}: shown as \u{fffd}");
             (capture(text), Some(note))
         }
@@ -95,12 +96,12 @@ mod tests {
     fn windows_shells_write_utf16() {
         let text = "-A X -j Y\r\n";
         let little: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
-        assert_eq!(decoded("f".to_owned(), little).0.text, text);
+        assert_eq!(decoded("f", little).0.text, text);
     }
 
     #[test]
     fn other_bytes_are_replaced_and_noted() {
-        let (capture, note) = decoded("f".to_owned(), b"-A X\n-A \xff\n".to_vec());
+        let (capture, note) = decoded("f", b"-A X\n-A \xff\n".to_vec());
         assert_eq!(capture.text, "-A X\n-A \u{fffd}\n");
         assert_eq!(note.as_deref(), Some("f holds bytes that are no UTF-8 text, first in line 2: shown as \u{fffd}"));
     }

@@ -17,7 +17,7 @@ use super::{Bundle, Capture, SourceError, Wanted};
 use crate::net::Family;
 
 /// A node with 400,000 rules needs five seconds; this is for a program that hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// iptables' exit status when another program keeps the lock (RESOURCE_PROBLEM, include/xtables.h).
 const LOCKED: i32 = 4;
@@ -89,17 +89,17 @@ async fn plan(family: Family, bundle: &mut Bundle) -> Result<Vec<(String, Invoca
         bundle.notes.push("no ip6tables in PATH: IPv6 rules were not read".to_owned());
     }
     let loaded = legacy_tables(family);
-    let mut plan = Vec::new();
+    let mut runs = Vec::new();
     for (program, backend) in programs {
         for table in ["nat", "filter"] {
             let exists = backend != Some(Backend::Legacy)
                 || loaded.as_ref().is_none_or(|names| names.iter().any(|n| n == table));
             if exists {
-                plan.push((program.clone(), Invocation { family, backend, table }));
+                runs.push((program.clone(), Invocation { family, backend, table }));
             }
         }
     }
-    Ok(plan)
+    Ok(runs)
 }
 
 /// Names of the legacy tables the kernel has now; `None` where only root may know and we are not.

@@ -101,7 +101,7 @@ fn windows_line_ends_a_mark_and_indentation_change_nothing() {
     let plain = services(kube_ipt("show").stdin(&text));
     assert_eq!(services(kube_ipt("show").stdin(text.replace('\n', "\r\n"))), plain);
     assert_eq!(services(kube_ipt("show").stdin(format!("\u{feff}{text}"))), plain);
-    let indented: String = text.lines().map(|l| format!("        {l}\n")).collect();
+    let indented = format!("        {}", text.replace('\n', "\n        "));
     assert_eq!(services(kube_ipt("show").stdin(indented)), plain);
     let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     assert_eq!(services(kube_ipt("show").stdin(utf16)), plain);
@@ -122,7 +122,7 @@ fn prompts_and_logs_around_a_dump_are_no_part_of_it() {
     let pasted = format!("root@node1:~# iptables -t nat -S\n{nat}root@node1:~# \n");
     assert_eq!(services(kube_ipt("show").stdin(pasted)), plain);
     let save = read("seed/in-sync/save-nat.txt");
-    let logged: String = save.lines().map(|l| format!("\t{l}\n")).collect();
+    let logged = format!("\t{}", save.trim_end().replace('\n', "\n\t")) + "\n";
     let logged = format!("I1122 08:52:28.000000       1 proxier.go:1500] \"Restoring iptables\" rules=<\n{logged} >\n");
     assert_eq!(services(kube_ipt("show").stdin(logged)), plain);
 }

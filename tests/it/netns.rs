@@ -18,7 +18,10 @@ fn possible() -> bool {
     let possible = works.is_ok_and(|o| o.status.success()) && nft.is_ok_and(|o| o.status.success());
     assert!(possible || std::env::var_os("CI").is_none(), "CI needs root, unshare and both variants of iptables");
     if !possible {
-        eprintln!("skipped: needs root, unshare and both variants of iptables");
+        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+        {
+            eprintln!("skipped: needs root, unshare and both variants of iptables");
+        }
     }
     possible
 }

@@ -33,13 +33,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn a_pool_as_kube_proxy_writes_it_is_even(n in 1usize..400) {
-        let pools = pools(&generate::nat(1, n));
+    fn a_pool_as_kube_proxy_writes_it_is_even(n in 1u16..400) {
+        let pools = pools(&generate::nat(1, n.into()));
         prop_assert_eq!(pools.len(), 1);
-        prop_assert_eq!(pools[0].endpoints.len(), n);
-        let even = 1.0 / n as f64;
+        prop_assert_eq!(pools[0].endpoints.len(), usize::from(n));
+        let even = 1.0 / f64::from(n);
         // Ten decimals of kube-proxy and 31 bits of the kernel are each off by half a unit at most.
-        let bound = n as f64 / 2_147_483_648.0;
+        let bound = f64::from(n) / 2_147_483_648.0;
         for endpoint in &pools[0].endpoints {
             let share = endpoint.probability.expect("known");
             prop_assert!((share - even).abs() <= bound, "{} is not 1/{}", share, n);

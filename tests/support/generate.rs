@@ -71,7 +71,8 @@ pub(crate) fn nat(services: usize, endpoints: usize) -> String {
 /// What 1/n becomes: kube-proxy writes ten decimals, the kernel keeps a part of 2^31, iptables prints eleven.
 pub(crate) fn probability(n: usize) -> String {
     const ONE: f64 = 2_147_483_648.0;
-    let written: f64 = format!("{:.10}", 1.0 / n as f64).parse().expect("a number");
+    let n = u32::try_from(n).expect("fewer endpoints than that");
+    let written: f64 = format!("{:.10}", 1.0 / f64::from(n)).parse().expect("a number");
     format!("{:.11}", (written * ONE).round() / ONE)
 }
 

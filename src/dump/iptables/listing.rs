@@ -116,18 +116,20 @@ impl<'a> Row<'_, 'a> {
             let word = self.text("an address")?;
             let (not, network) = address(word).ok_or_else(|| RuleError::new(at, "an address", Some(word)))?;
             if let Some(network) = network {
-                self.rule.matches.push(match source {
-                    true => Match::Source { not, network },
-                    false => Match::Destination { not, network },
+                self.rule.matches.push(if source {
+                    Match::Source { not, network }
+                } else {
+                    Match::Destination { not, network }
                 });
             }
         }
         for (name, input) in [(input, true), (output, false)] {
             if let Some(name) = name.filter(|name| !matches!(*name, "*" | "any")) {
                 let (not, name) = negation(name);
-                self.rule.matches.push(match input {
-                    true => Match::InInterface { not, name },
-                    false => Match::OutInterface { not, name },
+                self.rule.matches.push(if input {
+                    Match::InInterface { not, name }
+                } else {
+                    Match::OutInterface { not, name }
                 });
             }
         }

@@ -30,7 +30,7 @@ fn broken_into_lines(text: &str) -> String {
         let begins_line = match word.as_bytes() {
             b"-A" => !after_counters,
             b"-P" | b"-N" | b"COMMIT" | b"#" => true,
-            [b':', letter, ..] | [b'*', letter, ..] => letter.is_ascii_alphabetic(),
+            [b':' | b'*', letter, ..] => letter.is_ascii_alphabetic(),
             [b'[', ..] => declaring != 2 && rest[word.len()..].starts_with(" -A "),
             _ => false,
         };

@@ -1,7 +1,8 @@
 //! Dumps of iptables and ip6tables rules in every form people have them.
 //!
 //! Reading is in two steps, so that cost follows what is asked. [`Dump::scan`] goes once over the text and notes where
-//! each chain's rules are; nothing is copied. [`Chain::rules`] then parses the rules of one chain. [`emit`](Rule::emit)
+//! each chain's rules are; nothing is copied. [`Section::rules_of`] then gives the rules of one chain, each
+//! to be parsed when needed. [`emit`](Rule::emit)
 //! is the inverse of parsing and writes what `iptables -S` writes.
 //!
 //! A line that is no rule, chain, policy or header is kept as [`Unread`] and can be counted and shown. A rule with a

@@ -135,7 +135,8 @@ impl<'a> Scanner<'a> {
         let whole = &self.text[start..end];
         let line = whole.trim_ascii();
         match line.as_bytes() {
-            [] => self.last = None,
+            // Nothing, or a chain kube-proxy's restore input wants deleted.
+            [] | [b'-', b'X', b' ', ..] => self.last = None,
             [b'-', b'A', b' ', ..] => self.rule(&line[3..], start, number),
             [b'[', ..] => match line.find("] -A ") {
                 Some(at) => self.rule(&line[at + 5..], start, number),
@@ -152,8 +153,6 @@ impl<'a> Scanner<'a> {
                 let (name, rest) = line[3..].split_once(' ').unwrap_or((&line[3..], ""));
                 self.declare(name, Some(rest.split_ascii_whitespace().next().unwrap_or_default()));
             }
-            // kube-proxy's restore input ends with the chains it wants deleted.
-            [b'-', b'X', b' ', ..] => self.last = None,
             [b'*', ..] => self.table(&line[1..]),
             [b'#', ..] => self.comment(line, number),
             b"COMMIT" => self.commit(),

@@ -237,10 +237,7 @@ impl<'a> Section<'a> {
     /// One more rule right behind the last one of the chain.
     pub(super) fn extend_last(&mut self, chain: usize) {
         let chain = &mut self.chains[chain];
-        let run = match chain.scattered {
-            true => self.scattered.last_mut().map(|(_, run)| run),
-            false => chain.first.as_mut(),
-        };
+        let run = if chain.scattered { self.scattered.last_mut().map(|(_, run)| run) } else { chain.first.as_mut() };
         if let Some(run) = run {
             run.count += 1;
         }

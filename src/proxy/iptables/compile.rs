@@ -150,10 +150,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             Truth::Yes => share(rule),
             Truth::Unknown => Part { known: false, ..share(rule) },
         };
-        let action = match self.action(chain, via, raw, target, rule, open)? {
-            Ok(action) => action,
-            Err(()) => return Some(self.undecided(raw)),
-        };
+        let Ok(action) = self.action(chain, via, raw, target, rule, open)? else { return Some(self.undecided(raw)) };
         if !takes.known {
             self.oddity(Oddity::Undecided(self.rule_ref(raw)));
         }

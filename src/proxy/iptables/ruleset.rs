@@ -86,13 +86,12 @@ pub fn rulesets<'d>(dumps: &'d [Dump<'d>], fallback: Family) -> (Vec<Ruleset<'d>
             })
             .collect();
         let of = |wanted: Role| tables.iter().filter(move |(role, _)| *role == wanted).map(|(_, table)| *table);
-        let nat = nat(&of(Role::Nat).collect::<Vec<_>>(), family, &mut notes).or_else(|| of(Role::Mixed).last());
+        let nat = nat(&of(Role::Nat).collect::<Vec<_>>(), family, &mut notes).or_else(|| of(Role::Mixed).next_back());
         let same_backend = |table: &Table<'d>| nat.is_none_or(|n| n.section.backend == table.section.backend);
         let filter = of(Role::Filter)
-            .filter(same_backend)
-            .last()
-            .or_else(|| of(Role::Filter).last())
-            .or_else(|| of(Role::Mixed).last());
+            .rfind(same_backend)
+            .or_else(|| of(Role::Filter).next_back())
+            .or_else(|| of(Role::Mixed).next_back());
         if nat.is_some() || filter.is_some() {
             found.push(Ruleset { family, nat, filter });
         }

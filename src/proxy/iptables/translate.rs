@@ -110,15 +110,15 @@ mod tests {
         of(raw.parse().expect("readable").target.as_ref().expect("a target"))
     }
 
-    fn to(text: &str) -> Option<Translation> {
+    fn to(text: &str) -> Translation {
         let (ip, port) = split_host_port(text).expect("an address");
-        Some(Translation::To(Address::Socket(ip, port.expect("a port"))))
+        Translation::To(Address::Socket(ip, port.expect("a port")))
     }
 
     #[test]
     fn plain_destinations() {
-        assert_eq!(destination("DNAT --to-destination 10.0.0.1:80"), to("10.0.0.1:80"));
-        assert_eq!(destination("DNAT --to-destination [fd00::1]:80 --persistent"), to("[fd00::1]:80"));
+        assert_eq!(destination("DNAT --to-destination 10.0.0.1:80"), Some(to("10.0.0.1:80")));
+        assert_eq!(destination("DNAT --to-destination [fd00::1]:80 --persistent"), Some(to("[fd00::1]:80")));
         let range = Translation::To(Address::Other("10.0.0.1-10.0.0.9:80".to_owned()));
         assert_eq!(destination("DNAT --to-destination 10.0.0.1-10.0.0.9:80"), Some(range));
         assert_eq!(destination("RETURN"), None);
