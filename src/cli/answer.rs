@@ -57,13 +57,14 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
                 Vec::new()
             };
             let view = View { width: question.width, all: question.shared.all };
-            render::services(&services, &walkthroughs, view) + &render::footer(&header, rules_read(&rulesets))
+            render::services(&services, &walkthroughs, view)
+                + &render::footer(&header, rules_read(&rulesets), question.width)
         }
         Format::Table | Format::Wide => {
             let wide = question.format == Format::Wide;
             match question.kind {
-                Kind::List => render::list(&services, wide),
-                Kind::Show => render::endpoints(&services, wide),
+                Kind::List => render::list(&services, wide, question.width),
+                Kind::Show => render::endpoints(&services, wide, question.width),
             }
         }
         Format::Json => {

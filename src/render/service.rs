@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::phrase;
-use super::text::{bar, clean, percent};
+use super::text::{bar, clean, percent, wrap};
 use super::tree::{Detail, Node};
 use crate::dataplane::{Endpoint, Frontend, Policy, Pool, RuleNote, ServicePort, Walkthrough};
 use crate::net::Family;
@@ -47,8 +47,8 @@ pub fn services(services: &[ServicePort], walkthroughs: &[Walkthrough], view: Vi
     out
 }
 
-/// One dim line below the services: what the answer was made from.
-pub fn footer(header: &Header, rules: usize) -> String {
+/// What the answer was made from, in one dim line, or several of at most `width` columns.
+pub fn footer(header: &Header, rules: usize, width: Option<usize>) -> String {
     let backend = header.backend.map(|b| format!(" ({b})")).unwrap_or_default();
     let families: Vec<&str> = header.families.iter().map(|f| f.as_str()).collect();
     let tables = match header.tables.as_slice() {
@@ -60,7 +60,8 @@ pub fn footer(header: &Header, rules: usize) -> String {
         parts.push("parts of the dump are missing".to_owned());
     }
     parts.push(format!("from {}", clean(&header.from)));
-    paint(&parts.join(" · "), DIM) + "\n"
+    let lines = wrap(&parts.join(" · "), width.unwrap_or(usize::MAX));
+    lines.iter().fold(String::new(), |out, line| out + &paint(line, DIM) + "\n")
 }
 
 fn node(service: &ServicePort, walkthrough: &Walkthrough, view: View) -> Node {

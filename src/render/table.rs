@@ -1,6 +1,6 @@
 //! Tables: one row per service port, or one row per endpoint.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::palette::{ERROR, NOTE, STRONG, paint};
 use super::phrase;
@@ -8,11 +8,20 @@ use super::text::{clean, percent};
 use crate::dataplane::{FrontendKind, Pool, ServicePort};
 use crate::net::Family;
 
+/// Columns between two cells.
+const GAP: usize = 2;
+
+/// Columns whose cells may go on in a second line; names and addresses are kept whole to be copied.
+const BREAKABLE: [&str; 3] = ["ENDPOINTS", "STATUS", "OTHER FRONTENDS"];
+
+/// A cell of fewer columns than this is not worth breaking.
+const READABLE: usize = 12;
+
 /// A part of all connections this small is the rounding of doubles, not a leak.
 const NOTHING: f64 = 1e-9;
 
-/// One row per service port; `wide` adds what does not fit 80 columns.
-pub fn list(services: &[ServicePort], wide: bool) -> String {
+/// One row per service port; `wide` adds what does not fit 80 columns. Cells are broken to fit `width` columns, if given.
+pub fn list(services: &[ServicePort], wide: bool, width: Option<usize>) -> String {
     let mut header = vec!["SERVICE", "PROTO", "ADDRESS", "ENDPOINTS", "STATUS"];
     if wide {
         header.extend(["OTHER FRONTENDS", "FAMILY", "STICKY", "CHAINS"]);
@@ -34,11 +43,11 @@ pub fn list(services: &[ServicePort], wide: bool) -> String {
         }
         table.add_row(row);
     }
-    finish(&table)
+    finish(table, &header, width)
 }
 
-/// One row per endpoint; `wide` adds chains, rules and counters.
-pub fn endpoints(services: &[ServicePort], wide: bool) -> String {
+/// One row per endpoint; `wide` adds chains, rules and counters. Cells are broken to fit `width` columns, if given.
+pub fn endpoints(services: &[ServicePort], wide: bool, width: Option<usize>) -> String {
     let mut header = vec!["SERVICE", "PROTO", "POOL", "SHARE", "ENDPOINT"];
     if wide {
         header.extend(["PACKETS", "CHAIN", "LINES"]);
@@ -80,7 +89,7 @@ pub fn endpoints(services: &[ServicePort], wide: bool) -> String {
             table.add_row([name(service), protocol(service), String::new(), String::new(), text]);
         }
     }
-    finish(&table)
+    finish(table, &header, width)
 }
 
 fn empty(header: &[&str]) -> Table {
@@ -88,13 +97,43 @@ fn empty(header: &[&str]) -> Table {
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|title| paint(title, STRONG)));
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, u16::try_from(GAP).unwrap_or_default()));
     }
     table
 }
 
+/// Breaks cells of the columns that may be broken, if the table is too wide and what is left for them is enough to read.
+/// A table that fits no way is left whole: the terminal's own line breaks keep more of it readable.
+fn fit(table: &mut Table, header: &[&str], width: usize) {
+    let mut fixed = 0;
+    let mut breakable = 0;
+    let widths = table.column_max_content_widths();
+    for (title, content) in header.iter().zip(&widths) {
+        let columns = usize::from(*content) + GAP;
+        if BREAKABLE.contains(title) {
+            breakable += columns;
+        } else {
+            fixed += columns;
+        }
+    }
+    let count = header.iter().filter(|title| BREAKABLE.contains(title)).count();
+    let (Ok(columns), true) = (u16::try_from(width), fixed + breakable > width && fixed + count * READABLE <= width)
+    else {
+        return;
+    };
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    for (n, title) in header.iter().enumerate() {
+        if let Some(column) = table.column_mut(n).filter(|_| !BREAKABLE.contains(title)) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+}
+
 /// Rows without blanks at their ends.
-fn finish(table: &Table) -> String {
+fn finish(mut table: Table, header: &[&str], width: Option<usize>) -> String {
+    if let Some(width) = width {
+        fit(&mut table, header, width);
+    }
     let mut out = String::new();
     for line in table.lines() {
         out.push_str(line.trim_end());

@@ -14,6 +14,9 @@ use crate::net::Family;
 /// How many lines that were not understood are kept with their text; all are counted.
 const KEEP_UNREAD: usize = 100;
 
+/// How many tables of a text are given room for all its chains from the start.
+const ROOMY_SECTIONS: usize = 8;
+
 /// What is known of a text from outside it: from the command that printed it, or because a person said so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hints {
@@ -183,20 +186,21 @@ impl<'a> Scanner<'a> {
     fn declare(&mut self, name: &'a str, policy: Option<&'a str>) {
         self.last = None;
         self.listed = None;
-        if self.open && !self.saved {
-            let section = self.section();
-            if section.declares(name) || (policy.is_some() && section.rules > 0) {
-                self.close();
-            }
+        // Policies come first in a table, and no chain comes twice: if it does, another table begins here.
+        if policy.is_some() && !self.saved && self.open && self.section().rules > 0 {
+            self.close();
         }
-        self.section().declare(name, policy);
+        if !self.section().declare(name, policy) && !self.saved {
+            self.close();
+            self.section().declare(name, policy);
+        }
     }
 
     fn table(&mut self, name: &str) {
         self.close();
         let hints = Hints { table: TableName::parse(name.trim_ascii()).or(self.hints.table), ..self.said };
-        self.dump.sections.push(Section::new(self.text, hints));
-        (self.open, self.saved) = (true, true);
+        self.begin(hints);
+        self.saved = true;
     }
 
     fn commit(&mut self) {
@@ -245,12 +249,14 @@ impl<'a> Scanner<'a> {
 
     fn list_chain(&mut self, name: &'a str, policy: Option<&'a str>) {
         self.last = None;
-        if self.open && (self.saved || self.section().declares(name)) {
+        if self.saved {
             self.close();
         }
-        let section = self.section();
-        section.declare(name, policy);
-        let id = section.intern(name);
+        if !self.section().declare(name, policy) {
+            self.close();
+            self.section().declare(name, policy);
+        }
+        let id = self.section().intern(name);
         self.listed = Some((id, None));
     }
 
@@ -301,11 +307,21 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    fn begin(&mut self, hints: Hints) {
+        let mut section = Section::new(self.text, hints);
+        // The first tables only: a hostile text may begin a table in every line.
+        if self.dump.sections.len() < ROOMY_SECTIONS {
+            section.reserve(self.text.len());
+        }
+        self.dump.sections.push(section);
+        self.open = true;
+    }
+
     /// The open section, or a new one without a `*table` line.
     fn section(&mut self) -> &mut Section<'a> {
         if !self.open {
-            self.dump.sections.push(Section::new(self.text, self.said));
-            (self.open, self.saved) = (true, false);
+            self.begin(self.said);
+            self.saved = false;
         }
         let last = self.dump.sections.len() - 1;
         &mut self.dump.sections[last]

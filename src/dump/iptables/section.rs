@@ -14,6 +14,9 @@ use super::save;
 use super::scan::Hints;
 use crate::net::Family;
 
+/// A kube-proxy dump has a chain for so many bytes, rather more than fewer.
+const BYTES_PER_CHAIN: usize = 290;
+
 /// One table of one family.
 #[derive(Debug)]
 pub struct Section<'a> {
@@ -187,16 +190,26 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn declare(&mut self, name: &'a str, policy: Option<&'a str>) {
-        let id = self.intern(name);
+    /// Makes room for the chains a text of so many bytes may declare.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        let more = bytes / BYTES_PER_CHAIN;
+        self.chains.reserve(more);
+        let chains = &self.chains;
+        self.by_name.reserve(more, |&id| chains[id as usize].hash);
+    }
+
+    /// Declares a chain; false if it was declared before, and then nothing is changed.
+    pub(super) fn declare(&mut self, name: &'a str, policy: Option<&'a str>) -> bool {
+        let id = self.find_or_add(name);
+        let again = self.chains[id].declared;
+        if again && (policy.is_none() || self.policies.iter().any(|(of, _)| *of == self.chains[id].id)) {
+            return false;
+        }
         self.chains[id].declared = true;
         if let Some(policy) = policy {
             self.policies.push((self.chains[id].id, policy));
         }
-    }
-
-    pub(super) fn declares(&self, name: &str) -> bool {
-        self.chain(name).is_some_and(|c| c.declared)
+        true
     }
 
     pub(super) fn intern(&mut self, name: &'a str) -> usize {
@@ -206,6 +219,10 @@ impl<'a> Section<'a> {
             self.near += steps;
             return self.near;
         }
+        self.find_or_add(name)
+    }
+
+    fn find_or_add(&mut self, name: &'a str) -> usize {
         let next = self.chains.len();
         let hash = self.hasher.hash_one(name);
         let chains = &self.chains;
