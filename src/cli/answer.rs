@@ -29,6 +29,7 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
     let dumps = gather::dumps(&bundle)?;
     let family = question.source.family.map(Family::from);
     let (mut rulesets, ruleset_notes) = rulesets(&dumps, family.unwrap_or(Family::Ipv4));
+    let families: Vec<Family> = rulesets.iter().map(|r| r.family).collect();
     rulesets.retain(|r| family.is_none_or(|only| only == r.family));
     let survey = Survey::of(&rulesets);
 
@@ -37,13 +38,19 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
         outcome.notes.extend(bundle.commands.iter().map(|typed| format!("ran {typed}")));
     }
     outcome.notes.extend(gather::unread_notes(&bundle, &dumps, question.verbose));
-    outcome.notes.extend(ruleset_notes.iter().map(ToString::to_string));
+    let labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
+    outcome.notes.extend(ruleset_notes.iter().map(|note| note.describe(&labels)));
 
     outcome.notes.extend(unplaced(&survey, &bundle));
 
     let (sketches, services) = choose(&survey, question, &mut outcome.missing);
     if survey.sketches().is_empty() {
-        outcome.missing = vec![nothing_here(&rulesets, &bundle, &dumps)];
+        outcome.missing = vec![match (family, families.as_slice()) {
+            (Some(only), [other]) if *other != only => {
+                format!("no Services of {only}: the rules are {other} ones; leave out --family to see them")
+            }
+            _ => nothing_here(&rulesets, &bundle, &dumps),
+        }];
     }
     let header = header(&rulesets, &bundle);
     if services.is_empty() && matches!(question.format, Format::Tree | Format::Table | Format::Wide) {
@@ -99,22 +106,36 @@ fn choose<'s, 'd>(
         let services = survey.services(&sketches);
         return (sketches, services);
     }
-    let (settled, searching): (Vec<_>, Vec<_>) =
-        question.what.iter().map(|(_, select)| select).partition(|select| !needs_endpoints(survey, select));
-    if searching.is_empty() {
-        sketches.retain(|sketch| settled.iter().any(|select| sketch.is_named_by(select)));
+    let asked: Vec<Asked<'_>> = question.what.iter().map(|(text, select)| Asked::new(survey, text, select)).collect();
+    if !asked.iter().any(|a| a.searches) {
+        sketches.retain(|sketch| asked.iter().any(|a| sketch.is_named_by(a.select)));
     }
     let services = survey.services(&sketches);
-    let hit = |select: &Select, sketch: &Sketch<'_>, port: &ServicePort| {
-        sketch.is_named_by(select) || (needs_endpoints(survey, select) && port.has_endpoint(select))
-    };
-    for (text, select) in &question.what {
-        if !sketches.iter().zip(&services).any(|(sketch, port)| hit(select, sketch, port)) {
-            missing.push(not_found(survey, text, select));
+    for a in &asked {
+        if !sketches.iter().zip(&services).any(|(sketch, port)| a.names(sketch, port)) {
+            missing.push(not_found(survey, a.text, a.select, wanted));
         }
     }
-    let named = |(sketch, port): &(&Sketch<'_>, ServicePort)| question.what.iter().any(|(_, s)| hit(s, sketch, port));
+    let named = |(sketch, port): &(&Sketch<'_>, ServicePort)| asked.iter().any(|a| a.names(sketch, port));
     sketches.into_iter().zip(services).filter(named).unzip()
+}
+
+/// One WHAT.
+struct Asked<'q> {
+    text: &'q str,
+    select: &'q Select,
+    /// Endpoints have to be looked at to answer it.
+    searches: bool,
+}
+
+impl<'q> Asked<'q> {
+    fn new(survey: &Survey<'_>, text: &'q str, select: &'q Select) -> Self {
+        Self { text, select, searches: needs_endpoints(survey, select) }
+    }
+
+    fn names(&self, sketch: &Sketch<'_>, port: &ServicePort) -> bool {
+        sketch.is_named_by(self.select) || (self.searches && port.has_endpoint(self.select))
+    }
 }
 
 /// Rules that capture an address and cannot be followed.
@@ -122,10 +143,13 @@ fn unplaced(survey: &Survey<'_>, bundle: &Bundle) -> Option<String> {
     let first = survey.unplaced().first()?;
     let label = bundle.captures.get(usize::from(first.text)).map_or("", |capture| &capture.label);
     let rules = match survey.unplaced().len() {
-        1 => "1 rule of KUBE-SERVICES cannot".to_owned(),
-        many => format!("{many} rules of KUBE-SERVICES and KUBE-NODEPORTS cannot"),
+        1 => "1 rule".to_owned(),
+        many => format!("{many} rules"),
     };
-    Some(format!("{rules} be followed, first {label} line {}", first.line))
+    let line = first.line;
+    Some(format!(
+        "{rules} beside those of Services cannot be judged and may take their traffic, first {label} line {line}"
+    ))
 }
 
 fn no_namespace(survey: &Survey<'_>, namespace: &str) -> String {
@@ -136,26 +160,48 @@ fn no_namespace(survey: &Survey<'_>, namespace: &str) -> String {
     format!("no Service of namespace '{namespace}' has rules here{near}")
 }
 
-/// True if a WHAT may mean an endpoint. A cluster IP or a service's own chain never does, and then following every
-/// service of the node is saved.
+/// True if a WHAT may mean an endpoint. A cluster IP or a service's own chain never does, nor does a chain that is not
+/// there, and then following every service of the node is saved.
 fn needs_endpoints(survey: &Survey<'_>, select: &Select) -> bool {
     let settled = |sketch: &Sketch<'_>| match select {
         Select::Address(..) => sketch.has_frontend(select, FrontendKind::ClusterIp),
         _ => sketch.is_named_by(select),
     };
-    select.needs_endpoints() && !survey.sketches().iter().any(settled)
+    let there = match select {
+        Select::Chain(chain) => survey.has_chain(chain),
+        _ => true,
+    };
+    there && select.needs_endpoints() && !survey.sketches().iter().any(settled)
 }
 
-fn not_found(survey: &Survey<'_>, text: &str, select: &Select) -> String {
-    let names: Vec<String> =
-        survey.sketches().iter().filter_map(|s| s.name.as_ref().map(ToString::to_string)).collect();
-    let near = suggestion(&nearest(text, names.iter().map(String::as_str)));
-    match select {
-        Select::Name { .. } => format!("nothing is called '{text}'{near}"),
-        Select::Address(..) => format!("no Service has the address {text} as frontend or endpoint"),
-        Select::NodePort(..) => format!("no Service has the node port {text}"),
-        Select::Chain(_) => format!("no Service uses the chain {text}"),
-        Select::Pattern(_) => format!("no Service's name matches {text}"),
+fn not_found(survey: &Survey<'_>, text: &str, select: &Select, namespace: Option<&str>) -> String {
+    let all = || survey.sketches().iter().filter_map(|s| s.name.as_ref());
+    let names = |inside: bool| -> Vec<String> {
+        all()
+            .filter(|n| namespace.is_none_or(|wanted| (n.namespace == wanted) == inside))
+            .map(ToString::to_string)
+            .collect()
+    };
+    let near = |names: &[String]| nearest(text, names.iter().map(String::as_str));
+    match (select, namespace) {
+        (Select::Name { .. }, None) => match near(&names(true)).as_slice() {
+            [] => format!("nothing is called '{text}'; kube-ipt list names every Service"),
+            found => format!("nothing is called '{text}'{}", suggestion(found)),
+        },
+        (Select::Name { .. }, Some(namespace)) => {
+            let missing = format!("nothing in namespace '{namespace}' is called '{text}'");
+            match (near(&names(true)).as_slice(), near(&names(false)).as_slice()) {
+                ([], []) => missing,
+                ([], [found, ..]) => format!("{missing}; without -n there is {found}"),
+                (found, _) => format!("{missing}{}", suggestion(found)),
+            }
+        }
+        (Select::Address(..), _) => format!("no Service has the address {text} as frontend or endpoint"),
+        (Select::NodePort(..), _) => {
+            format!("no Service has the node port {text}; kube-ipt list -o wide names them all")
+        }
+        (Select::Chain(_), _) => format!("no Service uses the chain {text}"),
+        (Select::Pattern(_), _) => format!("no Service's name matches {text}"),
     }
 }
 
@@ -178,12 +224,20 @@ fn nothing_here(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>]) -
              which this version does not read"
         );
     }
-    let rules: usize = dumps.iter().map(Dump::rules).sum();
+    let rules = match dumps.iter().map(Dump::rules).sum() {
+        1 => "the only rule".to_owned(),
+        many => format!("the {many} rules"),
+    };
+    if bundle.captures.iter().all(|c| c.command.is_some()) {
+        return "this node's iptables rules hold no Service: kube-proxy does not run here, or not in iptables mode (see ipvsadm -Ln, \
+                nft list ruleset)"
+            .to_owned();
+    }
     if rulesets.iter().all(|r| r.nat.is_none()) {
-        return format!("no Services in the {rules} rules of {from}: there is no nat table in it");
+        return format!("no Services in {rules} of {from}: there is no nat table in it");
     }
     let kube = if chain("KUBE-SERVICES") { "KUBE-SERVICES leads to none" } else { "there is no chain KUBE-SERVICES" };
-    format!("no Services in the {rules} rules of {from}: {kube}")
+    format!("no Services in {rules} of {from}: {kube}")
 }
 
 fn header(rulesets: &[Ruleset<'_>], bundle: &Bundle) -> Header {
@@ -199,7 +253,9 @@ fn header(rulesets: &[Ruleset<'_>], bundle: &Bundle) -> Header {
     let from = if local && !bundle.captures.is_empty() {
         "local".to_owned()
     } else {
-        bundle.captures.iter().map(|c| c.label.as_str()).collect::<Vec<_>>().join(", ")
+        let used = |text: &usize| sections().any(|t| usize::from(t.text) == *text) || rulesets.is_empty();
+        let labels = (0..bundle.captures.len()).filter(used).map(|text| bundle.captures[text].label.as_str());
+        labels.collect::<Vec<_>>().join(", ")
     };
     Header {
         backend: rulesets.iter().find_map(|r| r.nat?.section.backend).map(crate::dump::iptables::Backend::as_str),

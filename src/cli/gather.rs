@@ -1,10 +1,18 @@
 //! From flags to indexed dumps.
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use super::Failure;
 use super::args::SourceArgs;
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
 use crate::dump::{Foreign, recognise};
+use crate::proxy::iptables::joined;
 use crate::source::{self, Bundle, Capture};
+
+/// How long standard input may keep silent before we say that we wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Longest part of a line that is quoted in a note.
 const QUOTED: usize = 60;
@@ -28,12 +36,32 @@ pub(super) fn bundle(args: &SourceArgs) -> Result<Bundle, Failure> {
 
 fn files(args: &SourceArgs) -> Result<Bundle, Failure> {
     let mut bundle = Bundle::default();
+    if args.file.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        let what = "-f - was given twice, but standard input can be read only once".to_owned();
+        return Err(Failure { what, hints: vec!["give every other dump as a file".to_owned()] });
+    }
     for path in &args.file {
-        let (capture, note) = if path.as_os_str() == "-" { source::stdin()? } else { source::file(path)? };
+        let (capture, note) = if path.as_os_str() == "-" { stdin()? } else { source::file(path)? };
         bundle.captures.push(capture);
         bundle.notes.extend(note);
     }
     Ok(bundle)
+}
+
+/// Reads standard input, and says so if nothing comes: a pipe nobody writes to looks like a program that hangs.
+fn stdin() -> Result<(Capture, Option<String>), Failure> {
+    let (done, waiting) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let read = source::stdin();
+        // Nobody listens any more if it took long; what was read is the thread's result.
+        let _ = done.send(());
+        read
+    });
+    if waiting.recv_timeout(PATIENCE).is_err() && !reader.is_finished() {
+        super::say("reading rules from standard input; for the rules of this node: kube-ipt show </dev/null");
+    }
+    let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok(read?)
 }
 
 /// A dump on standard input. An empty pipe is none.
@@ -41,7 +69,7 @@ fn piped() -> Result<Option<Bundle>, Failure> {
     if !source::stdin_offers_text() {
         return Ok(None);
     }
-    let (capture, note) = source::stdin()?;
+    let (capture, note) = stdin()?;
     let empty = capture.text.trim().is_empty();
     Ok((!empty).then(|| Bundle { captures: vec![capture], notes: note.into_iter().collect(), ..Bundle::default() }))
 }
@@ -87,7 +115,7 @@ fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
         let what = format!("{} is larger than 4 GiB, the most this program reads at once", capture.label);
         return Err(Failure { what, hints: vec!["give the nat table alone: iptables-save -t nat".to_owned()] });
     }
-    let dump = Dump::scan(&capture.text, hints(capture));
+    let dump = joined(Dump::scan(&capture.text, hints(capture)));
     // A command that lists nothing says that nothing is there; a text must show what it is.
     if !dump.is_empty() || capture.command.is_some() {
         return Ok(dump);
@@ -95,7 +123,8 @@ fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
     let foreign = recognise(capture.text.as_bytes());
     let what = format!("{} {foreign}; expected iptables rules", capture.label);
     let hint = match foreign {
-        Foreign::Gzip => format!("zcat {} | kube-ipt show", capture.label),
+        Foreign::Gzip if capture.label == "stdin" => "put zcat before it: … | zcat | kube-ipt show".to_owned(),
+        Foreign::Gzip => format!("zcat '{}' | kube-ipt show", capture.label),
         Foreign::Nft | Foreign::Ipvsadm | Foreign::Ipset => {
             "this version reads kube-proxy's iptables mode: iptables-save | kube-ipt show".to_owned()
         }

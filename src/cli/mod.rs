@@ -114,6 +114,12 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
     }
 }
 
+/// Says something on stderr while a command still works.
+fn say(note: &str) {
+    let mut err = anstream::stderr();
+    let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(note));
+}
+
 /// The command line as it was typed, for hints; `None` if it would need quotes or names a dump already.
 fn typed() -> Option<String> {
     let args: Vec<String> = std::env::args().skip(1).collect();

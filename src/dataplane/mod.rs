@@ -41,8 +41,10 @@ pub struct Frontend {
     pub kind: FrontendKind,
     /// The address; `None` for a node port, which is open on addresses of the node.
     pub address: Option<IpAddr>,
-    /// The port; `None` where the rule takes every port.
+    /// The port; `None` where the rule does not name exactly one by its number.
     pub port: Option<u16>,
+    /// The rule takes every port.
+    pub every_port: bool,
     /// What happens to connections, by where they come from.
     pub routes: Vec<Route>,
     /// The rules that catch it.
@@ -102,6 +104,8 @@ pub enum Verdict {
     Reject,
     /// Not captured: the packet goes on untranslated.
     None,
+    /// It cannot be told: a chain is missing, or there are more rules on the way than kube-proxy writes.
+    Unknown,
 }
 
 /// Which endpoints a pool holds.
@@ -120,12 +124,29 @@ pub struct Pool {
     pub policy: Policy,
     /// The chain that spreads them.
     pub chain: String,
-    /// Its endpoints in the order of the rules.
+    /// Its endpoints, in the order in which the rules lead to them.
     pub endpoints: Vec<Endpoint>,
     /// The part of new connections that reaches no endpoint, 0..=1; `None` where a rule cannot be judged.
     pub undelivered: Option<f64>,
     /// Why the pool is not what kube-proxy writes, where it is not.
     pub oddities: Vec<Oddity>,
+}
+
+/// A part of all connections this small is the rounding of doubles, not a leak.
+const NOTHING: f64 = 1e-9;
+
+impl Pool {
+    /// The part of new connections that is known to reach no endpoint, if there is one.
+    pub fn lost(&self) -> Option<f64> {
+        self.undelivered.filter(|lost| *lost > NOTHING)
+    }
+}
+
+impl ServicePort {
+    /// The largest part that one of its pools loses.
+    pub fn lost(&self) -> Option<f64> {
+        self.pools.iter().filter_map(Pool::lost).max_by(f64::total_cmp)
+    }
 }
 
 /// Something about a pool's chains that kube-proxy never writes and that limits what can be said.

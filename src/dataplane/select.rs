@@ -41,7 +41,7 @@ pub enum BadWhat {
     /// None of the forms fits.
     #[error(
         "cannot tell what '{0}' means: give a service (nginx, shop/cart, shop/cart:http), an address (10.96.0.10, \
-         10.96.0.10:53/udp), a node port (:30080), a chain (KUBE-SVC-…) or /a regular expression/"
+         10.96.0.10:53/udp), a node port (:30080, at most :65535), a chain (KUBE-SVC-…) or /a regular expression/"
     )]
     Form(String),
 }
@@ -81,6 +81,10 @@ impl Select {
         if text.starts_with("KUBE-") {
             return Ok(Self::Chain(text.to_owned()));
         }
+        if let Some(name) = dns_name(text) {
+            return Ok(name);
+        }
+        let text = ["service/", "services/", "svc/"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text);
         let qualified = if text.contains('/') { text.to_owned() } else { format!("-/{text}") };
         let name = ServiceName::parse(&qualified).ok_or_else(bad)?;
         let namespace = text.contains('/').then_some(name.namespace);
@@ -142,6 +146,15 @@ impl ServicePort {
     }
 }
 
+/// `service.namespace`, `service.namespace.svc`, `service.namespace.svc.cluster.local`: names of Services hold no dots.
+fn dns_name(text: &str) -> Option<Select> {
+    let mut labels = text.trim_end_matches('.').split('.');
+    let (service, namespace) = (labels.next()?, labels.next()?);
+    let rest = labels.next();
+    let name = ServiceName::parse(&format!("{namespace}/{service}")).filter(|_| matches!(rest, None | Some("svc")))?;
+    (name.port.is_none()).then_some(Select::Name { namespace: Some(name.namespace), service: name.service, port: None })
+}
+
 fn fits<T: PartialEq + Copy>(wanted: Option<T>, have: Option<T>) -> bool {
     wanted.is_none() || have.is_none() || wanted == have
 }
@@ -181,6 +194,9 @@ mod tests {
             ("nginx", r#"Name { namespace: None, service: "nginx", port: None }"#),
             ("nginx:http", r#"Name { namespace: None, service: "nginx", port: Some("http") }"#),
             ("shop/cart:http", r#"Name { namespace: Some("shop"), service: "cart", port: Some("http") }"#),
+            ("service/nginx", r#"Name { namespace: None, service: "nginx", port: None }"#),
+            ("cart.shop", r#"Name { namespace: Some("shop"), service: "cart", port: None }"#),
+            ("cart.shop.svc.cluster.local.", r#"Name { namespace: Some("shop"), service: "cart", port: None }"#),
             ("10.96.0.10", "Address(10.96.0.10, None, None)"),
             ("10.96.0.10/32", "Address(10.96.0.10, None, None)"),
             ("10.96.0.10:53/udp", "Address(10.96.0.10, Some(53), Some(Udp))"),

@@ -72,7 +72,9 @@ pub fn recognise(bytes: &[u8]) -> Foreign {
     if lower.starts_with("<!doctype") || lower.starts_with("<html") {
         return Foreign::Html;
     }
-    if first.starts_with('{') || first.starts_with('[') {
+    let is_json =
+        first.starts_with('{') || first == "[" || first.starts_with("[{") || first.starts_with("[\"") || first == "[]";
+    if is_json {
         return if text.contains("\"nftables\"") { Foreign::Nft } else { Foreign::Json };
     }
     if any(|l| (l.starts_with("table ") || l.starts_with("chain ")) && l.ends_with('{')) {

@@ -41,6 +41,11 @@ impl Network {
         self.0.contains(&address)
     }
 
+    /// True if every address of `other` lies inside.
+    pub fn contains_network(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
+    }
+
     /// The address, if the network holds exactly one.
     pub fn address(&self) -> Option<IpAddr> {
         (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())

@@ -13,12 +13,13 @@ pub(super) fn kind(kind: FrontendKind) -> &'static str {
     }
 }
 
-/// `10.96.0.1:443`, `[fd00::1]:443`, `:30080`; a rule that takes every port shows `*`.
+/// `10.96.0.1:443`, `[fd00::1]:443`, `:30080`; a rule that takes every port shows `*`, one whose port is not told `?`.
 pub(super) fn address(frontend: &Frontend) -> String {
     let host = frontend.address.map(|a| Host(a).to_string()).unwrap_or_default();
     match frontend.port {
         Some(port) => format!("{host}:{port}"),
-        None => format!("{host}:*"),
+        None if frontend.every_port => format!("{host}:*"),
+        None => format!("{host}:?"),
     }
 }
 
@@ -78,6 +79,7 @@ fn verdict(verdict: Verdict, several_pools: bool) -> &'static str {
         Verdict::Drop => "dropped",
         Verdict::Reject => "rejected",
         Verdict::None => "not captured",
+        Verdict::Unknown => "unknown",
     }
 }
 
@@ -118,7 +120,7 @@ pub(super) fn oddity(oddity: &Oddity) -> String {
     match oddity {
         Oddity::Loop(chain) => format!("{chain} jumps back to itself: no kernel loads such rules; shares unknown"),
         Oddity::Deep(depth) => {
-            format!("chains nest {depth} deep; nf_tables follows 16 jumps and drops what goes deeper")
+            format!("chains nest {depth} deep; nf_tables loads no more than 16 jumps")
         }
         Oddity::Undecided(rule) => {
             format!(

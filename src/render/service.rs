@@ -14,16 +14,13 @@ use crate::report::Header;
 const SHOWN: usize = 12;
 
 /// From this width on there is room for bars.
-const ROOM_FOR_BARS: usize = 100;
+const ROOM_FOR_BARS: usize = 70;
 
 /// Columns a branch of the tree takes.
 const BRANCH: usize = 3;
 
 /// Leads from a frontend to what becomes of its connections.
 const ARROW: &str = "  → ";
-
-/// A part of all connections this small is the rounding of doubles, not a leak.
-const NOTHING: f64 = 1e-9;
 
 /// How to draw.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,11 +91,10 @@ fn heading(service: &ServicePort) -> String {
     if service.family == Family::Ipv6 {
         parts.push("ipv6".to_owned());
     }
-    let worst = service.pools.iter().filter_map(|p| p.undelivered).fold(0.0, f64::max);
     if service.pools.is_empty() {
         parts.push(paint(&format!("! {}", phrase::without_pool(service)), NOTE));
-    } else if worst > NOTHING {
-        let lost = percent(Some(worst));
+    } else if let Some(lost) = service.lost() {
+        let lost = percent(Some(lost));
         parts.push(paint(&format!("✗ {} of connections reach no endpoint", lost.trim_start()), ERROR));
     } else if service.pools.iter().any(|p| p.undelivered.is_none()) {
         parts.push(paint("! shares are not all known", NOTE));
@@ -149,12 +145,13 @@ fn pool_children<'w>(pool: &Pool, node: &mut Node, view: View, steps: impl Fn(us
         let line = format!("{} {} more, --all shows every one", percent(rest), pool.endpoints.len() - shown);
         node.children.push(Node::new(paint(&line, DIM)));
     }
-    if let Some(lost) = pool.undelivered.filter(|lost| *lost > NOTHING) {
+    if let Some(lost) = pool.lost() {
         let line = format!("{} reach no endpoint: they fall through the chain untranslated", percent(Some(lost)));
         node.children.push(Node::new(paint(&line, ERROR)));
     }
     for oddity in &pool.oddities {
-        node.children.push(Node::new(paint(&format!("! {}", clean(&phrase::oddity(oddity))), NOTE)));
+        let text = clean(&phrase::oddity(oddity)).into_owned();
+        node.details.push(Detail { label: "! ".to_owned(), text, style: NOTE });
     }
 }
 

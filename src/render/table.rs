@@ -17,9 +17,6 @@ const BREAKABLE: [&str; 3] = ["ENDPOINTS", "STATUS", "OTHER FRONTENDS"];
 /// A cell of fewer columns than this is not worth breaking.
 const READABLE: usize = 12;
 
-/// A part of all connections this small is the rounding of doubles, not a leak.
-const NOTHING: f64 = 1e-9;
-
 /// One row per service port; `wide` adds what does not fit 80 columns. Cells are broken to fit `width` columns, if given.
 pub fn list(services: &[ServicePort], wide: bool, width: Option<usize>) -> String {
     let mut header = vec!["SERVICE", "PROTO", "ADDRESS", "ENDPOINTS", "STATUS"];
@@ -72,7 +69,7 @@ pub fn endpoints(services: &[ServicePort], wide: bool, width: Option<usize>) -> 
                 }
                 table.add_row(row);
             }
-            if let Some(lost) = pool.undelivered.filter(|lost| *lost > NOTHING) {
+            if let Some(lost) = pool.lost() {
                 let text = paint("reach no endpoint", ERROR);
                 let share = right(percent(Some(lost)));
                 table.add_row([
@@ -180,8 +177,7 @@ fn status(service: &ServicePort) -> String {
     if service.pools.is_empty() {
         return paint(&format!("! {}", phrase::without_pool(service)), NOTE);
     }
-    let lost = service.pools.iter().filter_map(|p| p.undelivered).fold(0.0, f64::max);
-    if lost > NOTHING {
+    if let Some(lost) = service.lost() {
         return paint(&format!("✗ {} undelivered", percent(Some(lost)).trim_start()), ERROR);
     }
     match service.pools.iter().find_map(|p| p.oddities.first()) {

@@ -4,9 +4,6 @@ use super::v1::{Document, Endpoint, Frontend, Kind, Pool, Route, Service, Source
 use crate::dataplane::{self, Address, FrontendKind, Oddity, Origin, Policy, ServicePort, Verdict};
 use crate::net::Family;
 
-/// A part of all connections this small is the rounding of doubles, not a leak.
-const NOTHING: f64 = 1e-9;
-
 /// What is known of the rules a document was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -65,11 +62,12 @@ fn status(port: &ServicePort) -> Status {
     let unknown = |pool: &dataplane::Pool| {
         pool.undelivered.is_none() || pool.oddities.iter().any(|o| !matches!(o, Oddity::Deep(_)))
     };
-    if port.pools.iter().any(unknown) {
+    let undecided = port.frontends.iter().flat_map(|f| &f.routes).any(|r| r.verdict == Verdict::Unknown);
+    if undecided || port.pools.iter().any(unknown) {
         Status::Unknown
-    } else if port.pools.iter().all(|p| p.endpoints.is_empty()) {
+    } else if port.pools.is_empty() {
         Status::NoEndpoints
-    } else if port.pools.iter().any(|p| p.undelivered.is_some_and(|u| u > NOTHING)) {
+    } else if port.lost().is_some() {
         Status::Undelivered
     } else {
         Status::Ok
@@ -92,10 +90,11 @@ fn frontend(frontend: &dataplane::Frontend) -> Frontend {
 
 fn route(route: &dataplane::Route) -> Route {
     let (verdict, policy) = match route.verdict {
-        Verdict::Pool(policy) => ("pool", Some(policy_name(policy))),
-        Verdict::Drop => ("drop", None),
-        Verdict::Reject => ("reject", None),
-        Verdict::None => ("none", None),
+        Verdict::Pool(policy) => (Some("pool"), Some(policy_name(policy))),
+        Verdict::Drop => (Some("drop"), None),
+        Verdict::Reject => (Some("reject"), None),
+        Verdict::None => (Some("none"), None),
+        Verdict::Unknown => (None, None),
     };
     Route {
         origin: match route.origin {

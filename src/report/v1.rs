@@ -85,7 +85,7 @@ pub struct Service {
 pub enum Status {
     /// Every connection reaches an endpoint.
     Ok,
-    /// There are no endpoints; connections are refused or dropped.
+    /// No rule leads to endpoints; connections are refused, dropped or left alone.
     NoEndpoints,
     /// Part of the connections falls through untranslated.
     Undelivered,
@@ -100,7 +100,7 @@ pub struct Frontend {
     pub kind: &'static str,
     /// The address; null for a node port.
     pub address: Option<String>,
-    /// The port, 0..=65535; null where the rule takes every port.
+    /// The port, 0..=65535; null where the rule does not name exactly one by its number.
     pub port: Option<u16>,
     /// What happens, by where the client is.
     pub routes: Vec<Route>,
@@ -113,8 +113,8 @@ pub struct Route {
     pub origin: &'static str,
     /// Only clients from these networks; empty for all that no other route of the origin names.
     pub sources: Vec<String>,
-    /// `pool`, `drop`, `reject` or `none` (not captured).
-    pub verdict: &'static str,
+    /// `pool`, `drop`, `reject` or `none` (not captured); null where it cannot be told.
+    pub verdict: Option<&'static str>,
     /// The pool's policy, for verdict `pool`.
     pub policy: Option<&'static str>,
     /// Whether the client's address is replaced by the node's; null where the rules alone do not tell.
@@ -130,7 +130,7 @@ pub struct Pool {
     pub chain: String,
     /// Part of new connections that reaches no endpoint, 0..=1; null where it cannot be told.
     pub undelivered: Option<f64>,
-    /// Endpoints in the order of the rules.
+    /// Endpoints, in the order in which the rules lead to them.
     pub endpoints: Vec<Endpoint>,
 }
 

@@ -337,3 +337,134 @@ fn rules_of_ipvs_mode_say_where_services_are() {
                  of ipvsadm, which this version does not read";
     assert_eq!(kube_ipt("list").stdin(dump).status(1).stderr(error).stdout(), "");
 }
+
+/// A service `a/b` behind 10.96.0.1:80, and what else a dump holds.
+fn with_portal(target: &str, rules: &str) -> String {
+    format!(
+        "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j {target}\n{rules}"
+    )
+}
+
+const ENDPOINTS: &str = "-A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n\
+                         -A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.0.0.2:80\n";
+
+#[test]
+fn marks_of_1_1_masquerade_node_ports() {
+    let port = "-p tcp -m comment --comment a/b -m tcp --dport 30080";
+    let service = service(&format!(
+        "-A KUBE-NODEPORTS {port} -j MARK --set-xmark 0x4d415351/0xffffffff\n-A KUBE-NODEPORTS {port} -j KUBE-SVC-X\n\
+         -A KUBE-SVC-X -j KUBE-SEP-A\n{ENDPOINTS}"
+    ));
+    let all = ["pod → cluster masqueraded", "node → cluster masqueraded", "external → cluster masqueraded"];
+    assert_eq!(routes(&service, 0), all);
+}
+
+#[test]
+fn what_the_node_sends_to_other_hosts_meets_the_rules_of_output_only() {
+    let reject = |chain: &str| {
+        format!(
+            "-A {chain} -d 203.0.113.9/32 -p tcp -m comment --comment \"a/b has no endpoints\" -m tcp --dport 80 -j REJECT\n"
+        )
+    };
+    let hooks = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+                 -A INPUT -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES\n\
+                 -A FORWARD -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES\n-A OUTPUT -j KUBE-SERVICES\n";
+    let external = service(&format!("{hooks}{}COMMIT\n", reject("KUBE-EXTERNAL-SERVICES")));
+    assert_eq!(routes(&external, 0), ["pod → reject", "node → none", "external → reject"]);
+    let cluster = service(&format!("{hooks}{}COMMIT\n", reject("KUBE-SERVICES")));
+    assert_eq!(routes(&cluster, 0), ["pod → reject", "node → reject", "external → reject"]);
+}
+
+#[test]
+fn a_pool_chosen_by_chance_does_not_hide_the_next() {
+    let service = service(&with_portal(
+        "KUBE-EXT-X",
+        &format!(
+            "-A KUBE-EXT-X -m statistic --mode random --probability 0.10000000009 -j KUBE-SVC-Y\n-A KUBE-EXT-X -j KUBE-SVC-X\n\
+             -A KUBE-SVC-X -j KUBE-SEP-A\n-A KUBE-SVC-Y -j KUBE-SEP-B\n{ENDPOINTS}"
+        ),
+    ));
+    let chains: Vec<&str> = (0..2).filter_map(|n| service["pools"][n]["chain"].as_str()).collect();
+    assert_eq!(chains, ["KUBE-SVC-Y", "KUBE-SVC-X"]);
+}
+
+#[test]
+fn chains_with_names_of_their_own_are_pools_with_all_their_rules() {
+    let service = service(&with_portal(
+        "BALANCE",
+        "-A BALANCE -m statistic --mode random --probability 0.50000000000 -j ONE\n-A BALANCE -j TWO\n\
+         -A ONE -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n-A TWO -p tcp -m tcp -j DNAT --to-destination 10.0.0.2:80\n",
+    ));
+    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.1:80", 0.5], ["10.0.0.2:80", 0.5]], 0.0]]));
+}
+
+#[test]
+fn conditions_inside_a_pool_are_judged_by_its_frontends() {
+    let pool = |condition: &str| {
+        pools(&service(&with_portal(
+            "KUBE-SVC-X",
+            &format!("-A KUBE-SVC-X {condition} -j KUBE-SEP-A\n-A KUBE-SVC-X -j KUBE-SEP-B\n{ENDPOINTS}"),
+        )))
+    };
+    let only_b = json!([["cluster", [["10.0.0.2:80", 1.0]], 0.0]]);
+    let all_a = json!([["cluster", [["10.0.0.1:80", 1.0], ["10.0.0.2:80", 0.0]], 0.0]]);
+    let unknown = json!([["cluster", [["10.0.0.1:80", null], ["10.0.0.2:80", null]], null]]);
+    assert_eq!(pool("-p tcp -m tcp --dport 81"), only_b);
+    assert_eq!(pool("-d 10.96.0.2/32"), only_b);
+    assert_eq!(pool("-p udp"), only_b);
+    assert_eq!(pool("-p tcp -m tcp --dport 80"), all_a);
+    assert_eq!(pool("-s 10.244.0.0/16"), unknown);
+    assert_eq!(pool("-m addrtype --src-type LOCAL"), unknown);
+    assert_eq!(pool("-i eth0"), unknown);
+}
+
+#[test]
+fn what_nothing_reaches_need_not_be_judged() {
+    let service = service(&with_portal(
+        "KUBE-SVC-X",
+        &format!("-A KUBE-SVC-X -j KUBE-SEP-A\n-A KUBE-SVC-X -i eth0 -j KUBE-SEP-B\n{ENDPOINTS}"),
+    ));
+    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.1:80", 1.0], ["10.0.0.2:80", 0.0]], 0.0]]));
+}
+
+#[test]
+fn clients_sent_back_by_their_address_are_not_captured() {
+    let service = service(&with_portal(
+        "KUBE-FW-X",
+        &format!(
+            "-A KUBE-FW-X -s 198.51.100.0/24 -j RETURN\n-A KUBE-FW-X -j KUBE-SVC-X\n-A KUBE-SVC-X -j KUBE-SEP-A\n{ENDPOINTS}"
+        ),
+    ));
+    assert_eq!(routes(&service, 0)[..2], ["pod from 198.51.100.0/24 → none", "pod → cluster"]);
+}
+
+#[test]
+fn a_mark_that_depends_on_more_than_a_dump_tells_is_unknown() {
+    let service = service(&with_portal(
+        "KUBE-EXT-X",
+        &format!(
+            "-A KUBE-EXT-X -i eth0 -j CM\n-A CM -j KUBE-MARK-MASQ\n-A KUBE-EXT-X -j KUBE-SVC-X\n-A KUBE-SVC-X -j KUBE-SEP-A\n{ENDPOINTS}"
+        ),
+    ));
+    assert_eq!(routes(&service, 0)[0], "pod → cluster masqueraded?");
+}
+
+#[test]
+fn goto_the_marking_chain_leaves_this_one() {
+    let service = service(&with_portal(
+        "KUBE-SVC-X",
+        &format!(
+            "-A KUBE-SVC-X -j L\n-A KUBE-SVC-X -j KUBE-SEP-B\n-A L -g KUBE-MARK-MASQ\n-A L -j KUBE-SEP-A\n{ENDPOINTS}"
+        ),
+    ));
+    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.2:80", 1.0], ["10.0.0.1:80", 0.0]], 0.0]]));
+}
+
+#[test]
+fn rules_that_may_stand_before_every_service_are_told() {
+    let dump = with_portal("KUBE-SVC-X", &format!("-A KUBE-SVC-X -j KUBE-SEP-A\n{ENDPOINTS}"));
+    let note = "note: 1 rule beside those of Services cannot be judged and may take their traffic, first stdin line 1";
+    for before in ["-A KUBE-SERVICES -d 10.96.0.0/12 -j RETURN\n", "-A KUBE-SERVICES -d 10.96.0.1/32 -j ACCEPT\n"] {
+        kube_ipt("list").stdin(before.to_owned() + &dump).stderr(note).stdout();
+    }
+}

@@ -231,7 +231,7 @@ fn what_is_no_dump_is_named() {
 fn several_saves_of_one_table_show_the_last() {
     let first = read("seed/in-sync/save.txt");
     let second = read("kitchen-sink/node2/save.txt");
-    let note = "note: 2 nat tables (ipv4) were read: the last one is shown";
+    let note = "note: 2 nat tables (ipv4) were read: the last one is shown, from stdin";
     let both = services(kube_ipt("list").stdin(first.clone() + &second).stderr(note));
     assert_eq!(both, services(kube_ipt("list").stdin(&second)));
 }
@@ -244,4 +244,122 @@ fn rules_of_both_backends_are_never_mixed() {
     let document = kube_ipt("list").stdin(legacy + &nft).stderr(note).json();
     assert_eq!(document["source"]["backend"], "nf_tables");
     assert_eq!(document["services"], services(kube_ipt("list").stdin(nft)));
+}
+
+#[test]
+fn the_kube_lines_of_a_save_read_as_well_as_the_whole() {
+    let kube = |text: &str| text.lines().filter(|l| l.contains("KUBE")).fold(String::new(), |out, l| out + l + "\n");
+    let mut checked = 0;
+    for case in cases() {
+        for files in [&["save.txt"][..], &["save-c.txt"], &["save-nat.txt"], &["save6.txt"], &["save.txt", "save6.txt"]]
+        {
+            let Ok(text) = files.iter().map(|f| fs::read_to_string(case.join(f))).collect::<Result<String, _>>() else {
+                continue;
+            };
+            let (whole, _, _) = kube_ipt("show -o json").stdin(&text).output();
+            let (part, stderr, _) = kube_ipt("show -o json").stdin(kube(&text)).output();
+            let services = |json: &str| serde_json::from_str::<Value>(json).expect("JSON")["services"].take();
+            assert_eq!(services(&part), services(&whole), "{} {files:?}: {stderr}", case.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 60, "only {checked} dumps were there to check");
+}
+
+#[test]
+fn both_families_without_headers_stay_apart() {
+    for node in ["node1", "node3"] {
+        let text = read(&format!("kitchen-sink/{node}/save.txt")) + &read(&format!("kitchen-sink/{node}/save6.txt"));
+        let bare: String = text.lines().filter(|l| !l.starts_with('#')).fold(String::new(), |out, l| out + l + "\n");
+        assert_eq!(services(kube_ipt("show").stdin(bare)), services(kube_ipt("show").stdin(text)), "{node}");
+    }
+    let empty_v6 = "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING -j KUBE-SERVICES\n\
+                    -A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS\nCOMMIT\n";
+    let four = read("seed/in-sync/save-nat.txt");
+    assert_eq!(services(kube_ipt("show").stdin(four.clone() + empty_v6)), services(kube_ipt("show").stdin(four)));
+}
+
+#[test]
+fn a_table_fetched_chain_by_chain_is_one_table() {
+    let text = read("seed/in-sync/nat-S.txt");
+    let mut plain = String::new();
+    let mut transcript = String::new();
+    for chain in text.lines().filter_map(|l| l.strip_prefix("-N ")) {
+        let of = |l: &&str| l.starts_with(&format!("-A {chain} ")) || *l == format!("-N {chain}");
+        let printed = text.lines().filter(of).fold(String::new(), |out, l| out + l + "\n");
+        transcript += &format!("$ iptables -t nat -S {chain}\n{printed}");
+        plain += &printed;
+    }
+    let whole = services(kube_ipt("show").stdin(text));
+    assert_eq!(services(kube_ipt("show").stdin(transcript)), whole);
+    assert_eq!(services(kube_ipt("show").stdin(plain)), whole);
+}
+
+#[test]
+fn every_way_to_name_a_table_is_understood_and_remarks_are_not() {
+    let nat = read("seed/in-sync/nat-S.txt");
+    let whole = services(kube_ipt("show").stdin(&nat));
+    for command in [
+        "iptables -t nat -S",
+        "sudo iptables -tnat -S",
+        "iptables --table nat -S",
+        "iptables --table=nat -S",
+        "iptables -S",
+    ] {
+        assert_eq!(services(kube_ipt("show").stdin(format!("root@n:~# {command}\n{nat}"))), whole, "{command}");
+    }
+    let save = read("seed/in-sync/save-nat.txt");
+    let half = save.len() / 2 + save[save.len() / 2..].find('\n').expect("a line") + 1;
+    for remark in ["# use iptables -L to list filter\n", "# iptables rules below\n"] {
+        let remarked = save[..half].to_owned() + remark + &save[half..];
+        assert_eq!(services(kube_ipt("show").stdin(remarked)), whole, "{remark}");
+    }
+    let warned = save[..half].to_owned() + "iptables-save v1.8.4 (legacy): some warning\n" + &save[half..];
+    let note = "note: stdin: 1 line was not understood, first line 55: 'iptables-save v1.8.4 (legacy): some warning' (-v lists them)";
+    let (stdout, stderr, _) = kube_ipt("show -o json").stdin(warned).output();
+    assert_eq!(serde_json::from_str::<Value>(&stdout).expect("JSON")["services"], whole);
+    assert!(stderr.starts_with(&note[..40]), "{stderr}");
+}
+
+#[test]
+fn what_a_cut_off_file_has_lost_is_not_called_broken() {
+    let save = read("kitchen-sink/node1/save.txt");
+    let cut = &save[..20_000 + save[20_000..].find('\n').expect("a line") + 1];
+    let note = "note: stdin ends inside the nat table: what stood behind its last line is missing";
+    let document = kube_ipt("list").stdin(cut).stderr(note).json();
+    assert_eq!(document["source"]["partial"], true);
+    for service in document["services"].as_array().expect("services") {
+        assert_ne!(service["status"], "undelivered", "{service:#}");
+    }
+    let listed = read("kitchen-sink/node1/nat-S.txt");
+    let at = listed.find("-A KUBE-SVC-47Q6CLYAHVWMZ37Y -m").expect("the rule is there");
+    let document = kube_ipt("list").stdin(&listed[..at + 50]).stderr(note).json();
+    assert_eq!(document["source"]["partial"], true);
+    assert!(document["services"].as_array().is_some_and(|s| s.iter().all(|s| s["status"] != "undelivered")));
+}
+
+#[test]
+fn tables_of_two_nodes_are_not_mixed() {
+    let two =
+        kube_ipt("list -f").arg(node("kitchen-sink/node1/save.txt")).arg("-f").arg(node("seed/in-sync/nat-S.txt"));
+    let path = node("seed/in-sync/nat-S.txt");
+    let note = format!("note: 2 nat tables (ipv4) were read: the last one is shown, from {path}");
+    let document = two.stderr(note).json();
+    let alone = kube_ipt("list -f").arg(&path).json();
+    assert_eq!(document["services"], alone["services"]);
+    assert_eq!(document["source"]["from"], path.as_str());
+}
+
+#[test]
+fn names_that_a_listing_without_n_prints_are_read() {
+    let dump = "Chain KUBE-SERVICES (2 references)\ntarget     prot opt source               destination         \n\
+                KUBE-SVC-X  tcp  --  anywhere             10.96.0.1            /* a/b cluster IP */ tcp dpt:https\n\
+                KUBE-SVC-Y  tcp  --  anywhere             10.96.0.2            /* a/nfs cluster IP */ tcp dpt:nfs\n\
+                RETURN     all  --  anywhere             some.host.example    \n";
+    let note = "note: 1 rule beside those of Services cannot be judged and may take their traffic, first stdin line 5";
+    let document = kube_ipt("list").stdin(dump).stderr(note).json();
+    assert_eq!(document["services"][0]["frontends"][0]["port"], 443);
+    assert_eq!(document["services"][1]["frontends"][0]["port"], Value::Null);
+    let rows = kube_ipt("list").stdin(dump).stderr(note).stdout();
+    assert!(rows.contains("10.96.0.2:?"), "{rows}");
 }

@@ -59,7 +59,8 @@ fn a_loop_before_the_pool_ends_too() {
     let dump = "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-EXT-X\n\
                 -A KUBE-EXT-X -j KUBE-FW-X\n-A KUBE-FW-X -j KUBE-EXT-X\n";
     let document = kube_ipt("show").stdin(dump).json();
-    assert_eq!(document["services"][0]["frontends"][0]["routes"][0]["verdict"], "none");
+    assert_eq!(document["services"][0]["frontends"][0]["routes"][0]["verdict"], Value::Null);
+    assert_eq!(document["services"][0]["status"], "unknown");
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn two_hundred_thousand_chains_deep() {
     dump.push_str("-A D200000 -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n");
     let tree = kube_ipt("show").stdin(&dump).stdout();
     assert!(tree.contains("100.00 %"), "{tree}");
-    assert!(tree.contains("! chains nest 200002 deep; nf_tables follows 16 jumps"), "{tree}");
+    assert!(tree.contains("! chains nest 200003 deep; nf_tables loads no more than 16 jumps"), "{tree}");
 }
 
 #[test]
@@ -90,6 +91,70 @@ fn interleaved_chains_cost_no_square() {
     }
     let document = kube_ipt("show").stdin(dump).json();
     assert_eq!(document["services"][0]["pools"][0]["endpoints"].as_array().map(Vec::len), Some(20_000));
+}
+
+#[test]
+fn doubling_jumps_before_the_pool_end_too() {
+    let mut dump = PORTAL.replace("KUBE-SVC-X", "KUBE-EXT-X") + "-A KUBE-EXT-X -j C0\n";
+    for n in 0..40 {
+        let _ = write!(dump, "{}", format!("-A C{n} -j C{}\n", n + 1).repeat(4));
+    }
+    dump.push_str("-A C40 -m set --match-set x src -j RETURN\n-A KUBE-EXT-X -j KUBE-SVC-X\n");
+    dump.push_str("-A KUBE-SVC-X -p tcp -j DNAT --to-destination 10.0.0.1:80\n");
+    let document = kube_ipt("show").stdin(dump).json();
+    // More rules than are followed: the answer is that it cannot be told, not that nothing is captured.
+    assert_eq!(document["services"][0]["frontends"][0]["routes"][0]["verdict"], Value::Null);
+}
+
+#[test]
+fn characters_of_several_bytes_are_never_cut() {
+    for line in [
+        "[a] aa\u{e9}] -A KUBE-SERVICES -j Y",
+        "[\u{e9}] -A \u{e9}",
+        "-A \u{e9}",
+        ":\u{e9}",
+        "[1:2] -A",
+        "Chain \u{e9} (policy \u{e9}",
+    ] {
+        let (_, stderr, status) = kube_ipt("show -v").stdin(format!("{PORTAL}{line}\n")).output();
+        assert!(status.is_some_and(|s| s < 3) && !stderr.contains("panicked"), "{line}: {stderr}");
+    }
+}
+
+#[test]
+fn one_destination_with_many_marks_and_services_costs_no_square() {
+    let mut dump = String::new();
+    for n in 0..20_000 {
+        let at = "-d 10.96.0.1/32 -p tcp -m tcp --dport 80";
+        let _ = writeln!(dump, "-A KUBE-SERVICES {at} -j KUBE-MARK-MASQ\n-A KUBE-SERVICES {at} -j KUBE-SVC-{n}");
+        let _ = writeln!(
+            dump,
+            "-A KUBE-SERVICES -d 10.97.{}.{}/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-X",
+            n / 256,
+            n % 256
+        );
+    }
+    let document = kube_ipt("list").stdin(dump).json();
+    assert_eq!(document["services"].as_array().map(Vec::len), Some(20_001));
+}
+
+#[test]
+fn a_hundred_thousand_fragments_cost_no_square() {
+    let mut dump = PORTAL.to_owned();
+    for n in 0..100_000 {
+        let _ = writeln!(dump, "-N C{n}\n-A C{n} -j RETURN");
+    }
+    let document = kube_ipt("list").stdin(dump).json();
+    assert_eq!(document["services"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn looking_for_an_address_among_many_services_costs_no_square() {
+    let dump = crate::generate::nat(20_000, 1);
+    for what in ["10.128.0.77", "10.1.1.1", "KUBE-SEP-ZZZ", "KUBE-SVC-ZZZ"] {
+        let (_, _, status) = kube_ipt("show").arg(what).stdin(&dump).output();
+        assert_eq!(status, Some(i32::from(what != "10.128.0.77")), "{what}");
+    }
 }
 
 #[test]

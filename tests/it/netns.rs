@@ -203,3 +203,59 @@ fn a_program_that_fails_is_quoted() {
     let failed = "error: cannot list rules: iptables -w 5 -t nat -S failed (exit status 3): \"kernel says no\"\n";
     assert!(stderr.starts_with(failed), "{stderr}");
 }
+
+#[test]
+fn every_way_to_print_the_rules_says_the_same() {
+    if !possible() {
+        return;
+    }
+    let forms = [
+        "-S",
+        "-S -v",
+        "-L -n",
+        "-L",
+        "-L -nv",
+        "-L -v",
+        "-L -n --line-numbers",
+        "-L -nvx --line-numbers",
+        "-L -nv --line-numbers",
+    ];
+    for variant in ["nft", "legacy"] {
+        for (family, save) in [("iptables", "save.txt"), ("ip6tables", "save6.txt")] {
+            let room = tempfile::tempdir().expect("a folder");
+            fs::write(room.path().join("rules"), loadable(&format!("kitchen-sink/node2/{save}"))).expect("writable");
+            let mut script =
+                format!("{family}-{variant}-restore <$ROOM/rules; {family}-{variant}-save -t nat >$ROOM/whole\n");
+            for (n, form) in forms.iter().enumerate() {
+                script += &format!("{family}-{variant} -t nat {form} >$ROOM/{n}\n");
+            }
+            let output = in_namespace(room.path(), &script);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            let services = |name: &str| {
+                let mut document = crate::run::kube_ipt("show -f").arg(room.path().join(name)).json();
+                let mut services = document["services"].take();
+                for service in services.as_array_mut().expect("services") {
+                    // Whether rules have counters depends on the form.
+                    for pool in service["pools"].as_array_mut().expect("pools") {
+                        for endpoint in pool["endpoints"].as_array_mut().expect("endpoints") {
+                            endpoint["packets"] = Value::Null;
+                        }
+                    }
+                }
+                services
+            };
+            let whole = services("whole");
+            for (n, form) in forms.iter().enumerate() {
+                // Without -n ports are printed by name, and not every name is known here.
+                let named_ports = !form.contains('n') && form.contains("-L");
+                let listed = services(&n.to_string());
+                if named_ports {
+                    let count = |services: &Value| services.as_array().map(Vec::len);
+                    assert_eq!(count(&listed), count(&whole), "{family}-{variant} {form}");
+                } else {
+                    assert_eq!(listed, whole, "{family}-{variant} {form}");
+                }
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use kube_ipt::dataplane::{Pool, Select};
 use kube_ipt::dump::iptables::{Dump, Hints};
 use kube_ipt::net::Family;
-use kube_ipt::proxy::iptables::{Survey, rulesets};
+use kube_ipt::proxy::iptables::{Survey, joined, rulesets};
 use proptest::prelude::*;
 
 use crate::cases::gunzip;
@@ -14,7 +14,7 @@ use crate::run::nodes;
 
 /// The pools of the only service of a dump.
 fn pools(dump: &str) -> Vec<Pool> {
-    let dumps = [Dump::scan(dump, Hints::default())];
+    let dumps = [joined(Dump::scan(dump, Hints::default()))];
     let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
     let survey = Survey::of(&rulesets);
     assert_eq!(survey.sketches().len(), 1);

@@ -66,7 +66,7 @@ fn files_that_cannot_be_read_are_errors() {
     assert_eq!(status, Some(2));
     let label = gzip.display();
     assert!(stderr.contains(&format!("{label} is compressed with gzip; expected iptables rules")), "{stderr}");
-    assert!(stderr.contains(&format!("try:  zcat {label} | kube-ipt show")), "{stderr}");
+    assert!(stderr.contains(&format!("try:  zcat '{label}' | kube-ipt show")), "{stderr}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::error::RuleError;
 use super::rule::{AddrType, Counters, Match, Ports, Recent, RecentVerb, Rule, Side, Statistic, Target, Word};
 use super::words::Words;
-use crate::net::Network;
+use crate::net::{Network, Protocol};
 
 /// Which columns stand around the fixed ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,11 @@ pub(super) fn chain_heading(line: &str) -> Option<(&str, Option<&str>)> {
     (policy.is_some() || rest.contains("references")).then_some((name, policy))
 }
 
-/// True if a line can be a row: it names a source and a destination.
+/// True if a line can be a row: it has the column `opt`, or (ip6tables may leave that empty) two addresses. The longest
+/// row has ten words before its matches.
 pub(super) fn is_row(line: &str) -> bool {
-    line.split_ascii_whitespace().take(9).filter(|w| address(w).is_some()).count() >= 2
+    let words = || line.split_ascii_whitespace().take(10);
+    words().any(is_opt) || words().filter(|w| address(w).is_some()).count() >= 2
 }
 
 /// Parses a row into `rule`, which is empty.
@@ -63,15 +65,21 @@ fn is_opt(word: &str) -> bool {
 
 /// A source or destination column: negated, and the network (`None` for everywhere).
 fn address(word: &str) -> Option<(bool, Option<&str>)> {
-    let (not, text) = match word.strip_prefix('!') {
-        Some(text) => (true, text),
-        None => (false, word),
-    };
-    if text == "anywhere" {
-        return Some((not, None));
+    let (not, text) = negation(word);
+    match text {
+        "anywhere" => return Some((not, None)),
+        // What `-L` without `-n` makes of the loopback addresses.
+        "localhost" => return Some((not, Some("127.0.0.1"))),
+        "loopback/8" => return Some((not, Some("127.0.0.0/8"))),
+        _ => {}
     }
     let network = Network::parse(text)?;
     Some((not, (!network.is_everything()).then_some(text)))
+}
+
+fn is_protocol(word: &str) -> bool {
+    let (_, name) = negation(word);
+    matches!(name, "all" | "0") || Protocol::parse(name).is_some()
 }
 
 /// A count, which `-v` without `-x` abbreviates by powers of a thousand: the number, and whether it is exact.
@@ -112,9 +120,10 @@ impl<'a> Row<'_, 'a> {
             (None, None)
         };
         for source in [true, false] {
-            let at = self.words.position();
             let word = self.text("an address")?;
-            let (not, network) = address(word).ok_or_else(|| RuleError::new(at, "an address", Some(word)))?;
+            // Without `-n` an address may be a name, which nobody can resolve here; it is kept as it stands.
+            let (not, name) = negation(word);
+            let (not, network) = address(word).unwrap_or((not, Some(name)));
             if let Some(network) = network {
                 self.rule.matches.push(if source {
                     Match::Source { not, network }
@@ -144,8 +153,8 @@ impl<'a> Row<'_, 'a> {
     fn target_and_protocol(&mut self) -> Result<&'a str, RuleError> {
         let first = self.text("a target or protocol")?;
         let second = self.words.peek().map(|w| w.text.into_owned()).unwrap_or_default();
-        // The word behind the protocol is `opt`, an interface or, where ip6tables left `opt` empty, an address.
-        if is_opt(&second) || address(&second).is_some() {
+        // The word behind the protocol is `opt` or, where ip6tables left that empty, an interface or address.
+        if is_opt(&second) || (is_protocol(first) && !is_protocol(&second)) {
             self.skip_opt()?;
             return Ok(first);
         }
@@ -166,7 +175,13 @@ impl<'a> Row<'_, 'a> {
     fn extensions(&mut self) -> Result<(), RuleError> {
         loop {
             let at = self.words.position();
-            let Some(word) = self.words.next()? else { return Ok(()) };
+            let Ok(next) = self.words.next() else {
+                // A quote inside a quoted text, as LOG prints it: what follows cannot be told apart.
+                let rest = self.words.rest();
+                self.opaque(false, Word { text: rest.into(), quoted: false });
+                return Ok(());
+            };
+            let Some(word) = next else { return Ok(()) };
             let not = word.text == "!";
             let word = if not { self.words.expect("a match after '!'")? } else { word };
             match word.text.as_ref() {
@@ -343,14 +358,22 @@ impl<'a> Row<'_, 'a> {
         Ok(())
     }
 
-    /// `multiport dports 80,443`
+    /// `multiport dports 80,443`, `multiport dports  !80,443`
     fn multiport(&mut self) -> Result<(), RuleError> {
         let which = match self.text("sports, dports or ports")? {
             "sports" => "--sports",
             "dports" => "--dports",
             _ => "--ports",
         };
-        self.module("multiport", false, which)
+        let (not, ports) = negation(self.text("ports")?);
+        let mut words = Vec::with_capacity(3);
+        if not {
+            words.push(word("!"));
+        }
+        words.push(word(which));
+        words.push(Word { text: ports.into(), quoted: false });
+        self.rule.matches.push(Match::Module { name: "multiport", words });
+        Ok(())
     }
 
     fn match_set(&mut self, not: bool) -> Result<(), RuleError> {

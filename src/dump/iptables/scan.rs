@@ -118,6 +118,11 @@ impl<'a> Scanner<'a> {
             }
             start = end + 1;
         }
+        // A file that does not end with its line may have lost more than the end of that line.
+        let unfinished = !self.text.ends_with('\n') && !self.saved && self.last.is_some();
+        if let (true, Some(section)) = (unfinished, self.dump.sections.last_mut()) {
+            section.cut_off = self.last.is_some_and(|id| section.only_empty_behind(id));
+        }
         self.close();
     }
 
@@ -186,11 +191,12 @@ impl<'a> Scanner<'a> {
     fn declare(&mut self, name: &'a str, policy: Option<&'a str>) {
         self.last = None;
         self.listed = None;
-        // Policies come first in a table, and no chain comes twice: if it does, another table begins here.
-        if policy.is_some() && !self.saved && self.open && self.section().rules > 0 {
+        // A table's declarations stand before its rules, and no policy comes twice: if one does, another table begins.
+        // A transcript that fetches one table chain by chain says which table it is.
+        if !self.saved && self.open && self.said.table.is_none() && self.section().rules > 0 {
             self.close();
         }
-        if !self.section().declare(name, policy) && !self.saved {
+        if !self.section().declare(name, policy) && !self.saved && policy.is_some() {
             self.close();
             self.section().declare(name, policy);
         }
@@ -209,6 +215,8 @@ impl<'a> Scanner<'a> {
         }
         self.saved = false;
         self.close();
+        // iptables-save writes its header before every table.
+        self.said = self.hints;
     }
 
     fn comment(&mut self, line: &'a str, number: u32) {
@@ -220,6 +228,7 @@ impl<'a> Scanner<'a> {
         } else if line[1..].trim_ascii_start().starts_with("Warning") {
             self.unread(line, number, Why::Warning);
         } else {
+            // `# iptables -S`: the prompt of root. Other comments say nothing to us.
             self.echoed_command(line[1..].trim_ascii_start());
         }
     }
@@ -275,28 +284,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A line such as `root@node:~# ip6tables -t filter -S` tells what follows it.
+    /// A line such as `root@node:~# ip6tables -t filter -S` tells what follows it; true if this is one. What was shown
+    /// before goes on if it can be of the same table: rules are often fetched chain by chain.
     fn echoed_command(&mut self, line: &str) -> bool {
-        let mut words = line.split_ascii_whitespace();
-        let Some(program) = words.find_map(|w| {
-            let name = w.rsplit('/').next().unwrap_or(w);
-            (name.starts_with("iptables") || name.starts_with("ip6tables")).then_some(name)
-        }) else {
-            return false;
-        };
-        self.close();
-        let six = program.starts_with("ip6");
-        self.said = self.hints;
-        self.said.family = self.hints.family.or(Some(if six { Family::Ipv6 } else { Family::Ipv4 }));
-        if program.contains("-nft") {
-            self.said.backend = Some(Backend::NfTables);
-        } else if program.contains("-legacy") {
-            self.said.backend = Some(Backend::Legacy);
+        let Some(said) = command_line(line, self.hints) else { return false };
+        // Inside *table … COMMIT such a line is somebody's remark.
+        if self.saved {
+            return true;
         }
-        let lists = words.clone().any(|w| matches!(w, "-S" | "-L") || w.starts_with("-nv") || w.starts_with("-vn"));
-        let table = words.skip_while(|w| *w != "-t").nth(1).and_then(TableName::parse);
-        // Without -t, iptables lists the filter table; iptables-save prints all.
-        self.said.table = table.or(lists.then_some(TableName::Filter));
+        if said != self.said {
+            self.close();
+        }
+        (self.last, self.listed) = (None, None);
+        self.said = said;
         true
     }
 
@@ -334,10 +334,7 @@ impl<'a> Scanner<'a> {
         }
         let cut_off = std::mem::take(&mut self.saved);
         if let Some(section) = self.dump.sections.last_mut() {
-            section.finish();
-            if cut_off {
-                section.complete = false;
-            }
+            section.finish(!cut_off);
         }
     }
 }
@@ -345,6 +342,38 @@ impl<'a> Scanner<'a> {
 /// A place in the text. [`Dump::MAX_BYTES`] keeps it below 2^32.
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// What a line tells that is an iptables command with its options, behind a prompt or alone.
+fn command_line(line: &str, hints: Hints) -> Option<Hints> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let name = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let at = words.iter().position(|w| name(w).starts_with("iptables") || name(w).starts_with("ip6tables"))?;
+    let program = name(words[at]);
+    let options = &words[at + 1..];
+    // `iptables v1.8.9 (nf_tables): …` is a message, `… iptables rules …` is prose.
+    let is_command = options.first().is_none_or(|w| w.starts_with('-') || matches!(*w, "|" | ">"));
+    let prompt = words[..at]
+        .iter()
+        .all(|w| matches!(*w, "sudo" | "$" | "#") || w.ends_with(['$', '#', '>', ']']) || w.contains('@'));
+    if !is_command || !prompt {
+        return None;
+    }
+    let table = options.iter().enumerate().find_map(|(n, word)| match *word {
+        "-t" | "--table" => options.get(n + 1).copied(),
+        word => word.strip_prefix("--table=").or_else(|| word.strip_prefix("-t")),
+    });
+    let family = if program.starts_with("ip6") { Family::Ipv6 } else { Family::Ipv4 };
+    let backend = match () {
+        () if program.contains("-nft") => Some(Backend::NfTables),
+        () if program.contains("-legacy") => Some(Backend::Legacy),
+        () => None,
+    };
+    Some(Hints {
+        family: hints.family.or(Some(family)),
+        backend: backend.or(hints.backend),
+        table: table.and_then(TableName::parse).or(hints.table),
+    })
 }
 
 /// The family of the first address in a rule, if it has one. Addresses stand before any free text.

@@ -29,6 +29,8 @@ pub struct Section<'a> {
     /// True if every chain of the table can be expected here: built-in chains are declared and, in the form of
     /// `iptables-save`, COMMIT was reached.
     pub complete: bool,
+    /// True if the text ends inside this table, so that a chain without rules may have lost them.
+    pub cut_off: bool,
     /// Number of rules.
     pub rules: u32,
     text: &'a str,
@@ -116,7 +118,7 @@ fn behind_chain(line: &str) -> (Option<Counters>, usize) {
     let mut at = indent(line);
     let mut counters = None;
     if line[at..].starts_with('[')
-        && let Some(end) = line[at..].find("] ")
+        && let Some(end) = line[at..].find("] -A ")
     {
         counters = save::bracketed_counters(&line[at..=at + end]);
         at += end + 2;
@@ -179,6 +181,7 @@ impl<'a> Section<'a> {
             family: hints.family,
             backend: hints.backend,
             complete: false,
+            cut_off: false,
             rules: 0,
             text,
             chains: Vec::new(),
@@ -260,12 +263,51 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// What the built-in chains tell once all lines are seen.
-    pub(super) fn finish(&mut self) {
+    /// True if chains were declared behind `chain` and none of them has rules: iptables prints rules in the order of the
+    /// declarations, so that here a text broke off.
+    pub(super) fn only_empty_behind(&self, chain: usize) -> bool {
+        let behind = &self.chains[chain + 1..];
+        behind.iter().any(|c| c.declared) && behind.iter().all(Chain::is_empty)
+    }
+
+    /// What the built-in chains tell once all lines are seen; `ended` is false where COMMIT is missing.
+    pub(super) fn finish(&mut self, ended: bool) {
         let built_ins: Vec<&str> = self.policies.iter().map(|(id, _)| self.chains[*id as usize].name).collect();
         self.table = self.table.or_else(|| TableName::of_built_ins(&built_ins));
-        self.complete |= !built_ins.is_empty();
+        self.cut_off |= !ended;
+        self.complete = (self.complete || !built_ins.is_empty()) && !self.cut_off;
         self.scattered.sort_by_key(|(id, _)| *id);
+    }
+
+    /// True if a table's built-in chains are declared here.
+    pub fn has_policies(&self) -> bool {
+        !self.policies.is_empty()
+    }
+
+    /// True if no chain has rules in both.
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        other.chains.iter().filter(|c| !c.is_empty()).all(|c| self.chain(c.name).is_none_or(Chain::is_empty))
+    }
+
+    /// Takes over the chains of `other`, a part of the same table in the same text.
+    pub fn absorb(&mut self, other: Section<'a>) {
+        for chain in &other.chains {
+            let id = self.find_or_add(chain.name);
+            self.chains[id].declared |= chain.declared;
+            for run in chain.first.iter().chain(other.scattered_runs(chain.id).iter().map(|(_, run)| run)) {
+                self.add(id, *run);
+            }
+        }
+        for (id, policy) in &other.policies {
+            let name = other.chains[*id as usize].name;
+            let own = self.find_or_add(name);
+            self.policies.push((self.chains[own].id, policy));
+        }
+        self.rules += other.rules;
+        self.family = self.family.or(other.family);
+        self.backend = self.backend.or(other.backend);
+        let ended = !other.cut_off;
+        self.finish(ended);
     }
 }
 

@@ -142,7 +142,8 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         rule: &Rule<'_>,
         open: &mut Vec<(usize, Option<RawRule<'d>>)>,
     ) -> Option<Step> {
-        let truth = self.connection.judge(rule).truth;
+        let judgement = self.connection.judge(rule);
+        let truth = if judgement.sources.is_empty() { judgement.truth } else { judgement.truth.min(Truth::Unknown) };
         self.note_affinity(rule);
         let target = rule.target.as_ref()?;
         let takes = match truth {
@@ -169,13 +170,19 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     ) -> Option<Result<Action, ()>> {
         let kind = ChainKind::of(target.name);
         match kind {
+            // With -g the chain that marks returns to our caller, not to us.
+            ChainKind::MarkMasquerade if target.goto => return Some(Ok(Action::Return)),
             ChainKind::MarkMasquerade => return None,
             ChainKind::MarkDrop => return Some(Ok(Action::Stop)),
             _ => {}
         }
-        if let Some(id) = self.table.section.chain_id(target.name)
-            && (self.table.section.chains()[id].declared || !self.table.section.chains()[id].is_empty())
-        {
+        let section = self.table.section;
+        let known = section.chain_id(target.name).filter(|&id| {
+            // Where the text ends inside the table, the rules of a declared chain may be what was lost.
+            let chain = &section.chains()[id];
+            !chain.is_empty() || (chain.declared && !section.cut_off)
+        });
+        if let Some(id) = known {
             let next = self.nodes.len();
             let node = *self.ids.entry(id).or_insert(next);
             if node == next {

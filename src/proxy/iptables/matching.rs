@@ -30,31 +30,38 @@ impl From<bool> for Truth {
     }
 }
 
+/// Who opens a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Client {
+    /// Someone there.
+    At(Origin),
+    /// Someone of no special kind: not in the pod network, not on the node, in no source range.
+    Plain,
+    /// Nothing is known.
+    Anyone,
+}
+
 /// Where a connection goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Destination {
-    /// To this address.
-    Address(IpAddr),
-    /// To an address of the node, which one is not known; not loopback.
-    Node,
-    /// To one of the service's frontends: conditions on the destination are met.
-    Any,
+pub(super) enum Destination<'c> {
+    /// To this address (an address of the node, which one is not known and which is not loopback, where `None`) and port
+    /// (not known where `None`).
+    One(Option<IpAddr>, Option<u16>),
+    /// To one of these; to anywhere where there are none.
+    OneOf(&'c [(Option<IpAddr>, Option<u16>)]),
 }
 
 /// A new connection, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Connection<'c> {
-    /// Where it comes from; `None` for a client of no special kind: outside the pod network, off the node, in no
-    /// source range.
-    pub(super) origin: Option<Origin>,
+    /// Where it comes from.
+    pub(super) client: Client,
     /// Networks known to be the pods'.
     pub(super) pods: &'c [Network],
     /// Its protocol, where known.
     pub(super) protocol: Option<Protocol>,
     /// Where it goes.
-    pub(super) destination: Destination,
-    /// Its destination port, where known.
-    pub(super) port: Option<u16>,
+    pub(super) destination: Destination<'c>,
 }
 
 /// A rule's conditions on one connection.
@@ -103,9 +110,17 @@ impl Connection<'_> {
         if network.is_everything() {
             return Truth::Yes;
         }
-        let Some(origin) = self.origin else { return Truth::No };
+        let origin = match self.client {
+            Client::At(origin) => origin,
+            Client::Plain => return Truth::No,
+            Client::Anyone => return Truth::Unknown,
+        };
         if self.pods.contains(&network) {
             return Truth::from(origin == Origin::Pod);
+        }
+        if origin == Origin::Pod && !self.pods.is_empty() && self.pods.iter().all(|pods| network.contains_network(pods))
+        {
+            return Truth::Yes;
         }
         // Loopback addresses never leave the node.
         if network.is_loopback() && origin != Origin::Node {
@@ -116,13 +131,17 @@ impl Connection<'_> {
 
     fn destination(&self, network: &str) -> Truth {
         let Some(network) = Network::parse(network) else { return Truth::Unknown };
-        match self.destination {
-            Destination::Address(address) => Truth::from(network.contains(address)),
-            Destination::Node if network.is_everything() => Truth::Yes,
-            Destination::Node if network.is_loopback() => Truth::No,
-            Destination::Node => Truth::Unknown,
-            Destination::Any => Truth::Yes,
-        }
+        self.destination.all(|address, _| match address {
+            _ if network.is_everything() => Truth::Yes,
+            Some(address) => Truth::from(network.contains(address)),
+            None if network.is_loopback() => Truth::No,
+            None => Truth::Unknown,
+        })
+    }
+
+    /// Judges a condition on the destination port.
+    fn port(&self, condition: impl Fn(u16) -> Truth) -> Truth {
+        self.destination.all(|_, port| port.map_or(Truth::Unknown, &condition))
     }
 
     fn protocol(&self, name: &str) -> Truth {
@@ -135,25 +154,26 @@ impl Connection<'_> {
     }
 
     fn ports(&self, ports: &Ports<'_>) -> Truth {
-        let destination = match (ports.destination, self.port) {
-            (None, _) | (Some(_), None) => Truth::Yes,
-            (Some((not, range)), Some(port)) => in_range(range, port).negated(not),
-        };
+        let destination =
+            ports.destination.map_or(Truth::Yes, |(not, range)| self.port(|port| in_range(range, port)).negated(not));
         let rest = if ports.source.is_none() && ports.rest.is_empty() { Truth::Yes } else { Truth::Unknown };
         destination.min(rest)
     }
 
     fn addrtype(&self, addrtype: &AddrType<'_>) -> Truth {
         let source = addrtype.source.map_or(Truth::Yes, |(not, types)| {
-            let local = match types {
-                "LOCAL" => Truth::from(self.origin == Some(Origin::Node)),
+            let local = match (types, self.client) {
+                ("LOCAL", Client::At(origin)) => Truth::from(origin == Origin::Node),
+                ("LOCAL", Client::Plain) => Truth::No,
                 _ => Truth::Unknown,
             };
             local.negated(not)
         });
         let destination = addrtype.destination.map_or(Truth::Yes, |(not, types)| {
-            let local = match (types, self.destination) {
-                ("LOCAL", Destination::Node | Destination::Any) => Truth::Yes,
+            let local = match types {
+                "LOCAL" => {
+                    self.destination.all(|address, _| if address.is_none() { Truth::Yes } else { Truth::Unknown })
+                }
                 _ => Truth::Unknown,
             };
             local.negated(not)
@@ -162,22 +182,38 @@ impl Connection<'_> {
     }
 
     fn module(&self, name: &str, words: &[Word<'_>]) -> Truth {
-        let not = words.first().is_some_and(|w| w.text == "!" && !w.quoted);
-        let value = words.last().map(|w| w.text.as_ref()).unwrap_or_default();
-        match name {
+        let words: Vec<&str> = words.iter().map(|w| w.text.as_ref()).collect();
+        let (not, option) = match words.as_slice() {
+            ["!", option @ ..] => (true, option),
+            option => (false, option),
+        };
+        match (name, option) {
             // Counts and always matches (xt_nfacct.c).
-            "nfacct" => Truth::Yes,
+            ("nfacct", _) => Truth::Yes,
             // A connection's first packet is NEW; it is not translated yet.
-            "conntrack" | "state" if words.iter().any(|w| matches!(w.text.as_ref(), "--ctstate" | "--state")) => {
-                Truth::from(value.split(',').any(|state| state == "NEW")).negated(not)
+            ("conntrack" | "state", ["--ctstate" | "--state", states]) => {
+                Truth::from(states.split(',').any(|state| state == "NEW")).negated(not)
             }
-            "multiport" if words.iter().any(|w| w.text == "--dports") => match self.port {
-                None => Truth::Yes,
-                Some(port) => {
-                    value.split(',').map(|range| in_range(range, port)).max().unwrap_or(Truth::No).negated(not)
-                }
-            },
+            ("multiport", ["--dports" | "--destination-ports", ports]) => {
+                let any = |port| ports.split(',').map(|range| in_range(range, port)).max().unwrap_or(Truth::No);
+                self.port(any).negated(not)
+            }
             _ => Truth::Unknown,
+        }
+    }
+}
+
+impl Destination<'_> {
+    /// The judgement all destinations agree on; unknown where they do not.
+    fn all(&self, judge: impl Fn(Option<IpAddr>, Option<u16>) -> Truth) -> Truth {
+        match self {
+            Self::One(address, port) => judge(*address, *port),
+            Self::OneOf([]) => Truth::Yes,
+            Self::OneOf([(address, port), others @ ..]) => {
+                let first = judge(*address, *port);
+                let agreed = others.iter().all(|(address, port)| judge(*address, *port) == first);
+                if agreed { first } else { Truth::Unknown }
+            }
         }
     }
 }
@@ -238,11 +274,10 @@ mod tests {
     fn from(origin: Origin) -> Connection<'static> {
         let pods: &'static [Network] = Vec::leak(vec![Network::parse("10.244.0.0/16").expect("a network")]);
         Connection {
-            origin: Some(origin),
+            client: Client::At(origin),
             pods,
             protocol: Some(Protocol::Tcp),
-            destination: Destination::Address("10.96.0.10".parse().expect("an address")),
-            port: Some(53),
+            destination: Destination::One(Some("10.96.0.10".parse().expect("an address")), Some(53)),
         }
     }
 
@@ -251,6 +286,30 @@ mod tests {
         assert_eq!(judge(&from(Origin::Pod), "! -s 10.244.0.0/16"), (Truth::No, 0));
         assert_eq!(judge(&from(Origin::External), "! -s 10.244.0.0/16"), (Truth::Yes, 0));
         assert_eq!(judge(&from(Origin::Node), "-s 10.244.0.0/16"), (Truth::No, 0));
+    }
+
+    #[test]
+    fn a_range_around_the_pod_network_holds_every_pod() {
+        assert_eq!(judge(&from(Origin::Pod), "-s 10.0.0.0/8"), (Truth::Yes, 0));
+        assert_eq!(judge(&from(Origin::External), "-s 10.0.0.0/8"), (Truth::Yes, 1));
+    }
+
+    #[test]
+    fn options_behind_a_state_are_not_taken_for_it() {
+        assert_eq!(judge(&from(Origin::Pod), "-m conntrack --ctstate NEW --ctproto 6").0, Truth::Unknown);
+        assert_eq!(judge(&from(Origin::Pod), "-m conntrack ! --ctproto 17 --ctstate NEW").0, Truth::Unknown);
+    }
+
+    #[test]
+    fn frontends_that_differ_leave_it_open() {
+        let frontends = [(Some("10.96.0.10".parse().expect("ip")), Some(80)), (None, Some(30080))];
+        let any =
+            Connection { client: Client::Anyone, destination: Destination::OneOf(&frontends), ..from(Origin::Pod) };
+        assert_eq!(judge(&any, "-p tcp -m tcp --dport 80").0, Truth::Unknown);
+        assert_eq!(judge(&any, "-p tcp -m tcp --dport 81").0, Truth::No);
+        assert_eq!(judge(&any, "-d 10.96.0.11/32").0, Truth::Unknown);
+        assert_eq!(judge(&any, "-m addrtype --src-type LOCAL").0, Truth::Unknown);
+        assert_eq!(judge(&Connection { client: Client::Plain, ..any }, "-s 10.244.0.0/16").0, Truth::No);
     }
 
     #[test]
@@ -276,7 +335,7 @@ mod tests {
         assert_eq!(judge(&from(Origin::Node), "-m addrtype --src-type LOCAL").0, Truth::Yes);
         assert_eq!(judge(&from(Origin::External), "-m addrtype ! --src-type LOCAL").0, Truth::Yes);
         assert_eq!(judge(&from(Origin::Pod), "-m addrtype --dst-type LOCAL").0, Truth::Unknown);
-        let to_node = Connection { destination: Destination::Node, ..from(Origin::External) };
+        let to_node = Connection { destination: Destination::One(None, Some(53)), ..from(Origin::External) };
         assert_eq!(judge(&to_node, "-m addrtype --dst-type LOCAL").0, Truth::Yes);
         assert_eq!(judge(&to_node, "-d 127.0.0.0/8").0, Truth::No);
     }

@@ -6,6 +6,7 @@
 
 mod comment;
 mod compile;
+mod fragments;
 mod matching;
 mod part;
 mod pool;
@@ -17,5 +18,6 @@ mod translate;
 mod walk;
 mod walkthrough;
 
+pub use fragments::joined;
 pub use ruleset::{Note, Ruleset, Table, rulesets};
 pub use survey::{Sketch, Survey};

@@ -21,12 +21,23 @@ impl Part {
 
     /// `part` of this part.
     pub(super) fn of(self, part: Self) -> Self {
+        // Nothing arrives here, so that it does not matter what would be taken.
+        if self.is_nothing() {
+            return self;
+        }
         Self { value: self.value * part.value, known: self.known && part.known }
     }
 
     /// What is left when `part` of it is taken.
     pub(super) fn without(self, part: Self) -> Self {
+        if self.is_nothing() {
+            return self;
+        }
         Self { value: self.value * (1.0 - part.value), known: self.known && part.known }
+    }
+
+    fn is_nothing(self) -> bool {
+        self.known && self.value <= 0.0
     }
 
     /// Both together.

@@ -1,6 +1,8 @@
 //! A pool: the chain that spreads a service's connections, and what it does.
 
-use super::matching::{Connection, Destination};
+use std::net::IpAddr;
+
+use super::matching::{Client, Connection, Destination};
 use super::ruleset::Table;
 use super::translate::Recovery;
 use super::walk;
@@ -28,15 +30,21 @@ impl<'d> PoolRef<'d> {
     }
 }
 
-/// Walks the pool's chain; the second value is the seconds of ClientIP affinity.
+/// Walks the pool's chain for connections to one of `frontends`; the second value is the seconds of ClientIP affinity.
 pub(super) fn pool(
     table: Table<'_>,
     at: PoolRef<'_>,
     protocol: Option<Protocol>,
+    frontends: &[(Option<IpAddr>, Option<u16>)],
     recovery: &mut Recovery<'_>,
 ) -> (Pool, Option<u32>) {
-    let connection = Connection { origin: None, pods: &[], protocol, destination: Destination::Any, port: None };
-    let spread = match table.section.chain_id(at.chain) {
+    // KUBE-XLB parts pods and the node from others before it spreads what is left; in other pools nobody is told apart.
+    let parts_clients = ChainKind::of(at.chain) == ChainKind::ExternalLocal;
+    let client = if parts_clients { Client::Plain } else { Client::Anyone };
+    let connection = Connection { client, pods: &[], protocol, destination: Destination::OneOf(frontends) };
+    let root =
+        table.section.chain_id(at.chain).filter(|&id| !table.section.cut_off || !table.section.chains()[id].is_empty());
+    let spread = match root {
         Some(root) => walk::spread(table, root, connection, recovery),
         None => walk::Spread { oddities: vec![Oddity::Missing(at.chain.to_owned())], ..walk::Spread::default() },
     };

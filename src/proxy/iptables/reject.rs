@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::comment;
 use super::matching::single_port;
 use super::ruleset::Table;
-use crate::dataplane::{FrontendKind, RuleRef, ServiceName, Verdict};
+use crate::dataplane::{FrontendKind, Origin, RuleRef, ServiceName, Verdict};
 use crate::dump::iptables::{Match, RawRule, Rule};
 use crate::net::{Network, Protocol};
 
@@ -27,13 +27,17 @@ pub(super) struct Reject<'d> {
     pub(super) kind: FrontendKind,
     pub(super) raw: RawRule<'d>,
     pub(super) rule: RuleRef,
+    /// Connections the node opens to other hosts meet the rule.
+    from_output: bool,
 }
 
-/// All refusing rules, by what they refuse; the first of several acts.
+/// All refusing rules, by what they refuse, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Rejects<'d> {
     in_order: Vec<(Target, Reject<'d>)>,
-    by_target: HashMap<Target, usize>,
+    by_target: HashMap<Target, Vec<usize>>,
+    /// Rules that refuse under conditions nobody here judges.
+    pub(super) conditional: Vec<RuleRef>,
 }
 
 impl<'d> Rejects<'d> {
@@ -41,10 +45,16 @@ impl<'d> Rejects<'d> {
     pub(super) fn read(table: Table<'d>) -> Self {
         let mut rejects = Self::default();
         for chain in CHAINS {
+            let from_output = is_called_from_output(table, chain);
             for raw in table.rules(chain) {
                 let Ok(rule) = raw.parse() else { continue };
                 let Some(verdict) = verdict(&rule) else { continue };
                 let target = target(&rule);
+                let rule_ref = RuleRef { text: table.text, line: raw.line };
+                if target.2.is_none() || !is_plain(&rule) {
+                    rejects.conditional.push(rule_ref);
+                    continue;
+                }
                 let comment = rule.comment().unwrap_or_default();
                 let kind = match target.0 {
                     None => FrontendKind::NodePort,
@@ -52,24 +62,50 @@ impl<'d> Rejects<'d> {
                     Some(_) if chain == "KUBE-PROXY-FIREWALL" => FrontendKind::LoadBalancer,
                     Some(_) => FrontendKind::ExternalIp,
                 };
-                let rule_ref = RuleRef { text: table.text, line: raw.line };
-                let reject = Reject { verdict, name: comment::service(comment), kind, raw, rule: rule_ref };
-                rejects.by_target.entry(target).or_insert(rejects.in_order.len());
+                let name = comment::service(comment);
+                let reject = Reject { verdict, name, kind, raw, rule: rule_ref, from_output };
+                rejects.by_target.entry(target).or_default().push(rejects.in_order.len());
                 rejects.in_order.push((target, reject));
             }
         }
         rejects
     }
 
-    /// The rule that refuses what nat leaves alone at `target`.
-    pub(super) fn at(&self, target: Target) -> Option<&Reject<'d>> {
-        self.by_target.get(&target).map(|&at| &self.in_order[at].1)
+    /// The rule that refuses what nat leaves alone at `target` when it comes from `origin`; from anywhere where `None`.
+    pub(super) fn at(&self, target: Target, origin: Option<Origin>) -> Option<&Reject<'d>> {
+        let all = self.by_target.get(&target)?.iter().map(|&at| &self.in_order[at].1);
+        // What the node sends to another host passes OUTPUT only; what it sends to itself comes in by INPUT too.
+        let leaves = origin == Some(Origin::Node) && target.0.is_some();
+        all.into_iter().find(|reject| !leaves || reject.from_output)
     }
 
     /// All of them, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Target, Reject<'d>)> {
         self.in_order.iter()
     }
+}
+
+/// Does OUTPUT lead to `chain`? Where a dump lacks OUTPUT, kube-proxy's layout is taken: KUBE-EXTERNAL-SERVICES is called
+/// from INPUT and FORWARD only (`iptablesJumpChains`, pkg/proxy/iptables/proxier.go).
+fn is_called_from_output(table: Table<'_>, chain: &str) -> bool {
+    let mut hooks = table.rules("OUTPUT").filter_map(|raw| raw.parse().ok()).peekable();
+    match hooks.peek() {
+        None => chain != "KUBE-EXTERNAL-SERVICES",
+        Some(_) => hooks.any(|rule| rule.target.is_some_and(|target| target.name == chain)),
+    }
+}
+
+/// True if a rule asks for nothing but a new connection to its destination.
+fn is_plain(rule: &Rule<'_>) -> bool {
+    rule.matches.iter().all(|m| match m {
+        Match::Comment(_) | Match::Destination { not: false, .. } | Match::Protocol { not: false, .. } => true,
+        Match::Ports(ports) => ports.source.is_none() && ports.rest.is_empty(),
+        Match::AddrType(addrtype) => addrtype.source.is_none() && addrtype.destination == Some((false, "LOCAL")),
+        Match::Module { name, words } => {
+            matches!(*name, "conntrack" | "state") && words.last().is_some_and(|w| w.text == "NEW")
+        }
+        _ => false,
+    })
 }
 
 /// Drop or reject; `None` for every other target.
@@ -96,5 +132,14 @@ pub(super) fn protocol(rule: &Rule<'_>) -> Option<Protocol> {
         Match::Protocol { not: false, name } => Protocol::parse(name),
         Match::Ports(ports) => Protocol::parse(ports.module?),
         _ => None,
+    })
+}
+
+/// True if a rule asks for a destination port, whether or not it is a single one with a known number.
+pub(super) fn has_port(rule: &Rule<'_>) -> bool {
+    rule.matches.iter().any(|m| match m {
+        Match::Ports(ports) => ports.destination.is_some(),
+        Match::Module { name, .. } => *name == "multiport",
+        _ => false,
     })
 }

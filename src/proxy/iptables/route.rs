@@ -4,19 +4,25 @@
 //! followed for a client in a pod, on the node and elsewhere. A rule limited to a source network nothing is known of
 //! (a load balancer's source range) makes a route of its own; the rest goes on.
 
-use super::matching::{Connection, Destination, Truth};
+use hashbrown::HashSet;
+
+use super::matching::{Client, Connection, Destination, Truth};
 use super::pool::PoolRef;
 use super::reject::Rejects;
 use super::ruleset::Table;
 use super::survey::FrontendSketch;
 use super::translate;
 use crate::dataplane::{Origin, Route, Verdict};
-use crate::dump::iptables::Rule;
+use crate::dump::iptables::{Match, Rule, Target};
 use crate::net::{Network, Protocol};
 use crate::proxy::chain_name::{self, ChainKind};
 
-/// Chains between a frontend and its pool are three deep at most; a loop must not hold us up.
-const MAX_DEPTH: usize = 16;
+/// Chains between a frontend and its pool are three deep at most. What is deeper than this, or has more rules than
+/// [`MAX_RULES`], was not written by kube-proxy and must not hold us up: the verdict is then unknown.
+const MAX_DEPTH: usize = 32;
+
+/// Rules followed for one frontend and origin.
+const MAX_RULES: usize = 2000;
 
 /// What is the same for all frontends of a family.
 #[derive(Debug, Clone, Copy)]
@@ -44,14 +50,13 @@ pub(super) fn routes<'d>(
     let rules: Vec<Rule<'d>> = frontend.rules.iter().filter_map(|raw| raw.parse().ok()).collect();
     let mut heads = Vec::new();
     for origin in Origin::ALL {
-        let destination = frontend.address.map_or(Destination::Node, Destination::Address);
-        let connection =
-            Connection { origin: Some(origin), pods: around.pods, protocol, destination, port: frontend.port };
+        let destination = Destination::One(frontend.address, frontend.port);
+        let connection = Connection { client: Client::At(origin), pods: around.pods, protocol, destination };
         let (marked, outcomes, pools) = (Truth::No, Vec::new(), &mut found.pools);
-        let mut walk = Walk { around, connection, marked, outcomes, pools, heads: &mut heads };
+        let mut walk = Walk { around, connection, marked, outcomes, pools, heads: &mut heads, left: MAX_RULES };
         let settled = walk.rules(rules.iter().cloned(), "", &[], 0) == Flow::Ended;
         let outcomes = std::mem::take(&mut walk.outcomes);
-        let refused = around.rejects.at((frontend.address, protocol, frontend.port));
+        let refused = around.rejects.at((frontend.address, protocol, frontend.port), Some(origin));
         conclude(&mut found.routes, origin, outcomes, settled, refused.map(|r| r.verdict));
     }
     found
@@ -62,25 +67,26 @@ pub(super) fn routes<'d>(
 fn conclude(routes: &mut Vec<Route>, origin: Origin, outcomes: Vec<Outcome>, settled: bool, refused: Option<Verdict>) {
     let start = routes.len();
     let maybe_taken = outcomes.iter().any(|o| o.sources.is_empty());
-    let rest = Outcome { sources: Vec::new(), verdict: refused.unwrap_or(Verdict::None), masquerade: Some(false) };
+    let rest = Outcome { sources: Vec::new(), verdict: None, masquerade: Some(false) };
     let rest = (!settled && (!maybe_taken || refused.is_some())).then_some(rest);
     for outcome in outcomes.into_iter().chain(rest) {
+        let verdict = outcome.verdict.unwrap_or(refused.unwrap_or(Verdict::None));
         if let Some(last) = routes[start..].last_mut()
-            && last.verdict == outcome.verdict
+            && last.verdict == verdict
             && last.masquerade == outcome.masquerade
             && last.sources.is_empty() == outcome.sources.is_empty()
         {
             last.sources.extend(outcome.sources);
             continue;
         }
-        let Outcome { sources, verdict, masquerade } = outcome;
-        routes.push(Route { origin, sources, verdict, masquerade });
+        routes.push(Route { origin, sources: outcome.sources, verdict, masquerade: outcome.masquerade });
     }
 }
 
 struct Outcome {
     sources: Vec<Network>,
-    verdict: Verdict,
+    /// `None` where nat leaves the connection alone.
+    verdict: Option<Verdict>,
     masquerade: Option<bool>,
 }
 
@@ -101,6 +107,8 @@ struct Walk<'w, 'd> {
     pools: &'w mut Vec<PoolRef<'d>>,
     /// Marking rules of the pools' chains met so far.
     heads: &'w mut Vec<(&'d str, Vec<Rule<'d>>)>,
+    /// How many more rules may be followed.
+    left: usize,
 }
 
 impl<'d> Walk<'_, 'd> {
@@ -113,26 +121,38 @@ impl<'d> Walk<'_, 'd> {
         depth: usize,
     ) -> Flow {
         for rule in rules {
+            let Some(left) = self.left.checked_sub(1) else { return self.verdict(Some(Verdict::Unknown), within) };
+            self.left = left;
             let judgement = self.connection.judge(&rule);
             let Some(target) = rule.target.as_ref().filter(|_| judgement.truth != Truth::No) else { continue };
-            let certain = judgement.truth == Truth::Yes && judgement.sources.is_empty();
+            let chance = rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
+            let certain = judgement.truth == Truth::Yes && judgement.sources.is_empty() && !chance;
             let sources = if judgement.sources.is_empty() { within } else { &judgement.sources };
             let flow = match ChainKind::of(target.name) {
-                ChainKind::MarkMasquerade => {
+                ChainKind::MarkMasquerade if target.goto && certain => return Flow::GoesOn,
+                _ if marks(target) => {
                     self.marked = self.marked.max(if certain { Truth::Yes } else { Truth::Unknown });
                     Flow::GoesOn
                 }
-                ChainKind::MarkDrop => self.verdict(Verdict::Drop, sources),
+                ChainKind::MarkDrop => self.verdict(Some(Verdict::Drop), sources),
                 ChainKind::Cluster | ChainKind::Local => self.pool(PoolRef::of(target.name), sources),
                 ChainKind::Endpoint => {
-                    self.pool(PoolRef::of(if chain.is_empty() { target.name } else { chain }), sources)
+                    // A rule that chooses by chance is one of several that make a pool of their chain.
+                    let pool = PoolRef::of(if chain.is_empty() { target.name } else { chain });
+                    self.pool(pool, sources);
+                    return Flow::Ended;
                 }
-                _ if translate::of(target).is_some() && !chain.is_empty() => self.pool(PoolRef::of(chain), sources),
+                _ if translate::of(target).is_some() && !chain.is_empty() => {
+                    self.pool(PoolRef::of(chain), sources);
+                    return Flow::Ended;
+                }
                 _ => match target.name {
-                    "ACCEPT" => self.verdict(Verdict::None, sources),
-                    "DROP" => self.verdict(Verdict::Drop, sources),
-                    "REJECT" => self.verdict(Verdict::Reject, sources),
+                    "ACCEPT" => self.verdict(None, sources),
+                    "DROP" => self.verdict(Some(Verdict::Drop), sources),
+                    "REJECT" => self.verdict(Some(Verdict::Reject), sources),
                     "RETURN" if certain => return Flow::GoesOn,
+                    "RETURN" if !judgement.sources.is_empty() => self.verdict(None, sources),
+                    "RETURN" => Flow::GoesOn,
                     name => self.chain(name, certain, sources, depth),
                 },
             };
@@ -144,13 +164,19 @@ impl<'d> Walk<'_, 'd> {
     }
 
     fn chain(&mut self, name: &'d str, certain: bool, within: &[Network], depth: usize) -> Flow {
-        let Some(table) = self.around.nat.filter(|_| depth < MAX_DEPTH) else { return Flow::GoesOn };
+        let Some(table) = self.around.nat else { return Flow::GoesOn };
+        if depth >= MAX_DEPTH {
+            return self.verdict(Some(Verdict::Unknown), within);
+        }
         if let Some(chain) = table.section.chain(name) {
+            if is_pool_of_its_own(table, chain.name) {
+                return self.pool(PoolRef::of(chain.name), within);
+            }
             let before = self.marked;
             let flow = self.rules(readable(table, chain.name), chain.name, within, depth + 1);
-            if !certain {
-                // Marks set on a way only some clients take do not hold for the others.
-                self.marked = before;
+            if !certain && self.marked > before {
+                // Marks set on a way only some clients take may or may not hold for the others.
+                self.marked = Truth::Unknown;
             }
             return flow;
         }
@@ -158,6 +184,7 @@ impl<'d> Walk<'_, 'd> {
         let cluster = format!("KUBE-SVC-{}", chain_name::key(name));
         match table.section.chain(&cluster) {
             Some(chain) if ChainKind::of(name).serves() => self.pool(PoolRef::of(chain.name), within),
+            _ if ChainKind::of(name).serves() => self.verdict(Some(Verdict::Unknown), within),
             _ => Flow::GoesOn,
         }
     }
@@ -171,12 +198,17 @@ impl<'d> Walk<'_, 'd> {
         if !self.pools.contains(&pool) {
             self.pools.push(pool);
         }
-        self.outcomes.push(Outcome { sources: sources.to_vec(), verdict: Verdict::Pool(pool.policy), masquerade });
+        self.outcomes.push(Outcome {
+            sources: sources.to_vec(),
+            verdict: Some(Verdict::Pool(pool.policy)),
+            masquerade,
+        });
         Flow::Ended
     }
 
-    fn verdict(&mut self, verdict: Verdict, sources: &[Network]) -> Flow {
-        self.outcomes.push(Outcome { sources: sources.to_vec(), verdict, masquerade: Some(false) });
+    fn verdict(&mut self, verdict: Option<Verdict>, sources: &[Network]) -> Flow {
+        let masquerade = (verdict != Some(Verdict::Unknown)).then_some(false);
+        self.outcomes.push(Outcome { sources: sources.to_vec(), verdict, masquerade });
         Flow::Ended
     }
 
@@ -184,7 +216,7 @@ impl<'d> Walk<'_, 'd> {
     fn marked_in(&mut self, pool: PoolRef<'d>) -> Truth {
         let Some(table) = self.around.nat else { return Truth::No };
         let at = self.heads.iter().position(|(chain, _)| *chain == pool.chain).unwrap_or_else(|| {
-            self.heads.push((pool.chain, marks(table, pool.chain)));
+            self.heads.push((pool.chain, head_marks(table, pool.chain)));
             self.heads.len() - 1
         });
         let truths = self.heads[at].1.iter().map(|rule| {
@@ -195,14 +227,48 @@ impl<'d> Walk<'_, 'd> {
     }
 }
 
+/// True for targets that mark a connection for masquerading: KUBE-MARK-MASQ, and in Kubernetes 1.1 MARK itself.
+fn marks(target: &Target<'_>) -> bool {
+    let sets_mark = || ["--set-xmark", "--or-mark", "--set-mark"].iter().any(|flag| target.option(flag).is_some());
+    ChainKind::of(target.name) == ChainKind::MarkMasquerade || (target.name == "MARK" && sets_mark())
+}
+
+/// True for a chain of no known name that translates by itself or through chains of no known name: it is then the pool,
+/// with all its rules. One that leads to service chains only stands in between.
+fn is_pool_of_its_own(table: Table<'_>, chain: &str) -> bool {
+    if ChainKind::of(chain) != ChainKind::Other {
+        return false;
+    }
+    let mut seen = HashSet::new();
+    seen.insert(chain);
+    let mut open = vec![chain];
+    let mut translates = false;
+    while let Some(chain) = open.pop().filter(|_| seen.len() < MAX_RULES) {
+        for target in readable(table, chain).filter_map(|rule| rule.target) {
+            match ChainKind::of(target.name) {
+                kind if kind.serves() => return false,
+                ChainKind::Endpoint => translates = true,
+                _ => translates |= translate::of(&target).is_some(),
+            }
+            if let Some(next) = table.section.chain(target.name)
+                && seen.insert(next.name)
+            {
+                open.push(next.name);
+            }
+        }
+    }
+    translates
+}
+
 /// The rules of a chain that can be read.
 fn readable<'d>(table: Table<'d>, chain: &str) -> impl Iterator<Item = Rule<'d>> + use<'d> {
     table.rules(chain).filter_map(|raw| raw.parse().ok())
 }
 
 /// The rules of a pool's chain that mark, which stand before those that choose an endpoint.
-fn marks<'d>(table: Table<'d>, chain: &str) -> Vec<Rule<'d>> {
-    let kind = |rule: &Rule<'_>| rule.target.as_ref().map(|t| ChainKind::of(t.name));
-    let head = readable(table, chain).take_while(|rule| kind(rule) != Some(ChainKind::Endpoint));
-    head.filter(|rule| kind(rule) == Some(ChainKind::MarkMasquerade)).collect()
+fn head_marks<'d>(table: Table<'d>, chain: &str) -> Vec<Rule<'d>> {
+    let target_is = |rule: &Rule<'_>, test: fn(&Target<'_>) -> bool| rule.target.as_ref().is_some_and(test);
+    let chooses = |target: &Target<'_>| ChainKind::of(target.name) == ChainKind::Endpoint;
+    let head = readable(table, chain).take_while(|rule| !target_is(rule, chooses));
+    head.filter(|rule| target_is(rule, marks)).collect()
 }

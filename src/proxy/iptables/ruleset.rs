@@ -1,9 +1,9 @@
 //! Picks the nat and filter table of each family out of everything that was read.
 
-use std::fmt;
-
+use super::fragments::{Role, role};
 use crate::dump::iptables::{Backend, Chain, Dump, RawRule, Section, TableName};
 use crate::net::Family;
+use crate::proxy::chain_name::ChainKind;
 
 /// The tables of one family that decide about Services.
 #[derive(Debug, Clone, Copy)]
@@ -40,34 +40,37 @@ impl<'d> Table<'d> {
 pub enum Note {
     /// The same table came from both kernel interfaces; the one shown.
     BothBackends(Family, Backend),
-    /// The same table came several times; the last is shown.
-    Repeated(Family, usize),
+    /// The nat table of a family came so many times; the one in this text is shown.
+    Repeated(Family, usize, u16),
+    /// Rules of kube-proxy in this text are part of no table that is shown.
+    Unused(u16, u32),
+    /// This text ends inside the table.
+    CutOff(u16, Option<TableName>),
 }
 
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Note {
+    /// As a sentence; `labels` name the texts.
+    pub fn describe(&self, labels: &[&str]) -> String {
+        let label = |text: u16| labels.get(usize::from(text)).copied().unwrap_or("?");
         match self {
             Self::BothBackends(family, backend) => {
                 let other = if *backend == Backend::Legacy { Backend::NfTables } else { Backend::Legacy };
-                write!(
-                    f,
+                format!(
                     "KUBE rules in both {backend} and {other} ({family}): both act on traffic, only {backend} is shown"
                 )
             }
-            Self::Repeated(family, times) => {
-                write!(f, "{times} nat tables ({family}) were read: the last one is shown")
+            Self::Repeated(family, times, text) => {
+                format!("{times} nat tables ({family}) were read: the last one is shown, from {}", label(*text))
+            }
+            Self::Unused(text, rules) => {
+                format!("{}: {rules} rules of kube-proxy belong to no table that is shown", label(*text))
+            }
+            Self::CutOff(text, table) => {
+                let table = table.map_or("a table".to_owned(), |t| format!("the {t} table"));
+                format!("{} ends inside {table}: what stood behind its last line is missing", label(*text))
             }
         }
     }
-}
-
-/// What a section can be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Nat,
-    Filter,
-    Mixed,
-    Neither,
 }
 
 /// The rulesets in `dumps`, IPv4 first. Rules that do not tell their family are of `fallback`.
@@ -86,56 +89,72 @@ pub fn rulesets<'d>(dumps: &'d [Dump<'d>], fallback: Family) -> (Vec<Ruleset<'d>
             })
             .collect();
         let of = |wanted: Role| tables.iter().filter(move |(role, _)| *role == wanted).map(|(_, table)| *table);
-        let nat = nat(&of(Role::Nat).collect::<Vec<_>>(), family, &mut notes).or_else(|| of(Role::Mixed).next_back());
-        let same_backend = |table: &Table<'d>| nat.is_none_or(|n| n.section.backend == table.section.backend);
-        let filter = of(Role::Filter)
-            .rfind(same_backend)
-            .or_else(|| of(Role::Filter).next_back())
-            .or_else(|| of(Role::Mixed).next_back());
+        let mixed: Vec<Table<'d>> = of(Role::Mixed).collect();
+        let (nat, repeated) = nat(&of(Role::Nat).collect::<Vec<_>>(), &mixed, family, &mut notes);
+        let filters: Vec<Table<'d>> = of(Role::Filter).chain(mixed).collect();
+        let filter = filter(&filters, nat, repeated);
+        notes.extend(unused(&tables, nat, filter));
+        let shown = nat.into_iter().chain(filter);
+        notes.extend(shown.filter(|t| t.section.cut_off).map(|t| Note::CutOff(t.text, t.section.table)));
         if nat.is_some() || filter.is_some() {
             found.push(Ruleset { family, nat, filter });
         }
     }
+    notes.dedup();
     (found, notes)
 }
 
-/// Chooses among nat tables of one family: the one with Service rules; of several, the last, nf_tables before legacy.
-fn nat<'d>(tables: &[Table<'d>], family: Family, notes: &mut Vec<Note>) -> Option<Table<'d>> {
+/// Chooses among nat tables of one family: one with Service rules; of several, the last, nf_tables before legacy. True if
+/// there were several.
+fn nat<'d>(
+    tables: &[Table<'d>],
+    mixed: &[Table<'d>],
+    family: Family,
+    notes: &mut Vec<Note>,
+) -> (Option<Table<'d>>, bool) {
     let serving: Vec<_> = tables.iter().copied().filter(|t| serves(t.section)).collect();
     let newest = |backend| serving.iter().copied().rfind(|t| t.section.backend == Some(backend));
-    match (newest(Backend::NfTables), newest(Backend::Legacy)) {
-        (Some(nft), Some(_)) => {
-            notes.push(Note::BothBackends(family, Backend::NfTables));
-            Some(nft)
-        }
-        _ => {
-            if serving.len() > 1 {
-                notes.push(Note::Repeated(family, serving.len()));
-            }
-            serving.last().or(tables.last()).copied()
-        }
+    if let (Some(nft), Some(_)) = (newest(Backend::NfTables), newest(Backend::Legacy)) {
+        notes.push(Note::BothBackends(family, Backend::NfTables));
+        return (Some(nft), true);
     }
+    if let (Some(last), true) = (serving.last(), serving.len() > 1) {
+        notes.push(Note::Repeated(family, serving.len(), last.text));
+    }
+    let other = mixed.iter().rfind(|t| serves(t.section)).or_else(|| tables.iter().max_by_key(|t| t.section.rules));
+    (serving.last().or(other).or(mixed.last()).copied(), serving.len() > 1)
 }
 
-/// True if the table has rules that lead to Services.
+/// Chooses the filter table that goes with `nat`: from the same text and kernel interface. One from another text is taken
+/// only if there is no doubt that it is of the same node, which there is where nat came several times.
+fn filter<'d>(tables: &[Table<'d>], nat: Option<Table<'d>>, repeated: bool) -> Option<Table<'d>> {
+    let Some(nat) = nat else { return tables.iter().copied().max_by_key(|t| t.section.rules) };
+    let fits = |t: &&Table<'d>| t.section.backend == nat.section.backend && !(t.section.rules == 0 && t.mixed);
+    let beside = |t: &&Table<'d>| t.text == nat.text;
+    let with_rules = |t: &&Table<'d>| t.section.rules > 0;
+    let mut candidates: Vec<&Table<'d>> = tables.iter().filter(fits).filter(|t| beside(t)).collect();
+    if candidates.is_empty() && !repeated {
+        candidates =
+            tables.iter().filter(|t| t.section.backend.is_none() || nat.section.backend.is_none() || fits(t)).collect();
+    }
+    candidates.iter().rfind(|t| with_rules(t)).or(candidates.last()).map(|t| **t)
+}
+
+/// Parts with rules of kube-proxy that are shown nowhere, unless another note says why.
+fn unused(tables: &[(Role, Table<'_>)], nat: Option<Table<'_>>, filter: Option<Table<'_>>) -> Vec<Note> {
+    let shown = |table: &Table<'_>| nat.into_iter().chain(filter).any(|t| std::ptr::eq(t.section, table.section));
+    let is_kube = |section: &Section<'_>| section.chains().iter().any(|c| c.name.starts_with("KUBE-") && !c.is_empty());
+    let left = tables.iter().filter(|(role, table)| *role == Role::Mixed && !shown(table) && is_kube(table.section));
+    left.map(|(_, table)| Note::Unused(table.text, table.section.rules)).collect()
+}
+
+/// True if the table has rules that lead to Services. A table of whose family nothing is known is not taken for one just
+/// because KUBE-SERVICES sends node ports on.
 fn serves(section: &Section<'_>) -> bool {
-    section.chains().iter().any(|c| !c.is_empty() && (c.name.starts_with("KUBE-SVC-") || c.name == "KUBE-SERVICES"))
-}
-
-/// Tells the role by the table's name, else by chains that only one of the two tables has.
-fn role(section: &Section<'_>) -> Role {
-    match section.table {
-        Some(TableName::Nat) => return Role::Nat,
-        Some(TableName::Filter) => return Role::Filter,
-        Some(_) => return Role::Neither,
-        None => {}
-    }
-    let has = |prefixes: &[&str]| section.chains().iter().any(|c| prefixes.iter().any(|p| c.name.starts_with(p)));
-    let nat = has(&["KUBE-SVC-", "KUBE-SEP-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"]);
-    let filter = has(&["KUBE-FORWARD", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL", "KUBE-FIREWALL", "FORWARD"]);
-    match (nat, filter) {
-        (true, false) => Role::Nat,
-        (false, true) => Role::Filter,
-        _ => Role::Mixed,
-    }
+    let has_rules = |c: &Chain<'_>| !c.is_empty();
+    section.chains().iter().any(|c| {
+        has_rules(c)
+            && (matches!(ChainKind::of(c.name), ChainKind::Cluster | ChainKind::Local | ChainKind::ExternalLocal)
+                || (c.name == "KUBE-SERVICES" && section.family.is_some()))
+    })
 }

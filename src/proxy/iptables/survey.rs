@@ -12,13 +12,16 @@ use super::reject::{self, Rejects};
 use super::route::{self, Surroundings};
 use super::ruleset::{Ruleset, Table};
 use super::translate::Recovery;
-use crate::dataplane::{Frontend, FrontendKind, Route, RuleRef, ServiceName, ServicePort};
+use crate::dataplane::{Frontend, FrontendKind, Route, RuleRef, Select, ServiceName, ServicePort};
 use crate::dump::iptables::{Chain, Match, RawRule, Rule};
 use crate::net::{Family, Network, Protocol};
 use crate::proxy::chain_name::{self, ChainKind};
 
 /// How many chains are looked at to learn the pod network, which all of them name alike.
 const POD_NETWORK_SAMPLE: usize = 64;
+
+/// Rules that mark for one destination; kube-proxy wrote one.
+const MARKS_PER_FRONTEND: usize = 4;
 
 /// So many service ports take longer to follow than a thread takes to start.
 const WORTH_A_THREAD: usize = 100;
@@ -28,7 +31,6 @@ const WORTH_A_THREAD: usize = 100;
 pub struct Survey<'d> {
     families: Vec<InFamily<'d>>,
     sketches: Vec<Sketch<'d>>,
-    /// Rules of KUBE-SERVICES that name a destination and lead to nothing known.
     unplaced: Vec<RuleRef>,
 }
 
@@ -54,6 +56,7 @@ pub(super) struct FrontendSketch<'d> {
     pub(super) kind: FrontendKind,
     pub(super) address: Option<IpAddr>,
     pub(super) port: Option<u16>,
+    pub(super) every_port: bool,
     /// Rules of the nat table; none where only the filter table knows the frontend.
     pub(super) rules: Vec<RawRule<'d>>,
     /// The filter table's rule.
@@ -94,7 +97,13 @@ impl<'d> Survey<'d> {
         &self.sketches
     }
 
-    /// Rules of KUBE-SERVICES that name a destination and lead to nothing known.
+    /// True if a nat table has a chain of this name.
+    pub fn has_chain(&self, name: &str) -> bool {
+        self.families.iter().filter_map(|f| f.ruleset.nat).any(|nat| nat.section.chain(name).is_some())
+    }
+
+    /// Rules of KUBE-SERVICES, KUBE-NODEPORTS and the refusing chains of the filter table that may take or refuse
+    /// connections to a Service and cannot be followed.
     pub fn unplaced(&self) -> &[RuleRef] {
         &self.unplaced
     }
@@ -138,11 +147,12 @@ impl<'d> Survey<'d> {
             frontends.push(self.frontend(sketch, frontend, found.routes));
         }
         pools.sort_by_key(|p| p.policy);
+        let addresses: Vec<_> = sketch.frontends.iter().map(|f| (f.address, f.port)).collect();
         let likely = sketch.frontends.iter().filter_map(|f| f.port).collect();
         let mut recovery = Recovery::new(sketch.name.as_ref(), sketch.protocol, likely);
         let mut affinity = None;
         let pools = pools.into_iter().filter_map(|at| {
-            let (pool, seconds) = pool::pool(around.nat?, at, sketch.protocol, &mut recovery);
+            let (pool, seconds) = pool::pool(around.nat?, at, sketch.protocol, &addresses, &mut recovery);
             affinity = affinity.or(seconds);
             Some(pool)
         });
@@ -164,6 +174,7 @@ impl<'d> Survey<'d> {
             kind: frontend.kind,
             address: frontend.address,
             port: frontend.port,
+            every_port: frontend.every_port,
             routes,
             rules: rules.chain(frontend.refused).collect(),
         }
@@ -177,7 +188,7 @@ impl<'d> Survey<'d> {
     /// The rule of the filter table that refuses a frontend.
     pub(super) fn refusal(&self, sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>) -> Option<RawRule<'d>> {
         let rejects = &self.in_family(sketch.family)?.rejects;
-        rejects.at((frontend.address, sketch.protocol, frontend.port)).map(|r| r.raw)
+        rejects.at((frontend.address, sketch.protocol, frontend.port), None).map(|r| r.raw)
     }
 
     fn in_family(&self, family: Family) -> Option<&InFamily<'d>> {
@@ -187,8 +198,7 @@ impl<'d> Survey<'d> {
 
 impl Sketch<'_> {
     /// True if `select` names it by name, frontend or service chain.
-    pub fn is_named_by(&self, select: &crate::dataplane::Select) -> bool {
-        use crate::dataplane::Select;
+    pub fn is_named_by(&self, select: &Select) -> bool {
         if let Select::Chain(chain) = select
             && ChainKind::of(chain).serves()
         {
@@ -197,11 +207,9 @@ impl Sketch<'_> {
         select.matches_name(self.name.as_ref())
             || self.frontends.iter().any(|f| select.matches_frontend(f.kind, f.address, f.port, self.protocol))
     }
-}
 
-impl Sketch<'_> {
     /// True if `select` names one of its frontends of this kind.
-    pub fn has_frontend(&self, select: &crate::dataplane::Select, kind: FrontendKind) -> bool {
+    pub fn has_frontend(&self, select: &Select, kind: FrontendKind) -> bool {
         let mut frontends = self.frontends.iter().filter(|f| f.kind == kind);
         frontends.any(|f| select.matches_frontend(f.kind, f.address, f.port, self.protocol))
     }
@@ -213,13 +221,16 @@ struct Draft<'d> {
     rejects: Rejects<'d>,
     sketches: Vec<Sketch<'d>>,
     by_key: HashMap<(String, Option<Protocol>), usize>,
+    /// Frontends by the sketch they belong to, and what they are.
+    by_frontend: HashMap<(usize, FrontendKind, Option<IpAddr>, Option<u16>), usize>,
     unplaced: Vec<RuleRef>,
 }
 
 impl<'d> Draft<'d> {
     fn new(ruleset: Ruleset<'d>) -> Self {
         let rejects = ruleset.filter.map(Rejects::read).unwrap_or_default();
-        Self { ruleset, rejects, sketches: Vec::new(), by_key: HashMap::new(), unplaced: Vec::new() }
+        let unplaced = rejects.conditional.clone();
+        Self { ruleset, rejects, sketches: Vec::new(), by_key: HashMap::new(), by_frontend: HashMap::new(), unplaced }
     }
 
     fn nat(&mut self) {
@@ -251,18 +262,30 @@ impl<'d> Draft<'d> {
             };
             let Some(target) = &rule.target else { continue };
             let destination = reject::target(&rule);
-            let named = if node_ports { destination.2.is_some() } else { destination.0.is_some() };
-            if !named || (table.mixed && reject::verdict(&rule).is_some()) {
+            let named = if node_ports { reject::has_port(&rule) } else { destination.0.is_some() };
+            let kind = ChainKind::of(target.name);
+            if target.name == "KUBE-NODEPORTS" || (table.mixed && reject::verdict(&rule).is_some()) {
                 continue;
             }
-            let kind = ChainKind::of(target.name);
+            if !named {
+                // A rule that takes more than one address may stand before every Service. Rules that only mark, and
+                // those of IPVS mode, which ask ipsets, take nothing.
+                let takes_nothing = kind == ChainKind::MarkMasquerade || target.name == "MARK" || asks_sets(&rule);
+                if !takes_nothing {
+                    self.unplaced.push(RuleRef { text: table.text, line: raw.line });
+                }
+                continue;
+            }
             let is_chain = || table.section.chain(target.name).is_some() && target.name != "KUBE-NODEPORTS";
             if kind == ChainKind::MarkMasquerade || target.name == "MARK" {
-                marks.entry(destination).or_default().push(raw);
+                let marks: &mut Vec<_> = marks.entry(destination).or_default();
+                if marks.len() < MARKS_PER_FRONTEND {
+                    marks.push(raw);
+                }
             } else if kind.serves() || kind == ChainKind::Endpoint || is_chain() {
                 let marks = marks.get(&destination).map(Vec::as_slice).unwrap_or_default();
                 self.frontend(node_ports, &rule, destination, raw, marks);
-            } else if target.name != "KUBE-NODEPORTS" && target.name != "ACCEPT" {
+            } else {
                 self.unplaced.push(RuleRef { text: table.text, line: raw.line });
             }
         }
@@ -289,16 +312,17 @@ impl<'d> Draft<'d> {
         };
         // A node port is open on every address of the node, whatever single one a rule names.
         let address = address.filter(|_| !node_port);
-        let sketch = self.sketch(chain_name::key(target.name).to_owned(), protocol);
-        let sketch = &mut self.sketches[sketch];
+        let at = self.sketch(chain_name::key(target.name).to_owned(), protocol);
+        let sketch = &mut self.sketches[at];
         sketch.name = sketch.name.take().or_else(|| comment::service(comment));
-        let same = |f: &&mut FrontendSketch<'_>| f.kind == kind && f.address == address && f.port == port;
-        match sketch.frontends.iter_mut().find(same) {
-            Some(frontend) => frontend.rules.push(raw),
-            None => {
-                let rules = marks.iter().copied().chain([raw]).collect();
-                sketch.frontends.push(FrontendSketch { kind, address, port, rules, refused: None });
-            }
+        let next = sketch.frontends.len();
+        let frontend = *self.by_frontend.entry((at, kind, address, port)).or_insert(next);
+        if frontend == next {
+            let rules = marks.iter().copied().chain([raw]).collect();
+            let every_port = !reject::has_port(rule);
+            sketch.frontends.push(FrontendSketch { kind, address, port, every_port, rules, refused: None });
+        } else {
+            sketch.frontends[frontend].rules.push(raw);
         }
     }
 
@@ -326,7 +350,8 @@ impl<'d> Draft<'d> {
                 Some(frontend) => frontend.refused = frontend.refused.or(Some(reject.rule)),
                 None => {
                     let (kind, refused) = (reject.kind, Some(reject.rule));
-                    sketch.frontends.push(FrontendSketch { kind, address, port, rules: Vec::new(), refused });
+                    let (every_port, rules) = (false, Vec::new());
+                    sketch.frontends.push(FrontendSketch { kind, address, port, every_port, rules, refused });
                 }
             }
         }
@@ -380,4 +405,22 @@ impl<'d> Draft<'d> {
         }
         at
     }
+}
+
+/// True for rules that match by ipset, as IPVS mode writes them.
+fn asks_sets(rule: &Rule<'_>) -> bool {
+    let set = |m: &Match<'_>| matches!(m, Match::Module { name: "set", .. });
+    rule.matches.iter().any(set)
+        || rule
+            .target
+            .as_ref()
+            .is_some_and(|t| t.name == "KUBE-NODE-PORT" || t.name == "RETURN" && is_loopback_only(rule))
+}
+
+/// True for rules that concern connections from loopback addresses only.
+fn is_loopback_only(rule: &Rule<'_>) -> bool {
+    rule.matches.iter().any(|m| match m {
+        Match::Source { not: false, network } => Network::parse(network).is_some_and(|n| n.is_loopback()),
+        _ => false,
+    })
 }

@@ -90,7 +90,8 @@ impl Program<'_, '_, '_> {
             returns[node] = returned(&self.steps[self.nodes[node].steps.clone()], &returns);
         }
         let mut arrives = vec![Part::NONE; self.nodes.len()];
-        let mut depth = vec![1; self.nodes.len()];
+        // KUBE-SERVICES and the jump to the pool's chain come before.
+        let mut depth = vec![2; self.nodes.len()];
         let mut delivered = vec![Part::NONE; self.found.endpoints.len()];
         let mut stopped = Part::NONE;
         arrives[0] = Part::ALL;

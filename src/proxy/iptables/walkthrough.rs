@@ -67,16 +67,18 @@ impl<'d> Survey<'d> {
             let rule = RuleRef { text: nat.text, line: raw.line };
             pool.endpoints.iter().position(|e| e.rules.contains(&rule) || target == Some(e.chain.as_str()))
         };
-        let mut left = 1.0;
+        // What arrives at the rule, as far as every rule before it can be judged.
+        let mut left = Some(1.0);
         for raw in nat.rules(&pool.chain) {
             let parsed = raw.parse().ok();
             let target = parsed.as_ref().and_then(|r| Some(r.target.as_ref()?.name));
             let endpoint = leads(raw, target);
-            let told = note(raw, &|rule| in_pool(rule, left, endpoint.is_some()));
+            let known = endpoint.is_none_or(|at| pool.endpoints[at].probability.is_some());
+            let told = note(raw, &|rule| in_pool(rule, left.filter(|_| known), endpoint.is_some()));
             match endpoint {
                 Some(endpoint) => {
                     if let Some(takes) = parsed.as_ref().and_then(balance) {
-                        left *= 1.0 - takes;
+                        left = left.filter(|_| known).map(|left| left * (1.0 - takes));
                     }
                     steps.endpoints[endpoint].push(told);
                 }
@@ -148,8 +150,8 @@ fn between_chains(chain: ChainKind, rule: &Rule<'_>) -> String {
     }
 }
 
-/// A rule of the chain that spreads connections, where `left` of them arrive.
-fn in_pool(rule: &Rule<'_>, left: f64, leads_to_endpoint: bool) -> String {
+/// A rule of the chain that spreads connections, where `left` of them arrive; `None` if that cannot be told.
+fn in_pool(rule: &Rule<'_>, left: Option<f64>, leads_to_endpoint: bool) -> String {
     let Some(target) = &rule.target else { return "does nothing but count".to_owned() };
     if ChainKind::of(target.name) == ChainKind::MarkMasquerade {
         return masquerade(rule);
@@ -160,12 +162,15 @@ fn in_pool(rule: &Rule<'_>, left: f64, leads_to_endpoint: bool) -> String {
     if !leads_to_endpoint {
         return general(rule);
     }
+    let Some(left) = left else {
+        return "some connections; how many depends on a condition that a dump does not decide".to_owned();
+    };
     let Some(takes) = balance(rule) else { return general(rule) };
     let all = fraction(left * takes);
     match (left >= 1.0, takes >= 1.0) {
         (true, true) => "all connections".to_owned(),
         (true, false) => format!("{all} of all connections"),
-        (false, true) => format!("the rest: {all} of all"),
+        (false, true) if left > 0.0 => format!("the rest: {all} of all"),
         (false, false) if left > 0.0 => {
             format!("{} of the {} that are left: {all} of all", fraction(takes), fraction(left))
         }

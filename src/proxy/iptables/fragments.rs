@@ -1,0 +1,152 @@
+//! Puts together what belongs together in a text without `*table` lines, and finds out the family of tables that name no
+//! address.
+//!
+//! `iptables-save | grep KUBE` and listings fetched chain by chain lose the marks between tables. kube-proxy's chains
+//! tell nat from filter, and tables of one save stand next to each other.
+
+use crate::dump::iptables::{Dump, Section, TableName};
+use crate::net::Family;
+
+/// What a section can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The nat table.
+    Nat,
+    /// The filter table.
+    Filter,
+    /// Lines that may be of both.
+    Mixed,
+    /// Neither.
+    Other,
+}
+
+/// The same dump with its fragments joined and families known where their neighbours tell them.
+pub fn joined(dump: Dump<'_>) -> Dump<'_> {
+    let mut sections: Vec<Section<'_>> = Vec::with_capacity(dump.sections.len());
+    // Signs of the last section, kept up to date so that many small fragments cost no more than their chains.
+    let mut last_signs = Signs::default();
+    for section in dump.sections {
+        let signs = Signs::of(&section);
+        match sections.last_mut() {
+            Some(last) if belong_together(last, last_signs, &section, signs) => {
+                last.absorb(section);
+                last_signs = last_signs.and(signs);
+            }
+            _ => {
+                sections.push(section);
+                last_signs = signs;
+            }
+        }
+    }
+    name_families(&mut sections);
+    Dump { sections, ..dump }
+}
+
+fn belong_together(one: &Section<'_>, its: Signs, other: &Section<'_>, others: Signs) -> bool {
+    let is_fragment = |s: &Section<'_>| s.table.is_none() && !s.complete && !s.cut_off && !s.has_policies();
+    let same_table = is_fragment(one) && is_fragment(other)
+        || (one.table.is_some() && one.table == other.table && !one.complete && !other.complete);
+    let same_family = one.family.is_none() || other.family.is_none() || one.family == other.family;
+    let contradict = (its.nat && others.filter) || (its.filter && others.nat);
+    same_table && same_family && !contradict && one.is_disjoint(other)
+}
+
+/// Gives tables without a single address the family of the others of their save. A save ends where a table comes again.
+fn name_families(sections: &mut [Section<'_>]) {
+    let mut start = 0;
+    while start < sections.len() {
+        let mut seen: Vec<(Role, Option<TableName>)> = Vec::new();
+        let mut end = start;
+        while end < sections.len() {
+            let kind = (role(&sections[end]), sections[end].table);
+            if seen.contains(&kind) {
+                break;
+            }
+            seen.push(kind);
+            end += 1;
+        }
+        let mut known: Vec<Family> = sections[start..end].iter().filter_map(|s| s.family).collect();
+        known.dedup();
+        if let [family] = known.as_slice() {
+            for section in &mut sections[start..end] {
+                section.family = section.family.or(Some(*family));
+            }
+        }
+        start = end;
+    }
+}
+
+/// Tells the role by the table's name, else by chains that only one of the two tables has.
+pub(super) fn role(section: &Section<'_>) -> Role {
+    match section.table {
+        Some(TableName::Nat) => return Role::Nat,
+        Some(TableName::Filter) => return Role::Filter,
+        Some(_) => return Role::Other,
+        None => {}
+    }
+    match Signs::of(section) {
+        Signs { nat: true, filter: false } => Role::Nat,
+        Signs { nat: false, filter: true } => Role::Filter,
+        _ => Role::Mixed,
+    }
+}
+
+/// Chains that only one of the two tables has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Signs {
+    nat: bool,
+    filter: bool,
+}
+
+impl Signs {
+    fn of(section: &Section<'_>) -> Self {
+        const NAT: [&str; 7] =
+            ["KUBE-SVC-", "KUBE-SEP-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
+        const FILTER: [&str; 4] = ["KUBE-FORWARD", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL", "FORWARD"];
+        let has = |prefixes: &[&str]| {
+            section.chains().iter().any(|c| prefixes.iter().any(|prefix| c.name.starts_with(prefix)))
+        };
+        Self { nat: has(&NAT), filter: has(&FILTER) }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { nat: self.nat || other.nat, filter: self.filter || other.filter }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::iptables::Hints;
+
+    fn tables(text: &str) -> Vec<(Role, Option<Family>, u32)> {
+        let dump = joined(Dump::scan(text, Hints::default()));
+        dump.sections.iter().map(|s| (role(s), s.family, s.rules)).collect()
+    }
+
+    #[test]
+    fn chains_fetched_one_by_one_are_one_table() {
+        let text = "-N KUBE-SERVICES\n-A KUBE-SERVICES -d 10.96.0.1/32 -j KUBE-SVC-X\n-N KUBE-SVC-X\n-A KUBE-SVC-X -j KUBE-SEP-A\n\
+                    -N KUBE-SEP-A\n-A KUBE-SEP-A -p tcp -j DNAT --to-destination 10.0.0.1:80\n";
+        assert_eq!(tables(text), [(Role::Nat, Some(Family::Ipv4), 3)]);
+    }
+
+    #[test]
+    fn nat_and_filter_stay_apart() {
+        let text = ":KUBE-FORWARD - [0:0]\n:KUBE-SERVICES - [0:0]\n-A KUBE-SERVICES -d 10.96.0.9/32 -j REJECT\n\
+                    :KUBE-SERVICES - [0:0]\n:KUBE-SVC-X - [0:0]\n-A KUBE-SERVICES -d 10.96.0.1/32 -j KUBE-SVC-X\n";
+        assert_eq!(tables(text), [(Role::Filter, Some(Family::Ipv4), 1), (Role::Nat, Some(Family::Ipv4), 1)]);
+    }
+
+    #[test]
+    fn a_table_without_addresses_is_of_the_family_of_its_save() {
+        let save = |address: &str| {
+            format!(
+                "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d {address} -j X\nCOMMIT\n"
+            )
+        };
+        let families: Vec<_> = tables(&(save("10.0.0.1/32") + &save("fd00::1/128"))).iter().map(|t| t.1).collect();
+        let (four, six) = (Some(Family::Ipv4), Some(Family::Ipv6));
+        assert_eq!(families, [four, four, six, six]);
+    }
+}
