@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod choose;
 mod gather;
 mod list;
 mod show;

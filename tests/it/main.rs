@@ -6,6 +6,7 @@ mod eras;
 mod formats;
 mod hostile;
 mod json;
+#[cfg(feature = "live")]
 mod netns;
 mod properties;
 mod read_only;

@@ -3,6 +3,7 @@
 //!
 //! Needs root, `unshare` and both variants of iptables. Without them the tests pass with a word on stderr, except in CI.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -227,7 +228,7 @@ fn every_way_to_print_the_rules_says_the_same() {
             let mut script =
                 format!("{family}-{variant}-restore <$ROOM/rules; {family}-{variant}-save -t nat >$ROOM/whole\n");
             for (n, form) in forms.iter().enumerate() {
-                script += &format!("{family}-{variant} -t nat {form} >$ROOM/{n}\n");
+                let _ = writeln!(script, "{family}-{variant} -t nat {form} >$ROOM/{n}");
             }
             let output = in_namespace(room.path(), &script);
             assert!(output.status.success(), "{}", text(&output.stderr));

@@ -11,8 +11,10 @@
 mod emit;
 mod error;
 mod listing;
+mod listing_words;
 mod lossless;
 mod names;
+mod names_index;
 mod nft_view;
 mod rule;
 mod save;

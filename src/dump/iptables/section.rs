@@ -1,14 +1,11 @@
 //! The index of one table: its chains by name, and where in the text the rules of each stand.
 
-use std::hash::BuildHasher as _;
-
-use hashbrown::hash_table::Entry;
-use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::memchr;
 
 use super::error::RuleError;
 use super::listing::{self, Columns};
 use super::names::{Backend, TableName};
+use super::names_index::{NameIndex, Named};
 use super::rule::{Counters, Rule};
 use super::save;
 use super::scan::Hints;
@@ -35,9 +32,7 @@ pub struct Section<'a> {
     pub rules: u32,
     text: &'a str,
     pub(super) chains: Vec<Chain<'a>>,
-    /// Positions in `chains`, found by the hash of the name.
-    by_name: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    by_name: NameIndex,
     policies: Vec<(u32, &'a str)>,
     /// Further runs of chains whose rules do not stand together: in the order of the text while the text is scanned,
     /// then by chain.
@@ -51,7 +46,6 @@ pub struct Section<'a> {
 pub struct Chain<'a> {
     /// The name.
     pub name: &'a str,
-    hash: u64,
     id: u32,
     first: Option<Run>,
     /// True if the dump declares the chain (`-N`, `:NAME`, `Chain NAME (…)`), which it does even for an empty one.
@@ -137,9 +131,7 @@ impl<'a> Section<'a> {
 
     /// The position of the chain called `name` in [`chains`](Self::chains).
     pub fn chain_id(&self, name: &str) -> Option<usize> {
-        let hash = self.hasher.hash_one(name);
-        let same = |&id: &u32| self.chains[id as usize].name == name;
-        self.by_name.find(hash, same).map(|&id| id as usize)
+        self.by_name.find(&self.chains, name)
     }
 
     /// All chains, in the order the text first names them.
@@ -185,8 +177,7 @@ impl<'a> Section<'a> {
             rules: 0,
             text,
             chains: Vec::new(),
-            by_name: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            by_name: NameIndex::default(),
             policies: Vec::new(),
             scattered: Vec::new(),
             near: 0,
@@ -195,10 +186,12 @@ impl<'a> Section<'a> {
 
     /// Makes room for the chains a text of so many bytes may declare.
     pub(super) fn reserve(&mut self, bytes: usize) {
-        let more = bytes / BYTES_PER_CHAIN;
-        self.chains.reserve(more);
-        let chains = &self.chains;
-        self.by_name.reserve(more, |&id| chains[id as usize].hash);
+        self.chains.reserve(bytes / BYTES_PER_CHAIN);
+    }
+
+    /// Prepares for looking up many chains.
+    pub fn expect_many_lookups(&self) {
+        self.by_name.hash_all(&self.chains);
     }
 
     /// Declares a chain; false if it was declared before, and then nothing is changed.
@@ -226,22 +219,15 @@ impl<'a> Section<'a> {
     }
 
     fn find_or_add(&mut self, name: &'a str) -> usize {
-        let next = self.chains.len();
-        let hash = self.hasher.hash_one(name);
-        let chains = &self.chains;
-        let entry = self.by_name.entry(hash, |&id| chains[id as usize].name == name, |&id| chains[id as usize].hash);
-        let id = match entry {
-            Entry::Occupied(known) => *known.get() as usize,
-            Entry::Vacant(free) => {
-                // A text of 2^32 bytes holds fewer chains than that.
-                let id = u32::try_from(next).unwrap_or(u32::MAX);
-                free.insert(id);
-                self.chains.push(Chain { name, hash, id, first: None, declared: false, scattered: false });
-                next
-            }
-        };
-        self.near = id;
-        id
+        let known =
+            if self.by_name.is_beyond(&self.chains, name) { None } else { self.by_name.find(&self.chains, name) };
+        self.near = known.unwrap_or_else(|| {
+            self.by_name.add(&self.chains, name);
+            let id = u32::try_from(self.chains.len()).unwrap_or(u32::MAX);
+            self.chains.push(Chain { name, id, first: None, declared: false, scattered: false });
+            self.chains.len() - 1
+        });
+        self.near
     }
 
     pub(super) fn add(&mut self, chain: usize, run: Run) {
@@ -290,7 +276,7 @@ impl<'a> Section<'a> {
     }
 
     /// Takes over the chains of `other`, a part of the same table in the same text.
-    pub fn absorb(&mut self, other: Section<'a>) {
+    pub fn absorb(&mut self, other: &Section<'a>) {
         for chain in &other.chains {
             let id = self.find_or_add(chain.name);
             self.chains[id].declared |= chain.declared;
@@ -308,6 +294,12 @@ impl<'a> Section<'a> {
         self.backend = self.backend.or(other.backend);
         let ended = !other.cut_off;
         self.finish(ended);
+    }
+}
+
+impl<'a> Named<'a> for Chain<'a> {
+    fn name(&self) -> &'a str {
+        self.name
     }
 }
 

@@ -64,10 +64,22 @@ pub(super) struct Step {
     pub(super) action: Action,
 }
 
+/// What a target does.
+enum Effect {
+    /// The next rule follows anyway.
+    Nothing,
+    /// It takes the connection.
+    Action(Action),
+    /// It cannot be told.
+    Unknown,
+}
+
 /// A chain and where its steps are.
-#[derive(Debug)]
-pub(super) struct Node {
+#[derive(Debug, Clone)]
+pub(super) struct Node<'d> {
     pub(super) chain: usize,
+    /// The rule that led here first.
+    via: Option<RawRule<'d>>,
     pub(super) steps: Range<usize>,
 }
 
@@ -76,7 +88,7 @@ pub(super) struct Program<'p, 'd, 'n> {
     pub(super) table: Table<'d>,
     connection: Connection<'p>,
     recovery: &'p mut Recovery<'n>,
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node<'d>>,
     /// The steps of all nodes, node by node.
     pub(super) steps: Vec<Step>,
     /// Node of each chain met so far.
@@ -96,16 +108,13 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
 
     /// Compiles `root` and every chain that can be reached from it.
     pub(super) fn compile(&mut self, root: usize) {
-        let mut open = vec![(root, None)];
-        self.ids.insert(root, 0);
-        self.nodes.push(Node { chain: root, steps: 0..0 });
+        let section = self.table.section;
+        self.node_of(root, None);
         let mut done = 0;
-        while done < open.len() {
-            let (chain, via) = open[done];
+        while done < self.nodes.len() {
             let start = self.steps.len();
-            let section = self.table.section;
-            for raw in section.rules_of(&section.chains()[chain]) {
-                let step = self.step(chain, via, raw, &mut open);
+            for raw in section.rules_of(&section.chains()[self.nodes[done].chain]) {
+                let step = self.step(done, raw);
                 self.steps.extend(step);
             }
             self.nodes[done].steps = start..self.steps.len();
@@ -113,35 +122,32 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         }
     }
 
-    /// What one rule does; `None` if it does nothing to where a connection goes.
-    fn step(
-        &mut self,
-        chain: usize,
-        via: Option<RawRule<'d>>,
-        raw: RawRule<'d>,
-        open: &mut Vec<(usize, Option<RawRule<'d>>)>,
-    ) -> Option<Step> {
+    /// The node of a chain that the rule `via` leads to; a new one waits to be compiled.
+    fn node_of(&mut self, chain: usize, via: Option<RawRule<'d>>) -> usize {
+        let next = self.nodes.len();
+        let node = *self.ids.entry(chain).or_insert(next);
+        if node == next {
+            self.nodes.push(Node { chain, via, steps: 0..0 });
+        }
+        node
+    }
+
+    /// What one rule of a node does; `None` if it does nothing to where a connection goes.
+    fn step(&mut self, node: usize, raw: RawRule<'d>) -> Option<Step> {
         // Half of all rules mark for masquerading and are no step, whatever they match.
         if raw.text.ends_with("-j KUBE-MARK-MASQ") {
             return None;
         }
         let mut rule = std::mem::take(&mut self.scratch);
         let step = match raw.parse_into(&mut rule) {
-            Ok(()) => self.readable_step(chain, via, raw, &rule, open),
+            Ok(()) => self.readable_step(node, raw, &rule),
             Err(_) => Some(self.undecided(raw)),
         };
         self.scratch = rule;
         step
     }
 
-    fn readable_step(
-        &mut self,
-        chain: usize,
-        via: Option<RawRule<'d>>,
-        raw: RawRule<'d>,
-        rule: &Rule<'_>,
-        open: &mut Vec<(usize, Option<RawRule<'d>>)>,
-    ) -> Option<Step> {
+    fn readable_step(&mut self, node: usize, raw: RawRule<'d>, rule: &Rule<'_>) -> Option<Step> {
         let judgement = self.connection.judge(rule);
         let truth = if judgement.sources.is_empty() { judgement.truth } else { judgement.truth.min(Truth::Unknown) };
         self.note_affinity(rule);
@@ -151,29 +157,24 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             Truth::Yes => share(rule),
             Truth::Unknown => Part { known: false, ..share(rule) },
         };
-        let Ok(action) = self.action(chain, via, raw, target, rule, open)? else { return Some(self.undecided(raw)) };
+        let action = match self.effect(node, raw, target, rule) {
+            Effect::Nothing => return None,
+            Effect::Unknown => return Some(self.undecided(raw)),
+            Effect::Action(action) => action,
+        };
         if !takes.known {
             self.oddity(Oddity::Undecided(self.rule_ref(raw)));
         }
         Some(Step { takes, action })
     }
 
-    /// What the target does: `None` if the next rule follows anyway, `Err` if it cannot be told.
-    fn action(
-        &mut self,
-        chain: usize,
-        via: Option<RawRule<'d>>,
-        raw: RawRule<'d>,
-        target: &Target<'_>,
-        rule: &Rule<'_>,
-        open: &mut Vec<(usize, Option<RawRule<'d>>)>,
-    ) -> Option<Result<Action, ()>> {
+    fn effect(&mut self, node: usize, raw: RawRule<'d>, target: &Target<'_>, rule: &Rule<'_>) -> Effect {
         let kind = ChainKind::of(target.name);
         match kind {
             // With -g the chain that marks returns to our caller, not to us.
-            ChainKind::MarkMasquerade if target.goto => return Some(Ok(Action::Return)),
-            ChainKind::MarkMasquerade => return None,
-            ChainKind::MarkDrop => return Some(Ok(Action::Stop)),
+            ChainKind::MarkMasquerade if target.goto => return Effect::Action(Action::Return),
+            ChainKind::MarkMasquerade => return Effect::Nothing,
+            ChainKind::MarkDrop => return Effect::Action(Action::Stop),
             _ => {}
         }
         let section = self.table.section;
@@ -183,35 +184,31 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             !chain.is_empty() || (chain.declared && !section.cut_off)
         });
         if let Some(id) = known {
-            let next = self.nodes.len();
-            let node = *self.ids.entry(id).or_insert(next);
-            if node == next {
-                self.nodes.push(Node { chain: id, steps: 0..0 });
-                open.push((id, Some(raw)));
-            }
-            return Some(Ok(if target.goto { Action::Goto(node) } else { Action::Jump(node) }));
+            let next = self.node_of(id, Some(raw));
+            return Effect::Action(if target.goto { Action::Goto(next) } else { Action::Jump(next) });
         }
         if let Some(translation) = translate::of(target) {
-            let own = self.table.section.chains()[chain].name;
+            let Node { chain, via, .. } = self.nodes[node];
             let address = match translation {
                 Translation::To(address) => address,
                 Translation::Garbled => self.recover(chain, via),
             };
             let packets = rule.counters.filter(|c| c.exact).map(|c| c.packets);
-            return Some(Ok(self.deliver(own, address, via.into_iter().chain([raw]), packets)));
+            let own = section.chains()[chain].name;
+            return Effect::Action(self.deliver(own, address, via.into_iter().chain([raw]), packets));
         }
         match target.name {
-            "RETURN" => Some(Ok(Action::Return)),
-            name if CONTINUING.contains(&name) => None,
-            name if ENDING.contains(&name) => Some(Ok(Action::Stop)),
+            "RETURN" => Effect::Action(Action::Return),
+            name if CONTINUING.contains(&name) => Effect::Nothing,
+            name if ENDING.contains(&name) => Effect::Action(Action::Stop),
             name => {
                 self.oddity(Oddity::Missing(name.to_owned()));
                 if kind != ChainKind::Endpoint {
-                    return Some(Err(()));
+                    return Effect::Unknown;
                 }
                 let address = rule.comment().and_then(comment::endpoint);
                 let address = address.map_or(Address::Unknown, |(ip, port)| Address::Socket(ip, port));
-                Some(Ok(self.deliver(name, address, [raw], None)))
+                Effect::Action(self.deliver(name, address, [raw], None))
             }
         }
     }

@@ -26,10 +26,11 @@ pub fn joined(dump: Dump<'_>) -> Dump<'_> {
     // Signs of the last section, kept up to date so that many small fragments cost no more than their chains.
     let mut last_signs = Signs::default();
     for section in dump.sections {
-        let signs = Signs::of(&section);
+        // A table that says which it is needs no signs.
+        let signs = if section.table.is_none() { Signs::of(&section) } else { Signs::default() };
         match sections.last_mut() {
             Some(last) if belong_together(last, last_signs, &section, signs) => {
-                last.absorb(section);
+                last.absorb(&section);
                 last_signs = last_signs.and(signs);
             }
             _ => {

@@ -6,6 +6,7 @@
 
 mod comment;
 mod compile;
+mod draft;
 mod fragments;
 mod matching;
 mod part;
