@@ -2,6 +2,7 @@
 //! and nothing is written.
 
 use std::fs;
+#[cfg(feature = "live")]
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 

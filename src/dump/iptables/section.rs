@@ -304,6 +304,11 @@ impl<'a> Named<'a> for Chain<'a> {
 }
 
 impl Chain<'_> {
+    /// Number of rules in the first place where rules of the chain stand, which nearly always is the only one.
+    pub fn rules_at_first(&self) -> usize {
+        self.first.map_or(0, |run| run.count as usize)
+    }
+
     /// True if the chain has no rules.
     pub fn is_empty(&self) -> bool {
         self.first.is_none()

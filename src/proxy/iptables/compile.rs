@@ -101,14 +101,20 @@ pub(super) struct Program<'p, 'd, 'n> {
 impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     /// Nothing compiled yet.
     pub(super) fn new(table: Table<'d>, connection: Connection<'p>, recovery: &'p mut Recovery<'n>) -> Self {
-        let ids = HashMap::with_capacity(64);
-        let (nodes, steps, found, scratch) = (Vec::new(), Vec::new(), Spread::default(), Rule::default());
+        let (nodes, steps, ids) = (Vec::new(), Vec::new(), HashMap::new());
+        let (found, scratch) = (Spread::default(), Rule::default());
         Self { table, connection, recovery, nodes, steps, ids, found, scratch }
     }
 
     /// Compiles `root` and every chain that can be reached from it.
     pub(super) fn compile(&mut self, root: usize) {
         let section = self.table.section;
+        // A pool's chain has a rule for each endpoint, which has a chain with one rule that counts.
+        let expected = section.chains()[root].rules_at_first() + 1;
+        self.nodes.reserve(expected);
+        self.steps.reserve(2 * expected);
+        self.ids.reserve(expected);
+        self.found.endpoints.reserve(expected);
         self.node_of(root, None);
         let mut done = 0;
         while done < self.nodes.len() {

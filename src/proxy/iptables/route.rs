@@ -4,6 +4,8 @@
 //! followed for a client in a pod, on the node and elsewhere. A rule limited to a source network nothing is known of
 //! (a load balancer's source range) makes a route of its own; the rest goes on.
 
+use std::borrow::Borrow;
+
 use hashbrown::HashSet;
 
 use super::matching::{Client, Connection, Destination, Truth};
@@ -54,7 +56,7 @@ pub(super) fn routes<'d>(
         let connection = Connection { client: Client::At(origin), pods: around.pods, protocol, destination };
         let (marked, outcomes, pools) = (Truth::No, Vec::new(), &mut found.pools);
         let mut walk = Walk { around, connection, marked, outcomes, pools, heads: &mut heads, left: MAX_RULES };
-        let settled = walk.rules(rules.iter().cloned(), "", &[], 0) == Flow::Ended;
+        let settled = walk.rules(rules.iter(), "", &[], 0) == Flow::Ended;
         let outcomes = std::mem::take(&mut walk.outcomes);
         let refused = around.rejects.at((frontend.address, protocol, frontend.port), Some(origin));
         conclude(&mut found.routes, origin, outcomes, settled, refused.map(|r| r.verdict));
@@ -115,15 +117,16 @@ impl<'d> Walk<'_, 'd> {
     /// Follows rules of `chain`, for clients from `within` only (all where empty).
     fn rules(
         &mut self,
-        rules: impl Iterator<Item = Rule<'d>>,
+        rules: impl Iterator<Item = impl Borrow<Rule<'d>>>,
         chain: &'d str,
         within: &[Network],
         depth: usize,
     ) -> Flow {
         for rule in rules {
+            let rule = rule.borrow();
             let Some(left) = self.left.checked_sub(1) else { return self.verdict(Some(Verdict::Unknown), within) };
             self.left = left;
-            let judgement = self.connection.judge(&rule);
+            let judgement = self.connection.judge(rule);
             let Some(target) = rule.target.as_ref().filter(|_| judgement.truth != Truth::No) else { continue };
             let chance = rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
             let certain = judgement.truth == Truth::Yes && judgement.sources.is_empty() && !chance;
