@@ -2,7 +2,7 @@
 
 use super::args::{Format, OutputArgs, SourceArgs};
 use super::choose::choose;
-use super::{Failure, Outcome, gather};
+use super::{Answer, Failure, Outcome, gather};
 use crate::dataplane::{Select, ServicePort};
 use crate::dump::iptables::Dump;
 use crate::net::Family;
@@ -59,8 +59,8 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
     }
     outcome.answer = match question.format {
         Format::Tree => {
-            tree(question, &survey, &sketches, &services)
-                + &render::footer(&header, rules_read(&rulesets), question.width)
+            let footer = render::footer(&header, rules_read(&rulesets), question.width);
+            Answer::Text(tree(question, &survey, &sketches, &services) + &footer)
         }
         _ => text(question, &header, services)?,
     };
@@ -76,18 +76,17 @@ fn tree(question: &Question<'_>, survey: &Survey<'_>, sketches: &[&Sketch<'_>], 
 }
 
 /// Every other form of an answer.
-fn text(question: &Question<'_>, header: &Header, services: Vec<ServicePort>) -> Result<String, Failure> {
-    let failed =
-        |form: &str, error: String| Failure { what: format!("cannot write {form}: {error}"), hints: Vec::new() };
+fn text(question: &Question<'_>, header: &Header, services: Vec<ServicePort>) -> Result<Answer, Failure> {
     let wide = question.format == Format::Wide;
-    match (question.format, question.kind) {
-        (Format::Json, kind) => {
-            render::json(&report::document(kind, header, services)).map_err(|e| failed("JSON", e.to_string()))
+    Ok(match (question.format, question.kind) {
+        (Format::Json, kind) => Answer::Json(Box::new(report::document(kind, header, services))),
+        (Format::Yaml, kind) => {
+            let yaml = render::yaml(&report::document(kind, header, services));
+            Answer::Text(yaml.map_err(|e| Failure { what: format!("cannot write YAML: {e}"), hints: Vec::new() })?)
         }
-        (Format::Yaml, kind) => render::yaml(&report::document(kind, header, services)).map_err(|e| failed("YAML", e)),
-        (_, Kind::List) => Ok(render::list(&services, wide, question.width)),
-        (_, Kind::Show) => Ok(render::endpoints(&services, wide, question.width)),
-    }
+        (_, Kind::List) => Answer::Text(render::list(&services, wide, question.width)),
+        (_, Kind::Show) => Answer::Text(render::endpoints(&services, wide, question.width)),
+    })
 }
 
 /// Rules that capture an address and cannot be followed.

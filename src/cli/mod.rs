@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use owo_colors::OwoColorize as _;
 
-use crate::render::{ERROR, HINT, NOTE, clean};
+use crate::render::{ERROR, HINT, NOTE, clean, json};
+use crate::report::Document;
 use crate::source::SourceError;
 use args::Color;
 
@@ -57,11 +58,34 @@ impl From<SourceError> for Failure {
 #[derive(Debug, Default)]
 struct Outcome {
     /// The answer, for stdout.
-    answer: String,
+    answer: Answer,
     /// What the reader should know, for stderr.
     notes: Vec<String>,
     /// What was asked for and not found, for stderr; makes the exit status 1.
     missing: Vec<String>,
+}
+
+/// An answer, ready to be written.
+#[derive(Debug)]
+enum Answer {
+    Text(String),
+    /// To be written as JSON, which is large and so never held as text.
+    Json(Box<Document>),
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+impl Answer {
+    fn write(&self, mut out: impl std::io::Write) -> std::io::Result<()> {
+        match self {
+            Self::Text(text) => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
+            Self::Json(document) => json(document, out),
+        }
+    }
 }
 
 /// Runs the program and gives its exit status: 0 fine, 1 nothing matched, 2 an error.
@@ -103,8 +127,8 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
     for missing in &outcome.missing {
         let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(missing));
     }
-    let mut out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
-    match out.write_all(outcome.answer.as_bytes()).and_then(|()| out.flush()) {
+    let out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
+    match outcome.answer.write(out) {
         Ok(()) if outcome.missing.is_empty() => ExitCode::SUCCESS,
         Ok(()) => ExitCode::from(1),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

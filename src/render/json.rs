@@ -1,20 +1,36 @@
 //! The contract as JSON and YAML.
 
 use std::fmt::Write as _;
+use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::text::is_unsafe;
 
-/// `document` as indented JSON. Characters a terminal would act on are written as escapes, which JSON allows in every
-/// string.
-pub fn json(document: &impl Serialize) -> Result<String, serde_json::Error> {
-    let mut text = serde_json::to_string_pretty(document)?;
-    if text.chars().any(needs_escape) {
-        text = escaped(&text);
+/// Writes `document` as indented JSON. Characters a terminal would act on are written as escapes, which JSON allows in
+/// every string.
+pub fn json(document: &impl Serialize, out: impl Write) -> io::Result<()> {
+    let mut out = Escaping(io::BufWriter::with_capacity(1 << 16, out));
+    serde_json::to_writer_pretty(&mut out, document)?;
+    out.0.write_all(b"\n")?;
+    out.0.flush()
+}
+
+/// Escapes what is written. Every write is whole text, as serde_json's are.
+struct Escaping<W>(W);
+
+impl<W: Write> Write for Escaping<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.chars().any(needs_escape) => self.0.write_all(escaped(text).as_bytes())?,
+            _ => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
     }
-    text.push('\n');
-    Ok(text)
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// `document` as YAML, with the same guarantee.
@@ -22,7 +38,12 @@ pub fn json(document: &impl Serialize) -> Result<String, serde_json::Error> {
 /// Plain YAML strings know no escapes, so a document that needs some is written in the form of JSON, which is YAML too.
 pub fn yaml(document: &impl Serialize) -> Result<String, String> {
     let text = serde_saphyr::to_string(document).map_err(|e| e.to_string())?;
-    if text.chars().any(needs_escape) { json(document).map_err(|e| e.to_string()) } else { Ok(text) }
+    if !text.chars().any(needs_escape) {
+        return Ok(text);
+    }
+    let mut escaped = Vec::new();
+    json(document, &mut escaped).map_err(|e| e.to_string())?;
+    String::from_utf8(escaped).map_err(|e| e.to_string())
 }
 
 fn needs_escape(c: char) -> bool {
