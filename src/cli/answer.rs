@@ -43,6 +43,11 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
     outcome.notes.extend(ruleset_notes.iter().map(|note| note.describe(&labels)));
 
     outcome.notes.extend(unplaced(&survey, &bundle));
+    if rulesets.iter().any(|r| r.nat.is_none() && r.filter.is_some()) && rulesets.iter().all(|r| r.nat.is_none()) {
+        outcome
+            .notes
+            .push("there is no nat table here: only Services that the filter table refuses are known".to_owned());
+    }
 
     let (sketches, services) = choose(&survey, question, &mut outcome.missing);
     if survey.sketches().is_empty() {
@@ -53,7 +58,7 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
             _ => nothing_here(&rulesets, &bundle, &dumps),
         }];
     }
-    let header = header(&rulesets, &bundle);
+    let header = header(&rulesets, &bundle, &dumps);
     if services.is_empty() && matches!(question.format, Format::Tree | Format::Table | Format::Wide) {
         return Ok(outcome);
     }
@@ -130,7 +135,7 @@ fn nothing_here(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>]) -
     format!("no Services in {rules} of {from}: {kube}")
 }
 
-fn header(rulesets: &[Ruleset<'_>], bundle: &Bundle) -> Header {
+fn header(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>]) -> Header {
     let sections = || rulesets.iter().flat_map(|r| r.nat.into_iter().chain(r.filter));
     let mut tables = Vec::new();
     if rulesets.iter().any(|r| r.nat.is_some()) {
@@ -152,7 +157,10 @@ fn header(rulesets: &[Ruleset<'_>], bundle: &Bundle) -> Header {
         from,
         tables,
         families: rulesets.iter().map(|r| r.family).collect(),
-        partial: rulesets.iter().any(|r| r.nat.is_none()) || sections().any(|t| !t.section.complete || t.mixed),
+        partial: rulesets.is_empty()
+            || rulesets.iter().any(|r| r.nat.is_none())
+            || sections().any(|t| !t.section.complete || t.mixed)
+            || dumps.iter().flat_map(|dump| &dump.sections).any(|section| section.cut_off),
     }
 }
 

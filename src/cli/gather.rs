@@ -115,11 +115,19 @@ fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
         let what = format!("{} is larger than 4 GiB, the most this program reads at once", capture.label);
         return Err(Failure { what, hints: vec!["give the nat table alone: iptables-save -t nat".to_owned()] });
     }
+    if recognise(capture.text.as_bytes()) == Foreign::Gzip {
+        return Err(foreign(capture));
+    }
     let dump = joined(Dump::scan(&capture.text, hints(capture)));
     // A command that lists nothing says that nothing is there; a text must show what it is.
     if !dump.is_empty() || capture.command.is_some() {
         return Ok(dump);
     }
+    Err(foreign(capture))
+}
+
+/// The error for a text that is no dump: it says what the text looks like.
+fn foreign(capture: &Capture) -> Failure {
     let foreign = recognise(capture.text.as_bytes());
     let what = format!("{} {foreign}; expected iptables rules", capture.label);
     let hint = match foreign {
@@ -130,7 +138,7 @@ fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
         }
         _ => "save the rules of the node with: iptables-save > FILE".to_owned(),
     };
-    Err(Failure { what, hints: vec![hint] })
+    Failure { what, hints: vec![hint] }
 }
 
 fn hints(capture: &Capture) -> Hints {
@@ -142,6 +150,7 @@ fn hints(capture: &Capture) -> Hints {
             source::Backend::NfTables => Backend::NfTables,
         }),
         table: TableName::parse(command.table),
+        table_guessed: false,
     }
 }
 

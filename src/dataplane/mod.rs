@@ -160,6 +160,8 @@ pub enum Oddity {
     Undecided(RuleRef),
     /// A jump to a chain the dump does not hold.
     Missing(String),
+    /// The text ends inside this chain.
+    CutOff(String),
 }
 
 /// A rule of a dump.

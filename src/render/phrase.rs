@@ -129,5 +129,6 @@ pub(super) fn oddity(oddity: &Oddity) -> String {
             )
         }
         Oddity::Missing(chain) => format!("{chain} is not in the dump"),
+        Oddity::CutOff(chain) => format!("the dump ends inside {chain}"),
     }
 }

@@ -366,7 +366,7 @@ fn what_the_node_sends_to_other_hosts_meets_the_rules_of_output_only() {
             "-A {chain} -d 203.0.113.9/32 -p tcp -m comment --comment \"a/b has no endpoints\" -m tcp --dport 80 -j REJECT\n"
         )
     };
-    let hooks = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+    let hooks = "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
                  -A INPUT -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES\n\
                  -A FORWARD -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES\n-A OUTPUT -j KUBE-SERVICES\n";
     let external = service(&format!("{hooks}{}COMMIT\n", reject("KUBE-EXTERNAL-SERVICES")));

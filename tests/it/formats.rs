@@ -363,3 +363,137 @@ fn names_that_a_listing_without_n_prints_are_read() {
     let rows = kube_ipt("list").stdin(dump).stderr(note).stdout();
     assert!(rows.contains("10.96.0.2:?"), "{rows}");
 }
+
+/// The tables of a save in the form of `iptables -t TABLE -S`, by name.
+fn as_listed(save: &str) -> Vec<(String, String)> {
+    let mut tables: Vec<(String, String)> = Vec::new();
+    for line in save.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            tables.push((name.to_owned(), String::new()));
+            continue;
+        }
+        let Some((_, text)) = tables.last_mut() else { continue };
+        if let Some(chain) = line.strip_prefix(':') {
+            let mut words = chain.split(' ');
+            let (name, policy) = (words.next().expect("a name"), words.next().expect("a policy"));
+            match policy {
+                "-" => text.extend(["-N ", name, "\n"]),
+                policy => text.extend(["-P ", name, " ", policy, "\n"]),
+            }
+        } else if line.starts_with("-A") {
+            text.extend([line, "\n"]);
+        }
+    }
+    tables
+}
+
+#[test]
+fn what_is_cut_out_reordered_or_unmarked_gives_the_same_services() {
+    for node in ["node1", "node3"] {
+        let (four, six) =
+            (read(&format!("kitchen-sink/{node}/save.txt")), read(&format!("kitchen-sink/{node}/save6.txt")));
+        let whole = services(kube_ipt("show").stdin(four.clone() + &six));
+        let keep = |test: &dyn Fn(&str) -> bool| {
+            (four.clone() + &six).lines().filter(|l| test(l)).fold(String::new(), |out, l| out + l + "\n")
+        };
+        let table = |save: &str, name: &str| {
+            let table = as_listed(save).into_iter().find(|(table, _)| table == name).expect("the table is there");
+            table.1
+        };
+        let (nat4, nat6) = (table(&four, "nat"), table(&six, "nat"));
+        let (filter4, filter6) = (table(&four, "filter"), table(&six, "filter"));
+        for (what, text) in [
+            ("only rules", keep(&|l| l.starts_with("-A"))),
+            ("hooks and KUBE", keep(&|l| ["KUBE", "PREROUTING", "OUTPUT"].iter().any(|w| l.contains(w)))),
+            ("no table marks", keep(&|l| !l.starts_with('*'))),
+            ("no COMMIT", keep(&|l| l != "COMMIT")),
+            ("nat, nat, filter, filter", [&*nat4, &nat6, &filter4, &filter6].concat()),
+            ("nat, filter, filter, nat", [&*nat4, &filter4, &filter6, &nat6].concat()),
+            ("filter, filter, nat, nat", [&*filter4, &filter6, &nat4, &nat6].concat()),
+            ("six first", six.clone() + &four),
+        ] {
+            let (stdout, stderr, _) = kube_ipt("show -o json").stdin(text).output();
+            let document: Value = serde_json::from_str(&stdout).expect("JSON");
+            assert_eq!(document["services"], whole, "{node}, {what}: {stderr}");
+            assert!(!stderr.contains("cannot be judged"), "{node}, {what}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_save_cut_anywhere_calls_nothing_broken() {
+    let save = read("kitchen-sink/node1/save.txt");
+    let nat = save.find("*nat").expect("nat is there");
+    for at in (nat..save.len() - 60).step_by(631) {
+        let (stdout, _, status) = kube_ipt("show -o json").stdin(&save[..at]).output();
+        assert!(matches!(status, Some(0 | 1)), "cut at {at}");
+        let document: Value = serde_json::from_str(&stdout).expect("JSON");
+        assert_eq!(document["source"]["partial"], true, "cut at {at}");
+        for service in document["services"].as_array().expect("services") {
+            assert_ne!(service["status"], "undelivered", "cut at {at}: {service:#}");
+        }
+    }
+}
+
+#[test]
+fn the_kube_rows_of_a_listing_hold_no_dnat_and_say_so() {
+    let listing = read("seed/in-sync/nat-L-n-v.txt");
+    let kube = listing.lines().filter(|l| l.contains("KUBE")).fold(String::new(), |out, l| out + l + "\n");
+    let (stdout, _, _) = kube_ipt("show nginx-service -o json").stdin(kube).output();
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(document["services"][0]["status"], "unknown");
+    // Where the rows that balance say the address, it is known all the same.
+    let addresses: Vec<&str> = document["services"][0]["pools"][0]["endpoints"]
+        .as_array()
+        .expect("endpoints")
+        .iter()
+        .filter_map(|e| e["address"].as_str())
+        .collect();
+    assert_eq!(addresses, ["10.244.1.3:80", "10.244.3.2:80", "10.244.3.3:80"]);
+}
+
+#[test]
+fn the_filter_table_alone_knows_who_is_refused() {
+    let save = read("kitchen-sink/node2/save.txt");
+    let filter = &save[save.find("*filter").expect("filter is there")..save.find("*nat").expect("nat is there")];
+    let note = "note: there is no nat table here: only Services that the filter table refuses are known";
+    let document = kube_ipt("list").stdin(filter).stderr(note).json();
+    let names: Vec<&str> =
+        document["services"].as_array().expect("services").iter().filter_map(|s| s["name"].as_str()).collect();
+    assert_eq!(names, ["broken", "nobody", "nobody-np"]);
+    assert_eq!(document["source"]["partial"], true);
+}
+
+#[test]
+fn a_paste_without_its_last_line_end_is_whole() {
+    for file in ["seed/in-sync/nat-S.txt", "kitchen-sink/node1/nat-S.txt"] {
+        let text = read(file);
+        let document = kube_ipt("list").stdin(text.trim_end()).json();
+        assert_eq!(document["source"]["partial"], false, "{file}");
+    }
+}
+
+#[test]
+fn gzip_is_known_before_anything_in_it_looks_like_a_chain() {
+    let path = node("large/nat-S.txt.gz");
+    let error = format!(
+        "error: {path} is compressed with gzip; expected iptables rules\n  try:  zcat '{path}' | kube-ipt show"
+    );
+    kube_ipt("list -f").arg(&path).status(2).stderr(error).stdout();
+}
+
+#[test]
+fn untouched_recordings_are_read_without_a_word() {
+    for case in cases() {
+        for entry in fs::read_dir(case).expect("a folder") {
+            let path = entry.expect("readable").path();
+            if path.extension().is_some_and(|e| e == "txt") {
+                let (_, stderr, _) = kube_ipt("list -f").arg(&path).output();
+                // The seed node has no IPv6 Services.
+                let seed = path.to_string_lossy().contains("/seed/");
+                let nothing = seed && stderr.starts_with("error: no Services in the ");
+                assert!(stderr.is_empty() || nothing, "{}: {stderr}", path.display());
+            }
+        }
+    }
+}

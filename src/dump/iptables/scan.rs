@@ -26,6 +26,8 @@ pub struct Hints {
     pub backend: Option<Backend>,
     /// Table of rules without a `*table` line.
     pub table: Option<TableName>,
+    /// The table is what a command lists where it names none; built-in chains may tell better.
+    pub table_guessed: bool,
 }
 
 /// A dump, indexed.
@@ -92,6 +94,8 @@ struct Scanner<'a> {
     open: bool,
     /// The open section began with `*table` and ends with COMMIT.
     saved: bool,
+    /// A table ended without COMMIT where another began.
+    lacks_commits: bool,
     /// What the last header or echoed command told of the sections behind it.
     said: Hints,
     /// The chain of the rule just before, to extend its run.
@@ -103,7 +107,17 @@ struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     fn new(text: &'a str, hints: Hints) -> Self {
         let dump = Dump { sections: Vec::new(), unread: Vec::new(), unread_count: 0 };
-        Self { text, hints, dump, open: false, saved: false, said: hints, last: None, listed: None }
+        Self {
+            text,
+            hints,
+            dump,
+            open: false,
+            saved: false,
+            lacks_commits: false,
+            said: hints,
+            last: None,
+            listed: None,
+        }
     }
 
     fn run(&mut self) {
@@ -118,10 +132,21 @@ impl<'a> Scanner<'a> {
             }
             start = end + 1;
         }
-        // A file that does not end with its line may have lost more than the end of that line.
-        let unfinished = !self.text.ends_with('\n') && !self.saved && self.last.is_some();
-        if let (true, Some(section)) = (unfinished, self.dump.sections.last_mut()) {
-            section.cut_off = self.last.is_some_and(|id| section.only_empty_behind(id));
+        self.end();
+    }
+
+    /// The end of the text. A table without its COMMIT, and a file that does not end with its line, may have lost more
+    /// than the end of that line.
+    fn end(&mut self) {
+        let unfinished = !self.text.ends_with('\n');
+        let without_commit = self.saved && !self.lacks_commits;
+        let last = self.last;
+        if let Some(section) = self.dump.sections.last_mut().filter(|_| self.open) {
+            let broken_off = !self.saved && unfinished && last.is_some_and(|id| section.only_empty_behind(id));
+            section.cut_off = without_commit || broken_off;
+            if !unfinished {
+                section.trust_last_line();
+            }
         }
         self.close();
     }
@@ -172,6 +197,14 @@ impl<'a> Scanner<'a> {
     fn rule(&mut self, body: &'a str, start: usize, number: u32) {
         let body = body.trim_ascii_start();
         let name = &body[..memchr(b' ', body.as_bytes()).unwrap_or(body.len())];
+        if self.open && !self.saved && self.section().is_bare() {
+            // Rules of both families, one behind the other, and nothing else to part them.
+            let (known, now) = (self.section().family, family_of(body));
+            if known.is_some() && now.is_some() && known != now {
+                self.close();
+                self.said.family = None;
+            }
+        }
         let last = self.last;
         let section = self.section();
         section.rules += 1;
@@ -204,7 +237,8 @@ impl<'a> Scanner<'a> {
 
     fn table(&mut self, name: &str) {
         self.close();
-        let hints = Hints { table: TableName::parse(name.trim_ascii()).or(self.hints.table), ..self.said };
+        let table = TableName::parse(name.trim_ascii()).or(self.hints.table);
+        let hints = Hints { table, table_guessed: false, ..self.said };
         self.begin(hints);
         self.saved = true;
     }
@@ -332,9 +366,10 @@ impl<'a> Scanner<'a> {
         if !std::mem::take(&mut self.open) {
             return;
         }
-        let cut_off = std::mem::take(&mut self.saved);
+        // Another table behind one without COMMIT: somebody took all of them out, and no table is cut off for that.
+        self.lacks_commits |= std::mem::take(&mut self.saved);
         if let Some(section) = self.dump.sections.last_mut() {
-            section.finish(!cut_off);
+            section.finish();
         }
     }
 }
@@ -363,6 +398,9 @@ fn command_line(line: &str, hints: Hints) -> Option<Hints> {
         "-t" | "--table" => options.get(n + 1).copied(),
         word => word.strip_prefix("--table=").or_else(|| word.strip_prefix("-t")),
     });
+    // Without -t, iptables lists the filter table; iptables-save prints all.
+    let lists = options.iter().any(|w| w.starts_with("-S") || w.starts_with("-L") || w.contains("list"));
+    let guess = (lists && !program.ends_with("-save")).then_some(TableName::Filter);
     let family = if program.starts_with("ip6") { Family::Ipv6 } else { Family::Ipv4 };
     let backend = match () {
         () if program.contains("-nft") => Some(Backend::NfTables),
@@ -372,7 +410,8 @@ fn command_line(line: &str, hints: Hints) -> Option<Hints> {
     Some(Hints {
         family: hints.family.or(Some(family)),
         backend: backend.or(hints.backend),
-        table: table.and_then(TableName::parse).or(hints.table),
+        table: table.and_then(TableName::parse).or(hints.table).or(guess),
+        table_guessed: table.is_none() && hints.table.is_none() && guess.is_some(),
     })
 }
 
@@ -387,7 +426,8 @@ fn family_of(rule: &str) -> Option<Family> {
 
 /// `user@host:~# …`, `[user@host ~]$ …`, `$ …`
 fn is_prompt(line: &str) -> bool {
-    line.starts_with("$ ")
+    matches!(line, "$" | "#")
+        || line.starts_with("$ ")
         || (line.contains('@') && (line.contains("# ") || line.contains("$ ") || line.ends_with(['#', '$'])))
 }
 

@@ -26,6 +26,8 @@ pub struct Section<'a> {
     /// True if every chain of the table can be expected here: built-in chains are declared and, in the form of
     /// `iptables-save`, COMMIT was reached.
     pub complete: bool,
+    /// True if `table` is told by a `*table` line or by the command that printed it, not guessed from built-in chains.
+    pub table_told: bool,
     /// True if the text ends inside this table, so that a chain without rules may have lost them.
     pub cut_off: bool,
     /// Number of rules.
@@ -39,6 +41,9 @@ pub struct Section<'a> {
     scattered: Vec<(u32, Run)>,
     /// The chain looked up last.
     near: usize,
+    /// The chain of the last rule, and (unless its line is known to be whole) that of the rules before it: a line cut off
+    /// early names the wrong chain.
+    last_ruled: [Option<u32>; 2],
 }
 
 /// A chain: its name, and where its rules are.
@@ -170,6 +175,7 @@ impl<'a> Section<'a> {
     pub(super) fn new(text: &'a str, hints: Hints) -> Self {
         Self {
             table: hints.table,
+            table_told: hints.table.is_some() && !hints.table_guessed,
             family: hints.family,
             backend: hints.backend,
             complete: false,
@@ -181,6 +187,7 @@ impl<'a> Section<'a> {
             policies: Vec::new(),
             scattered: Vec::new(),
             near: 0,
+            last_ruled: [None, None],
         }
     }
 
@@ -232,6 +239,7 @@ impl<'a> Section<'a> {
 
     pub(super) fn add(&mut self, chain: usize, run: Run) {
         let chain = &mut self.chains[chain];
+        self.last_ruled = [Some(chain.id), self.last_ruled[0]];
         if chain.first.is_none() {
             chain.first = Some(run);
         } else {
@@ -253,26 +261,41 @@ impl<'a> Section<'a> {
     /// declarations, so that here a text broke off.
     pub(super) fn only_empty_behind(&self, chain: usize) -> bool {
         let behind = &self.chains[chain + 1..];
-        behind.iter().any(|c| c.declared) && behind.iter().all(Chain::is_empty)
+        // In the filter table chains without rules are nothing unusual.
+        let filters = self.policy("FORWARD").is_some() && self.policy("PREROUTING").is_none();
+        !filters && behind.iter().any(|c| c.declared) && behind.iter().all(Chain::is_empty)
     }
 
-    /// What the built-in chains tell once all lines are seen; `ended` is false where COMMIT is missing.
-    pub(super) fn finish(&mut self, ended: bool) {
+    /// The last line is whole.
+    pub(super) fn trust_last_line(&mut self) {
+        self.last_ruled[1] = None;
+    }
+
+    /// What the built-in chains tell once all lines are seen.
+    pub(super) fn finish(&mut self) {
         let built_ins: Vec<&str> = self.policies.iter().map(|(id, _)| self.chains[*id as usize].name).collect();
-        self.table = self.table.or_else(|| TableName::of_built_ins(&built_ins));
-        self.cut_off |= !ended;
+        if !self.table_told {
+            self.table = TableName::of_built_ins(&built_ins).or(self.table);
+        }
         self.complete = (self.complete || !built_ins.is_empty()) && !self.cut_off;
         self.scattered.sort_by_key(|(id, _)| *id);
     }
 
-    /// True if a table's built-in chains are declared here.
-    pub fn has_policies(&self) -> bool {
-        !self.policies.is_empty()
+    /// True if no chain has rules in both and no built-in chain is declared in both.
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        let policies = || other.policies.iter().map(|(id, _)| other.chains[*id as usize].name);
+        policies().all(|name| self.policy(name).is_none())
+            && other.chains.iter().filter(|c| !c.is_empty()).all(|c| self.chain(c.name).is_none_or(Chain::is_empty))
     }
 
-    /// True if no chain has rules in both.
-    pub fn is_disjoint(&self, other: &Self) -> bool {
-        other.chains.iter().filter(|c| !c.is_empty()).all(|c| self.chain(c.name).is_none_or(Chain::is_empty))
+    /// True if no chain is declared here: the rules alone do not tell where another table begins.
+    pub(super) fn is_bare(&self) -> bool {
+        self.chains.first().is_none_or(|first| !first.declared)
+    }
+
+    /// True if the text ends inside this table and `chain` is the one whose rules it ends in.
+    pub fn ends_in(&self, chain: &Chain<'_>) -> bool {
+        self.cut_off && self.last_ruled.contains(&Some(chain.id))
     }
 
     /// Takes over the chains of `other`, a part of the same table in the same text.
@@ -292,8 +315,12 @@ impl<'a> Section<'a> {
         self.rules += other.rules;
         self.family = self.family.or(other.family);
         self.backend = self.backend.or(other.backend);
-        let ended = !other.cut_off;
-        self.finish(ended);
+        self.cut_off |= other.cut_off;
+        self.last_ruled = other.last_ruled.map(|id| {
+            let own = self.find_or_add(other.chains[id? as usize].name);
+            Some(self.chains[own].id)
+        });
+        self.finish();
     }
 }
 

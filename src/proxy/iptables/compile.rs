@@ -12,7 +12,7 @@ use super::ruleset::Table;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
 use crate::dataplane::{Address, Endpoint, Oddity, RuleRef};
-use crate::dump::iptables::{Match, RawRule, RecentVerb, Rule, Target};
+use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target};
 use crate::proxy::chain_name::ChainKind;
 
 /// Targets after which the next rule is tried: the packet is changed, marked, counted or logged.
@@ -123,6 +123,12 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 let step = self.step(done, raw);
                 self.steps.extend(step);
             }
+            let chain = &section.chains()[self.nodes[done].chain];
+            if section.ends_in(chain) {
+                // The rules that came next are lost: nothing can be said of what is left here.
+                self.oddity(Oddity::CutOff(chain.name.to_owned()));
+                self.steps.push(Step { takes: Part { value: 0.0, known: false }, action: Action::Stop });
+            }
             self.nodes[done].steps = start..self.steps.len();
             done += 1;
         }
@@ -187,7 +193,8 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let known = section.chain_id(target.name).filter(|&id| {
             // Where the text ends inside the table, the rules of a declared chain may be what was lost.
             let chain = &section.chains()[id];
-            !chain.is_empty() || (chain.declared && !section.cut_off)
+            let lost = kind == ChainKind::Endpoint && !section.complete && !self.translates(chain);
+            (!chain.is_empty() && !lost) || (chain.declared && chain.is_empty() && !section.cut_off)
         });
         if let Some(id) = known {
             let next = self.node_of(id, Some(raw));
@@ -217,6 +224,22 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 Effect::Action(self.deliver(name, address, [raw], None))
             }
         }
+    }
+
+    /// True if a rule of the chain translates the destination. In a part of a dump (`-L | grep KUBE`) the one that does may
+    /// be missing while others of the chain are there.
+    fn translates(&self, chain: &Chain<'d>) -> bool {
+        let mut rules = self.table.section.rules_of(chain).filter_map(|raw| raw.parse().ok());
+        rules.any(|rule| {
+            rule.target.is_some_and(|t| {
+                translate::of(&t).is_some()
+                    || self
+                        .table
+                        .section
+                        .chain(t.name)
+                        .is_some_and(|c| ChainKind::of(c.name) != ChainKind::MarkMasquerade)
+            })
+        })
     }
 
     fn deliver(

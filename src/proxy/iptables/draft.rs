@@ -80,7 +80,9 @@ impl<'d> Draft<'d> {
             let destination = reject::target(&rule);
             let named = if node_ports { reject::has_port(&rule) } else { destination.0.is_some() };
             let kind = ChainKind::of(target.name);
-            if target.name == "KUBE-NODEPORTS" || (table.mixed && reject::verdict(&rule).is_some()) {
+            // Where lines of nat and filter are mixed, verdicts are the filter table's.
+            let filters = table.mixed && (reject::verdict(&rule).is_some() || target.name == "ACCEPT");
+            if target.name == "KUBE-NODEPORTS" || filters {
                 continue;
             }
             if !named {
@@ -157,6 +159,10 @@ impl<'d> Draft<'d> {
             };
             let known = keys.iter().find_map(|key| self.by_key.get(&(key.clone(), protocol)).copied());
             let known = known.or_else(|| by_name.get(&(reject.name.clone()?, protocol)).copied());
+            // Source ranges say nothing of endpoints: without the nat table nothing is known of the Service.
+            if known.is_none() && self.ruleset.nat.is_none() && reject.kind == FrontendKind::LoadBalancer {
+                continue;
+            }
             let at = known.unwrap_or_else(|| {
                 let key = keys.into_iter().next().unwrap_or_else(|| format!("{address:?}:{port:?}"));
                 self.sketch(key, protocol)

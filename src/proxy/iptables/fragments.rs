@@ -27,7 +27,7 @@ pub fn joined(dump: Dump<'_>) -> Dump<'_> {
     let mut last_signs = Signs::default();
     for section in dump.sections {
         // A table that says which it is needs no signs.
-        let signs = if section.table.is_none() { Signs::of(&section) } else { Signs::default() };
+        let signs = if section.table_told { Signs::default() } else { Signs::of(&section) };
         match sections.last_mut() {
             Some(last) if belong_together(last, last_signs, &section, signs) => {
                 last.absorb(&section);
@@ -44,9 +44,9 @@ pub fn joined(dump: Dump<'_>) -> Dump<'_> {
 }
 
 fn belong_together(one: &Section<'_>, its: Signs, other: &Section<'_>, others: Signs) -> bool {
-    let is_fragment = |s: &Section<'_>| s.table.is_none() && !s.complete && !s.cut_off && !s.has_policies();
-    let same_table = is_fragment(one) && is_fragment(other)
-        || (one.table.is_some() && one.table == other.table && !one.complete && !other.complete);
+    let is_open = |s: &Section<'_>| !s.table_told && !s.cut_off;
+    let told_alike = one.table_told && other.table_told && one.table == other.table && !one.complete && !other.complete;
+    let same_table = (is_open(one) && is_open(other)) || told_alike;
     let same_family = one.family.is_none() || other.family.is_none() || one.family == other.family;
     let contradict = (its.nat && others.filter) || (its.filter && others.nat);
     same_table && same_family && !contradict && one.is_disjoint(other)
@@ -77,18 +77,23 @@ fn name_families(sections: &mut [Section<'_>]) {
     }
 }
 
-/// Tells the role by the table's name, else by chains that only one of the two tables has.
+/// Tells the role by the table's name where it is told, else by chains that only one of the two tables has, else by what
+/// the built-in chains suggest.
 pub(super) fn role(section: &Section<'_>) -> Role {
-    match section.table {
-        Some(TableName::Nat) => return Role::Nat,
-        Some(TableName::Filter) => return Role::Filter,
-        Some(_) => return Role::Other,
-        None => {}
+    let by_name = match section.table {
+        Some(TableName::Nat) => Some(Role::Nat),
+        Some(TableName::Filter) => Some(Role::Filter),
+        Some(_) => Some(Role::Other),
+        None => None,
+    };
+    if let Some(role) = by_name.filter(|_| section.table_told) {
+        return role;
     }
+    // A part of a table may hold some of its built-in chains only, so that kube-proxy's own tell more.
     match Signs::of(section) {
         Signs { nat: true, filter: false } => Role::Nat,
         Signs { nat: false, filter: true } => Role::Filter,
-        _ => Role::Mixed,
+        _ => by_name.unwrap_or(Role::Mixed),
     }
 }
 

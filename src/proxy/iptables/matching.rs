@@ -209,6 +209,8 @@ impl Destination<'_> {
         match self {
             Self::One(address, port) => judge(*address, *port),
             Self::OneOf([]) => Truth::Yes,
+            // More than any Service has; comparing them all with every rule would cost a square.
+            Self::OneOf(many) if many.len() > 256 => Truth::Unknown,
             Self::OneOf([(address, port), others @ ..]) => {
                 let first = judge(*address, *port);
                 let agreed = others.iter().all(|(address, port)| judge(*address, *port) == first);

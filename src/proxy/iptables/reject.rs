@@ -14,7 +14,7 @@ use crate::dump::iptables::{Match, RawRule, Rule};
 use crate::net::{Network, Protocol};
 
 /// The chains that hold such rules.
-const CHAINS: [&str; 3] = ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"];
+pub(super) const CHAINS: [&str; 3] = ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"];
 
 /// What a rule of the filter table refuses: address (none for a node port), protocol, port.
 pub(super) type Target = (Option<IpAddr>, Option<Protocol>, Option<u16>);

@@ -1,6 +1,7 @@
 //! Picks the nat and filter table of each family out of everything that was read.
 
 use super::fragments::{Role, role};
+use super::reject;
 use crate::dump::iptables::{Backend, Chain, Dump, RawRule, Section, TableName};
 use crate::net::Family;
 use crate::proxy::chain_name::ChainKind;
@@ -93,7 +94,7 @@ pub fn rulesets<'d>(dumps: &'d [Dump<'d>], fallback: Family) -> (Vec<Ruleset<'d>
         let (nat, repeated) = nat(&of(Role::Nat).collect::<Vec<_>>(), &mixed, family, &mut notes);
         let filters: Vec<Table<'d>> = of(Role::Filter).chain(mixed).collect();
         let filter = filter(&filters, nat, repeated);
-        notes.extend(unused(&tables, nat, filter));
+        notes.extend(unused(&tables, nat, filter, repeated));
         let shown = nat.into_iter().chain(filter);
         notes.extend(shown.filter(|t| t.section.cut_off).map(|t| Note::CutOff(t.text, t.section.table)));
         if nat.is_some() || filter.is_some() {
@@ -125,26 +126,44 @@ fn nat<'d>(
     (serving.last().or(other).or(mixed.last()).copied(), serving.len() > 1)
 }
 
-/// Chooses the filter table that goes with `nat`: from the same text and kernel interface. One from another text is taken
-/// only if there is no doubt that it is of the same node, which there is where nat came several times.
+/// Chooses the filter table that goes with `nat`: of the same kernel interface, and from the same text. One from another
+/// text is taken only if there is no doubt that it is of the same node, which there is where nat came several times.
 fn filter<'d>(tables: &[Table<'d>], nat: Option<Table<'d>>, repeated: bool) -> Option<Table<'d>> {
-    let Some(nat) = nat else { return tables.iter().copied().max_by_key(|t| t.section.rules) };
-    let fits = |t: &&Table<'d>| t.section.backend == nat.section.backend && !(t.section.rules == 0 && t.mixed);
+    // What is surely a filter table of this family comes before what may be one, and the last before the first.
+    let best = |tables: Vec<&Table<'d>>| {
+        let rank = |t: &Table<'d>| (!t.mixed, t.section.family.is_some(), refuses(t.section), t.section.rules > 0);
+        tables.into_iter().max_by_key(|t| rank(t)).copied()
+    };
+    let Some(nat) = nat else { return best(tables.iter().collect()) };
+    let same_backend = |t: &&Table<'d>| {
+        let (one, other) = (t.section.backend, nat.section.backend);
+        one == other || one.is_none() || other.is_none()
+    };
     let beside = |t: &&Table<'d>| t.text == nat.text;
-    let with_rules = |t: &&Table<'d>| t.section.rules > 0;
-    let mut candidates: Vec<&Table<'d>> = tables.iter().filter(fits).filter(|t| beside(t)).collect();
-    if candidates.is_empty() && !repeated {
-        candidates =
-            tables.iter().filter(|t| t.section.backend.is_none() || nat.section.backend.is_none() || fits(t)).collect();
-    }
-    candidates.iter().rfind(|t| with_rules(t)).or(candidates.last()).map(|t| **t)
+    best(tables.iter().filter(same_backend).filter(beside).collect())
+        .or_else(|| best(tables.iter().filter(same_backend).filter(|_| !repeated).collect()))
+}
+
+/// True if the table refuses Services.
+fn refuses(section: &Section<'_>) -> bool {
+    section.chains().iter().any(|c| !c.is_empty() && reject::CHAINS.contains(&c.name))
 }
 
 /// Parts with rules of kube-proxy that are shown nowhere, unless another note says why.
-fn unused(tables: &[(Role, Table<'_>)], nat: Option<Table<'_>>, filter: Option<Table<'_>>) -> Vec<Note> {
+fn unused(
+    tables: &[(Role, Table<'_>)],
+    nat: Option<Table<'_>>,
+    filter: Option<Table<'_>>,
+    repeated: bool,
+) -> Vec<Note> {
     let shown = |table: &Table<'_>| nat.into_iter().chain(filter).any(|t| std::ptr::eq(t.section, table.section));
     let is_kube = |section: &Section<'_>| section.chains().iter().any(|c| c.name.starts_with("KUBE-") && !c.is_empty());
-    let left = tables.iter().filter(|(role, table)| *role == Role::Mixed && !shown(table) && is_kube(table.section));
+    let missed = |role: Role, table: &Table<'_>| match role {
+        Role::Mixed => is_kube(table.section),
+        Role::Filter => refuses(table.section) && !repeated,
+        Role::Nat | Role::Other => false,
+    };
+    let left = tables.iter().filter(|(role, table)| !shown(table) && missed(*role, table));
     left.map(|(_, table)| Note::Unused(table.text, table.section.rules)).collect()
 }
 
