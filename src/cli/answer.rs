@@ -43,7 +43,7 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
     outcome.notes.extend(ruleset_notes.iter().map(|note| note.describe(&labels)));
 
     outcome.notes.extend(unplaced(&survey, &bundle));
-    if rulesets.iter().any(|r| r.nat.is_none() && r.filter.is_some()) && rulesets.iter().all(|r| r.nat.is_none()) {
+    if !survey.sketches().is_empty() && rulesets.iter().all(|r| r.nat.is_none()) {
         outcome
             .notes
             .push("there is no nat table here: only Services that the filter table refuses are known".to_owned());
