@@ -3,7 +3,7 @@
 use super::args::{Format, OutputArgs, SourceArgs};
 use super::choose::choose;
 use super::{Answer, Failure, Outcome, gather};
-use crate::dataplane::{Select, ServicePort};
+use crate::dataplane::{Oddity, Select, ServicePort};
 use crate::dump::iptables::Dump;
 use crate::net::Family;
 use crate::proxy::iptables::{Ruleset, Sketch, Survey, rulesets};
@@ -58,6 +58,7 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
             _ => nothing_here(&rulesets, &bundle, &dumps),
         }];
     }
+    outcome.notes.extend(undecided(&services));
     let header = header(&rulesets, &bundle, &dumps);
     if services.is_empty() && matches!(question.format, Format::Tree | Format::Table | Format::Wide) {
         return Ok(outcome);
@@ -92,6 +93,21 @@ fn text(question: &Question<'_>, header: &Header, services: Vec<ServicePort>) ->
         (_, Kind::List) => Answer::Text(render::list(&services, wide, question.width)),
         (_, Kind::Show) => Answer::Text(render::endpoints(&services, wide, question.width)),
     })
+}
+
+/// How many rules of the services shown cannot be judged.
+fn undecided(services: &[ServicePort]) -> Option<String> {
+    let oddities = services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.oddities);
+    let mut rules: Vec<_> =
+        oddities.filter_map(|o| if let Oddity::Undecided(rule) = o { Some(rule) } else { None }).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let count = match rules.len() {
+        0 => return None,
+        1 => "1 rule holds".to_owned(),
+        many => format!("{many} rules hold"),
+    };
+    Some(format!("{count} a condition or target that a dump does not decide, so that shares are unknown"))
 }
 
 /// Rules that capture an address and cannot be followed.

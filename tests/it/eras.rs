@@ -5,6 +5,7 @@ use kube_ipt::net::Protocol;
 use kube_ipt::proxy::chain_name;
 use serde_json::{Value, json};
 
+use crate::formats::UNDECIDED;
 use crate::run::kube_ipt;
 
 /// The only service of a dump.
@@ -400,12 +401,13 @@ fn chains_with_names_of_their_own_are_pools_with_all_their_rules() {
 
 #[test]
 fn conditions_inside_a_pool_are_judged_by_its_frontends() {
-    let pool = |condition: &str| {
-        pools(&service(&with_portal(
-            "KUBE-SVC-X",
-            &format!("-A KUBE-SVC-X {condition} -j KUBE-SEP-A\n-A KUBE-SVC-X -j KUBE-SEP-B\n{ENDPOINTS}"),
-        )))
+    let dump = |condition: &str| {
+        let rules = format!("-A KUBE-SVC-X {condition} -j KUBE-SEP-A\n-A KUBE-SVC-X -j KUBE-SEP-B\n{ENDPOINTS}");
+        with_portal("KUBE-SVC-X", &rules)
     };
+    let pool = |condition: &str| pools(&service(&dump(condition)));
+    let undecided =
+        |condition: &str| pools(&kube_ipt("show").stdin(dump(condition)).stderr(UNDECIDED).json()["services"][0]);
     let only_b = json!([["cluster", [["10.0.0.2:80", 1.0]], 0.0]]);
     let all_a = json!([["cluster", [["10.0.0.1:80", 1.0], ["10.0.0.2:80", 0.0]], 0.0]]);
     let unknown = json!([["cluster", [["10.0.0.1:80", null], ["10.0.0.2:80", null]], null]]);
@@ -413,9 +415,9 @@ fn conditions_inside_a_pool_are_judged_by_its_frontends() {
     assert_eq!(pool("-d 10.96.0.2/32"), only_b);
     assert_eq!(pool("-p udp"), only_b);
     assert_eq!(pool("-p tcp -m tcp --dport 80"), all_a);
-    assert_eq!(pool("-s 10.244.0.0/16"), unknown);
-    assert_eq!(pool("-m addrtype --src-type LOCAL"), unknown);
-    assert_eq!(pool("-i eth0"), unknown);
+    assert_eq!(undecided("-s 10.244.0.0/16"), unknown);
+    assert_eq!(undecided("-m addrtype --src-type LOCAL"), unknown);
+    assert_eq!(undecided("-i eth0"), unknown);
 }
 
 #[test]
@@ -425,6 +427,7 @@ fn what_nothing_reaches_need_not_be_judged() {
         &format!("-A KUBE-SVC-X -j KUBE-SEP-A\n-A KUBE-SVC-X -i eth0 -j KUBE-SEP-B\n{ENDPOINTS}"),
     ));
     assert_eq!(pools(&service), json!([["cluster", [["10.0.0.1:80", 1.0], ["10.0.0.2:80", 0.0]], 0.0]]));
+    assert_eq!(service["status"], "ok");
 }
 
 #[test]

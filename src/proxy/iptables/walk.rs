@@ -122,6 +122,10 @@ impl Program<'_, '_, '_> {
             endpoint.probability = part.known();
         }
         self.found.undelivered = stopped.and(returns[0]).known();
+        if self.found.undelivered.is_some() && self.found.endpoints.iter().all(|e| e.probability.is_some()) {
+            // What could not be judged is not reached, and so takes nothing from what is known.
+            self.found.oddities.retain(|oddity| !matches!(oddity, Oddity::Undecided(_)));
+        }
         merge(&mut self.found.endpoints);
         self.found
     }
