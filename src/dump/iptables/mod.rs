@@ -8,6 +8,7 @@
 //! A line that is no rule, chain, policy or header is kept as [`Unread`] and can be counted and shown. A rule with a
 //! match or a target nobody knows keeps its words ([`Match::Module`], [`Target`]).
 
+mod around;
 mod emit;
 mod error;
 mod listing;
