@@ -64,6 +64,11 @@ pub(super) struct Step {
     pub(super) action: Action,
 }
 
+impl Step {
+    /// Nothing can be said of it, nor of what comes behind it.
+    pub(super) const UNKNOWN: Self = Self { takes: Part::UNKNOWN, action: Action::Stop };
+}
+
 /// What a target does.
 enum Effect {
     /// The next rule follows anyway.
@@ -127,7 +132,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             if section.ends_in(chain) {
                 // The rules that came next are lost: nothing can be said of what is left here.
                 self.oddity(Oddity::CutOff(chain.name.to_owned()));
-                self.steps.push(Step { takes: Part { value: 0.0, known: false }, action: Action::Stop });
+                self.steps.push(Step::UNKNOWN);
             }
             self.nodes[done].steps = start..self.steps.len();
             done += 1;
@@ -160,8 +165,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     }
 
     fn readable_step(&mut self, node: usize, raw: RawRule<'d>, rule: &Rule<'_>) -> Option<Step> {
-        let judgement = self.connection.judge(rule);
-        let truth = if judgement.sources.is_empty() { judgement.truth } else { judgement.truth.min(Truth::Unknown) };
+        let truth = self.connection.judge(rule).overall();
         self.note_affinity(rule);
         let target = rule.target.as_ref()?;
         let takes = match truth {
@@ -280,7 +284,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     /// A rule of which nothing can be said: everything behind it is unknown.
     fn undecided(&mut self, raw: RawRule<'d>) -> Step {
         self.oddity(Oddity::Undecided(self.rule_ref(raw)));
-        Step { takes: Part { value: 0.0, known: false }, action: Action::Stop }
+        Step::UNKNOWN
     }
 
     pub(super) fn oddity(&mut self, oddity: Oddity) {

@@ -73,6 +73,13 @@ pub(super) struct Judgement {
     pub(super) sources: Vec<Network>,
 }
 
+impl Judgement {
+    /// Whether the rule matches, the source ranges included: of these it cannot be known.
+    pub(super) fn overall(&self) -> Truth {
+        if self.sources.is_empty() { self.truth } else { self.truth.min(Truth::Unknown) }
+    }
+}
+
 impl Connection<'_> {
     /// Judges every condition of `rule`, `-m statistic` apart, which is a matter of shares.
     pub(super) fn judge(&self, rule: &Rule<'_>) -> Judgement {

@@ -18,6 +18,8 @@ impl Part {
     pub(super) const NONE: Self = Self { value: 0.0, known: true };
     /// Every connection.
     pub(super) const ALL: Self = Self { value: 1.0, known: true };
+    /// It cannot be told how many.
+    pub(super) const UNKNOWN: Self = Self { value: 0.0, known: false };
 
     /// `part` of this part.
     pub(super) fn of(self, part: Self) -> Self {
@@ -76,6 +78,6 @@ fn probability(statistic: &Statistic<'_>) -> Part {
     match value {
         Some(value) if statistic.not => Part { value: 1.0 - value, known: true },
         Some(value) => Part { value, known: true },
-        None => Part { value: 0.0, known: false },
+        None => Part::UNKNOWN,
     }
 }

@@ -222,10 +222,7 @@ impl<'d> Walk<'_, 'd> {
             self.heads.push((pool.chain, head_marks(table, pool.chain)));
             self.heads.len() - 1
         });
-        let truths = self.heads[at].1.iter().map(|rule| {
-            let judgement = self.connection.judge(rule);
-            if judgement.sources.is_empty() { judgement.truth } else { judgement.truth.min(Truth::Unknown) }
-        });
+        let truths = self.heads[at].1.iter().map(|rule| self.connection.judge(rule).overall());
         truths.max().unwrap_or(Truth::No)
     }
 }

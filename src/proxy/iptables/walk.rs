@@ -75,7 +75,7 @@ impl Program<'_, '_, '_> {
             }
         }
         for (step, target) in loops {
-            self.steps[step] = Step { takes: Part { value: 0.0, known: false }, action: Action::Stop };
+            self.steps[step] = Step::UNKNOWN;
             let name = self.table.section.chains()[self.nodes[target].chain].name;
             self.oddity(Oddity::Loop(name.to_owned()));
         }
