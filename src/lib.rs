@@ -10,8 +10,11 @@
 //! Imports go only towards the left; a test holds that.
 
 pub mod cli;
+pub mod cluster;
 pub mod dataplane;
 pub mod dump;
+pub mod expect;
+pub mod join;
 pub mod net;
 pub mod proxy;
 pub mod render;

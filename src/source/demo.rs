@@ -1,12 +1,35 @@
-//! A recorded node, so that anyone can see the tool work with no cluster, no root and no file.
+//! Recorded nodes, so that anyone can see the tool work with no cluster, no root and no file.
 
 use super::{Bundle, Capture};
 
-/// `iptables-save` of node1 with one Deployment of three nginx pods behind `nginx-demo/nginx-service`.
-const IN_SYNC: &str = include_str!("../../fixtures/nodes/seed/in-sync/save.txt");
+/// A recording of node1 with one Deployment of three nginx pods behind `nginx-demo/nginx-service`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demo {
+    /// kube-proxy runs.
+    InSync,
+    /// kube-proxy was stopped, and one pod replaced.
+    Stale,
+}
 
-/// The recording.
-pub fn demo() -> Bundle {
-    let capture = Capture { label: "demo".to_owned(), text: IN_SYNC.to_owned(), command: None };
-    Bundle { captures: vec![capture], ..Bundle::default() }
+impl Demo {
+    /// The node that was recorded.
+    pub const NODE: &str = "node1";
+
+    /// Its rules: `iptables-save`.
+    pub fn rules(self) -> Bundle {
+        let text = match self {
+            Self::InSync => include_str!("../../fixtures/nodes/seed/in-sync/save.txt"),
+            Self::Stale => include_str!("../../fixtures/nodes/seed/stale/save.txt"),
+        };
+        let capture = Capture { label: "demo".to_owned(), text: text.to_owned(), command: None };
+        Bundle { captures: vec![capture], ..Bundle::default() }
+    }
+
+    /// The objects of its cluster: `kubectl get … -o json`.
+    pub fn objects(self) -> &'static str {
+        match self {
+            Self::InSync => include_str!("../../fixtures/nodes/seed/in-sync/cluster.json"),
+            Self::Stale => include_str!("../../fixtures/nodes/seed/stale/cluster.json"),
+        }
+    }
 }

@@ -52,7 +52,7 @@ pub fn stdin_offers_text() -> bool {
 }
 
 /// Bytes as text: UTF-8, or UTF-16 with its mark, as Windows shells write it. Other bytes are replaced, with a note.
-fn decoded(label: &str, bytes: Vec<u8>) -> (Capture, Option<String>) {
+pub(super) fn decoded(label: &str, bytes: Vec<u8>) -> (Capture, Option<String>) {
     let capture = |text| Capture { label: label.to_owned(), text, command: None };
     if let Some(text) = utf16(&bytes) {
         return (capture(text), None);
@@ -80,7 +80,7 @@ fn utf16(bytes: &[u8]) -> Option<String> {
 }
 
 /// The operating system's words without its error number.
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(at) => text[..at].to_lowercase(),

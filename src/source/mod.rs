@@ -6,12 +6,16 @@ mod demo;
 mod file;
 #[cfg(feature = "live")]
 mod local;
+mod machine;
+mod objects;
 
 pub use command::{Allowed, Backend, Invocation, allowed};
-pub use demo::demo;
+pub use demo::Demo;
 pub use file::{file, stdin, stdin_offers_text};
 #[cfg(feature = "live")]
 pub use local::local;
+pub use machine::Machine;
+pub use objects::{ObjectText, object_files, object_text};
 
 use crate::net::Family;
 
@@ -24,6 +28,13 @@ pub struct Bundle {
     pub notes: Vec<String>,
     /// Commands that were run, as a person would type them.
     pub commands: Vec<String>,
+}
+
+impl Bundle {
+    /// True if it holds the rules of the machine this runs on.
+    pub fn is_live(&self) -> bool {
+        !self.captures.is_empty() && self.captures.iter().all(|capture| capture.command.is_some())
+    }
 }
 
 /// One text and what is known of it from outside.

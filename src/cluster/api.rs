@@ -1,0 +1,335 @@
+//! What is asked of an API server: as little as the question needs, by get and list only.
+
+use std::net::IpAddr;
+use std::thread;
+
+use super::facts::{Facts, Pod};
+use super::live::{Access, Server};
+use super::problem::{Problem, Trouble};
+use super::rights::Right;
+use super::saved::Saved;
+use super::{Coverage, Scope};
+use crate::net::Family;
+
+/// Objects in one page of a list, as kubectl asks for them.
+const PAGE: usize = 500;
+
+/// Addresses whose Pods are looked up one by one. A node with more stale endpoints than this has another problem.
+const LOOKUPS: usize = 16;
+
+/// Which Services to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// All, or all of a namespace.
+    All(Option<String>),
+    /// These, each by namespace and name; without namespace, those of every namespace.
+    Services(Vec<(Option<String>, String)>),
+}
+
+/// An API server and what it told so far.
+#[derive(Debug)]
+pub struct Api {
+    server: Server,
+    saved: Saved,
+    coverage: Coverage,
+    problems: Vec<Problem>,
+    /// Services were asked for and could not be had.
+    lacks_services: bool,
+}
+
+/// Pods looked up by their addresses.
+#[derive(Debug)]
+pub struct PodsFound {
+    /// The Pods.
+    pub pods: Vec<Pod>,
+    /// The addresses of which every Pod was told.
+    pub asked: Vec<IpAddr>,
+    /// What went wrong.
+    pub problem: Option<Problem>,
+}
+
+/// A list that was read.
+type Listed = (Saved, Result<(), (Right, Trouble)>);
+
+impl Api {
+    /// Prepares a connection; nothing is sent. `None` if no API server is configured.
+    pub fn connect(access: &Access) -> Result<Option<Self>, Problem> {
+        let server = Server::connect(access)
+            .map_err(|(trouble, url)| Problem::with_server(&trouble, url.as_deref().unwrap_or("of the kubeconfig")))?;
+        let new = |server| Self {
+            server,
+            saved: Saved::default(),
+            coverage: Coverage::default(),
+            problems: Vec::new(),
+            lacks_services: false,
+        };
+        Ok(server.map(new))
+    }
+
+    /// The address of the server.
+    pub fn url(&self) -> &str {
+        &self.server.url
+    }
+
+    /// Asks for Services and their EndpointSlices, both at the same time. What cannot be had is among the problems.
+    pub fn fetch(&mut self, wanted: &Wanted) {
+        let server = &self.server;
+        let ((services, got_services), (slices, got_slices)) = thread::scope(|scope| {
+            let slices = scope.spawn(|| read(server, wanted, endpoints));
+            let services = read(server, wanted, services);
+            (services, slices.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let scope = match wanted {
+            Wanted::All(None) => Scope::All,
+            Wanted::All(Some(namespace)) => Scope::Some { namespaces: vec![namespace.clone()], services: Vec::new() },
+            Wanted::Services(names) => Scope::Some { namespaces: Vec::new(), services: names.clone() },
+        };
+        self.saved.absorb(services);
+        self.saved.absorb(slices);
+        match got_services {
+            Ok(()) => self.coverage.services.widen(scope.clone()),
+            Err((right, trouble)) => {
+                self.lacks_services = true;
+                self.trouble(&trouble, right, "which Services there should be is not known");
+            }
+        }
+        match got_slices {
+            Ok(()) => self.coverage.endpoints.widen(scope),
+            Err((right, trouble)) => self.trouble(&trouble, right, "which endpoints there should be is not known"),
+        }
+    }
+
+    /// Asks for the Node of this name. False if there is none.
+    pub fn node(&mut self, name: &str) -> bool {
+        let path = format!("/api/v1/nodes/{}", segment(name));
+        match self.server.get(&path).and_then(|text| keep(&path, &text, &mut self.saved)) {
+            Ok(_) => {}
+            Err(Trouble::Status { code: 404, .. }) => return false,
+            Err(trouble) => self.trouble(&trouble, Right::NODES, "the zone of the node is not known"),
+        }
+        true
+    }
+
+    /// Asks for all Nodes.
+    pub fn nodes(&mut self) {
+        let mut saved = Saved::default();
+        match pages(&self.server, "/api/v1/nodes", &mut saved) {
+            Ok(()) => self.coverage.nodes = true,
+            Err(trouble) => self.trouble(&trouble, Right::NODES, "which node this is is not known"),
+        }
+        self.saved.absorb(saved);
+    }
+
+    /// Asks for the Pod `namespace/name`, or without namespace for every Pod of this name, and gives its addresses.
+    pub fn pod(&mut self, namespace: Option<&str>, name: &str) -> Vec<IpAddr> {
+        let mut found = Saved::default();
+        let answer = match namespace {
+            Some(namespace) => {
+                self.server.get(&format!("/api/v1/namespaces/{}/pods/{}", segment(namespace), segment(name)))
+            }
+            None => self
+                .server
+                .get(&format!("/api/v1/pods?{}", query(&[("fieldSelector", &format!("metadata.name={name}"))]))),
+        };
+        match answer.and_then(|text| keep("pods", &text, &mut found)) {
+            Ok(_) | Err(Trouble::Status { code: 404, .. }) => {}
+            Err(trouble) => self.trouble(&trouble, Right::PODS, "Pods cannot be found by name"),
+        }
+        let addresses = found.pods().flat_map(|pod| pod.addresses.clone()).collect();
+        self.saved.absorb(found);
+        addresses
+    }
+
+    /// The Pods that have these addresses.
+    pub fn pods_at(&self, addresses: &[IpAddr], facts: &Facts) -> PodsFound {
+        let wanted: Vec<IpAddr> = addresses.iter().copied().filter(|ip| selectable(*ip, facts)).take(LOOKUPS).collect();
+        let server = &self.server;
+        let path = |ip: &IpAddr| format!("/api/v1/pods?{}", query(&[("fieldSelector", &format!("status.podIP={ip}"))]));
+        let answers: Vec<Result<String, Trouble>> = thread::scope(|scope| {
+            let threads: Vec<_> = wanted.iter().map(|ip| scope.spawn(move || server.get(&path(ip)))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        let (mut found, mut asked, mut problem) = (Saved::default(), Vec::new(), None);
+        for (ip, answer) in wanted.iter().zip(answers) {
+            match answer.and_then(|text| keep("pods", &text, &mut found)) {
+                Ok(_) => asked.push(*ip),
+                Err(trouble) => {
+                    problem = Some(self.problem(
+                        &trouble,
+                        Right::PODS,
+                        "whose address a stale endpoint has now is not known",
+                    ));
+                }
+            }
+        }
+        PodsFound { pods: found.into_facts_of(Coverage::default()).pods, asked, problem }
+    }
+
+    /// True if Services were asked for and could not be had.
+    pub fn lacks_services(&self) -> bool {
+        self.lacks_services
+    }
+
+    /// True if a Service of this name was told.
+    pub fn has_service(&self, namespace: Option<&str>, name: &str) -> bool {
+        self.saved.has_service(namespace, name)
+    }
+
+    /// What went wrong since this was asked last.
+    pub fn problems(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.problems)
+    }
+
+    /// The facts told so far; they are told once.
+    pub fn facts(&mut self) -> Facts {
+        std::mem::take(&mut self.saved).into_facts_of(self.coverage.clone())
+    }
+
+    /// Notes a problem; the same one is told once.
+    fn trouble(&mut self, trouble: &Trouble, right: Right, lost: &str) {
+        let problem = self.problem(trouble, right, lost);
+        if !self.problems.iter().any(|known| known.what == problem.what) {
+            self.problems.push(problem);
+        }
+    }
+
+    fn problem(&self, trouble: &Trouble, right: Right, lost: &str) -> Problem {
+        let about_kind = matches!(trouble, Trouble::Status { code, .. } if *code != 401);
+        if about_kind {
+            Problem::with_kind(trouble, &self.server.url, right, lost)
+        } else {
+            Problem { fatal: right.needed, ..Problem::with_server(trouble, &self.server.url) }
+        }
+    }
+}
+
+/// Reads what `wanted` needs of one kind.
+fn read(
+    server: &Server,
+    wanted: &Wanted,
+    one: fn(&Server, &Wanted, &mut Saved) -> Result<(), (Right, Trouble)>,
+) -> Listed {
+    let mut saved = Saved::default();
+    let result = one(server, wanted, &mut saved);
+    (saved, result)
+}
+
+fn services(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Result<(), (Right, Trouble)> {
+    let result = match wanted {
+        Wanted::All(namespace) => pages(server, &path("/api/v1", namespace.as_deref(), "services"), saved),
+        Wanted::Services(names) => names.iter().try_for_each(|(namespace, name)| match namespace {
+            Some(namespace) => {
+                let path = path("/api/v1", Some(namespace), "services");
+                existing(server, &format!("{path}/{}", segment(name)), saved)
+            }
+            None => selected(server, "/api/v1/services", ("fieldSelector", &format!("metadata.name={name}")), saved),
+        }),
+    };
+    result.map_err(|trouble| (Right::SERVICES, trouble))
+}
+
+/// EndpointSlices; where the API does not have them (before Kubernetes 1.21) the older version, then core/v1 Endpoints.
+fn endpoints(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Result<(), (Right, Trouble)> {
+    for version in ["v1", "v1beta1"] {
+        match slices(server, &format!("/apis/discovery.k8s.io/{version}"), wanted, saved) {
+            // A list is never "not found", only its kind is.
+            Err(Trouble::Status { code: 404, .. }) => {}
+            result => return result.map_err(|trouble| (Right::SLICES, trouble)),
+        }
+    }
+    let result = match wanted {
+        Wanted::All(namespace) => pages(server, &path("/api/v1", namespace.as_deref(), "endpoints"), saved),
+        Wanted::Services(names) => names.iter().try_for_each(|(namespace, name)| {
+            let path = path("/api/v1", namespace.as_deref(), "endpoints");
+            selected(server, &path, ("fieldSelector", &format!("metadata.name={name}")), saved)
+        }),
+    };
+    result.map_err(|trouble| (Right::ENDPOINTS, trouble))
+}
+
+fn slices(server: &Server, group: &str, wanted: &Wanted, saved: &mut Saved) -> Result<(), Trouble> {
+    match wanted {
+        Wanted::All(namespace) => pages(server, &path(group, namespace.as_deref(), "endpointslices"), saved),
+        Wanted::Services(names) => names.iter().try_for_each(|(namespace, name)| {
+            let path = path(group, namespace.as_deref(), "endpointslices");
+            selected(server, &path, ("labelSelector", &format!("kubernetes.io/service-name={name}")), saved)
+        }),
+    }
+}
+
+/// Reads an object that may not exist.
+fn existing(server: &Server, path: &str, saved: &mut Saved) -> Result<(), Trouble> {
+    match server.get(path) {
+        Err(Trouble::Status { code: 404, .. }) => Ok(()),
+        answer => keep(path, &answer?, saved).map(|_| ()),
+    }
+}
+
+/// Reads the part of a list a selector chooses, from the server's cache.
+fn selected(server: &Server, path: &str, selector: (&str, &str), saved: &mut Saved) -> Result<(), Trouble> {
+    let text = server.get(&format!("{path}?{}", query(&[selector, ("resourceVersion", "0")])))?;
+    keep(path, &text, saved).map(|_| ())
+}
+
+/// Reads a list page by page. If the server forgets where it was (410 Gone), the list is read again as a whole.
+fn pages(server: &Server, path: &str, saved: &mut Saved) -> Result<(), Trouble> {
+    let limit = PAGE.to_string();
+    let mut list = Saved::default();
+    // Any state of the server's cache will do for the first page; the others are of the same state.
+    let mut page = query(&[("limit", &limit), ("resourceVersion", "0")]);
+    let mut going_on = false;
+    loop {
+        match server.get(&format!("{path}?{page}")) {
+            Ok(text) => match keep(path, &text, &mut list)? {
+                Some(next) => page = query(&[("limit", &limit), ("continue", &next)]),
+                None => break,
+            },
+            Err(Trouble::Status { code: 410, .. }) if going_on => {
+                list = Saved::default();
+                keep(path, &server.get(&format!("{path}?{}", query(&[("resourceVersion", "0")])))?, &mut list)?;
+                break;
+            }
+            Err(trouble) => return Err(trouble),
+        }
+        going_on = true;
+    }
+    saved.absorb(list);
+    Ok(())
+}
+
+/// Reads an answer and tells where the list goes on.
+fn keep(path: &str, text: &str, saved: &mut Saved) -> Result<Option<String>, Trouble> {
+    saved.read_page(path, text).map_err(|bad| Trouble::Nonsense(bad.to_string()))
+}
+
+/// True if the field `status.podIP` can tell who has the address: it is a Pod's first one only, of the cluster's first
+/// family.
+fn selectable(address: IpAddr, facts: &Facts) -> bool {
+    let firsts = facts.services.iter().filter_map(|service| service.cluster_ips.first());
+    match Family::of(address) {
+        Family::Ipv4 => !facts.services.iter().any(|s| s.cluster_ips.len() > 1 && s.cluster_ips[0].is_ipv6()),
+        Family::Ipv6 => {
+            !firsts.clone().any(IpAddr::is_ipv4) && !facts.slices.iter().any(|slice| slice.family == Family::Ipv4)
+        }
+    }
+}
+
+/// The path of a list, of the cluster or of a namespace.
+fn path(group: &str, namespace: Option<&str>, plural: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{group}/namespaces/{}/{plural}", segment(namespace)),
+        None => format!("{group}/{plural}"),
+    }
+}
+
+fn query(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// A name as one segment of a path.
+fn segment(name: &str) -> String {
+    form_urlencoded::byte_serialize(name.as_bytes()).collect()
+}

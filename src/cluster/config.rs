@@ -1,0 +1,24 @@
+//! kube-proxy's own configuration, as kubeadm and others keep it in the ConfigMap `kube-system/kube-proxy`.
+
+use serde::Deserialize;
+
+use super::facts::ProxyConfig;
+use super::objects::ConfigMap;
+
+/// The part of KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1) that matters here.
+#[derive(Debug, Default, Deserialize)]
+struct Configuration {
+    #[serde(default)]
+    mode: String,
+}
+
+/// kube-proxy's configuration, if `map` holds it.
+pub(super) fn proxy_config(map: ConfigMap) -> Option<ProxyConfig> {
+    let (name, namespace) = (map.metadata.name.as_deref(), map.metadata.namespace.as_deref());
+    if (name, namespace) != (Some("kube-proxy"), Some("kube-system")) {
+        return None;
+    }
+    let text = map.data?.remove("config.conf")?;
+    let configuration: Configuration = serde_saphyr::from_str(&text).ok()?;
+    Some(ProxyConfig { mode: configuration.mode })
+}

@@ -1,0 +1,240 @@
+//! From the API's objects to facts. What an API server would never send (an address that is none, a port out of range)
+//! is refused with the field's name.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+
+use super::facts::{Endpoint, Ingress, Node, Pod, PodRef, Port, Service, ServiceType, Slice, SlicePort};
+use super::objects;
+use crate::net::{Family, Network, Protocol};
+
+/// Another proxy than kube-proxy serves the Service (`LabelServiceProxyName`, pkg/proxy/apis/well_known_labels.go).
+const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+
+/// kube-proxy leaves the Service out (`IsHeadlessService`, k8s.io/api/core/v1/annotation_key_constants.go).
+const HEADLESS: &str = "service.kubernetes.io/headless";
+
+/// Names the Service a slice belongs to.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The only label kube-proxy takes a zone from (pkg/proxy/topology.go).
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// `sessionAffinityConfig.clientIP.timeoutSeconds` where it is absent (pkg/apis/core/v1/defaults.go).
+const DEFAULT_AFFINITY: i32 = 10_800;
+
+/// What a field holds that it cannot hold.
+type Bad = String;
+
+/// A Service.
+pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
+    let (namespace, name) = object.metadata.names();
+    let labels = object.metadata.labels.unwrap_or_default();
+    let spec = object.spec.unwrap_or_default();
+    let service_type = match spec.type_.as_deref() {
+        Some("NodePort") => ServiceType::NodePort,
+        Some("LoadBalancer") => ServiceType::LoadBalancer,
+        Some("ExternalName") => ServiceType::ExternalName,
+        _ => ServiceType::ClusterIp,
+    };
+    // Before 1.20 there was clusterIP only.
+    let own = spec.cluster_ips.filter(|ips| !ips.is_empty()).or_else(|| spec.cluster_ip.map(|ip| vec![ip]));
+    let own: Vec<String> = own.unwrap_or_default().into_iter().filter(|ip| !ip.is_empty()).collect();
+    let headless = own.iter().any(|ip| ip == "None") || labels.contains_key(HEADLESS);
+    let has_address = service_type != ServiceType::ExternalName && !own.iter().any(|ip| ip == "None");
+    let cluster_ips = if has_address { addresses("spec.clusterIPs", &own)? } else { Vec::new() };
+    let status = object.status.and_then(|s| s.load_balancer).and_then(|l| l.ingress).unwrap_or_default();
+    let sticky = spec.session_affinity.as_deref() == Some("ClientIP");
+    let seconds = spec.session_affinity_config.and_then(|c| c.client_ip).and_then(|c| c.timeout_seconds);
+    Ok(Service {
+        namespace,
+        name,
+        service_type,
+        cluster_ips,
+        headless,
+        families: spec.ip_families.unwrap_or_default().iter().filter_map(|f| family(f)).collect(),
+        external_ips: addresses("spec.externalIPs", &spec.external_ips.unwrap_or_default())?,
+        ingress: status.into_iter().filter_map(ingress).collect::<Result<_, _>>()?,
+        source_ranges: networks(&spec.load_balancer_source_ranges.unwrap_or_default())?,
+        ports: spec.ports.unwrap_or_default().into_iter().map(port).collect::<Result<_, _>>()?,
+        internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
+        external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
+        affinity_seconds: sticky.then(|| u32::try_from(seconds.unwrap_or(DEFAULT_AFFINITY)).unwrap_or_default()),
+        proxy_name: labels.get(PROXY_NAME).cloned(),
+        external_name: spec.external_name,
+    })
+}
+
+fn ingress(ingress: core::LoadBalancerIngress) -> Option<Result<Ingress, Bad>> {
+    let proxied = ingress.ip_mode.as_deref() == Some("Proxy");
+    let ip = ingress.ip.filter(|ip| !ip.is_empty())?;
+    Some(address("status.loadBalancer.ingress", &ip).map(|address| Ingress { address, proxied }))
+}
+
+fn port(port: core::ServicePort) -> Result<Port, Bad> {
+    Ok(Port {
+        name: port.name.filter(|name| !name.is_empty()),
+        protocol: protocol("spec.ports", port.protocol.as_deref())?,
+        port: number("spec.ports", port.port)?,
+        node_port: match port.node_port {
+            None | Some(0) => None,
+            Some(node_port) => Some(number("spec.ports", node_port)?),
+        },
+    })
+}
+
+/// An EndpointSlice; `None` for one of no Service and for one of DNS names, both of which kube-proxy leaves out.
+pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad> {
+    let (namespace, name) = object.metadata.names();
+    let service = object.metadata.labels.and_then(|mut labels| labels.remove(SERVICE_NAME));
+    let (Some(service), Some(family)) = (service, family(&object.address_type)) else { return Ok(None) };
+    // A port without number stands for all ports, which a Service's port cannot mean.
+    let numbered = object.ports.unwrap_or_default().into_iter().filter(|port| port.port.is_some_and(|p| p != 0));
+    let ports = numbered.map(|port| slice_port(port.name, port.protocol.as_deref(), port.port.unwrap_or_default()));
+    let endpoints = object.endpoints.unwrap_or_default().into_iter().filter_map(endpoint);
+    Ok(Some(Slice {
+        namespace,
+        name,
+        service,
+        family,
+        ports: ports.collect::<Result<_, _>>()?,
+        endpoints: endpoints.collect::<Result<_, _>>()?,
+    }))
+}
+
+pub(super) fn slice_port(name: Option<String>, transport: Option<&str>, port: i32) -> Result<SlicePort, Bad> {
+    let protocol = protocol("ports", transport)?;
+    Ok(SlicePort { name: name.filter(|name| !name.is_empty()), protocol, port: number("ports", port)? })
+}
+
+fn endpoint(endpoint: discovery::Endpoint) -> Option<Result<Endpoint, Bad>> {
+    let first = endpoint.addresses.first()?;
+    let address = match address("endpoints", first) {
+        Ok(address) => address,
+        Err(bad) => return Some(Err(bad)),
+    };
+    let conditions = endpoint.conditions.unwrap_or_default();
+    let ready = conditions.ready.unwrap_or(true);
+    let hints = endpoint.hints.unwrap_or_default();
+    Some(Ok(Endpoint {
+        address,
+        ready,
+        serving: conditions.serving.unwrap_or(ready),
+        terminating: conditions.terminating.unwrap_or(false),
+        node: endpoint.node_name.map(Into::into),
+        pod: endpoint.target_ref.and_then(pod_ref),
+        for_nodes: hints.for_nodes.unwrap_or_default().into_iter().map(|hint| hint.name.into()).collect(),
+        for_zones: hints.for_zones.unwrap_or_default().into_iter().map(|hint| hint.name.into()).collect(),
+    }))
+}
+
+pub(super) fn pod_ref(target: core::ObjectReference) -> Option<PodRef> {
+    let is_pod = target.kind.as_deref() == Some("Pod");
+    is_pod.then(|| PodRef::new(target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or("?")))
+}
+
+/// core/v1 Endpoints as the slices a mirroring controller would make of them: one for each subset and family.
+pub(super) fn endpoints(object: objects::Endpoints) -> Result<Vec<Slice>, Bad> {
+    let (namespace, name) = object.metadata.names();
+    let mut slices = Vec::new();
+    for subset in object.subsets.unwrap_or_default() {
+        let ports = subset.ports.unwrap_or_default();
+        let ports = ports.into_iter().map(|port| slice_port(port.name, port.protocol.as_deref(), port.port));
+        let ports = ports.collect::<Result<Vec<_>, _>>()?;
+        let ready = subset.addresses.unwrap_or_default().into_iter().map(|a| old_endpoint(a, true));
+        let waiting = subset.not_ready_addresses.unwrap_or_default().into_iter().map(|a| old_endpoint(a, false));
+        let all = ready.chain(waiting).collect::<Result<Vec<_>, _>>()?;
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let endpoints: Vec<_> = all.iter().filter(|e| Family::of(e.address) == family).cloned().collect();
+            if !endpoints.is_empty() {
+                let (namespace, service) = (namespace.clone(), name.clone());
+                slices.push(Slice { namespace, name: name.clone(), service, family, ports: ports.clone(), endpoints });
+            }
+        }
+    }
+    Ok(slices)
+}
+
+fn old_endpoint(endpoint: core::EndpointAddress, ready: bool) -> Result<Endpoint, Bad> {
+    Ok(Endpoint {
+        address: address("subsets", &endpoint.ip)?,
+        ready,
+        serving: ready,
+        terminating: false,
+        node: endpoint.node_name.map(Into::into),
+        pod: endpoint.target_ref.and_then(pod_ref),
+        for_nodes: Vec::new(),
+        for_zones: Vec::new(),
+    })
+}
+
+/// A Pod.
+pub(super) fn pod(object: objects::Pod) -> Result<Pod, Bad> {
+    let (namespace, name) = object.metadata.names();
+    let spec = object.spec.unwrap_or_default();
+    let status = object.status.unwrap_or_default();
+    let many = status.pod_ips.unwrap_or_default().into_iter().map(|ip| ip.ip).collect::<Vec<_>>();
+    let ips = if many.is_empty() { status.pod_ip.into_iter().collect() } else { many };
+    Ok(Pod {
+        pod: PodRef::new(&namespace, &name),
+        node: spec.node_name.map(Into::into),
+        addresses: addresses("status.podIPs", &ips.into_iter().filter(|ip| !ip.is_empty()).collect::<Vec<_>>())?,
+        host_network: spec.host_network.unwrap_or(false),
+        ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+    })
+}
+
+/// A Node.
+pub(super) fn node(object: objects::Node) -> Node {
+    let (_, name) = object.metadata.names();
+    let mut labels = object.metadata.labels.unwrap_or_default();
+    let all = object.status.and_then(|status| status.addresses).unwrap_or_default();
+    let (addresses, others): (Vec<_>, Vec<_>) = all.into_iter().map(|a| a.address).partition(|a| is_address(a));
+    Node {
+        name,
+        zone: labels.remove(ZONE),
+        addresses: addresses.iter().filter_map(|a| a.parse().ok()).collect(),
+        names: others,
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+}
+
+/// `IPv4` and `IPv6`; `None` for `FQDN`.
+fn family(text: &str) -> Option<Family> {
+    match text {
+        "IPv4" => Some(Family::Ipv4),
+        "IPv6" => Some(Family::Ipv6),
+        _ => None,
+    }
+}
+
+pub(super) fn address(field: &str, text: &str) -> Result<IpAddr, Bad> {
+    text.parse().map_err(|_| format!("{field}: '{text}' is no IP address"))
+}
+
+fn addresses(field: &str, texts: &[String]) -> Result<Vec<IpAddr>, Bad> {
+    texts.iter().map(|text| address(field, text)).collect()
+}
+
+fn networks(texts: &[String]) -> Result<Vec<Network>, Bad> {
+    let network = |text: &String| {
+        Network::parse(text.trim())
+            .ok_or_else(|| format!("spec.loadBalancerSourceRanges: '{text}' is no network of addresses"))
+    };
+    texts.iter().map(network).collect()
+}
+
+fn protocol(field: &str, text: Option<&str>) -> Result<Protocol, Bad> {
+    let text = text.filter(|text| !text.is_empty()).unwrap_or("TCP");
+    let known = Protocol::parse(text).filter(|protocol| protocol.is_service_protocol());
+    known.ok_or_else(|| format!("{field}: '{text}' is no protocol of Services"))
+}
+
+fn number(field: &str, port: i32) -> Result<u16, Bad> {
+    u16::try_from(port).map_err(|_| format!("{field}: {port} is no port"))
+}

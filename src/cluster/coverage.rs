@@ -1,0 +1,82 @@
+//! What it means that an object is not in the lists: that it does not exist, or that nobody asked.
+
+use std::net::IpAddr;
+
+/// Coverage by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Of Services.
+    pub services: Scope,
+    /// Of EndpointSlices and Endpoints.
+    pub endpoints: Scope,
+    /// All Pods are there.
+    pub pods: bool,
+    /// Addresses whose Pods were asked for one by one.
+    pub pod_addresses: Vec<IpAddr>,
+    /// All Nodes are there.
+    pub nodes: bool,
+    /// A list was read of which the rest is missing.
+    pub cut: bool,
+}
+
+/// Which objects of a kind would be there if they existed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// None: what is not there may exist all the same.
+    #[default]
+    Unknown,
+    /// All of the cluster.
+    All,
+    /// All of these namespaces and those that belong to these Services (`namespace`, `name`).
+    Some {
+        /// Namespaces.
+        namespaces: Vec<String>,
+        /// Services; `None` for every namespace.
+        services: Vec<(Option<String>, String)>,
+    },
+}
+
+impl Scope {
+    /// True if the objects of Service `namespace/name` would be there.
+    pub fn covers(&self, namespace: &str, name: &str) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::All => true,
+            Self::Some { namespaces, services } => {
+                namespaces.iter().any(|n| n == namespace)
+                    || services.iter().any(|(n, s)| s == name && n.as_deref().is_none_or(|n| n == namespace))
+            }
+        }
+    }
+
+    /// Adds what `other` covers.
+    pub fn widen(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::All, _) | (_, Self::Unknown) => {}
+            (_, Self::All) => *self = Self::All,
+            (Self::Unknown, other) => *self = other,
+            (Self::Some { namespaces, services }, Self::Some { namespaces: more, services: others }) => {
+                namespaces.extend(more);
+                services.extend(others);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_cover_what_was_asked_for() {
+        let mut scope = Scope::Unknown;
+        assert!(!scope.covers("shop", "web"));
+        scope.widen(Scope::Some { namespaces: vec!["shop".to_owned()], services: Vec::new() });
+        scope.widen(Scope::Some { namespaces: Vec::new(), services: vec![(None, "dns".to_owned())] });
+        assert!(scope.covers("shop", "web") && scope.covers("infra", "dns") && !scope.covers("infra", "web"));
+        scope.widen(Scope::All);
+        assert!(scope.covers("infra", "web"));
+        scope.widen(Scope::Unknown);
+        assert_eq!(scope, Scope::All);
+    }
+}

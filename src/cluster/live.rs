@@ -1,0 +1,212 @@
+//! The connection to an API server: configuration, credentials, one request. The only file that names kube.
+
+use std::error::Error as _;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube::client::AuthError;
+use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config, Error};
+
+use super::problem::Trouble;
+
+/// An API server that lets no connection through is given up after this.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How to reach the API server.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Instead of $KUBECONFIG and `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// Instead of the current context.
+    pub context: Option<String>,
+    /// Longest time for one request; zero for no limit.
+    pub request_timeout: Duration,
+}
+
+/// An API server.
+pub(super) struct Server {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    request_timeout: Duration,
+    /// Its address.
+    pub(super) url: String,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Prepares a connection; nothing is sent. `None` if no API server is configured.
+    ///
+    /// An error comes with the address of the server, where the configuration tells one.
+    pub(super) fn connect(access: &Access) -> Result<Option<Self>, (Trouble, Option<String>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| (Trouble::Configuration(error.to_string()), None))?;
+        let config = runtime.block_on(configuration(access)).map_err(|trouble| (trouble, None))?;
+        let Some(mut config) = config else { return Ok(None) };
+        config.connect_timeout = Some(CONNECT);
+        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let guard = runtime.enter();
+        // Runs the credential plugin, if the user has one.
+        let client = Client::try_from(config).map_err(|e| (trouble(&e, access.request_timeout), Some(url.clone())))?;
+        drop(guard);
+        Ok(Some(Self { runtime, client, request_timeout: access.request_timeout, url }))
+    }
+
+    /// The answer to a GET. May be called from several threads at once.
+    pub(super) fn get(&self, path: &str) -> Result<String, Trouble> {
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| Trouble::Configuration(error.to_string()))?;
+        let answer = async {
+            if self.request_timeout.is_zero() {
+                return Ok(self.client.request_text(request).await);
+            }
+            tokio::time::timeout(self.request_timeout, self.client.request_text(request)).await
+        };
+        match self.runtime.block_on(answer) {
+            Ok(Ok(text)) => Ok(text),
+            Ok(Err(error)) => Err(trouble(&error, self.request_timeout)),
+            Err(_) => Err(Trouble::Silent(self.request_timeout)),
+        }
+    }
+}
+
+/// The first that applies: the kubeconfig named, those of $KUBECONFIG, `~/.kube/config`, the Pod this runs in.
+async fn configuration(access: &Access) -> Result<Option<Config>, Trouble> {
+    let kubeconfig = match &access.kubeconfig {
+        Some(path) => Some(Kubeconfig::read_from(path).map_err(|error| unreadable(&error))?),
+        None => files()?,
+    };
+    let is_empty = |config: &Kubeconfig| config.clusters.is_empty() && config.contexts.is_empty();
+    if let Some(mut kubeconfig) = kubeconfig.filter(|config| access.kubeconfig.is_some() || !is_empty(config)) {
+        keep_stdin(&mut kubeconfig);
+        let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+        let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        return config.map(Some).map_err(|error| match error {
+            KubeconfigError::LoadContext(context) => Trouble::Context { context, contexts },
+            KubeconfigError::CurrentContextNotSet => {
+                Trouble::Configuration("the kubeconfig has no current context".to_owned())
+            }
+            other => unreadable(&other),
+        });
+    }
+    if let Some(context) = &access.context {
+        return Err(Trouble::Context { context: context.clone(), contexts: Vec::new() });
+    }
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
+        return Ok(None);
+    }
+    Config::incluster_env().map(Some).map_err(|error| Trouble::Configuration(innermost(&error)))
+}
+
+/// The files of $KUBECONFIG, else `~/.kube/config`. Like kubectl it passes over those that do not exist.
+fn files() -> Result<Option<Kubeconfig>, Trouble> {
+    let listed = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
+    let own = || std::env::home_dir().map(|home| home.join(".kube/config"));
+    let paths: Vec<PathBuf> = match &listed {
+        Some(value) => std::env::split_paths(value).filter(|path| !path.as_os_str().is_empty()).collect(),
+        None => own().into_iter().collect(),
+    };
+    let mut merged: Option<Kubeconfig> = None;
+    for path in paths.iter().filter(|path| Path::exists(path)) {
+        let next = Kubeconfig::read_from(path).map_err(|error| unreadable(&error))?;
+        merged = Some(merged.unwrap_or_default().merge(next).map_err(|error| unreadable(&error))?);
+    }
+    Ok(merged)
+}
+
+/// Keeps credential plugins from our standard input, which may be a dump, unless a person sits there.
+fn keep_stdin(kubeconfig: &mut Kubeconfig) {
+    if std::io::stdin().is_terminal() {
+        return;
+    }
+    let users = kubeconfig.auth_infos.iter_mut().filter_map(|user| user.auth_info.as_mut());
+    for exec in users.filter_map(|user| user.exec.as_mut()) {
+        exec.interactive_mode = Some(ExecInteractiveMode::Never);
+    }
+}
+
+fn unreadable(error: &KubeconfigError) -> Trouble {
+    Trouble::Configuration(match error {
+        KubeconfigError::ReadConfig(error, path) => {
+            format!("cannot read {}: {}", path.display(), words(&error.to_string()))
+        }
+        other => words(&other.to_string()),
+    })
+}
+
+/// What kept a request from its answer.
+fn trouble(error: &Error, request_timeout: Duration) -> Trouble {
+    if let Error::Api(status) = error {
+        return Trouble::Status { code: status.code, message: words(&status.message) };
+    }
+    let mut chain = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        chain.push(error.to_string());
+        next = error.source();
+    }
+    let all = chain.join(": ");
+    let last = words(chain.last().map_or("", String::as_str));
+    let has = |part: &str| all.to_lowercase().contains(part);
+    if let Some(error) = of_credentials(error) {
+        Trouble::Credentials(credentials(error))
+    } else if has("certificate") || has("tls") {
+        Trouble::Certificate(last)
+    } else if has("deadline has elapsed") && has("connect") {
+        Trouble::Silent(if request_timeout.is_zero() { CONNECT } else { CONNECT.min(request_timeout) })
+    } else if has("incompletemessage") || has("before message completed") || has("body") {
+        Trouble::Cut(last)
+    } else {
+        Trouble::Unreachable(last)
+    }
+}
+
+/// The error of getting credentials that is behind `error`.
+fn of_credentials(error: &Error) -> Option<&AuthError> {
+    if let Error::Auth(error) = error {
+        return Some(error);
+    }
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn credentials(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { out, .. } => {
+            let said = words(&String::from_utf8_lossy(&out.stderr));
+            let said = if said.is_empty() { String::new() } else { format!(": \"{said}\"") };
+            format!("the credential plugin failed ({}){said}", out.status)
+        }
+        AuthError::AuthExecStart(error) => {
+            format!("the credential plugin cannot be run: {}", words(&error.to_string()))
+        }
+        other => words(&other.to_string()),
+    }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(inner) = error.source() {
+        error = inner;
+    }
+    words(&error.to_string())
+}
+
+/// One line, without the operating system's error number.
+fn words(text: &str) -> String {
+    let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    line.split(" (os error").next().unwrap_or(&line).to_owned()
+}

@@ -1,0 +1,31 @@
+//! What the cluster knows: Services, EndpointSlices, Pods, Nodes and kube-proxy's configuration as slim [`Facts`].
+//!
+//! The only folder that names k8s-openapi. Objects come from files ([`Saved`]) or, with the feature `live`, from the API
+//! server ([`Api`]); both go through the same conversion.
+
+#[cfg(feature = "live")]
+mod api;
+mod config;
+mod convert;
+mod coverage;
+mod facts;
+#[cfg(feature = "live")]
+mod live;
+mod objects;
+#[cfg(feature = "live")]
+mod problem;
+mod rights;
+mod saved;
+
+#[cfg(feature = "live")]
+pub use api::{Api, Wanted};
+pub use coverage::{Coverage, Scope};
+pub use facts::{
+    Endpoint, Facts, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Service, ServiceType, Slice, SlicePort,
+};
+#[cfg(feature = "live")]
+pub use live::Access;
+#[cfg(feature = "live")]
+pub use problem::Problem;
+pub use rights::Right;
+pub use saved::{BadObjects, Saved};

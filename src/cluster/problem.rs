@@ -1,0 +1,119 @@
+//! What goes wrong with an API server, in words: what was tried, what happened, what to do next.
+
+use std::time::Duration;
+
+use super::rights::Right;
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The kubeconfig cannot be used.
+    Configuration(String),
+    /// It has no such context.
+    Context { context: String, contexts: Vec<String> },
+    /// Credentials could not be obtained.
+    Credentials(String),
+    /// No connection.
+    Unreachable(String),
+    /// No answer in time.
+    Silent(Duration),
+    /// The server's certificate was refused.
+    Certificate(String),
+    /// The answer ended too early.
+    Cut(String),
+    /// The server refused.
+    Status { code: u16, message: String },
+    /// The answer is not what was asked for.
+    Nonsense(String),
+}
+
+/// A problem to tell about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// One line.
+    pub what: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The cluster's Services and endpoints are not known because of it.
+    pub fatal: bool,
+}
+
+impl Problem {
+    /// The problem with getting at the server at `url` or with asking it.
+    pub(super) fn with_server(trouble: &Trouble, url: &str) -> Self {
+        let (what, hint) = match trouble {
+            Trouble::Configuration(why) => {
+                (why.clone(), Some("kubectl config view    (shows what is configured)".to_owned()))
+            }
+            Trouble::Context { context, contexts } => {
+                let near = crate::dataplane::nearest(context, contexts.iter().map(String::as_str));
+                let known = if near.is_empty() { contexts.iter().take(5).cloned().collect() } else { near };
+                let hint = (!known.is_empty()).then(|| format!("--context {}", known.join(" or --context ")));
+                (format!("the kubeconfig has no context '{context}'"), hint)
+            }
+            Trouble::Credentials(why) => (
+                format!("no credentials for the API server {url}: {why}"),
+                Some("kubectl get --raw /version    (runs the same credential plugin)".to_owned()),
+            ),
+            Trouble::Unreachable(why) => (
+                format!("the API server {url} cannot be reached: {why}"),
+                Some(format!("curl -k {url}/version    {ALONE}")),
+            ),
+            Trouble::Silent(limit) => (
+                format!("the API server {url} gave no answer in {}", seconds(*limit)),
+                Some(format!("--request-timeout 2m    {ALONE}")),
+            ),
+            Trouble::Certificate(why) => (
+                format!("the certificate of the API server {url} was refused: {why}"),
+                Some("check certificate-authority-data and server in the kubeconfig".to_owned()),
+            ),
+            Trouble::Cut(why) => {
+                (format!("the API server {url} closed the connection in the middle of an answer: {why}"), None)
+            }
+            Trouble::Status { code: 401, .. } => (
+                format!(
+                    "the API server {url} does not accept the credentials (401 Unauthorized): a token may have expired"
+                ),
+                Some("kubectl auth whoami    (then log in again)".to_owned()),
+            ),
+            Trouble::Status { code, message } => (format!("the API server {url} answered {code}: {message}"), None),
+            Trouble::Nonsense(why) => (
+                format!("the API server {url} answered what is no Kubernetes object: {why}"),
+                Some(format!("curl -k {url}/version    (is it an API server?)")),
+            ),
+        };
+        Self { what, hint, fatal: true }
+    }
+
+    /// The problem with listing or getting objects of one kind; `lost` says what is not known because of it.
+    pub(super) fn with_kind(trouble: &Trouble, url: &str, right: Right, lost: &str) -> Self {
+        match trouble {
+            Trouble::Status { code: 403, message } => Self {
+                what: format!("the API server forbids to read {}: {message}; {lost}", right.resource),
+                hint: Some(as_rule(right)),
+                fatal: right.needed,
+            },
+            other => {
+                let problem = Self::with_server(other, url);
+                Self { what: format!("{} ({lost})", problem.what), fatal: right.needed, ..problem }
+            }
+        }
+    }
+}
+
+const ALONE: &str = "(or --no-api for the rules alone)";
+
+/// The rule that gives a right.
+fn as_rule(right: Right) -> String {
+    let verbs = Right::VERBS.map(|verb| format!("\"{verb}\"")).join(", ");
+    format!(
+        "allow {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [{verbs}]}}; kube-ipt manifest rbac prints all that is needed",
+        right.group, right.resource
+    )
+}
+
+/// `5 s`, `500 ms`
+fn seconds(time: Duration) -> String {
+    let milliseconds = time.as_millis();
+    if milliseconds.is_multiple_of(1000) { format!("{} s", milliseconds / 1000) } else { format!("{milliseconds} ms") }
+}

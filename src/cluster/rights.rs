@@ -1,0 +1,31 @@
+//! What must be allowed to read a cluster: every request this program sends is covered by one of these rights.
+
+/// A right: to get and list one kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right {
+    /// API group; empty for core.
+    pub group: &'static str,
+    /// Resource.
+    pub resource: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// Without it nothing can be joined.
+    pub(super) needed: bool,
+}
+
+impl Right {
+    const fn new(group: &'static str, resource: &'static str, needed: bool, purpose: &'static str) -> Self {
+        Self { group, resource, purpose, needed }
+    }
+
+    /// Verbs of every right.
+    pub const VERBS: [&str; 2] = ["get", "list"];
+    pub(super) const SERVICES: Self = Self::new("", "services", true, "what should be reachable");
+    pub(super) const SLICES: Self = Self::new("discovery.k8s.io", "endpointslices", true, "the endpoints of Services");
+    pub(super) const ENDPOINTS: Self = Self::new("", "endpoints", true, "the same before Kubernetes 1.21");
+    pub(super) const NODES: Self = Self::new("", "nodes", false, "the node's zone, for topology hints");
+    pub(super) const PODS: Self = Self::new("", "pods", false, "whose address a stale endpoint has now");
+
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::SERVICES, Self::SLICES, Self::ENDPOINTS, Self::NODES, Self::PODS];
+}

@@ -1,0 +1,142 @@
+//! Objects written as JSON: one value or several in a row, each a list, an array or an object.
+//!
+//! The kind of an object is read first, then the typed object, so that what is not asked for costs a scan and no memory.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::DeserializeSeed as _;
+use serde_json::value::RawValue;
+
+use super::Saved;
+use super::kind::{Head, Kind, Metadata, Object};
+
+/// Where and what.
+type Bad = (Option<(usize, usize)>, String);
+
+/// So many bytes of objects take longer to read than a thread takes to start.
+const WORTH_A_THREAD: usize = 1 << 20;
+
+/// Reads `text` into `saved`.
+pub(super) fn read(text: &str, saved: &mut Saved) -> Result<(), Bad> {
+    let mut at = 0;
+    loop {
+        at += text[at..].len() - text[at..].trim_start_matches([' ', '\t', '\r', '\n']).len();
+        let rest = &text[at..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        at += value(text, rest, saved)?;
+    }
+}
+
+/// Reads the value `rest` begins with and gives its length.
+fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
+    if rest.starts_with('[') {
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Vec<&RawValue>>();
+        let items = values.next().transpose().map_err(|error| bad(text, rest, &error, None))?;
+        objects(text, &items.unwrap_or_default(), None, saved)?;
+        return Ok(values.byte_offset());
+    }
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Envelope<'_>>();
+    let envelope = values.next().transpose().map_err(|error| bad(text, rest, &error, None))?;
+    let length = values.byte_offset();
+    let Envelope { kind, api_version, metadata, items } = envelope.unwrap_or_default();
+    let head = Head { kind, api_version, metadata };
+    match items {
+        Some(items) => {
+            saved.next = head.next();
+            objects(text, &items, Some(&head), saved)?;
+        }
+        None => {
+            let (object, skipped) = object(text, &rest[..length], &head, None)?;
+            skipped.iter().for_each(|kind| saved.skip(kind));
+            saved.add(object);
+        }
+    }
+    Ok(length)
+}
+
+/// A list, or an object that is none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Envelope<'t> {
+    kind: Option<String>,
+    api_version: Option<String>,
+    metadata: Option<Metadata>,
+    #[serde(borrow)]
+    items: Option<Vec<&'t RawValue>>,
+}
+
+/// The answer of an API server that refused.
+#[derive(Debug, Deserialize)]
+struct Status {
+    message: String,
+}
+
+/// Reads the items of a list, on all cores if they are many.
+fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Saved) -> Result<(), Bad> {
+    let one = |item: &&RawValue| -> Result<(Object, Option<String>), Bad> {
+        let head: Head = serde_json::from_str(item.get()).map_err(|error| bad(text, item.get(), &error, None))?;
+        object(text, item.get(), &head, list)
+    };
+    let bytes: usize = items.iter().map(|item| item.get().len()).sum();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(1 + bytes / WORTH_A_THREAD);
+    let read: Vec<Result<Vec<_>, Bad>> = std::thread::scope(|scope| {
+        let share = items.len().div_ceil(cores).max(1);
+        let part = |part: &[&RawValue]| part.iter().map(one).collect::<Result<Vec<_>, Bad>>();
+        let mut parts = items.chunks(share);
+        let first = parts.next();
+        let threads: Vec<_> = parts.map(|items| scope.spawn(move || part(items))).collect();
+        let first = first.map(part);
+        let joined =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        first.into_iter().chain(joined).collect()
+    });
+    for part in read {
+        for (object, skipped) in part? {
+            skipped.iter().for_each(|kind| saved.skip(kind));
+            saved.add(object);
+        }
+    }
+    Ok(())
+}
+
+/// Reads one object; the second value is its kind if that says nothing of Services.
+fn object(text: &str, raw: &str, head: &Head, list: Option<&Head>) -> Result<(Object, Option<String>), Bad> {
+    let Some((kind, version)) = head.kind(list) else {
+        return Err((Some(position(text, raw)), "an object without kind: this is no output of kubectl".to_owned()));
+    };
+    if let (None, "Status", Ok(Status { message })) = (list, kind, serde_json::from_str(raw)) {
+        return Err((None, format!("holds no objects but what an API server answered: {message}")));
+    }
+    let Some(known) = Kind::of(kind, version) else { return Ok((Object::Nothing, Some(kind.to_owned()))) };
+    let read = known.deserialize(&mut serde_json::Deserializer::from_str(raw));
+    Ok((read.map_err(|error| bad(text, raw, &error, Some(&head.names(kind))))?, None))
+}
+
+/// Line and column, from 1, at which `part` of `text` begins.
+fn position(text: &str, part: &str) -> (usize, usize) {
+    let before = &text[..part.as_ptr() as usize - text.as_ptr() as usize];
+    let line = 1 + memchr::memchr_iter(b'\n', before.as_bytes()).count();
+    let column = 1 + before.rsplit('\n').next().map_or(0, |last| last.chars().count());
+    (line, column)
+}
+
+/// An error of serde_json in `part` of `text`.
+fn bad(text: &str, part: &str, error: &serde_json::Error, object: Option<&str>) -> Bad {
+    let (line, column) = position(text, part);
+    let at = match error.line() {
+        0 => (line, column),
+        1 => (line, column + error.column().saturating_sub(1)),
+        more => (line + more - 1, error.column()),
+    };
+    let words = error.to_string();
+    let words = words.split(" at line ").next().unwrap_or(&words);
+    let what: Cow<'_, str> = match (object, error.is_eof()) {
+        (_, true) => "the text ends in the middle of an object: it was cut off".into(),
+        (Some(object), _) => format!("{object}: {words}").into(),
+        (None, _) => format!("not JSON of Kubernetes objects: {words}").into(),
+    };
+    (Some(at), what.into_owned())
+}

@@ -1,0 +1,123 @@
+//! Which kinds of objects are read, and how each becomes facts.
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _};
+
+use crate::cluster::facts::{Node, Pod, ProxyConfig, Service, Slice};
+use crate::cluster::{config, convert, objects};
+
+/// An object as facts.
+#[derive(Debug)]
+pub(super) enum Object {
+    Service(Service),
+    Slice(Slice),
+    Endpoints((String, String), Vec<Slice>),
+    Pod(Pod),
+    Node(Node),
+    Proxy(ProxyConfig),
+    /// It is of a kind that is read and says nothing here: a slice of no Service, some other ConfigMap.
+    Nothing,
+}
+
+/// Kinds that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Service,
+    Slice,
+    OldSlice,
+    Endpoints,
+    Pod,
+    Node,
+    ConfigMap,
+}
+
+impl Kind {
+    /// The kind of an object; `None` for those that say nothing of Services. Other groups have a `Service` too.
+    pub(super) fn of(kind: &str, version: &str) -> Option<Self> {
+        Some(match (kind, version) {
+            ("Service", "v1") => Self::Service,
+            ("EndpointSlice", "discovery.k8s.io/v1") => Self::Slice,
+            ("EndpointSlice", "discovery.k8s.io/v1beta1") => Self::OldSlice,
+            ("Endpoints", "v1") => Self::Endpoints,
+            ("Pod", "v1") => Self::Pod,
+            ("Node", "v1") => Self::Node,
+            ("ConfigMap", "v1") => Self::ConfigMap,
+            _ => return None,
+        })
+    }
+}
+
+/// Reads the typed object.
+impl<'de> DeserializeSeed<'de> for Kind {
+    type Value = Object;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Object, D::Error> {
+        let object = match self {
+            Self::Service => convert::service(objects::Service::deserialize(from)?).map(Object::Service),
+            Self::Slice => convert::slice(objects::EndpointSlice::deserialize(from)?).map(Object::slice),
+            Self::OldSlice => convert::slice(objects::OldSlice::deserialize(from)?.into()).map(Object::slice),
+            Self::Endpoints => {
+                let endpoints = objects::Endpoints::deserialize(from)?;
+                let key = endpoints.metadata.names();
+                convert::endpoints(endpoints).map(|slices| Object::Endpoints(key, slices))
+            }
+            Self::Pod => convert::pod(objects::Pod::deserialize(from)?).map(Object::Pod),
+            Self::Node => Ok(Object::Node(convert::node(objects::Node::deserialize(from)?))),
+            Self::ConfigMap => {
+                let config = config::proxy_config(objects::ConfigMap::deserialize(from)?);
+                Ok(config.map_or(Object::Nothing, Object::Proxy))
+            }
+        };
+        object.map_err(D::Error::custom)
+    }
+}
+
+impl Object {
+    fn slice(slice: Option<Slice>) -> Self {
+        slice.map_or(Self::Nothing, Self::Slice)
+    }
+}
+
+/// The head of an object: what it is, not what is in it.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Head {
+    pub(super) kind: Option<String>,
+    pub(super) api_version: Option<String>,
+    pub(super) metadata: Option<Metadata>,
+}
+
+/// The part of metadata that names an object or says where a list goes on.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(super) struct Metadata {
+    namespace: Option<String>,
+    name: Option<String>,
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+impl Head {
+    /// Kind and version; those of a typed list (`ServiceList`) where the item itself does not say.
+    pub(super) fn kind<'s>(&'s self, list: Option<&'s Head>) -> Option<(&'s str, &'s str)> {
+        let of_list = || list.and_then(|list| list.kind.as_deref()).and_then(|kind| kind.strip_suffix("List"));
+        let kind = self.kind.as_deref().or_else(of_list).filter(|kind| !kind.is_empty())?;
+        let version = self.api_version.as_deref().or_else(|| list.and_then(|list| list.api_version.as_deref()));
+        Some((kind, version.unwrap_or_default()))
+    }
+
+    /// Where the list goes on.
+    pub(super) fn next(&self) -> Option<String> {
+        self.metadata.as_ref().and_then(|m| m.next.clone()).filter(|next| !next.is_empty())
+    }
+
+    /// `Service shop/web`, for messages.
+    pub(super) fn names(&self, kind: &str) -> String {
+        let metadata = self.metadata.clone().unwrap_or_default();
+        match (metadata.namespace, metadata.name) {
+            (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+            (None, Some(name)) => format!("{kind} {name}"),
+            _ => kind.to_owned(),
+        }
+    }
+}

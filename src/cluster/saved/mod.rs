@@ -1,0 +1,178 @@
+//! Objects from texts: what `kubectl get … -o json|yaml` writes, what an API server answers, and files of either put
+//! together in any way.
+
+mod json;
+mod kind;
+mod yaml;
+
+use std::collections::BTreeMap;
+
+use super::facts::{Facts, Node, Pod, PodRef, ProxyConfig, Service, Slice};
+use super::{Coverage, Scope};
+use kind::Object;
+
+/// Objects in the making: texts go in, facts come out.
+#[derive(Debug, Default)]
+pub struct Saved {
+    services: BTreeMap<(String, String), Service>,
+    slices: BTreeMap<(String, String), Slice>,
+    /// core/v1 Endpoints by namespace and name, as slices.
+    endpoints: BTreeMap<(String, String), Vec<Slice>>,
+    pods: BTreeMap<PodRef, Pod>,
+    nodes: BTreeMap<String, Node>,
+    proxy: Option<ProxyConfig>,
+    /// Objects of kinds that say nothing of Services, counted.
+    skipped: BTreeMap<String, usize>,
+    /// Texts that are one page of a longer list.
+    pages: Vec<String>,
+    /// Where the next page of the list read last begins.
+    next: Option<String>,
+}
+
+/// A text that holds no objects, or an object that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{label} {}{what}", .at.map(|(line, column)| format!("line {line} column {column}: ")).unwrap_or_default())]
+pub struct BadObjects {
+    /// Which text.
+    pub label: String,
+    /// Line and column, from 1, where known.
+    pub at: Option<(usize, usize)>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Saved {
+    /// Reads a text. Objects read later replace those of the same name read before.
+    pub fn read(&mut self, label: &str, text: &str) -> Result<(), BadObjects> {
+        let text = text.trim_start_matches('\u{feff}');
+        let begins = text.trim_start().as_bytes().first();
+        let read = match begins {
+            None => Err((None, "is empty; expected Kubernetes objects".to_owned())),
+            Some(b'{' | b'[') => json::read(text, self),
+            Some(_) => yaml::read(text, self),
+        };
+        if self.next.take_if(|_| read.is_ok()).is_some() {
+            self.pages.push(label.to_owned());
+        }
+        read.map_err(|(at, what)| BadObjects { label: label.to_owned(), at, what })
+    }
+
+    /// Reads one page of a list and tells where the next one begins.
+    #[cfg(feature = "live")]
+    pub(super) fn read_page(&mut self, label: &str, text: &str) -> Result<Option<String>, BadObjects> {
+        let read = json::read(text, self);
+        read.map_err(|(at, what)| BadObjects { label: label.to_owned(), at, what })?;
+        Ok(self.next.take())
+    }
+
+    /// True if a Service of this name was read, in this namespace if one is given.
+    #[cfg(feature = "live")]
+    pub(super) fn has_service(&self, namespace: Option<&str>, name: &str) -> bool {
+        self.services.keys().any(|(ns, service)| service == name && namespace.is_none_or(|wanted| wanted == ns))
+    }
+
+    /// The Pods that were read.
+    #[cfg(feature = "live")]
+    pub(super) fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.values()
+    }
+
+    /// Adds what `other` holds.
+    #[cfg(feature = "live")]
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.services.extend(other.services);
+        self.slices.extend(other.slices);
+        self.endpoints.extend(other.endpoints);
+        self.pods.extend(other.pods);
+        self.nodes.extend(other.nodes);
+        self.proxy = other.proxy.or(self.proxy.take());
+    }
+
+    /// How many objects of other kinds there were, by kind.
+    pub fn skipped(&self) -> &BTreeMap<String, usize> {
+        &self.skipped
+    }
+
+    /// The texts that are one page of a longer list.
+    pub fn pages(&self) -> &[String] {
+        &self.pages
+    }
+
+    /// True if nothing was read that says something of Services.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+            && self.slices.is_empty()
+            && self.endpoints.is_empty()
+            && self.pods.is_empty()
+            && self.nodes.is_empty()
+            && self.proxy.is_none()
+    }
+
+    /// The facts. What the texts do not hold is known not to exist if they are of the whole cluster.
+    ///
+    /// They are if they hold `default/kubernetes`, which every cluster has: kubectl then listed all namespaces. Its
+    /// endpoints say the same of slices.
+    pub fn into_facts(self) -> Facts {
+        let of_all = |key: &(String, String)| key.0 == "default" && key.1 == "kubernetes";
+        let whole = self.pages.is_empty();
+        let services = if whole && self.services.keys().any(of_all) { Scope::All } else { Scope::Unknown };
+        let has_slices = self.slices.values().any(|s| s.namespace == "default" && s.service == "kubernetes");
+        let endpoints =
+            if whole && (has_slices || self.endpoints.keys().any(of_all)) { Scope::All } else { Scope::Unknown };
+        // Pods of every namespace come with Services of every namespace.
+        let services_whole = services == Scope::All;
+        let coverage = Coverage {
+            services,
+            endpoints,
+            pods: services_whole && !self.pods.is_empty(),
+            pod_addresses: Vec::new(),
+            nodes: whole && !self.nodes.is_empty(),
+            cut: !whole,
+        };
+        self.into_facts_of(coverage)
+    }
+
+    /// The facts, where the caller knows what they cover.
+    pub(super) fn into_facts_of(mut self, coverage: Coverage) -> Facts {
+        let of_slices = |slice: &Slice| (slice.namespace.clone(), slice.service.clone());
+        for key in self.slices.values().map(of_slices) {
+            self.endpoints.remove(&key);
+        }
+        let mut slices: Vec<Slice> = self.slices.into_values().chain(self.endpoints.into_values().flatten()).collect();
+        slices.sort_by(|a, b| (&a.namespace, &a.service, &a.name).cmp(&(&b.namespace, &b.service, &b.name)));
+        Facts {
+            services: self.services.into_values().collect(),
+            slices,
+            pods: self.pods.into_values().collect(),
+            nodes: self.nodes.into_values().collect(),
+            proxy: self.proxy,
+            coverage,
+        }
+    }
+
+    fn add(&mut self, object: Object) {
+        match object {
+            Object::Service(service) => {
+                self.services.insert((service.namespace.clone(), service.name.clone()), service);
+            }
+            Object::Slice(slice) => {
+                self.slices.insert((slice.namespace.clone(), slice.name.clone()), slice);
+            }
+            Object::Endpoints(key, slices) => {
+                self.endpoints.insert(key, slices);
+            }
+            Object::Pod(pod) => {
+                self.pods.insert(pod.pod.clone(), pod);
+            }
+            Object::Node(node) => {
+                self.nodes.insert(node.name.clone(), node);
+            }
+            Object::Proxy(config) => self.proxy = Some(config),
+            Object::Nothing => {}
+        }
+    }
+
+    fn skip(&mut self, kind: &str) {
+        *self.skipped.entry(kind.to_owned()).or_default() += 1;
+    }
+}

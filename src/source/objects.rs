@@ -1,0 +1,83 @@
+//! Saved Kubernetes objects: files, directories, standard input; plain or gzip.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::SourceError;
+use super::file::{decoded, reason};
+
+/// The most a text may hold, unpacked: thirty times the objects of a cluster of 100,000 endpoints.
+const MOST: u64 = 1 << 30;
+
+/// Directories below the one that was named; `kubectl cluster-info dump` writes two.
+const DEPTH: usize = 8;
+
+/// Ends of the names of files in a directory that hold objects.
+const ENDS: [&str; 5] = [".json", ".jsonl", ".ndjson", ".yaml", ".yml"];
+
+/// A text of objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectText {
+    /// File name or `stdin`.
+    pub label: String,
+    /// The text.
+    pub text: String,
+}
+
+/// The files that `path` names: itself, or every JSON and YAML file in and below the directory. The second value counts
+/// the other files there.
+pub fn object_files(path: &Path) -> Result<(Vec<PathBuf>, usize), SourceError> {
+    if !path.is_dir() {
+        return Ok((vec![path.to_owned()], 0));
+    }
+    let (mut files, mut others) = (Vec::new(), 0);
+    let mut open = vec![(path.to_owned(), 0)];
+    while let Some((folder, depth)) = open.pop() {
+        let failed = |error: &std::io::Error| {
+            SourceError::new(format!("cannot read {}: {}", folder.display(), reason(error)), None)
+        };
+        for entry in fs::read_dir(&folder).map_err(|e| failed(&e))? {
+            let entry = entry.map_err(|e| failed(&e))?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(|e| failed(&e))?);
+            let name = entry.file_name().to_string_lossy().to_lowercase();
+            let holds_objects = ENDS.iter().any(|end| name.trim_end_matches(".gz").ends_with(end));
+            // Links to directories are not followed: they may lead round in a circle.
+            match (kind.is_dir(), holds_objects) {
+                (true, _) if depth < DEPTH => open.push((path, depth + 1)),
+                (false, true) => files.push(path),
+                _ => others += 1,
+            }
+        }
+    }
+    files.sort();
+    Ok((files, others))
+}
+
+/// Reads a text of objects. `-` is standard input. The second value is a note about the reading.
+pub fn object_text(path: &Path) -> Result<(ObjectText, Option<String>), SourceError> {
+    let stdin = path.as_os_str() == "-";
+    let label = if stdin { "stdin".to_owned() } else { path.display().to_string() };
+    let failed = |error: &std::io::Error| SourceError::new(format!("cannot read {label}: {}", reason(error)), None);
+    let mut bytes = Vec::new();
+    let read = if stdin {
+        std::io::stdin().lock().take(MOST + 1).read_to_end(&mut bytes)
+    } else {
+        fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|e| failed(&e))?;
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut unpacked = Vec::new();
+        let read = MultiGzDecoder::new(bytes.as_slice()).take(MOST + 1).read_to_end(&mut unpacked);
+        read.map_err(|e| SourceError::new(format!("cannot unpack {label}: {e}"), None))?;
+        bytes = unpacked;
+    }
+    if bytes.len() as u64 > MOST {
+        let what = format!("{label} holds more than {} MiB, the most this program reads of objects", MOST >> 20);
+        return Err(SourceError::new(what, ["give the objects of one namespace, or leave Pods out"]));
+    }
+    let (capture, note) = decoded(&label, bytes);
+    Ok((ObjectText { label: capture.label, text: capture.text }, note))
+}
