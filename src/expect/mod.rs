@@ -1,0 +1,102 @@
+//! What kube-proxy should have programmed on a node, from the cluster's objects.
+//!
+//! The rules of pkg/proxy: which Services it serves (`ShouldSkipService`), which endpoints of them are usable from this
+//! node (`CategorizeEndpoints`, topology.go), and which addresses and ports lead to them (`BaseServicePortInfo`). What
+//! depends on a fact that is not known (the node, its zone, the slices) is a [`Gap`](crate::dataplane::Gap), never a guess.
+
+mod frontends;
+mod members;
+mod pools;
+mod ports;
+mod viewpoint;
+
+pub use frontends::Frontend;
+pub use members::Member;
+pub use pools::Pools;
+pub use ports::{Role, ServicePort};
+pub use viewpoint::{Viewpoint, Zone};
+
+use crate::cluster::{Facts, Service, Slice};
+
+/// A cluster as seen from a node.
+#[derive(Debug, Clone)]
+pub struct Cluster<'f> {
+    facts: &'f Facts,
+    viewpoint: Viewpoint,
+}
+
+/// What should be programmed for one service port in one family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected<'f> {
+    /// Every endpoint the slices have, usable or not, ordered by address, each address and port once.
+    pub members: Vec<Member<'f>>,
+    /// False if slices of the Service may exist that were not read, so that no address can be called stale.
+    pub complete: bool,
+    /// Which of them connections go to.
+    pub pools: Pools,
+    /// How clients reach it.
+    pub frontends: Vec<Frontend>,
+    /// Seconds of ClientIP affinity.
+    pub affinity_seconds: Option<u32>,
+}
+
+impl<'f> Cluster<'f> {
+    /// `facts` as seen from `viewpoint`.
+    pub fn new(facts: &'f Facts, viewpoint: Viewpoint) -> Self {
+        Self { facts, viewpoint }
+    }
+
+    /// The facts.
+    pub fn facts(&self) -> &'f Facts {
+        self.facts
+    }
+
+    /// Where it is seen from.
+    pub fn viewpoint(&self) -> &Viewpoint {
+        &self.viewpoint
+    }
+
+    /// Every port of every Service, once for each family it has; those kube-proxy leaves out too.
+    pub fn ports(&self) -> impl Iterator<Item = ServicePort<'f>> + use<'f> {
+        self.facts.services.iter().flat_map(ports::of)
+    }
+
+    /// The Service of this name.
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&'f Service> {
+        let services = &self.facts.services;
+        let order = |s: &Service| (s.namespace.as_str(), s.name.as_str()).cmp(&(namespace, name));
+        services.binary_search_by(order).ok().map(|at| &services[at])
+    }
+
+    /// The slices of a Service.
+    pub fn slices(&self, namespace: &str, service: &str) -> &'f [Slice] {
+        let slices = &self.facts.slices;
+        let order = |s: &Slice| (s.namespace.as_str(), s.service.as_str()).cmp(&(namespace, service));
+        let start = slices.partition_point(|s| order(s).is_lt());
+        let count = slices[start..].partition_point(|s| order(s).is_eq());
+        &slices[start..start + count]
+    }
+
+    /// What should be programmed for `port`; nothing for those kube-proxy leaves out.
+    pub fn expected(&self, port: &ServicePort<'f>) -> Expected<'f> {
+        let service = port.service;
+        let slices = self.slices(&service.namespace, &service.name);
+        let of_family = slices.iter().filter(|slice| slice.family == port.family);
+        let complete = self.facts.coverage.endpoints.covers(&service.namespace, &service.name)
+            || (!self.facts.coverage.cut && of_family.clone().next().is_some());
+        let members = port.port.map_or_else(Vec::new, |port| members::of(of_family, port, &self.viewpoint));
+        let served = port.port.filter(|_| port.role() == Role::Served);
+        let Some(wanted) = served else {
+            let (pools, frontends) = (Pools::default(), Vec::new());
+            return Expected { members, complete, pools, frontends, affinity_seconds: None };
+        };
+        let reach = frontends::Reach::of(service, wanted, port.family);
+        let pools = if complete || !members.is_empty() {
+            Pools::of(&members, reach, &self.viewpoint)
+        } else {
+            Pools::unknown(reach)
+        };
+        let frontends = frontends::of(service, wanted, port.family, &pools);
+        Expected { members, complete, pools, frontends, affinity_seconds: service.affinity_seconds }
+    }
+}

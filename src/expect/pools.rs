@@ -1,0 +1,92 @@
+//! Which endpoints connections go to: readiness, topology hints, the fallback to terminating ones, Local policy.
+
+use super::frontends::Reach;
+use super::{Member, Viewpoint, Zone};
+use crate::cluster::Endpoint;
+use crate::dataplane::{Gap, Policy};
+
+/// The pools of a service port. `None` for a pool that is not used; its members by their index, ascending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pools {
+    /// Endpoints of the whole cluster.
+    pub cluster: Option<Result<Vec<usize>, Gap>>,
+    /// Endpoints of this node.
+    pub local: Option<Result<Vec<usize>, Gap>>,
+    /// Some endpoint anywhere is usable; `None` where it cannot be told.
+    pub usable: Option<bool>,
+}
+
+impl Pools {
+    /// The pool with this policy.
+    pub fn get(&self, policy: Policy) -> Option<&Result<Vec<usize>, Gap>> {
+        match policy {
+            Policy::Cluster => self.cluster.as_ref(),
+            Policy::Local => self.local.as_ref(),
+        }
+    }
+
+    /// True if every pool that is used is known to hold nothing.
+    pub fn is_empty(&self) -> bool {
+        self.cluster.iter().chain(&self.local).all(|pool| pool.as_ref().is_ok_and(Vec::is_empty))
+    }
+
+    /// What `members` are to a service port reached in this way.
+    pub(super) fn of(members: &[Member<'_>], reach: Reach, viewpoint: &Viewpoint) -> Self {
+        Self {
+            cluster: reach.uses_cluster().then(|| cluster(members, viewpoint)),
+            local: reach.uses_local().then(|| local(members, viewpoint)),
+            usable: Some(members.iter().any(|m| m.endpoint.ready || m.last_resort())),
+        }
+    }
+
+    /// The pools of a service port whose slices were not read.
+    pub(super) fn unknown(reach: Reach) -> Self {
+        Self {
+            cluster: reach.uses_cluster().then_some(Err(Gap::Endpoints)),
+            local: reach.uses_local().then_some(Err(Gap::Endpoints)),
+            usable: None,
+        }
+    }
+}
+
+/// Ready endpoints narrowed by hints; without any, those that terminate and still serve (`CategorizeEndpoints`).
+///
+/// `hints.forNodes` go before `hints.forZones`, and either counts only if every ready endpoint has them
+/// (`topologyModeFromHints`, pkg/proxy/topology.go).
+fn cluster(members: &[Member<'_>], viewpoint: &Viewpoint) -> Result<Vec<usize>, Gap> {
+    let ready = having(members, |m| m.endpoint.ready);
+    if ready.is_empty() {
+        return Ok(having(members, Member::last_resort));
+    }
+    let by_node = ready.iter().all(|&n| !members[n].endpoint.for_nodes.is_empty());
+    let by_zone = ready.iter().all(|&n| !members[n].endpoint.for_zones.is_empty());
+    let Some(node) = viewpoint.node.as_deref() else {
+        return if by_node || by_zone { Err(Gap::Node) } else { Ok(ready) };
+    };
+    let named = |wanted: &str, hints: fn(&Endpoint) -> &[Box<str>]| {
+        let names = |n: &usize| hints(members[*n].endpoint).iter().any(|hint| **hint == *wanted);
+        Some(ready.iter().copied().filter(names).collect::<Vec<_>>()).filter(|named| !named.is_empty())
+    };
+    if let Some(named) = named(node, |e| &e.for_nodes).filter(|_| by_node) {
+        return Ok(named);
+    }
+    match &viewpoint.zone {
+        Zone::Unknown if by_zone => Err(Gap::Zone),
+        Zone::Is(zone) if by_zone => Ok(named(zone, |e| &e.for_zones).unwrap_or(ready)),
+        _ => Ok(ready),
+    }
+}
+
+/// Ready endpoints of this node; without any, those of it that terminate and still serve.
+fn local(members: &[Member<'_>], viewpoint: &Viewpoint) -> Result<Vec<usize>, Gap> {
+    if viewpoint.node.is_none() && members.iter().any(|m| m.endpoint.ready || m.last_resort()) {
+        return Err(Gap::Node);
+    }
+    let here = |m: &Member<'_>| m.local == Some(true);
+    let ready = having(members, |m| here(m) && m.endpoint.ready);
+    Ok(if ready.is_empty() { having(members, |m| here(m) && m.last_resort()) } else { ready })
+}
+
+fn having<'f>(members: &[Member<'f>], fits: impl Fn(&Member<'f>) -> bool) -> Vec<usize> {
+    members.iter().enumerate().filter(|(_, m)| fits(m)).map(|(n, _)| n).collect()
+}
