@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::RuleRef;
+use super::{AboutEndpoint, RuleRef};
 use crate::net::Host;
 
 /// One destination of a pool.
@@ -19,6 +19,8 @@ pub struct Endpoint {
     pub rules: Vec<RuleRef>,
     /// New connections it got since its chain was last written, where the dump has exact counters.
     pub packets: Option<u64>,
+    /// What the cluster says of it; `None` without objects.
+    pub about: Option<AboutEndpoint>,
 }
 
 /// Where a translated connection goes.

@@ -3,12 +3,14 @@
 //! The model is neutral: proxy modes produce it, checks compare it, reports show it. Every part names the dump lines
 //! that justify it.
 
+mod about;
 mod endpoint;
 mod name;
 mod select;
 
 use std::net::IpAddr;
 
+pub use about::{AboutEndpoint, AboutService, Absent, Gap, Gone, Stale, Standing, State};
 pub use endpoint::{Address, Endpoint};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, nearest};
@@ -32,6 +34,8 @@ pub struct ServicePort {
     pub pools: Vec<Pool>,
     /// How long a client stays with its endpoint, in seconds, where the Service has ClientIP affinity.
     pub affinity_seconds: Option<u32>,
+    /// What the cluster says of it; `None` without objects.
+    pub about: Option<Box<AboutService>>,
 }
 
 /// An address or node port that clients connect to.
@@ -130,6 +134,10 @@ pub struct Pool {
     pub undelivered: Option<f64>,
     /// Why the pool is not what kube-proxy writes, where it is not.
     pub oddities: Vec<Oddity>,
+    /// How many endpoints it should hold; `None` without objects, or where they do not tell.
+    pub expected: Option<Result<usize, Gap>>,
+    /// Endpoints it should hold and does not.
+    pub missing: Vec<Absent>,
 }
 
 /// A part of all connections this small is the rounding of doubles, not a leak.
@@ -139,6 +147,18 @@ impl Pool {
     /// The part of new connections that is known to reach no endpoint, if there is one.
     pub fn lost(&self) -> Option<f64> {
         self.undelivered.filter(|lost| *lost > NOTHING)
+    }
+
+    /// The endpoints the cluster says are lost.
+    pub fn lost_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter(|e| e.about.as_ref().is_some_and(AboutEndpoint::is_lost))
+    }
+
+    /// True if the dump tells every endpoint of the pool and its address.
+    pub fn is_whole(&self) -> bool {
+        self.undelivered.is_some()
+            && self.oddities.iter().all(|oddity| matches!(oddity, Oddity::Deep(_)))
+            && self.endpoints.iter().all(|endpoint| endpoint.address.ip().is_some())
     }
 }
 

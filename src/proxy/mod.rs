@@ -2,3 +2,6 @@
 
 pub mod chain_name;
 pub mod iptables;
+mod known;
+
+pub use known::KnownNames;

@@ -1,7 +1,7 @@
 //! From the dataplane to the contract.
 
-use super::v1::{Document, Endpoint, Frontend, Kind, Pool, Route, Service, Source, Status};
-use crate::dataplane::{self, Address, FrontendKind, Oddity, Origin, Policy, ServicePort, Verdict};
+use super::v1::{Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status};
+use crate::dataplane::{self, Address, FrontendKind, Oddity, Origin, Policy, ServicePort, Standing, State, Verdict};
 use crate::net::Family;
 
 /// What is known of the rules a document was made from.
@@ -15,6 +15,10 @@ pub struct Header {
     pub tables: Vec<&'static str>,
     /// Families that were read.
     pub families: Vec<Family>,
+    /// The node the rules are of, where known.
+    pub node: Option<String>,
+    /// Where Kubernetes objects came from; `None` for none.
+    pub objects: Option<String>,
     /// True if lines are missing.
     pub partial: bool,
 }
@@ -28,10 +32,10 @@ pub fn document(kind: Kind, header: &Header, services: Vec<ServicePort>) -> Docu
             dataplane: "iptables",
             backend: header.backend,
             from: header.from.clone(),
-            node: None,
+            node: header.node.clone(),
             tables: header.tables.clone(),
             families: header.families.clone(),
-            objects: None,
+            objects: header.objects.clone(),
             partial: header.partial,
         },
         // Each is dropped when it is turned into its report, so that large nodes are not held twice.
@@ -49,28 +53,50 @@ pub fn service(port: &ServicePort) -> Service {
         port_name: name.and_then(|n| n.port.clone()),
         protocol: port.protocol.map(|p| p.to_string()),
         family: port.family,
-        service_type: None,
+        service_type: port.about.as_ref().and_then(|about| about.service_type),
         status: status(port),
         session_affinity_seconds: port.affinity_seconds,
         frontends: port.frontends.iter().map(frontend).collect(),
         pools: port.pools.iter().map(pool).collect(),
+        unprogrammed: port.about.iter().flat_map(|about| &about.unprogrammed).map(missing).collect(),
         findings: (),
     }
 }
 
+/// The worst that applies.
 fn status(port: &ServicePort) -> Status {
     let unknown = |pool: &dataplane::Pool| {
         pool.undelivered.is_none() || pool.oddities.iter().any(|o| !matches!(o, Oddity::Deep(_)))
     };
-    let undecided = port.frontends.iter().flat_map(|f| &f.routes).any(|r| r.verdict == Verdict::Unknown);
-    if undecided || port.pools.iter().any(unknown) {
+    let undecided = port.frontends.iter().flat_map(|f| &f.routes).any(|r| r.verdict == Verdict::Unknown)
+        || port.pools.iter().any(unknown);
+    if port.is_stale() {
+        Status::Stale
+    } else if let Some(status) = port.about.as_ref().and_then(|about| without_rules(&about.standing)) {
+        status
+    } else if port.lacks_rules() {
+        Status::NotProgrammed
+    } else if port.lost().is_some() && !undecided {
+        Status::Undelivered
+    } else if port.pools.iter().any(|pool| !pool.missing.is_empty()) {
+        Status::MissingEndpoints
+    } else if undecided {
         Status::Unknown
     } else if port.pools.is_empty() {
         Status::NoEndpoints
-    } else if port.lost().is_some() {
-        Status::Undelivered
     } else {
         Status::Ok
+    }
+}
+
+/// The status of a service port that must not have rules.
+fn without_rules(standing: &Standing) -> Option<Status> {
+    match standing {
+        Standing::Headless => Some(Status::Headless),
+        Standing::ExternalName(_) => Some(Status::ExternalName),
+        Standing::OtherProxy(_) => Some(Status::OtherProxy),
+        Standing::OtherFamily => Some(Status::OtherFamily),
+        _ => None,
     }
 }
 
@@ -115,18 +141,33 @@ fn pool(pool: &dataplane::Pool) -> Pool {
         chain: pool.chain.clone(),
         undelivered: pool.undelivered,
         endpoints: pool.endpoints.iter().map(endpoint).collect(),
+        expected: pool.expected.and_then(Result::ok),
+        missing: pool.missing.iter().map(missing).collect(),
+    }
+}
+
+fn missing(absent: &dataplane::Absent) -> Missing {
+    let about = &absent.about;
+    Missing {
+        address: absent.address.to_string(),
+        pod: about.pod.as_deref().map(str::to_owned),
+        node: about.node.as_deref().map(str::to_owned),
+        local: about.local,
+        state: about.state.as_str(),
     }
 }
 
 fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint {
+    let about = endpoint.about.as_ref();
     Endpoint {
         address: (endpoint.address != Address::Unknown).then(|| endpoint.address.to_string()),
         probability: endpoint.probability,
         chain: endpoint.chain.clone(),
-        pod: None,
-        node: None,
-        local: None,
-        state: None,
+        pod: about.and_then(|about| about.pod.as_deref()).map(str::to_owned),
+        node: about.and_then(|about| about.node.as_deref()).map(str::to_owned),
+        local: about.and_then(|about| about.local),
+        state: about.map(|about| about.state.as_str()),
+        reason: about.and_then(|about| if let State::Stale(stale) = &about.state { stale.reason() } else { None }),
         packets: endpoint.packets,
     }
 }

@@ -8,4 +8,4 @@ mod build;
 mod v1;
 
 pub use build::{Header, document, service};
-pub use v1::{Document, Endpoint, Frontend, Kind, Pool, Route, Service, Source, Status, schema};
+pub use v1::{Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status, schema};

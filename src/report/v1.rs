@@ -66,8 +66,8 @@ pub struct Service {
     pub family: Family,
     /// `spec.type`; null without objects.
     #[serde(rename = "type")]
-    pub service_type: Option<String>,
-    /// The state in one word.
+    pub service_type: Option<&'static str>,
+    /// The state in one word, the worst that applies.
     pub status: Status,
     /// Seconds a client stays with its endpoint; null without ClientIP affinity.
     pub session_affinity_seconds: Option<u32>,
@@ -75,11 +75,13 @@ pub struct Service {
     pub frontends: Vec<Frontend>,
     /// Where its connections go.
     pub pools: Vec<Pool>,
+    /// Endpoints it should have, where no rule leads to any.
+    pub unprogrammed: Vec<Missing>,
     /// Findings about it; null where nothing was checked.
     pub findings: (),
 }
 
-/// The state of a service port, from the rules.
+/// The state of a service port: from the rules, and with objects from what the cluster wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
@@ -91,6 +93,20 @@ pub enum Status {
     Undelivered,
     /// A rule cannot be judged, or is missing from the dump.
     Unknown,
+    /// Rules lead to an endpoint that is gone or not ready, or the cluster does not have the service port any more.
+    Stale,
+    /// It should have rules on this node and has none.
+    NotProgrammed,
+    /// Some endpoints that should get connections get none.
+    MissingEndpoints,
+    /// The Service is headless: it has no rules anywhere.
+    Headless,
+    /// The Service is of type ExternalName: it has no rules anywhere.
+    ExternalName,
+    /// Another proxy than kube-proxy serves the Service.
+    OtherProxy,
+    /// The Service has addresses of another family only than the rules that were read.
+    OtherFamily,
 }
 
 /// An address or node port.
@@ -132,6 +148,25 @@ pub struct Pool {
     pub undelivered: Option<f64>,
     /// Endpoints, in the order in which the rules lead to them.
     pub endpoints: Vec<Endpoint>,
+    /// How many endpoints it should have; null without objects, or where it cannot be told.
+    pub expected: Option<usize>,
+    /// Endpoints it should have and has not; empty without objects.
+    pub missing: Vec<Missing>,
+}
+
+/// An endpoint that should get connections and gets none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Missing {
+    /// `ip:port` or `[ip6]:port`.
+    pub address: String,
+    /// `ns/pod`; null where not known.
+    pub pod: Option<String>,
+    /// The node it runs on; null where not known.
+    pub node: Option<String>,
+    /// True if it runs on the node the rules are of; null where not known.
+    pub local: Option<bool>,
+    /// State in the cluster, as for endpoints.
+    pub state: &'static str,
 }
 
 /// An endpoint.
@@ -150,8 +185,10 @@ pub struct Endpoint {
     pub node: Option<String>,
     /// True if it runs on the node the rules are of; null where not known.
     pub local: Option<bool>,
-    /// State in the cluster; null without objects.
-    pub state: Option<String>,
+    /// State in the cluster: `ready`, `serving-terminating`, `not-ready`, `stale` or `unknown`; null without objects.
+    pub state: Option<&'static str>,
+    /// Why it is stale: `deleted`, `ip-reused` or `port-changed`; null for others, and where the reason is not known.
+    pub reason: Option<&'static str>,
     /// New connections since its chain was last written; null where the dump has no exact counters.
     pub packets: Option<u64>,
 }

@@ -254,7 +254,14 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         packets: Option<u64>,
     ) -> Action {
         let rules = rules.into_iter().map(|raw| self.rule_ref(raw)).collect();
-        self.found.endpoints.push(Endpoint { address, probability: None, chain: chain.to_owned(), rules, packets });
+        self.found.endpoints.push(Endpoint {
+            address,
+            probability: None,
+            chain: chain.to_owned(),
+            rules,
+            packets,
+            about: None,
+        });
         Action::Deliver(self.found.endpoints.len() - 1)
     }
 

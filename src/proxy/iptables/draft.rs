@@ -11,6 +11,7 @@ use super::survey::{FrontendSketch, Sketch};
 use crate::dataplane::{FrontendKind, RuleRef, ServiceName};
 use crate::dump::iptables::{Chain, Match, RawRule, Rule};
 use crate::net::{Network, Protocol};
+use crate::proxy::KnownNames;
 use crate::proxy::chain_name::{self, ChainKind};
 
 /// How many chains are looked at to learn the pod network, which all of them name alike.
@@ -32,7 +33,7 @@ pub(super) struct Draft<'d> {
 
 impl<'d> Draft<'d> {
     /// Reads `ruleset`.
-    pub(super) fn of(ruleset: Ruleset<'d>) -> Self {
+    pub(super) fn of(ruleset: Ruleset<'d>, known: &KnownNames) -> Self {
         let rejects = ruleset.filter.map(Rejects::read).unwrap_or_default();
         let unplaced = rejects.conditional.clone();
         let mut draft = Self {
@@ -44,8 +45,9 @@ impl<'d> Draft<'d> {
             unplaced,
         };
         draft.nat();
-        draft.names();
+        draft.names(known);
         draft.filter();
+        draft.names_by_address(known);
         draft
     }
 
@@ -181,9 +183,18 @@ impl<'d> Draft<'d> {
         self.rejects = rejects;
     }
 
-    /// Names service ports whose frontends carry no comment by the comments of their chains.
-    fn names(&mut self) {
+    /// Names service ports by the hash in their chains' names; those whose hash nobody knows and whose frontends carry
+    /// no comment, by the comments of their chains.
+    fn names(&mut self, known: &KnownNames) {
         let Some(nat) = self.ruleset.nat else { return };
+        for (at, sketch) in self.sketches.iter_mut().enumerate() {
+            let Some((name, protocol)) = known.by_key(&sketch.key) else { continue };
+            sketch.name = Some(name.clone());
+            if sketch.protocol.is_none() {
+                sketch.protocol = Some(*protocol);
+                self.by_key.insert((sketch.key.clone(), sketch.protocol), at);
+            }
+        }
         for sketch in self.sketches.iter_mut().filter(|s| s.name.is_none()) {
             let chains =
                 ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-"].map(|prefix| format!("{prefix}{}", sketch.key));
@@ -191,6 +202,15 @@ impl<'d> Draft<'d> {
             sketch.name = chains
                 .filter_map(|chain| nat.rules(chain).next())
                 .find_map(|raw| comment::service(raw.parse().ok()?.comment()?));
+        }
+    }
+
+    /// Names what is left without a name by its addresses.
+    fn names_by_address(&mut self, known: &KnownNames) {
+        for sketch in self.sketches.iter_mut().filter(|s| s.name.is_none()) {
+            let Some(protocol) = sketch.protocol else { continue };
+            let sockets = sketch.frontends.iter().filter_map(|f| f.address.zip(f.port));
+            sketch.name = sockets.filter_map(|(ip, port)| known.by_frontend(ip, port, protocol)).next().cloned();
         }
     }
 

@@ -54,6 +54,8 @@ pub(super) fn pool(
         endpoints: spread.endpoints,
         undelivered: spread.undelivered,
         oddities: spread.oddities,
+        expected: None,
+        missing: Vec::new(),
     };
     (pool, spread.affinity_seconds)
 }

@@ -13,6 +13,7 @@ use super::translate::Recovery;
 use crate::dataplane::{Frontend, FrontendKind, Route, RuleRef, Select, ServiceName, ServicePort};
 use crate::dump::iptables::RawRule;
 use crate::net::{Family, Network, Protocol};
+use crate::proxy::KnownNames;
 use crate::proxy::chain_name::{self, ChainKind};
 
 /// So many service ports take longer to follow than a thread takes to start.
@@ -63,11 +64,12 @@ struct InFamily<'d> {
 }
 
 impl<'d> Survey<'d> {
-    /// Surveys the rulesets of a node. Service ports are ordered by name, protocol and family; unnamed ones come last.
-    pub fn of(rulesets: &[Ruleset<'d>]) -> Self {
+    /// Surveys the rulesets of a node. Service ports are named by what the cluster knows of their chains and addresses,
+    /// else by the comments; they are ordered by name, protocol and family, unnamed ones last.
+    pub fn of(rulesets: &[Ruleset<'d>], known: &KnownNames) -> Self {
         let mut survey = Self { families: Vec::new(), sketches: Vec::new(), unplaced: Vec::new() };
         for &ruleset in rulesets {
-            let mut draft = Draft::of(ruleset);
+            let mut draft = Draft::of(ruleset, known);
             let pods = draft.pod_networks();
             for sketch in &mut draft.sketches {
                 sketch.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
@@ -157,6 +159,7 @@ impl<'d> Survey<'d> {
             frontends,
             pools: pools.collect(),
             affinity_seconds: affinity,
+            about: None,
         }
     }
 

@@ -1,0 +1,174 @@
+//! What the cluster says of what the rules do: it stands beside them and never changes them.
+
+use super::{Address, ServicePort};
+
+/// What the cluster says of a service port.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AboutService {
+    /// `spec.type`; `None` where no such Service is known.
+    pub service_type: Option<&'static str>,
+    /// What should be there.
+    pub standing: Standing,
+    /// Endpoints that should be programmed, where no rule leads to any endpoint at all and none is missing from the
+    /// dump.
+    pub unprogrammed: Vec<Absent>,
+    /// False if rules of the family are missing from the dump, so that those of the service may be.
+    pub rules_complete: bool,
+}
+
+/// Whether kube-proxy should have rules for a service port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It should: there are usable endpoints, or whether there are is not known.
+    Served,
+    /// No endpoint is usable: clients are refused.
+    NoEndpoints,
+    /// No endpoint of this node is usable, and those of others must not be used.
+    NoLocalEndpoints,
+    /// Headless: clients learn the pods' addresses from DNS.
+    Headless,
+    /// The Service has no cluster IP yet.
+    NoClusterIp,
+    /// A DNS name, if it is known which.
+    ExternalName(Option<String>),
+    /// The proxy of this name serves it.
+    OtherProxy(String),
+    /// It has addresses of another family only than the rules that were read.
+    OtherFamily,
+    /// The cluster does not have it any more.
+    Gone(Gone),
+    /// The objects that were read do not tell.
+    Unknown,
+}
+
+/// What of a service port is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// The Service.
+    Service,
+    /// Its port.
+    Port,
+    /// Its addresses of this family.
+    Family,
+}
+
+/// What the cluster says of an endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AboutEndpoint {
+    /// `namespace/name` of its Pod.
+    pub pod: Option<Box<str>>,
+    /// The node it runs on.
+    pub node: Option<Box<str>>,
+    /// It runs on the node the rules are of; `None` where that is not known.
+    pub local: Option<bool>,
+    /// Its state.
+    pub state: State,
+    /// The pool should hold it; `None` where it cannot be told.
+    pub wanted: Option<bool>,
+}
+
+/// The state of an endpoint in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It takes connections.
+    Ready,
+    /// It ends, and still answers.
+    ServingTerminating,
+    /// It is known and takes none.
+    NotReady,
+    /// The Service has no such endpoint.
+    Stale(Stale),
+    /// The objects that were read do not tell.
+    Unknown,
+}
+
+/// Why an endpoint is stale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stale {
+    /// No Pod has its address.
+    Deleted,
+    /// Its address is now that of this Pod, which is none of the Service's endpoints.
+    Reused(Box<str>),
+    /// The endpoint listens on this port now.
+    PortChanged(u16),
+    /// It is no endpoint of the Service; whose address it is was not asked, or could not be.
+    Unlisted,
+}
+
+/// An endpoint that should be programmed and is not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Absent {
+    /// Its address.
+    pub address: Address,
+    /// What is known of it.
+    pub about: AboutEndpoint,
+}
+
+/// A fact that is not known and that an answer depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Gap {
+    /// Which node the rules are of.
+    Node,
+    /// The zone of the node.
+    Zone,
+    /// The EndpointSlices of the Service.
+    Endpoints,
+}
+
+impl State {
+    /// `ready`, `serving-terminating`, `not-ready`, `stale` or `unknown`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::ServingTerminating => "serving-terminating",
+            Self::NotReady => "not-ready",
+            Self::Stale(_) => "stale",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Stale {
+    /// `deleted`, `ip-reused` or `port-changed`; `None` where it is not known.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Deleted => Some("deleted"),
+            Self::Reused(_) => Some("ip-reused"),
+            Self::PortChanged(_) => Some("port-changed"),
+            Self::Unlisted => None,
+        }
+    }
+}
+
+impl Standing {
+    /// True if kube-proxy must have no rules that lead to endpoints.
+    pub fn forbids_rules(&self) -> bool {
+        match self {
+            Self::Headless | Self::NoClusterIp | Self::ExternalName(_) | Self::OtherProxy(_) | Self::Gone(_) => true,
+            Self::Served | Self::NoEndpoints | Self::NoLocalEndpoints | Self::OtherFamily | Self::Unknown => false,
+        }
+    }
+}
+
+impl ServicePort {
+    /// True if rules lead to endpoints that are gone or take nothing, or should not be there at all.
+    pub fn is_stale(&self) -> bool {
+        let forbidden = self.about.as_ref().is_some_and(|about| match about.standing {
+            Standing::Gone(_) => true,
+            _ => about.standing.forbids_rules() && !self.pools.is_empty(),
+        });
+        forbidden || self.pools.iter().any(|pool| pool.lost_endpoints().next().is_some())
+    }
+
+    /// True if rules should lead to endpoints and none does.
+    pub fn lacks_rules(&self) -> bool {
+        self.pools.is_empty() && self.about.as_ref().is_some_and(|about| !about.unprogrammed.is_empty())
+    }
+}
+
+impl AboutEndpoint {
+    /// True if connections that reach it are lost: there is no such endpoint, or it takes none.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, State::Stale(_) | State::NotReady)
+    }
+}

@@ -1,0 +1,97 @@
+//! Endpoints of the rules beside the endpoints of the slices.
+
+use std::net::IpAddr;
+
+use hashbrown::HashSet;
+
+use super::Join;
+use crate::dataplane::{AboutEndpoint, Absent, Address, Policy, Pool, Stale, State};
+use crate::expect::{Expected, Member};
+
+impl Join<'_, '_> {
+    /// Adds what the cluster says to a pool and its endpoints. `gone`: it does not have the service port any more.
+    pub(super) fn pool(&self, pool: &mut Pool, expected: Option<&Expected<'_>>, gone: bool) {
+        let wanted = expected.and_then(|e| e.pools.get(pool.policy).map(|members| (e, members)));
+        pool.expected = wanted.map(|(_, members)| members.as_ref().map(Vec::len).map_err(|gap| *gap));
+        let members = wanted.and_then(|(_, members)| members.as_ref().ok());
+        for endpoint in &mut pool.endpoints {
+            endpoint.about = Some(self.about(&endpoint.address, expected, members.map(Vec::as_slice), gone));
+        }
+        let (Some((expected, _)), Some(members), true) = (wanted, members, pool.is_whole()) else { return };
+        let programmed: HashSet<(IpAddr, Option<u16>)> =
+            pool.endpoints.iter().filter_map(|e| Some((e.address.ip()?, e.address.port()))).collect();
+        let is_there =
+            |m: &Member<'_>| programmed.contains(&(m.address, Some(m.port))) || programmed.contains(&(m.address, None));
+        let missing = members.iter().map(|&n| &expected.members[n]).filter(|member| !is_there(member));
+        pool.missing = missing.map(absent).collect();
+    }
+
+    /// The endpoints that should be programmed for a service port, those of the cluster pool first.
+    pub(super) fn unprogrammed(&self, expected: &Expected<'_>) -> Vec<Absent> {
+        let pools = [Policy::Cluster, Policy::Local].into_iter().filter_map(|policy| expected.pools.get(policy));
+        let mut members: Vec<usize> = pools.filter_map(|pool| pool.as_ref().ok()).flatten().copied().collect();
+        members.sort_unstable();
+        members.dedup();
+        members.into_iter().map(|n| absent(&expected.members[n])).collect()
+    }
+
+    fn about(
+        &self,
+        address: &Address,
+        expected: Option<&Expected<'_>>,
+        wanted: Option<&[usize]>,
+        gone: bool,
+    ) -> AboutEndpoint {
+        let unknown = AboutEndpoint { pod: None, node: None, local: None, state: State::Unknown, wanted: None };
+        let Some(ip) = address.ip() else { return unknown };
+        let members = expected.map_or(&[][..], |e| &e.members);
+        let start = members.partition_point(|m| m.address < ip);
+        let same_ip = members[start..].iter().take_while(|m| m.address == ip);
+        let found = same_ip.clone().zip(start..).find(|(m, _)| address.port().is_none_or(|port| port == m.port));
+        if let Some((member, at)) = found {
+            return about(member, wanted.map(|wanted| wanted.binary_search(&at).is_ok()));
+        }
+        if !gone && !expected.is_some_and(|e| e.complete) {
+            return unknown;
+        }
+        let pod = self.pods.at(ip);
+        let stale = match (same_ip.map(|m| m.port).next(), pod) {
+            (Some(port), _) => Stale::PortChanged(port),
+            (None, Some(pod)) => Stale::Reused(pod.pod.as_str().into()),
+            (None, None) if self.pods.knows(ip) => Stale::Deleted,
+            (None, None) => Stale::Unlisted,
+        };
+        let node = pod.and_then(|pod| pod.node.clone());
+        let viewpoint = self.cluster.viewpoint().node.as_deref();
+        let local = viewpoint.zip(node.as_deref()).map(|(here, there)| here == there);
+        AboutEndpoint {
+            pod: pod.map(|pod| pod.pod.as_str().into()),
+            node,
+            local,
+            state: State::Stale(stale),
+            wanted: Some(false),
+        }
+    }
+}
+
+fn about(member: &Member<'_>, wanted: Option<bool>) -> AboutEndpoint {
+    let endpoint = member.endpoint;
+    let state = if endpoint.ready {
+        State::Ready
+    } else if member.last_resort() {
+        State::ServingTerminating
+    } else {
+        State::NotReady
+    };
+    AboutEndpoint {
+        pod: endpoint.pod.as_ref().map(|pod| pod.as_str().into()),
+        node: endpoint.node.clone(),
+        local: member.local,
+        state,
+        wanted,
+    }
+}
+
+fn absent(member: &Member<'_>) -> Absent {
+    Absent { address: Address::Socket(member.address, member.port), about: about(member, Some(true)) }
+}
