@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::net::Family;
 
 /// Where the rules come from.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct SourceArgs {
     /// Read a saved dump: iptables-save, iptables -S or -L output, whole or in parts. `-` is standard input.
     /// May be given several times.
@@ -16,14 +16,102 @@ pub(super) struct SourceArgs {
     #[arg(short, long, value_name = "FILE", help_heading = "Where the rules come from")]
     pub(super) file: Vec<PathBuf>,
     /// Use a node recorded with this program: no cluster, no root, no file.
-    #[arg(long, conflicts_with = "file", help_heading = "Where the rules come from")]
-    pub(super) demo: bool,
+    #[arg(
+        long,
+        value_enum,
+        value_name = "STATE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "in-sync",
+        conflicts_with_all = ["file", "objects", "node"],
+        help_heading = "Where the rules come from"
+    )]
+    pub(super) demo: Option<DemoArg>,
     /// Show this family only; rules that do not tell their family are taken to be of it.
     #[arg(long, value_enum, value_name = "FAMILY", help_heading = "Where the rules come from")]
     pub(super) family: Option<FamilyArg>,
+    #[command(flatten)]
+    pub(super) objects: ObjectArgs,
+}
+
+/// Where Services and endpoints come from.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ObjectArgs {
+    /// Read saved objects: a file or directory of JSON or YAML as `kubectl get services,endpointslices,pods,nodes -A -o
+    /// json` writes it, gzip too. `-` is standard input. May be given several times.
+    ///
+    /// Without it, the API server of the kubeconfig or of the Pod this runs in is asked; where there is none, the rules
+    /// are shown alone.
+    #[arg(long, value_name = "FILE|DIR", help_heading = "Where the objects come from")]
+    pub(super) objects: Vec<PathBuf>,
+    /// The node whose rules these are: decides which endpoints are local and which topology hints apply.
+    ///
+    /// Without it, $NODE_NAME, else the Node that has this host's name or address where its own rules are read.
+    #[arg(long, value_name = "NODE", help_heading = "Where the objects come from")]
+    pub(super) node: Option<String>,
     /// Use the rules alone and ask no API server.
-    #[arg(long, help_heading = "Where the rules come from")]
+    #[arg(long, help_heading = "Where the objects come from")]
     pub(super) no_api: bool,
+    #[cfg(feature = "live")]
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
+}
+
+/// How the API server is reached.
+#[cfg(feature = "live")]
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ApiArgs {
+    /// Use this kubeconfig instead of $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_api", "objects", "demo"], help_heading = "Where the objects come from")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// Use this context of the kubeconfig.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["no_api", "objects", "demo"], help_heading = "Where the objects come from")]
+    pub(super) context: Option<String>,
+    /// Fail if the API server does not answer, instead of showing the rules alone.
+    #[arg(long, conflicts_with_all = ["no_api", "objects", "demo"], help_heading = "Where the objects come from")]
+    pub(super) require_api: bool,
+    /// How long one request to the API server may take (10s, 1m, 500ms); 0 for no limit.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = duration,
+        help_heading = "Where the objects come from"
+    )]
+    pub(super) request_timeout: std::time::Duration,
+}
+
+/// Reads `10s`, `1m`, `500ms`, and like kubectl a bare number of seconds.
+#[cfg(feature = "live")]
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| "give a number and a unit, such as 10s".to_owned())?;
+    let milliseconds = match &text[digits..] {
+        "" | "s" => number.checked_mul(1000),
+        "ms" => Some(number),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => return Err("the unit is ms, s, m or h".to_owned()),
+    };
+    milliseconds.map(std::time::Duration::from_millis).ok_or_else(|| "too long".to_owned())
+}
+
+/// `--demo`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DemoArg {
+    /// A node in sync with its cluster.
+    InSync,
+    /// The same after kube-proxy was stopped and a pod replaced: a third of the traffic goes to an address that is gone.
+    Stale,
+}
+
+impl From<DemoArg> for crate::source::Demo {
+    fn from(demo: DemoArg) -> Self {
+        match demo {
+            DemoArg::InSync => Self::InSync,
+            DemoArg::Stale => Self::Stale,
+        }
+    }
 }
 
 /// How the answer looks.

@@ -1,62 +1,210 @@
 //! Which service ports a question means, and what to say about what was not found.
 
+use std::net::IpAddr;
+
+use hashbrown::HashSet;
+
 use super::answer::Question;
-use crate::dataplane::{FrontendKind, Select, ServicePort, nearest};
+use crate::dataplane::{FrontendKind, Select, ServiceName, ServicePort, nearest};
+use crate::expect;
+use crate::join::{self, Join};
+use crate::net::{Family, Protocol};
 use crate::proxy::iptables::{Sketch, Survey};
 
-/// The service ports asked for, followed to their endpoints, in the order of the survey.
+/// The service ports asked for, in the order people read them.
+#[derive(Default)]
+pub(super) struct Chosen<'s, 'd> {
+    /// Where each stands in the rules; `None` for those of which only the cluster knows.
+    pub(super) sketches: Vec<Option<&'s Sketch<'d>>>,
+    /// Followed to their endpoints, with what the cluster says of them.
+    pub(super) services: Vec<ServicePort>,
+}
+
+/// A service port before it is followed.
+#[derive(Clone)]
+enum Candidate<'s, 'd, 'f> {
+    /// Rules speak of it.
+    Ruled(&'s Sketch<'d>),
+    /// Only the cluster knows it.
+    Alone(expect::ServicePort<'f>, ServiceName),
+}
+
+impl Candidate<'_, '_, '_> {
+    fn name(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Ruled(sketch) => sketch.name.as_ref(),
+            Self::Alone(_, name) => Some(name),
+        }
+    }
+
+    fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::Ruled(sketch) => sketch.protocol,
+            Self::Alone(port, _) => port.protocol(),
+        }
+    }
+
+    fn family(&self) -> Family {
+        match self {
+            Self::Ruled(sketch) => sketch.family,
+            Self::Alone(port, _) => port.family,
+        }
+    }
+
+    /// True if `select` names it by name, frontend or service chain.
+    fn is_named_by(&self, select: &Select) -> bool {
+        match self {
+            Self::Ruled(sketch) => sketch.is_named_by(select),
+            Self::Alone(port, name) => {
+                let Some(wanted) = port.port else { return select.matches_name(Some(name)) };
+                let of_family = join::addresses(port.service).filter(|(_, ip)| Family::of(*ip) == port.family);
+                let mut addresses = of_family.map(|(kind, ip)| (kind, Some(ip), wanted.port));
+                let node_port = wanted.node_port.map(|number| (FrontendKind::NodePort, None, number));
+                let mut fits = |(kind, address, number): (FrontendKind, Option<IpAddr>, u16)| {
+                    select.matches_frontend(kind, address, Some(number), port.protocol())
+                };
+                select.matches_name(Some(name)) || addresses.any(&mut fits) || node_port.is_some_and(&mut fits)
+            }
+        }
+    }
+}
+
+/// Chooses among the service ports of the rules and, with objects, those the rules lack.
 pub(super) fn choose<'s, 'd>(
     survey: &'s Survey<'d>,
+    join: Option<&Join<'_, '_>>,
     question: &Question<'_>,
+    what: &[(String, Select)],
     missing: &mut Vec<String>,
-) -> (Vec<&'s Sketch<'d>>, Vec<ServicePort>) {
+) -> Chosen<'s, 'd> {
+    if survey.sketches().is_empty() {
+        return Chosen::default();
+    }
     let wanted = question.shared.namespace.as_deref();
-    let in_namespace = |sketch: &&Sketch<'_>| {
-        wanted.is_none_or(|wanted| sketch.name.as_ref().is_some_and(|name| name.namespace == wanted))
-    };
-    let mut sketches: Vec<&Sketch<'d>> = survey.sketches().iter().filter(in_namespace).collect();
-    if question.what.is_empty() {
-        if let (true, Some(namespace)) = (sketches.is_empty(), wanted) {
-            missing.push(no_namespace(survey, namespace));
+    let all = candidates(survey, join, question.source.family.map(Family::from));
+    let inside = |c: &&Candidate<'_, '_, '_>| wanted.is_none_or(|w| c.name().is_some_and(|name| name.namespace == w));
+    let mut candidates: Vec<Candidate<'s, 'd, '_>> = all.iter().filter(inside).cloned().collect();
+    if what.is_empty() {
+        if let (true, Some(namespace)) = (candidates.is_empty(), wanted) {
+            missing.push(no_namespace(&all, namespace));
         }
-        let services = survey.services(&sketches);
-        return (sketches, services);
+        return follow(survey, join, candidates);
     }
-    let asked: Vec<Asked<'_>> = question.what.iter().map(|(text, select)| Asked::new(survey, text, select)).collect();
+    let asked: Vec<Asked<'_>> =
+        what.iter().map(|(text, select)| Asked::new(survey, join, &all, text, select)).collect();
     if !asked.iter().any(|a| a.searches) {
-        sketches.retain(|sketch| asked.iter().any(|a| sketch.is_named_by(a.select)));
+        candidates.retain(|candidate| asked.iter().any(|a| a.names(candidate)));
     }
-    let services = survey.services(&sketches);
+    let Chosen { sketches, services } = follow(survey, join, candidates.clone());
     for a in &asked {
-        if !sketches.iter().zip(&services).any(|(sketch, port)| a.names(sketch, port)) {
-            missing.push(not_found(survey, a.text, a.select, wanted));
+        if !candidates.iter().zip(&services).any(|(candidate, port)| a.means(candidate, port, join)) {
+            missing.push(not_found(&all, a.text, a.typed, wanted));
         }
     }
-    let named = |(sketch, port): &(&Sketch<'_>, ServicePort)| asked.iter().any(|a| a.names(sketch, port));
-    sketches.into_iter().zip(services).filter(named).unzip()
+    let together = candidates.iter().zip(sketches).zip(services);
+    let meant = together.filter(|((candidate, _), port)| asked.iter().any(|a| a.means(candidate, port, join)));
+    let (sketches, services) = meant.map(|((_, sketch), port)| (sketch, port)).unzip();
+    Chosen { sketches, services }
+}
+
+/// Every service port, by name, protocol and family; unnamed ones last.
+fn candidates<'s, 'd, 'f>(
+    survey: &'s Survey<'d>,
+    join: Option<&Join<'_, 'f>>,
+    only: Option<Family>,
+) -> Vec<Candidate<'s, 'd, 'f>> {
+    let mut all: Vec<_> = survey.sketches().iter().map(Candidate::Ruled).collect();
+    let Some(join) = join else { return all };
+    let ruled: HashSet<_> =
+        survey.sketches().iter().filter_map(|s| Some((s.name.clone()?, s.protocol, s.family))).collect();
+    for port in join.ports().filter(|port| join.is_shown_alone(port, only)) {
+        let name = port.name();
+        if !ruled.contains(&(name.clone(), port.protocol(), port.family)) {
+            all.push(Candidate::Alone(port, name));
+        }
+    }
+    // Stable: service ports of one name stay as the survey has them.
+    all.sort_by_cached_key(|c| (c.name().is_none(), c.name().cloned(), c.protocol(), c.family()));
+    all
+}
+
+/// Follows candidates to their endpoints and adds what the cluster says.
+fn follow<'s, 'd>(
+    survey: &'s Survey<'d>,
+    join: Option<&Join<'_, '_>>,
+    candidates: Vec<Candidate<'s, 'd, '_>>,
+) -> Chosen<'s, 'd> {
+    let of_rules = |c: &Candidate<'s, 'd, '_>| if let Candidate::Ruled(sketch) = c { Some(*sketch) } else { None };
+    let sketches: Vec<Option<&Sketch<'d>>> = candidates.iter().map(of_rules).collect();
+    let mut followed = survey.services(&sketches.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
+    let services = candidates.into_iter().filter_map(|candidate| match candidate {
+        Candidate::Ruled(_) => {
+            let mut port = followed.next()?;
+            if let Some(join) = join {
+                join.describe(&mut port);
+            }
+            Some(port)
+        }
+        Candidate::Alone(port, _) => Some(join?.alone(&port)),
+    });
+    Chosen { services: services.collect(), sketches }
 }
 
 /// One WHAT.
 struct Asked<'q> {
     text: &'q str,
-    select: &'q Select,
+    typed: &'q Select,
+    /// What it means: itself, or the addresses of the Pod it names.
+    selects: Vec<Select>,
     /// Endpoints have to be looked at to answer it.
     searches: bool,
 }
 
 impl<'q> Asked<'q> {
-    fn new(survey: &Survey<'_>, text: &'q str, select: &'q Select) -> Self {
-        Self { text, select, searches: needs_endpoints(survey, select) }
+    fn new(
+        survey: &Survey<'_>,
+        join: Option<&Join<'_, '_>>,
+        all: &[Candidate<'_, '_, '_>],
+        text: &'q str,
+        typed: &'q Select,
+    ) -> Self {
+        let pod = || match typed {
+            Select::Name { namespace, service, port: None } if !all.iter().any(|c| c.is_named_by(typed)) => {
+                let addresses = join::addresses_of_pod(join?.facts(), namespace.as_deref(), service);
+                (!addresses.is_empty()).then_some(addresses)
+            }
+            _ => None,
+        };
+        match pod() {
+            Some(addresses) => {
+                let selects = addresses.into_iter().map(|ip| Select::Address(ip, None, None)).collect();
+                Self { text, typed, selects, searches: true }
+            }
+            None => Self { text, typed, selects: vec![typed.clone()], searches: needs_endpoints(survey, typed) },
+        }
     }
 
-    fn names(&self, sketch: &Sketch<'_>, port: &ServicePort) -> bool {
-        sketch.is_named_by(self.select) || (self.searches && port.has_endpoint(self.select))
+    fn names(&self, candidate: &Candidate<'_, '_, '_>) -> bool {
+        self.selects.iter().any(|select| candidate.is_named_by(select))
+    }
+
+    /// True if it means this service port: by its name, by an endpoint its rules lead to, or by one it should have.
+    fn means(&self, candidate: &Candidate<'_, '_, '_>, port: &ServicePort, join: Option<&Join<'_, '_>>) -> bool {
+        let of_cluster = join.zip(join.and_then(|j| j.port(port.name.as_ref(), port.protocol, port.family)));
+        let has_member = |select: &Select| match (select, &of_cluster) {
+            (Select::Address(ip, number, protocol), Some((join, known))) => {
+                let fits = |address: IpAddr, port: u16| address == *ip && number.is_none_or(|number| number == port);
+                (protocol.is_none() || *protocol == port.protocol) && join.has_member(known, fits)
+            }
+            _ => false,
+        };
+        self.names(candidate)
+            || (self.searches && self.selects.iter().any(|select| port.has_endpoint(select) || has_member(select)))
     }
 }
 
-fn no_namespace(survey: &Survey<'_>, namespace: &str) -> String {
-    let names = survey.sketches().iter().filter_map(|sketch| sketch.name.as_ref());
-    let mut namespaces: Vec<&str> = names.map(|name| name.namespace.as_str()).collect();
+fn no_namespace(all: &[Candidate<'_, '_, '_>], namespace: &str) -> String {
+    let mut namespaces: Vec<&str> = all.iter().filter_map(|c| Some(c.name()?.namespace.as_str())).collect();
     namespaces.dedup();
     let near = suggestion(&nearest(namespace, namespaces.into_iter()));
     format!("no Service of namespace '{namespace}' has rules here{near}")
@@ -76,10 +224,10 @@ fn needs_endpoints(survey: &Survey<'_>, select: &Select) -> bool {
     there && select.needs_endpoints() && !survey.sketches().iter().any(settled)
 }
 
-fn not_found(survey: &Survey<'_>, text: &str, select: &Select, namespace: Option<&str>) -> String {
-    let all = || survey.sketches().iter().filter_map(|s| s.name.as_ref());
+fn not_found(all: &[Candidate<'_, '_, '_>], text: &str, select: &Select, namespace: Option<&str>) -> String {
     let names = |inside: bool| -> Vec<String> {
-        all()
+        all.iter()
+            .filter_map(Candidate::name)
             .filter(|n| namespace.is_none_or(|wanted| (n.namespace == wanted) == inside))
             .map(ToString::to_string)
             .collect()

@@ -19,11 +19,12 @@ const QUOTED: usize = 60;
 
 /// Reads what the flags name, the first that applies: files, the demo, standard input, this node.
 pub(super) fn bundle(args: &SourceArgs) -> Result<Bundle, Failure> {
-    let mut bundle = if args.demo {
-        source::demo()
+    let reads_objects = args.objects.objects.iter().any(|path| path.as_os_str() == "-");
+    let mut bundle = if let Some(demo) = args.demo {
+        source::Demo::from(demo).rules()
     } else if !args.file.is_empty() {
         files(args)?
-    } else if let Some(bundle) = piped()? {
+    } else if let Some(bundle) = if reads_objects { None } else { piped()? } {
         bundle
     } else {
         live(args)?
@@ -36,9 +37,10 @@ pub(super) fn bundle(args: &SourceArgs) -> Result<Bundle, Failure> {
 
 fn files(args: &SourceArgs) -> Result<Bundle, Failure> {
     let mut bundle = Bundle::default();
-    if args.file.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
-        let what = "-f - was given twice, but standard input can be read only once".to_owned();
-        return Err(Failure { what, hints: vec!["give every other dump as a file".to_owned()] });
+    let dashes = args.file.iter().chain(&args.objects.objects).filter(|path| path.as_os_str() == "-").count();
+    if dashes > 1 {
+        let what = format!("- was given {dashes} times, but standard input can be read only once");
+        return Err(Failure { what, hints: vec!["give every other dump or list of objects as a file".to_owned()] });
     }
     for path in &args.file {
         let (capture, note) = if path.as_os_str() == "-" { stdin()? } else { source::file(path)? };
@@ -76,7 +78,23 @@ fn piped() -> Result<Option<Bundle>, Failure> {
 
 #[cfg(feature = "live")]
 fn live(args: &SourceArgs) -> Result<Bundle, Failure> {
+    if let Some(node) = args.objects.node.as_deref().filter(|node| !is_here(node)) {
+        let what = format!("no dump was given, and this host is not node '{node}': its rules cannot be read from here");
+        let hints = [
+            format!("ssh {node} sudo iptables-save | kube-ipt show --node {node}"),
+            format!("NODE_NAME={node} kube-ipt show    (if this host is that node under another name)"),
+        ];
+        return Err(Failure { what, hints: hints.to_vec() });
+    }
     Ok(source::local(source::Wanted { family: args.family.map(crate::net::Family::from) })?)
+}
+
+/// True if `node` is this host by its name, or by what $NODE_NAME says.
+#[cfg(feature = "live")]
+fn is_here(node: &str) -> bool {
+    let first = |name: &str| name.split('.').next().unwrap_or_default().to_lowercase();
+    let named = source::Machine::this().name.is_none_or(|own| first(&own) == first(node));
+    named || std::env::var("NODE_NAME").is_ok_and(|name| name == node)
 }
 
 #[cfg(not(feature = "live"))]

@@ -1,11 +1,17 @@
 //! The command line: one file a command. Only here text is printed and exit codes are made.
 
 mod answer;
+#[cfg(feature = "live")]
+mod api;
 mod args;
+mod around;
 mod choose;
 mod gather;
 mod list;
+mod manifest;
+mod objects;
 mod show;
+mod viewpoint;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -38,6 +44,7 @@ struct Cli {
 enum Command {
     Show(show::Args),
     List(list::Args),
+    Manifest(manifest::Args),
 }
 
 /// Why a command did not give its answer; exit status 2.
@@ -60,9 +67,30 @@ struct Outcome {
     /// The answer, for stdout.
     answer: Answer,
     /// What the reader should know, for stderr.
-    notes: Vec<String>,
+    notes: Vec<Note>,
     /// What was asked for and not found, for stderr; makes the exit status 1.
     missing: Vec<String>,
+}
+
+/// What the reader of an answer should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Note {
+    /// One line.
+    what: String,
+    /// What to try next.
+    hint: Option<String>,
+}
+
+impl From<String> for Note {
+    fn from(what: String) -> Self {
+        Self { what, hint: None }
+    }
+}
+
+impl Outcome {
+    fn note(&mut self, notes: impl IntoIterator<Item = String>) {
+        self.notes.extend(notes.into_iter().map(Note::from));
+    }
 }
 
 /// An answer, ready to be written.
@@ -102,6 +130,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Show(args) => show::run(args, cli.verbose, width),
         Command::List(args) => list::run(args, cli.verbose, width),
+        Command::Manifest(args) => Ok(manifest::run(args)),
     };
     match result {
         Ok(outcome) => finish(&outcome, cli.color),
@@ -122,7 +151,10 @@ pub fn main() -> ExitCode {
 fn finish(outcome: &Outcome, color: Color) -> ExitCode {
     let mut err = anstream::AutoStream::new(std::io::stderr(), color.choice(&std::io::stderr()));
     for note in &outcome.notes {
-        let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(note));
+        let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(&note.what));
+        if let Some(hint) = &note.hint {
+            let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(hint));
+        }
     }
     for missing in &outcome.missing {
         let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(missing));

@@ -3,6 +3,8 @@
 mod json;
 mod palette;
 mod phrase;
+mod remark;
+mod rows;
 mod service;
 mod table;
 mod text;

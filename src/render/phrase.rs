@@ -101,7 +101,7 @@ pub(super) fn count(pool: &Pool) -> String {
     if lacks_chain { "?".to_owned() } else { pool.endpoints.len().to_string() }
 }
 
-/// What happens to a service port none of whose frontends leads to a pool.
+/// What happens to a service port none of whose frontends leads to a pool, from the rules.
 pub(super) fn without_pool(service: &ServicePort) -> &'static str {
     let all = |verdict| service.frontends.iter().flat_map(|f| &f.routes).all(|r| r.verdict == verdict);
     if service.frontends.is_empty() {

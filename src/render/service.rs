@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::phrase;
-use super::text::{bar, clean, percent, wrap};
+use super::remark::{self, Room};
+use super::rows::{self, Row};
+use super::text::{clean, percent, wrap};
 use super::tree::{Detail, Node};
-use crate::dataplane::{Endpoint, Frontend, Policy, Pool, RuleNote, ServicePort, Walkthrough};
+use crate::dataplane::{AboutEndpoint, AboutService, Frontend, Pool, RuleNote, ServicePort, Walkthrough};
 use crate::net::Family;
 use crate::report::Header;
 
@@ -52,11 +54,17 @@ pub fn footer(header: &Header, rules: usize, width: Option<usize>) -> String {
         [only] => format!("{only} only"),
         tables => tables.join(", "),
     };
-    let mut parts = vec![format!("iptables{backend}"), families.join(", "), tables, format!("{rules} rules")];
+    let mut parts: Vec<String> = header.node.iter().map(|node| clean(node).into_owned()).collect();
+    parts.extend([format!("iptables{backend}"), families.join(", "), tables, format!("{rules} rules")]);
     if header.partial {
         parts.push("parts of the dump are missing".to_owned());
     }
     parts.push(format!("from {}", clean(&header.from)));
+    parts.push(match &header.objects {
+        Some(objects) if *objects == header.from => "with its objects".to_owned(),
+        Some(objects) => format!("objects from {}", clean(objects)),
+        None => "no objects".to_owned(),
+    });
     let lines = wrap(&parts.join(" · "), width.unwrap_or(usize::MAX));
     lines.iter().fold(String::new(), |out, line| out + &paint(line, DIM) + "\n")
 }
@@ -69,15 +77,19 @@ fn node(service: &ServicePort, walkthrough: &Walkthrough, view: View) -> Node {
     }
     for (n, pool) in service.pools.iter().enumerate() {
         let steps = walkthrough.pools.get(n);
-        let mut node = Node::new(pool_line(service, pool, several));
+        let mut node = Node::new(pool_line(service, pool));
         node.details = steps.map(|s| details(&s.head)).unwrap_or_default();
-        pool_children(pool, &mut node, view, |endpoint| steps.and_then(|s| s.endpoints.get(endpoint)));
+        let namespace = service.name.as_ref().map(|name| name.namespace.as_str());
+        pool_children(namespace, pool, &mut node, view, |endpoint| steps.and_then(|s| s.endpoints.get(endpoint)));
         root.children.push(node);
+    }
+    if let Some(about) = service.about.as_ref().filter(|about| !about.unprogrammed.is_empty()) {
+        root.children.push(unprogrammed(service, about, view));
     }
     root
 }
 
-/// `ns/name:port  tcp  ipv6  ✗ …`
+/// `ns/name:port  tcp  ipv6  ClusterIP  ✗ …`
 fn heading(service: &ServicePort) -> String {
     let name = match &service.name {
         Some(name) => paint(&clean(&name.to_string()), STRONG),
@@ -91,14 +103,8 @@ fn heading(service: &ServicePort) -> String {
     if service.family == Family::Ipv6 {
         parts.push("ipv6".to_owned());
     }
-    if service.pools.is_empty() {
-        parts.push(paint(&format!("! {}", phrase::without_pool(service)), NOTE));
-    } else if let Some(lost) = service.lost() {
-        let lost = percent(Some(lost));
-        parts.push(paint(&format!("✗ {} of connections reach no endpoint", lost.trim_start()), ERROR));
-    } else if service.pools.iter().any(|p| p.undelivered.is_none()) {
-        parts.push(paint("! shares are not all known", NOTE));
-    }
+    parts.extend(service.about.as_ref().and_then(|about| about.service_type).map(str::to_owned));
+    parts.extend(remark::service(service, Room::Heading).map(|remark| remark.painted()));
     parts.join("  ")
 }
 
@@ -118,8 +124,8 @@ fn frontend_node(frontend: &Frontend, several_pools: bool, steps: Option<&Vec<Ru
     node
 }
 
-fn pool_line(service: &ServicePort, pool: &Pool, several: bool) -> String {
-    let named = several || pool.policy == Policy::Local;
+fn pool_line(service: &ServicePort, pool: &Pool) -> String {
+    let named = remark::names_policy(service, pool.policy);
     let policy = if named { format!("{}: ", phrase::policy(pool.policy)) } else { String::new() };
     let count = phrase::count(pool);
     let noun = if count == "1" { "endpoint" } else { "endpoints" };
@@ -131,19 +137,43 @@ fn pool_line(service: &ServicePort, pool: &Pool, several: bool) -> String {
     line
 }
 
-fn pool_children<'w>(pool: &Pool, node: &mut Node, view: View, steps: impl Fn(usize) -> Option<&'w Vec<RuleNote>>) {
+fn pool_children<'w>(
+    namespace: Option<&str>,
+    pool: &Pool,
+    node: &mut Node,
+    view: View,
+    steps: impl Fn(usize) -> Option<&'w Vec<RuleNote>>,
+) {
     let bars = view.width.is_none_or(|w| w >= ROOM_FOR_BARS);
-    // One line more costs no more than the line that says so.
-    let shown = if view.all || pool.endpoints.len() <= SHOWN + 1 { pool.endpoints.len() } else { SHOWN };
-    for (n, endpoint) in pool.endpoints.iter().enumerate().take(shown) {
-        let mut child = Node::new(endpoint_line(endpoint, bars));
-        child.details = steps(n).map(|notes| details(notes)).unwrap_or_default();
+    let shown = shown(pool.endpoints.len(), view);
+    let absent = self::shown(pool.missing.len(), view);
+    let endpoints = pool.endpoints.iter().take(shown).map(|endpoint| Row::of(endpoint, namespace));
+    let missing = pool.missing.iter().take(absent).map(|absent| Row::absent(absent, namespace));
+    let rows: Vec<Row> = endpoints.chain(missing).collect();
+    let mut drawn = rows::nodes(&rows, view.width, bars).into_iter();
+    for (n, mut child) in drawn.by_ref().take(shown).enumerate() {
+        child.details.extend(steps(n).map(|notes| details(notes)).unwrap_or_default());
         node.children.push(child);
     }
     if shown < pool.endpoints.len() {
-        let rest: Option<f64> = pool.endpoints[shown..].iter().map(|e| e.probability).sum();
-        let line = format!("{} {} more, --all shows every one", percent(rest), pool.endpoints.len() - shown);
-        node.children.push(Node::new(paint(&line, DIM)));
+        let rest = &pool.endpoints[shown..];
+        let share: Option<f64> = rest.iter().map(|e| e.probability).sum();
+        node.children.push(Node::new(paint(&more(share, rest.len()), DIM)));
+        let lost = rest.iter().filter(|e| e.about.as_ref().is_some_and(AboutEndpoint::is_lost)).count();
+        if lost > 0 {
+            let share: Option<f64> = rest
+                .iter()
+                .filter(|e| e.about.as_ref().is_some_and(AboutEndpoint::is_lost))
+                .map(|e| e.probability)
+                .sum();
+            let line =
+                format!("{} of these go to {} that are stale or not ready", percent(share), remark::endpoints(lost));
+            node.children.push(Node::new(paint(&line, ERROR)));
+        }
+    }
+    node.children.extend(drawn);
+    if absent < pool.missing.len() {
+        node.children.push(Node::new(paint(&more(Some(0.0), pool.missing.len() - absent), DIM)));
     }
     if let Some(lost) = pool.lost() {
         let line = format!("{} reach no endpoint: they fall through the chain untranslated", percent(Some(lost)));
@@ -155,12 +185,26 @@ fn pool_children<'w>(pool: &Pool, node: &mut Node, view: View, steps: impl Fn(us
     }
 }
 
-fn endpoint_line(endpoint: &Endpoint, bars: bool) -> String {
-    let bar = if bars { format!(" {}", bar(endpoint.probability)) } else { String::new() };
-    let address = clean(&endpoint.address.to_string()).into_owned();
-    let unknown = endpoint.address.ip().is_none();
-    let chain = if unknown { paint(&format!("  {}", clean(&endpoint.chain)), DIM) } else { String::new() };
-    format!("{}{bar}  {address}{chain}", percent(endpoint.probability))
+/// How many of `count` lines to show. One line more costs no more than the line that says so.
+fn shown(count: usize, view: View) -> usize {
+    if view.all || count <= SHOWN + 1 { count } else { SHOWN }
+}
+
+fn more(share: Option<f64>, count: usize) -> String {
+    format!("{} {count} more, --all shows every one", percent(share))
+}
+
+/// The endpoints a service port without rules should have.
+fn unprogrammed(service: &ServicePort, about: &AboutService, view: View) -> Node {
+    let namespace = service.name.as_ref().map(|name| name.namespace.as_str());
+    let mut node = Node::new(format!("{}, no chain", remark::endpoints(about.unprogrammed.len())));
+    let shown = shown(about.unprogrammed.len(), view);
+    let rows: Vec<Row> = about.unprogrammed.iter().take(shown).map(|absent| Row::absent(absent, namespace)).collect();
+    node.children = rows::nodes(&rows, view.width, false);
+    if shown < about.unprogrammed.len() {
+        node.children.push(Node::new(paint(&more(Some(0.0), about.unprogrammed.len() - shown), DIM)));
+    }
+    node
 }
 
 /// Rules under a step: the line number and the rule, then what it does.

@@ -2,37 +2,42 @@
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
-use super::palette::{ERROR, NOTE, STRONG, paint};
+use super::palette::{ERROR, STRONG, paint};
 use super::phrase;
+use super::remark::{self, Room};
 use super::text::{clean, percent};
-use crate::dataplane::{FrontendKind, Pool, ServicePort};
+use crate::dataplane::{AboutEndpoint, Absent, FrontendKind, ServicePort};
 use crate::net::Family;
 
 /// Columns between two cells.
 const GAP: usize = 2;
 
 /// Columns whose cells may go on in a second line; names and addresses are kept whole to be copied.
-const BREAKABLE: [&str; 3] = ["ENDPOINTS", "STATUS", "OTHER FRONTENDS"];
+const BREAKABLE: [&str; 4] = ["ENDPOINTS", "STATUS", "STATE", "OTHER FRONTENDS"];
 
 /// A cell of fewer columns than this is not worth breaking.
 const READABLE: usize = 12;
 
 /// One row per service port; `wide` adds what does not fit 80 columns. Cells are broken to fit `width` columns, if given.
 pub fn list(services: &[ServicePort], wide: bool, width: Option<usize>) -> String {
-    let mut header = vec!["SERVICE", "PROTO", "ADDRESS", "ENDPOINTS", "STATUS"];
+    // The type is known from objects only.
+    let typed = services.iter().any(|service| service.about.is_some());
+    let mut header = vec!["SERVICE", "PROTO"];
+    if typed {
+        header.push("TYPE");
+    }
+    header.extend(["ADDRESS", "ENDPOINTS", "STATUS"]);
     if wide {
         header.extend(["OTHER FRONTENDS", "FAMILY", "STICKY", "CHAINS"]);
     }
     let mut table = empty(&header);
     for service in services {
         let (first, others) = addresses(service);
-        let mut row = vec![
-            Cell::new(name(service)),
-            Cell::new(protocol(service)),
-            Cell::new(first),
-            Cell::new(endpoint_counts(service)),
-            Cell::new(status(service)),
-        ];
+        let mut row = vec![Cell::new(name(service)), Cell::new(protocol(service))];
+        if typed {
+            row.push(Cell::new(service.about.as_ref().and_then(|about| about.service_type).unwrap_or_default()));
+        }
+        row.extend([Cell::new(first), Cell::new(remark::counts(service)), Cell::new(status(service))]);
         if wide {
             let sticky = service.affinity_seconds.map(|s| format!("{s} s")).unwrap_or_default();
             let chains: Vec<_> = service.pools.iter().map(|p| clean(&p.chain)).collect();
@@ -45,7 +50,11 @@ pub fn list(services: &[ServicePort], wide: bool, width: Option<usize>) -> Strin
 
 /// One row per endpoint; `wide` adds chains, rules and counters. Cells are broken to fit `width` columns, if given.
 pub fn endpoints(services: &[ServicePort], wide: bool, width: Option<usize>) -> String {
+    let joined = services.iter().any(|service| service.about.is_some());
     let mut header = vec!["SERVICE", "PROTO", "POOL", "SHARE", "ENDPOINT"];
+    if joined {
+        header.extend(["POD", "NODE", "STATE"]);
+    }
     if wide {
         header.extend(["PACKETS", "CHAIN", "LINES"]);
     }
@@ -62,12 +71,18 @@ pub fn endpoints(services: &[ServicePort], wide: bool, width: Option<usize>) -> 
                     right(percent(endpoint.probability)),
                     Cell::new(clean(&endpoint.address.to_string())),
                 ];
+                if joined {
+                    row.extend(about(endpoint.about.as_ref()));
+                }
                 if wide {
                     let lines: Vec<String> = endpoint.rules.iter().map(|r| r.line.to_string()).collect();
                     let packets = endpoint.packets.map(|p| p.to_string()).unwrap_or_default();
                     row.extend([right(packets), Cell::new(clean(&endpoint.chain)), Cell::new(lines.join(" "))]);
                 }
                 table.add_row(row);
+            }
+            for absent in &pool.missing {
+                table.add_row(missing(service, policy, absent));
             }
             if let Some(lost) = pool.lost() {
                 let text = paint("reach no endpoint", ERROR);
@@ -81,12 +96,39 @@ pub fn endpoints(services: &[ServicePort], wide: bool, width: Option<usize>) -> 
                 ]);
             }
         }
-        if service.pools.is_empty() {
-            let text = paint(phrase::without_pool(service), NOTE);
-            table.add_row([name(service), protocol(service), String::new(), String::new(), text]);
+        let unprogrammed = service.about.iter().flat_map(|about| &about.unprogrammed);
+        for absent in unprogrammed {
+            table.add_row(missing(service, "", absent));
+        }
+        if let (true, false, Some(remark)) =
+            (service.pools.is_empty(), service.lacks_rules(), remark::service(service, Room::Column))
+        {
+            table.add_row([name(service), protocol(service), String::new(), String::new(), remark.painted()]);
         }
     }
     finish(table, &header, width)
+}
+
+/// Pod, node and state of an endpoint.
+fn about(about: Option<&AboutEndpoint>) -> [Cell; 3] {
+    let cell = |text: Option<&str>| Cell::new(clean(text.unwrap_or_default()));
+    let Some(about) = about else { return [cell(None), cell(None), cell(None)] };
+    let state = remark::endpoint(about).map_or("ready".to_owned(), |remark| remark.painted());
+    [cell(about.pod.as_deref()), cell(about.node.as_deref()), Cell::new(state)]
+}
+
+/// The row of an endpoint that gets nothing.
+fn missing(service: &ServicePort, policy: &str, absent: &Absent) -> Vec<Cell> {
+    let mut row = vec![
+        Cell::new(name(service)),
+        Cell::new(protocol(service)),
+        Cell::new(policy),
+        Cell::new(percent(Some(0.0))).set_alignment(CellAlignment::Right),
+        Cell::new(absent.address.to_string()),
+    ];
+    let [pod, node, _] = about(Some(&absent.about));
+    row.extend([pod, node, Cell::new(remark::absent(&absent.about).painted())]);
+    row
 }
 
 fn empty(header: &[&str]) -> Table {
@@ -161,27 +203,6 @@ fn addresses(service: &ServicePort) -> (String, String) {
     (format!("{prefix}{}", phrase::address(first)), others.join(", "))
 }
 
-/// The number of endpoints; of both pools, where there are two.
-fn endpoint_counts(service: &ServicePort) -> String {
-    match service.pools.as_slice() {
-        [] => "0".to_owned(),
-        [pool] => phrase::count(pool),
-        pools => {
-            let count = |p: &Pool| format!("{} {}", phrase::count(p), phrase::policy(p.policy));
-            pools.iter().map(count).collect::<Vec<_>>().join(", ")
-        }
-    }
-}
-
 fn status(service: &ServicePort) -> String {
-    if service.pools.is_empty() {
-        return paint(&format!("! {}", phrase::without_pool(service)), NOTE);
-    }
-    if let Some(lost) = service.lost() {
-        return paint(&format!("✗ {} undelivered", percent(Some(lost)).trim_start()), ERROR);
-    }
-    match service.pools.iter().find_map(|p| p.oddities.first()) {
-        Some(oddity) => paint(&format!("! {}", clean(&phrase::oddity(oddity))), NOTE),
-        None => "ok".to_owned(),
-    }
+    remark::service(service, Room::Column).map_or("ok".to_owned(), |remark| remark.painted())
 }

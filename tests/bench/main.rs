@@ -11,6 +11,7 @@ use divan::counter::BytesCount;
 use kube_ipt::dataplane::Select;
 use kube_ipt::dump::iptables::{Dump, Hints};
 use kube_ipt::net::Family;
+use kube_ipt::proxy::KnownNames;
 use kube_ipt::proxy::iptables::{Survey, rulesets};
 
 /// Services of twenty endpoints: 1,000 to 100,000 endpoints.
@@ -60,7 +61,7 @@ fn one_service(bencher: Bencher<'_, '_>, services: usize) {
     bencher.bench(|| {
         let dumps = [Dump::scan(divan::black_box(text), Hints::default())];
         let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
-        let survey = Survey::of(&rulesets);
+        let survey = Survey::of(&rulesets, &KnownNames::default());
         let sketch = survey.sketches().iter().find(|s| s.is_named_by(&select)).expect("is there");
         survey.service(sketch).pools[0].endpoints.len()
     });
@@ -73,7 +74,7 @@ fn all_services(bencher: Bencher<'_, '_>, services: usize) {
     bencher.bench(|| {
         let dumps = [Dump::scan(divan::black_box(text), Hints::default())];
         let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
-        let survey = Survey::of(&rulesets);
+        let survey = Survey::of(&rulesets, &KnownNames::default());
         survey.services(&survey.sketches().iter().collect::<Vec<_>>()).len()
     });
 }

@@ -12,9 +12,12 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("dump", &["net"]),
         ("dataplane", &["net"]),
         ("proxy", &["net", "dump", "dataplane"]),
+        ("cluster", &["net", "dataplane"]),
+        ("expect", &["net", "dataplane", "cluster"]),
+        ("join", &["net", "dataplane", "cluster", "expect", "proxy"]),
         ("report", &["net", "dataplane"]),
         ("render", &["net", "dataplane", "report"]),
-        ("cli", &["net", "source", "dump", "dataplane", "proxy", "report", "render"]),
+        ("cli", &["net", "source", "dump", "dataplane", "proxy", "cluster", "expect", "join", "report", "render"]),
     ])
 }
 
@@ -63,7 +66,11 @@ fn runtimes_stay_where_they_belong() {
     for path in sources() {
         let text = text(&path);
         let live = path.ends_with("source/local.rs");
-        assert!(live || !text.contains("tokio::"), "{} names tokio", path.display());
+        let api = path.ends_with("cluster/live.rs");
+        assert!(live || api || !text.contains("tokio::"), "{} names tokio", path.display());
+        assert!(api || !text.contains("kube::"), "{} names kube", path.display());
+        let cluster = path.components().any(|part| part.as_os_str() == "cluster");
+        assert!(cluster || !text.contains("k8s_openapi"), "{} names k8s-openapi", path.display());
         let prints = path.ends_with("cli/mod.rs");
         assert!(prints || !text.contains("std::io::stdout()"), "{} prints", path.display());
         let starts = live || !text.contains("Command::new");

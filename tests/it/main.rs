@@ -1,19 +1,26 @@
 //! Behaviour through the public surface: the program, and the library where a law is tested.
 
+#[cfg(feature = "live")]
+mod api;
 mod architecture;
 mod cases;
 mod eras;
+mod expect;
 mod formats;
 mod hostile;
+mod join;
 mod json;
 #[cfg(feature = "live")]
 mod netns;
+mod objects;
 mod properties;
 mod read_only;
 mod readme;
 mod run;
 mod show;
 mod sources;
+#[cfg(feature = "live")]
+mod stand_in;
 
 #[path = "../support/generate.rs"]
 mod generate;

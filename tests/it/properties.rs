@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use kube_ipt::dataplane::{Pool, Select};
 use kube_ipt::dump::iptables::{Dump, Hints};
 use kube_ipt::net::Family;
+use kube_ipt::proxy::KnownNames;
 use kube_ipt::proxy::iptables::{Survey, joined, rulesets};
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ use crate::run::nodes;
 fn pools(dump: &str) -> Vec<Pool> {
     let dumps = [joined(Dump::scan(dump, Hints::default()))];
     let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
-    let survey = Survey::of(&rulesets);
+    let survey = Survey::of(&rulesets, &KnownNames::default());
     assert_eq!(survey.sketches().len(), 1);
     survey.service(&survey.sketches()[0]).pools
 }

@@ -27,7 +27,12 @@ pub(crate) fn node(path: &str) -> String {
 /// `kube-ipt ARGS`, the words of `args` parted by blanks.
 pub(crate) fn kube_ipt(args: &str) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kube-ipt"));
-    command.args(args.split_ascii_whitespace()).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command.args(args.split_ascii_whitespace());
+    // Nothing of the machine the tests run on: no colours, no cluster, no node.
+    for name in ["NO_COLOR", "CLICOLOR_FORCE", "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "NODE_NAME"] {
+        command.env_remove(name);
+    }
+    command.env("HOME", "/nonexistent");
     Run { command, stdin: None, status: 0, stderr: String::new() }
 }
 
@@ -35,6 +40,12 @@ impl Run {
     /// One more argument, which may hold blanks.
     pub(crate) fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.arg(arg);
+        self
+    }
+
+    /// A variable of the environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
         self
     }
 

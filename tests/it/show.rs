@@ -2,6 +2,7 @@
 
 use kube_ipt::dump::iptables::{Dump, Hints};
 use kube_ipt::net::Family;
+use kube_ipt::proxy::KnownNames;
 use kube_ipt::proxy::iptables::{Survey, rulesets};
 use kube_ipt::render::{self, View};
 
@@ -80,7 +81,7 @@ fn paragraphs_are_broken_where_the_terminal_ends_and_bars_need_room() {
     let text = std::fs::read_to_string(node("kitchen-sink/node2/save.txt")).expect("the fixture is there");
     let dumps = [Dump::scan(&text, Hints::default())];
     let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
-    let survey = Survey::of(&rulesets);
+    let survey = Survey::of(&rulesets, &KnownNames::default());
     let services = survey.services(&survey.sketches().iter().collect::<Vec<_>>());
     let walkthroughs: Vec<_> = survey.sketches().iter().zip(&services).map(|(s, p)| survey.walkthrough(s, p)).collect();
     for width in [66, 80, 120, 200] {

@@ -1,0 +1,141 @@
+//! What is said around an answer: what it was made from, and what could not be judged.
+
+use super::objects::Objects;
+use crate::dataplane::{Gap, Oddity, ServicePort};
+use crate::dump::iptables::{Backend, Dump};
+use crate::join;
+use crate::net::Family;
+use crate::proxy::iptables::{Ruleset, Survey};
+use crate::report::Header;
+use crate::source::Bundle;
+
+/// How many rules of the services shown cannot be judged.
+pub(super) fn undecided(services: &[ServicePort]) -> Option<String> {
+    let oddities = services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.oddities);
+    let mut rules: Vec<_> =
+        oddities.filter_map(|o| if let Oddity::Undecided(rule) = o { Some(rule) } else { None }).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let count = match rules.len() {
+        0 => return None,
+        1 => "1 rule holds".to_owned(),
+        many => format!("{many} rules hold"),
+    };
+    Some(format!("{count} a condition or target that a dump does not decide, so that shares are unknown"))
+}
+
+/// Rules that capture an address and cannot be followed.
+pub(super) fn unplaced(survey: &Survey<'_>, bundle: &Bundle) -> Option<String> {
+    let first = survey.unplaced().first()?;
+    let label = bundle.captures.get(usize::from(first.text)).map_or("", |capture| &capture.label);
+    let rules = match survey.unplaced().len() {
+        1 => "1 rule".to_owned(),
+        many => format!("{many} rules"),
+    };
+    let line = first.line;
+    Some(format!(
+        "{rules} beside those of Services cannot be judged and may take their traffic, first {label} line {line}"
+    ))
+}
+
+/// Why there is no Service at all.
+pub(super) fn nothing_here(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>]) -> String {
+    let labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
+    let from = labels.join(", ");
+    let chain = |name: &str| rulesets.iter().filter_map(|r| r.nat).any(|nat| nat.section.chain(name).is_some());
+    if chain("KUBE-LOAD-BALANCER") || chain("KUBE-NODE-PORT") {
+        return format!(
+            "no Services in the rules of {from}: kube-proxy runs in IPVS mode there, and Services are in the output of ipvsadm, \
+             which this version does not read"
+        );
+    }
+    let rules = match dumps.iter().map(Dump::rules).sum() {
+        1 => "the only rule".to_owned(),
+        many => format!("the {many} rules"),
+    };
+    if bundle.captures.iter().all(|c| c.command.is_some()) {
+        return "this node's iptables rules hold no Service: kube-proxy does not run here, or not in iptables mode (see ipvsadm -Ln, \
+                nft list ruleset)"
+            .to_owned();
+    }
+    if rulesets.iter().all(|r| r.nat.is_none()) {
+        return format!("no Services in {rules} of {from}: there is no nat table in it");
+    }
+    let kube = if chain("KUBE-SERVICES") { "KUBE-SERVICES leads to none" } else { "there is no chain KUBE-SERVICES" };
+    format!("no Services in {rules} of {from}: {kube}")
+}
+
+/// What an answer was made from.
+pub(super) fn header(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>], objects: &Objects) -> Header {
+    let sections = || rulesets.iter().flat_map(|r| r.nat.into_iter().chain(r.filter));
+    let mut tables = Vec::new();
+    if rulesets.iter().any(|r| r.nat.is_some()) {
+        tables.push("nat");
+    }
+    if rulesets.iter().any(|r| r.filter.is_some()) {
+        tables.push("filter");
+    }
+    let from = if bundle.is_live() {
+        "local".to_owned()
+    } else {
+        let used = |text: &usize| sections().any(|t| usize::from(t.text) == *text) || rulesets.is_empty();
+        let labels = (0..bundle.captures.len()).filter(used).map(|text| bundle.captures[text].label.as_str());
+        labels.collect::<Vec<_>>().join(", ")
+    };
+    Header {
+        backend: rulesets.iter().find_map(|r| r.nat?.section.backend).map(Backend::as_str),
+        from,
+        tables,
+        families: rulesets.iter().map(|r| r.family).collect(),
+        node: objects.viewpoint.node.clone(),
+        objects: objects.facts.is_some().then(|| objects.from.clone()),
+        partial: rulesets.is_empty()
+            || rulesets.iter().any(|r| r.nat.is_none())
+            || sections().any(|t| !t.section.complete || t.mixed)
+            || dumps.iter().flat_map(|dump| &dump.sections).any(|section| section.cut_off),
+    }
+}
+
+/// Rules in the tables the answer was made from.
+pub(super) fn rules_read(rulesets: &[Ruleset<'_>]) -> usize {
+    let count = |r: &Ruleset<'_>| {
+        let nat = r.nat.map_or(0, |t| t.section.rules);
+        // Lines that may be of either table are one section.
+        let filter = r.filter.filter(|t| !t.mixed || r.nat.is_none()).map_or(0, |t| t.section.rules);
+        (nat + filter) as usize
+    };
+    rulesets.iter().map(count).sum()
+}
+
+/// The families whose rules were read, and whether all rules of them were.
+pub(super) fn families(rulesets: &[Ruleset<'_>]) -> Vec<(Family, bool)> {
+    let complete = |r: &Ruleset<'_>| r.nat.is_some_and(|t| t.section.complete && !t.mixed && !t.section.cut_off);
+    rulesets.iter().map(|r| (r.family, complete(r))).collect()
+}
+
+/// What of the services shown depends on something that is not known.
+pub(super) fn gaps(services: &[ServicePort], node: Option<&str>) -> Vec<String> {
+    let of = |wanted| services.iter().filter(|s| join::gap(s) == Some(wanted)).count();
+    let ports = |count| if count == 1 { "1 service port".to_owned() } else { format!("{count} service ports") };
+    let mut notes = Vec::new();
+    if let count @ 1.. = of(Gap::Node) {
+        notes.push(format!(
+            "whose rules these are is not known, and with it which endpoints {} should have: --node NAME tells",
+            ports(count)
+        ));
+    }
+    if let count @ 1.. = of(Gap::Zone) {
+        notes.push(format!(
+            "the zone of {} is not known (its Node is not among the objects), and with it which endpoints {} should have",
+            node.unwrap_or("the node"),
+            ports(count)
+        ));
+    }
+    if let count @ 1.. = of(Gap::Endpoints) {
+        notes.push(format!(
+            "the objects hold no EndpointSlices of {}: which endpoints they should have is not known",
+            ports(count)
+        ));
+    }
+    notes
+}

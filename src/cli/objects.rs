@@ -1,0 +1,177 @@
+//! Where Services and endpoints come from: the demo, saved files, or the API server. They are read while the rules are.
+
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use super::answer::Question;
+use super::viewpoint;
+use super::{Failure, Note};
+#[cfg(feature = "live")]
+use crate::cluster::Api;
+use crate::cluster::{Facts, Saved};
+use crate::dataplane::ServicePort;
+use crate::expect::Viewpoint;
+use crate::proxy::iptables::Ruleset;
+use crate::source::{self, Bundle, Demo};
+
+/// How to save what is needed.
+const SAVE: &str = "kubectl get services,endpointslices,pods,nodes -A -o json > FILE";
+
+/// Everything known of the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    /// The facts; `None` where the rules stand alone.
+    pub(super) facts: Option<Facts>,
+    /// File names, the address of the API server, `demo`.
+    pub(super) from: String,
+    /// Whose rules they are compared with.
+    pub(super) viewpoint: Viewpoint,
+    /// What the reader of the answer should know.
+    pub(super) notes: Vec<Note>,
+    /// The API server, for what is asked later.
+    #[cfg(feature = "live")]
+    pub(super) live: Option<Api>,
+}
+
+/// Objects on their way.
+pub(super) enum Reading {
+    /// None were asked for.
+    Nothing,
+    /// Files, read by another thread.
+    Files(JoinHandle<Result<Objects, Failure>>),
+    /// Those of the demo.
+    Demo(Demo),
+    /// The API server, asked by another thread.
+    #[cfg(feature = "live")]
+    Api(super::api::Asking),
+}
+
+/// Begins to read what the flags name.
+pub(super) fn start(question: &Question<'_>) -> Reading {
+    let args = question.source;
+    if let Some(demo) = args.demo {
+        return if args.objects.no_api { Reading::Nothing } else { Reading::Demo(demo.into()) };
+    }
+    if !args.objects.objects.is_empty() {
+        let paths = args.objects.objects.clone();
+        return Reading::Files(std::thread::spawn(move || files(&paths)));
+    }
+    if args.objects.no_api {
+        return Reading::Nothing;
+    }
+    #[cfg(feature = "live")]
+    return Reading::Api(super::api::ask(question));
+    #[cfg(not(feature = "live"))]
+    Reading::Nothing
+}
+
+impl Reading {
+    #[cfg_attr(not(feature = "live"), expect(unused_variables, reason = "only an API server is asked about rules"))]
+    /// Waits for the objects and settles whose rules `bundle` holds.
+    pub(super) fn finish(
+        self,
+        question: &Question<'_>,
+        bundle: &Bundle,
+        rulesets: &[Ruleset<'_>],
+    ) -> Result<Objects, Failure> {
+        let args = &question.source.objects;
+        let mut objects = match self {
+            Self::Nothing => Objects::default(),
+            Self::Files(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
+            Self::Demo(demo) => self::demo(demo)?,
+            #[cfg(feature = "live")]
+            Self::Api(asking) => asking.finish(question, bundle, rulesets)?,
+        };
+        if objects.from != DEMO {
+            objects.settle(args, bundle)?;
+        }
+        Ok(objects)
+    }
+}
+
+impl Objects {
+    /// Asks the API server what only the answer shows to be missing, and adds it to `services`. What went wrong is told.
+    #[cfg(feature = "live")]
+    pub(super) fn complete(&self, services: &mut [ServicePort]) -> Vec<Note> {
+        self.live.as_ref().map_or_else(Vec::new, |api| super::api::settle(api, self, services))
+    }
+
+    /// Without an API server there is nobody to ask.
+    #[cfg(not(feature = "live"))]
+    #[expect(clippy::unused_self, reason = "as with an API server")]
+    pub(super) fn complete(&self, _: &mut [ServicePort]) -> Vec<Note> {
+        Vec::new()
+    }
+
+    fn settle(&mut self, args: &super::args::ObjectArgs, bundle: &Bundle) -> Result<(), Failure> {
+        let nothing = Facts::default();
+        let facts = self.facts.as_ref().unwrap_or(&nothing);
+        let found = viewpoint::node(args.node.as_deref(), facts, bundle, &self.from)?;
+        self.notes.extend(found.note.map(Note::from));
+        self.viewpoint = Viewpoint::of(found.node.as_deref(), facts);
+        if let Some(mode) =
+            facts.proxy.as_ref().map(|proxy| proxy.mode.as_str()).filter(|mode| !mode.is_empty() && *mode != "iptables")
+        {
+            self.notes.push(format!(
+                "kube-proxy is configured for mode {mode} (ConfigMap kube-system/kube-proxy): rules of its iptables mode may be \
+                 left over"
+            ).into());
+        }
+        Ok(())
+    }
+}
+
+const DEMO: &str = "demo";
+
+fn demo(demo: Demo) -> Result<Objects, Failure> {
+    let mut saved = Saved::default();
+    saved.read(DEMO, demo.objects()).map_err(bad)?;
+    let facts = saved.into_facts();
+    let viewpoint = Viewpoint::of(Some(Demo::NODE), &facts);
+    Ok(Objects { from: DEMO.to_owned(), viewpoint, facts: Some(facts), ..Objects::default() })
+}
+
+fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
+    let mut saved = Saved::default();
+    let mut notes = Vec::new();
+    for path in paths {
+        let (files, others) = source::object_files(path)?;
+        let folder = path.display();
+        if files.is_empty() {
+            let what = format!("{folder} holds no file of objects: none ends in .json, .jsonl, .yaml or .yml");
+            return Err(Failure { what, hints: vec![SAVE.to_owned()] });
+        }
+        if others > 0 {
+            notes.push(format!(
+                "{others} other files in {folder} were not read: their names are not those of JSON or YAML"
+            ));
+        }
+        for file in files {
+            let (text, note) = source::object_text(&file)?;
+            notes.extend(note);
+            saved.read(&text.label, &text.text).map_err(bad)?;
+        }
+    }
+    let labels: Vec<String> =
+        paths.iter().map(|p| if p.as_os_str() == "-" { "stdin".to_owned() } else { p.display().to_string() }).collect();
+    let from = labels.join(", ");
+    let skipped: Vec<String> = saved.skipped().iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    if saved.is_empty() {
+        let others =
+            if skipped.is_empty() { "it is an empty list".to_owned() } else { format!("only {}", skipped.join(", ")) };
+        let what = format!("{from} holds no Service, EndpointSlice, Endpoints, Pod or Node: {others}");
+        return Err(Failure { what, hints: vec![SAVE.to_owned()] });
+    }
+    if !skipped.is_empty() {
+        notes.push(format!("{from}: objects of other kinds were skipped: {}", skipped.join(", ")));
+    }
+    for page in saved.pages() {
+        notes.push(format!("{page} is one page of a longer list: what is on the others is not known"));
+    }
+    let notes = notes.into_iter().map(Note::from).collect();
+    Ok(Objects { facts: Some(saved.into_facts()), from, notes, ..Objects::default() })
+}
+
+fn bad(error: crate::cluster::BadObjects) -> Failure {
+    Failure { what: error.to_string(), hints: vec![SAVE.to_owned()] }
+}

@@ -1,0 +1,65 @@
+//! Which node the rules are of.
+
+use super::Failure;
+use crate::cluster::{Facts, Node};
+use crate::dataplane::nearest;
+use crate::source::{Bundle, Machine};
+
+/// A node, and what to say about how it was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) node: Option<String>,
+    pub(super) note: Option<String>,
+}
+
+/// The first that applies: `--node`; $NODE_NAME; the Node that is this host, where the rules are its own; the only Node
+/// of a cluster. Without any the node is not known: a dump from a file is not taken to be of this host.
+pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &str) -> Result<Found, Failure> {
+    let unknown = |name: &str| facts.coverage.nodes && !facts.nodes.iter().any(|node| node.name == name);
+    let found = |name: &str| Found { node: Some(name.to_owned()), note: None };
+    if let Some(name) = wanted {
+        if unknown(name) {
+            let near = nearest(name, facts.nodes.iter().map(|node| node.name.as_str()));
+            let hint = near.first().map(|near| format!("--node {near}"));
+            let what = format!("no Node is called '{name}' in {from}");
+            return Err(Failure { what, hints: hint.into_iter().collect() });
+        }
+        return Ok(found(name));
+    }
+    match std::env::var("NODE_NAME") {
+        Ok(name) if !name.is_empty() && !unknown(&name) => return Ok(found(&name)),
+        Ok(name) if !name.is_empty() => {
+            let note = format!("$NODE_NAME is {name}, but no Node of {from} is called so: it is not used");
+            return Ok(Found { node: None, note: Some(note) });
+        }
+        _ => {}
+    }
+    let machine = machine(bundle);
+    let only = match facts.nodes.as_slice() {
+        [only] if facts.coverage.nodes => Some(only),
+        _ => None,
+    };
+    let nodes = || facts.nodes.iter();
+    let node = nodes().find(|node| is_called(node, &machine)).or_else(|| nodes().find(|node| is_at(node, &machine)));
+    Ok(node.or(only).map(|node| found(&node.name)).unwrap_or_default())
+}
+
+/// This machine, if `bundle` holds its own rules.
+#[cfg(feature = "live")]
+fn machine(bundle: &Bundle) -> Machine {
+    if bundle.is_live() { Machine::this() } else { Machine::default() }
+}
+
+#[cfg(not(feature = "live"))]
+fn machine(_: &Bundle) -> Machine {
+    Machine::default()
+}
+
+fn is_called(node: &Node, machine: &Machine) -> bool {
+    let named = |name: &String| *name == node.name || node.names.iter().any(|other| other.eq_ignore_ascii_case(name));
+    machine.name.as_ref().is_some_and(named)
+}
+
+fn is_at(node: &Node, machine: &Machine) -> bool {
+    machine.addresses.iter().any(|ip| node.addresses.contains(ip))
+}

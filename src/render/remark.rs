@@ -1,0 +1,251 @@
+//! What is to be said of a service port or an endpoint: wrong, worth a look, or good to know. The same words everywhere.
+
+use hashbrown::HashSet;
+use owo_colors::Style;
+
+use super::palette::{DIM, ERROR, NOTE, paint};
+use super::phrase;
+use super::text::{clean, percent};
+use crate::dataplane::{AboutEndpoint, Address, Gone, Policy, ServicePort, Stale, Standing, State};
+
+/// A remark and how much it matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remark {
+    weight: Weight,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    Wrong,
+    Caution,
+    Plain,
+}
+
+/// Where a remark stands: in a heading there is room for a sentence, in a column for a few words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Heading,
+    Column,
+}
+
+impl Remark {
+    fn new(weight: Weight, text: impl Into<String>) -> Self {
+        Self { weight, text: text.into() }
+    }
+
+    /// The mark and the words, without colour.
+    pub(super) fn plain(&self) -> String {
+        let mark = match self.weight {
+            Weight::Wrong => "✗ ",
+            Weight::Caution => "! ",
+            Weight::Plain => "",
+        };
+        format!("{mark}{}", self.text)
+    }
+
+    pub(super) fn style(&self) -> Style {
+        match self.weight {
+            Weight::Wrong => ERROR,
+            Weight::Caution => NOTE,
+            Weight::Plain => DIM,
+        }
+    }
+
+    pub(super) fn painted(&self) -> String {
+        paint(&self.plain(), self.style())
+    }
+}
+
+/// Everything to be said of a service port as one remark that weighs as much as the worst of it; `None` where all is well.
+pub(super) fn service(service: &ServicePort, room: Room) -> Option<Remark> {
+    let mut all = remarks(service, room);
+    if all.is_empty() {
+        return None;
+    }
+    all.sort_by_key(|remark| remark.weight);
+    let weight = all[0].weight;
+    // A heading has the worst only: the rest is in the tree below it.
+    let shown = if room == Room::Heading { 1 } else { all.len() };
+    let texts: Vec<String> = all.into_iter().take(shown).map(|remark| remark.text).collect();
+    Some(Remark { weight, text: texts.join(", ") })
+}
+
+fn remarks(service: &ServicePort, room: Room) -> Vec<Remark> {
+    let heading = room == Room::Heading;
+    let mut all = Vec::new();
+    let mut add = |weight, text: String| all.push(Remark::new(weight, text));
+    let standing = service.about.as_ref().map(|about| &about.standing);
+    match standing {
+        Some(Standing::Gone(gone)) => add(Weight::Wrong, self::gone(*gone, service)),
+        Some(forbidding) if forbidding.forbids_rules() && !service.pools.is_empty() => {
+            add(Weight::Wrong, format!("should have no rules: {}", without_rules(forbidding, service)));
+        }
+        _ => {}
+    }
+    let lost = Lost::of(service);
+    for (count, what) in [(lost.stale, "stale"), (lost.not_ready, "not ready")] {
+        match (count, heading) {
+            (0, _) => {}
+            (1, true) => add(Weight::Wrong, format!("1 of {} is {what}", endpoints(lost.all))),
+            (_, true) => add(Weight::Wrong, format!("{count} of {} are {what}", endpoints(lost.all))),
+            (_, false) => add(Weight::Wrong, format!("{count} {what}")),
+        }
+    }
+    if let Some(part) = service.lost() {
+        let part = percent(Some(part)).trim_start().to_owned();
+        add(
+            Weight::Wrong,
+            if heading { format!("{part} of connections reach no endpoint") } else { format!("{part} undelivered") },
+        );
+    }
+    let missing = service.pools.iter().flat_map(|pool| &pool.missing).map(|absent| &absent.address);
+    let missing = missing.collect::<HashSet<&Address>>().len();
+    match (missing, heading) {
+        (0, _) => {}
+        (1, true) => add(Weight::Caution, "1 endpoint is missing".to_owned()),
+        (_, true) => add(Weight::Caution, format!("{missing} endpoints are missing")),
+        (_, false) => add(Weight::Caution, format!("{missing} missing")),
+    }
+    if service.pools.is_empty() {
+        all.extend(without_pool(service, room));
+    } else if heading && service.pools.iter().any(|pool| pool.undelivered.is_none()) {
+        all.push(Remark::new(Weight::Caution, "shares are not all known"));
+    } else if let Some(oddity) = service.pools.iter().find_map(|pool| pool.oddities.first()).filter(|_| !heading) {
+        all.push(Remark::new(Weight::Caution, clean(&phrase::oddity(oddity)).into_owned()));
+    }
+    all
+}
+
+/// What to say of a service port none of whose frontends leads to a pool.
+fn without_pool(service: &ServicePort, room: Room) -> Option<Remark> {
+    let by_rules = || Some(Remark::new(Weight::Caution, phrase::without_pool(service)));
+    let Some(about) = &service.about else { return by_rules() };
+    match &about.standing {
+        Standing::Gone(_) => None,
+        Standing::Served if !about.unprogrammed.is_empty() => {
+            let count = endpoints(about.unprogrammed.len());
+            let verb = if about.unprogrammed.len() == 1 { "is" } else { "are" };
+            Some(Remark::new(
+                Weight::Wrong,
+                if room == Room::Heading {
+                    format!("no rules on this node, though {count} {verb} usable")
+                } else {
+                    "no rules".to_owned()
+                },
+            ))
+        }
+        Standing::Served if !about.rules_complete => {
+            Some(Remark::new(Weight::Caution, "no rules in this dump, parts of which are missing"))
+        }
+        Standing::NoLocalEndpoints => Some(Remark::new(Weight::Caution, "no endpoints on this node")),
+        Standing::Served | Standing::NoEndpoints | Standing::Unknown => by_rules(),
+        other => Some(Remark::new(Weight::Plain, without_rules(other, service))),
+    }
+}
+
+/// Why kube-proxy writes no rules for a service port.
+fn without_rules(standing: &Standing, service: &ServicePort) -> String {
+    match standing {
+        Standing::Headless => "headless".to_owned(),
+        Standing::NoClusterIp => "no cluster IP yet".to_owned(),
+        Standing::ExternalName(Some(name)) => format!("DNS name {}", clean(name)),
+        Standing::ExternalName(None) => "DNS name".to_owned(),
+        Standing::OtherProxy(proxy) => format!("served by proxy {}", clean(proxy)),
+        Standing::OtherFamily => format!("{} only, of which no rules were read", service.family),
+        Standing::Gone(gone) => self::gone(*gone, service),
+        Standing::NoEndpoints | Standing::NoLocalEndpoints => "no endpoints".to_owned(),
+        Standing::Served | Standing::Unknown => "no rules".to_owned(),
+    }
+}
+
+fn gone(gone: Gone, service: &ServicePort) -> String {
+    match gone {
+        Gone::Service => "the cluster has no such Service".to_owned(),
+        Gone::Port => "the Service has no such port".to_owned(),
+        Gone::Family => format!("the Service has no {} address", service.family),
+    }
+}
+
+/// Endpoints the rules lead to, each counted once though several pools hold it.
+struct Lost {
+    all: usize,
+    stale: usize,
+    not_ready: usize,
+}
+
+impl Lost {
+    fn of(service: &ServicePort) -> Self {
+        let all: HashSet<&Address> = service.pools.iter().flat_map(|p| &p.endpoints).map(|e| &e.address).collect();
+        let lost = |wanted: fn(&State) -> bool| {
+            let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints);
+            let lost = endpoints.filter(|e| e.about.as_ref().is_some_and(|about| wanted(&about.state)));
+            lost.map(|e| &e.address).collect::<HashSet<_>>().len()
+        };
+        Self {
+            all: all.len(),
+            stale: lost(|state| matches!(state, State::Stale(_))),
+            not_ready: lost(|state| *state == State::NotReady),
+        }
+    }
+}
+
+/// `1 endpoint`, `3 endpoints`
+pub(super) fn endpoints(count: usize) -> String {
+    if count == 1 { "1 endpoint".to_owned() } else { format!("{count} endpoints") }
+}
+
+/// What to say of an endpoint the rules lead to.
+pub(super) fn endpoint(about: &AboutEndpoint) -> Option<Remark> {
+    let (weight, text) = match &about.state {
+        State::Ready => return None,
+        State::ServingTerminating => (Weight::Caution, "terminating, still serving".to_owned()),
+        State::NotReady => (Weight::Wrong, "not ready".to_owned()),
+        State::Stale(Stale::Deleted) => (Weight::Wrong, "stale: no pod has this address".to_owned()),
+        State::Stale(Stale::Reused(pod)) => (Weight::Wrong, format!("stale: the address is now pod {}'s", clean(pod))),
+        State::Stale(Stale::PortChanged(port)) => (Weight::Wrong, format!("stale: the endpoint's port is {port} now")),
+        State::Stale(Stale::Unlisted) => (Weight::Wrong, "stale: no endpoint of the Service".to_owned()),
+        State::Unknown => (Weight::Plain, "state not known".to_owned()),
+    };
+    Some(Remark::new(weight, text))
+}
+
+/// What to say of an endpoint that should get connections and gets none.
+pub(super) fn absent(about: &AboutEndpoint) -> Remark {
+    let state = if about.state == State::Ready { "ready" } else { "terminating, still serving" };
+    Remark::new(Weight::Caution, format!("{state}, but not programmed"))
+}
+
+/// Endpoints of a service port: programmed, and with objects those expected behind a slash; of both pools, where there
+/// are two.
+pub(super) fn counts(service: &ServicePort) -> String {
+    let expected = |known: Option<usize>| known.map_or("?".to_owned(), |count| count.to_string());
+    match service.pools.as_slice() {
+        [] => match &service.about {
+            None => "0".to_owned(),
+            Some(about) => match about.standing {
+                Standing::Served => format!("0/{}", expected(about.rules_complete.then_some(about.unprogrammed.len()))),
+                Standing::NoEndpoints | Standing::NoLocalEndpoints => "0/0".to_owned(),
+                Standing::Gone(_) | Standing::Unknown => "0".to_owned(),
+                _ => String::new(),
+            },
+        },
+        pools => {
+            let count = |pool: &crate::dataplane::Pool| {
+                let programmed = phrase::count(pool);
+                let counted = match (&service.about, pool.expected) {
+                    (Some(_), Some(known)) => format!("{programmed}/{}", expected(known.ok())),
+                    _ => programmed,
+                };
+                let policy = if pools.len() > 1 { format!(" {}", phrase::policy(pool.policy)) } else { String::new() };
+                format!("{counted}{policy}")
+            };
+            pools.iter().map(count).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// True if the pool's policy is worth saying.
+pub(super) fn names_policy(service: &ServicePort, policy: Policy) -> bool {
+    service.pools.len() > 1 || policy == Policy::Local
+}
