@@ -115,27 +115,28 @@ pub(super) fn families(rulesets: &[Ruleset<'_>]) -> Vec<(Family, bool)> {
 
 /// What of the services shown depends on something that is not known.
 pub(super) fn gaps(services: &[ServicePort], node: Option<&str>) -> Vec<String> {
-    let of = |wanted| services.iter().filter(|s| join::gap(s) == Some(wanted)).count();
-    let ports = |count| if count == 1 { "1 service port".to_owned() } else { format!("{count} service ports") };
-    let mut notes = Vec::new();
-    if let count @ 1.. = of(Gap::Node) {
-        notes.push(format!(
-            "whose rules these are is not known, and with it which endpoints {} should have: --node NAME tells",
-            ports(count)
-        ));
-    }
-    if let count @ 1.. = of(Gap::Zone) {
-        notes.push(format!(
-            "the zone of {} is not known (its Node is not among the objects), and with it which endpoints {} should have",
-            node.unwrap_or("the node"),
-            ports(count)
-        ));
-    }
-    if let count @ 1.. = of(Gap::Endpoints) {
-        notes.push(format!(
-            "the objects hold no EndpointSlices of {}: which endpoints they should have is not known",
-            ports(count)
-        ));
-    }
-    notes
+    let note = |gap: Gap| {
+        let ports = match services.iter().filter(|service| join::gap(service) == Some(gap)).count() {
+            0 => return None,
+            1 => "1 service port".to_owned(),
+            many => format!("{many} service ports"),
+        };
+        Some(match gap {
+            Gap::Node => {
+                format!(
+                    "whose rules these are is not known, and with it which endpoints {ports} should have: --node NAME tells"
+                )
+            }
+            Gap::Zone => {
+                let node = node.unwrap_or("the node");
+                format!(
+                    "the zone of {node} is not known (its Node was not read), and with it which endpoints {ports} should have"
+                )
+            }
+            Gap::Endpoints => {
+                format!("which endpoints {ports} should have is not known: their EndpointSlices were not read")
+            }
+        })
+    };
+    [Gap::Node, Gap::Zone, Gap::Endpoints].into_iter().filter_map(note).collect()
 }

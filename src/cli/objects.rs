@@ -142,9 +142,12 @@ fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
             return Err(Failure { what, hints: vec![SAVE.to_owned()] });
         }
         if others > 0 {
-            notes.push(format!(
-                "{others} other files in {folder} were not read: their names are not those of JSON or YAML"
-            ));
+            notes.push(match others {
+                1 => format!("1 other file in {folder} was not read: its name is not that of JSON or YAML"),
+                many => {
+                    format!("{many} other files in {folder} were not read: their names are not those of JSON or YAML")
+                }
+            });
         }
         for file in files {
             let (text, note) = source::object_text(&file)?;

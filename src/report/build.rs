@@ -46,6 +46,7 @@ pub fn document(kind: Kind, header: &Header, services: Vec<ServicePort>) -> Docu
 /// One service port.
 pub fn service(port: &ServicePort) -> Service {
     let name = port.name.as_ref();
+    let about = port.about.as_ref().filter(|about| about.rules_complete);
     Service {
         service: name.map(ToString::to_string),
         namespace: name.map(|n| n.namespace.clone()),
@@ -58,7 +59,7 @@ pub fn service(port: &ServicePort) -> Service {
         session_affinity_seconds: port.affinity_seconds,
         frontends: port.frontends.iter().map(frontend).collect(),
         pools: port.pools.iter().map(pool).collect(),
-        unprogrammed: port.about.iter().flat_map(|about| &about.unprogrammed).map(missing).collect(),
+        unprogrammed: about.map(|about| about.unprogrammed.iter().map(missing).collect()),
         findings: (),
     }
 }
@@ -136,13 +137,14 @@ fn route(route: &dataplane::Route) -> Route {
 }
 
 fn pool(pool: &dataplane::Pool) -> Pool {
+    let known = pool.is_whole() && pool.expected.is_some_and(|expected| expected.is_ok());
     Pool {
         policy: policy_name(pool.policy),
         chain: pool.chain.clone(),
         undelivered: pool.undelivered,
         endpoints: pool.endpoints.iter().map(endpoint).collect(),
         expected: pool.expected.and_then(Result::ok),
-        missing: pool.missing.iter().map(missing).collect(),
+        missing: known.then(|| pool.missing.iter().map(missing).collect()),
     }
 }
 

@@ -75,8 +75,9 @@ pub struct Service {
     pub frontends: Vec<Frontend>,
     /// Where its connections go.
     pub pools: Vec<Pool>,
-    /// Endpoints it should have, where no rule leads to any.
-    pub unprogrammed: Vec<Missing>,
+    /// Endpoints it should have, where no rule leads to any; null without objects, or where rules are missing from the
+    /// dump.
+    pub unprogrammed: Option<Vec<Missing>>,
     /// Findings about it; null where nothing was checked.
     pub findings: (),
 }
@@ -150,8 +151,8 @@ pub struct Pool {
     pub endpoints: Vec<Endpoint>,
     /// How many endpoints it should have; null without objects, or where it cannot be told.
     pub expected: Option<usize>,
-    /// Endpoints it should have and has not; empty without objects.
-    pub missing: Vec<Missing>,
+    /// Endpoints it should have and has not; null without objects, or where it cannot be told.
+    pub missing: Option<Vec<Missing>>,
 }
 
 /// An endpoint that should get connections and gets none.

@@ -9,8 +9,14 @@ use flate2::read::MultiGzDecoder;
 use super::SourceError;
 use super::file::{decoded, reason};
 
-/// The most a text may hold, unpacked: thirty times the objects of a cluster of 100,000 endpoints.
+/// The most a text may hold: thirty times the objects of a cluster of 100,000 endpoints.
 const MOST: u64 = 1 << 30;
+
+/// Objects shrink to a thirtieth or so. What grows by more than this when it is unpacked was made to fill memory.
+const GROWTH: u64 = 200;
+
+/// Small files may grow to this all the same.
+const SMALL: u64 = 64 << 20;
 
 /// Directories below the one that was named; `kubectl cluster-info dump` writes two.
 const DEPTH: usize = 8;
@@ -69,9 +75,15 @@ pub fn object_text(path: &Path) -> Result<(ObjectText, Option<String>), SourceEr
     };
     read.map_err(|e| failed(&e))?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
+        let most = (bytes.len() as u64).saturating_mul(GROWTH).clamp(SMALL, MOST);
         let mut unpacked = Vec::new();
-        let read = MultiGzDecoder::new(bytes.as_slice()).take(MOST + 1).read_to_end(&mut unpacked);
+        let read = MultiGzDecoder::new(bytes.as_slice()).take(most + 1).read_to_end(&mut unpacked);
         read.map_err(|e| SourceError::new(format!("cannot unpack {label}: {e}"), None))?;
+        if unpacked.len() as u64 > most {
+            let what =
+                format!("{label} unpacks to more than {} MiB, which no list of objects of its size does", most >> 20);
+            return Err(SourceError::new(what, ["unpack it and look what is in it"]));
+        }
         bytes = unpacked;
     }
     if bytes.len() as u64 > MOST {

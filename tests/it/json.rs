@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cases::cases;
+use crate::expect::objects_of;
 use crate::run::{kube_ipt, node};
 
 /// The kept schema. `UPDATE_SCHEMA=1 cargo test` writes it anew; the diff is then the change of the contract.
@@ -25,9 +26,13 @@ fn every_answer_keeps_to_the_schema() {
     let validator = jsonschema::validator_for(&kube_ipt::report::schema()).expect("the schema is one");
     for case in cases().iter().filter(|case| case.join("nat-S.txt").exists()) {
         for command in ["show", "list"] {
-            let document = kube_ipt(command).arg("-f").arg(case.join("nat-S.txt")).json();
-            let errors: Vec<String> = validator.iter_errors(&document).map(|e| e.to_string()).collect();
-            assert!(errors.is_empty(), "{}: {errors:?}", case.display());
+            let alone = kube_ipt(command).arg("-f").arg(case.join("nat-S.txt"));
+            let joined = kube_ipt(command).arg("-f").arg(case.join("nat-S.txt")).arg("--objects").arg(objects_of(case));
+            for run in [alone, joined.arg("--node").arg("node1")] {
+                let document = run.json();
+                let errors: Vec<String> = validator.iter_errors(&document).map(|e| e.to_string()).collect();
+                assert!(errors.is_empty(), "{}: {errors:?}", case.display());
+            }
         }
     }
     assert!(!validator.is_valid(&json!({"schema": "kube-ipt/v1"})), "the schema asks for something");
@@ -56,10 +61,10 @@ fn the_source_says_what_the_answer_was_made_from() {
 #[test]
 fn one_service_in_full() {
     let document = kube_ipt("show nginx-service --demo").json();
-    let endpoint = |address: &str, probability: f64, chain: &str| {
+    let endpoint = |address: &str, probability: f64, chain: &str, pod: &str, node: &str| {
         json!({
-            "address": address, "probability": probability, "chain": chain, "pod": null, "node": null, "local": null,
-            "state": null, "packets": null,
+            "address": address, "probability": probability, "chain": chain, "packets": null, "state": "ready", "reason": null,
+            "pod": format!("nginx-demo/nginx-deployment-85dbbcff49-{pod}"), "node": node, "local": node == "node1",
         })
     };
     let route = |origin: &str, masquerade: bool| json!({"origin": origin, "sources": [], "verdict": "pool", "policy": "cluster", "masquerade": masquerade});
@@ -69,24 +74,26 @@ fn one_service_in_full() {
             "schema": "kube-ipt/v1",
             "kind": "show",
             "source": {
-                "dataplane": "iptables", "backend": "nf_tables", "from": "demo", "node": null, "tables": ["nat", "filter"],
-                "families": ["ipv4"], "objects": null, "partial": false,
+                "dataplane": "iptables", "backend": "nf_tables", "from": "demo", "node": "node1", "tables": ["nat", "filter"],
+                "families": ["ipv4"], "objects": "demo", "partial": false,
             },
             "services": [{
                 "service": "nginx-demo/nginx-service", "namespace": "nginx-demo", "name": "nginx-service", "port_name": null,
-                "protocol": "tcp", "family": "ipv4", "type": null, "status": "ok", "session_affinity_seconds": null,
+                "protocol": "tcp", "family": "ipv4", "type": "ClusterIP", "status": "ok", "session_affinity_seconds": null,
                 "frontends": [{
                     "kind": "cluster-ip", "address": "10.96.101.105", "port": 80,
                     "routes": [route("pod", false), route("node", true), route("external", true)],
                 }],
                 "pools": [{
-                    "policy": "cluster", "chain": "KUBE-SVC-I3HUB6ZVVCWJQDJP", "undelivered": 0.0,
+                    "policy": "cluster", "chain": "KUBE-SVC-I3HUB6ZVVCWJQDJP", "undelivered": 0.0, "expected": 3,
+                    "missing": [],
                     "endpoints": [
-                        endpoint("10.244.1.3:80", 0.333_333_333_488_553_76, "KUBE-SEP-77BN6HMO4OF56OSL"),
-                        endpoint("10.244.3.2:80", 0.333_333_333_255_723_1, "KUBE-SEP-BJSIFI6IXUCQDUDO"),
-                        endpoint("10.244.3.3:80", 0.333_333_333_255_723_1, "KUBE-SEP-NNLWCGX7WILFS762"),
+                        endpoint("10.244.1.3:80", 0.333_333_333_488_553_76, "KUBE-SEP-77BN6HMO4OF56OSL", "crrbd", "node1"),
+                        endpoint("10.244.3.2:80", 0.333_333_333_255_723_1, "KUBE-SEP-BJSIFI6IXUCQDUDO", "d7fks", "node3"),
+                        endpoint("10.244.3.3:80", 0.333_333_333_255_723_1, "KUBE-SEP-NNLWCGX7WILFS762", "qldft", "node3"),
                     ],
                 }],
+                "unprogrammed": [],
                 "findings": null,
             }],
         })

@@ -3,14 +3,21 @@
 use std::io::Read as _;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::run::{kube_ipt, node};
 
 #[test]
-fn the_demo_is_the_recording() {
-    let demo = kube_ipt("show --demo").json();
-    let recorded = kube_ipt("show -f").arg(node("seed/in-sync/save.txt")).json();
-    assert_eq!(demo["services"], recorded["services"]);
-    assert_eq!(demo["source"]["from"], "demo");
+fn the_demos_are_the_recordings() {
+    for (demo, folder) in [("--demo", "in-sync"), ("--demo=in-sync", "in-sync"), ("--demo=stale", "stale")] {
+        let shown = kube_ipt(&format!("show {demo}")).json();
+        let run = kube_ipt("show --node node1 -f").arg(node(&format!("seed/{folder}/save.txt")));
+        let recorded = run.arg("--objects").arg(node(&format!("seed/{folder}/cluster.json"))).json();
+        assert_eq!(shown["services"], recorded["services"]);
+        assert_eq!([&shown["source"]["from"], &shown["source"]["objects"]], ["demo", "demo"]);
+        let alone = kube_ipt(&format!("show {demo} --no-api")).json();
+        assert_eq!([&alone["source"]["objects"], &alone["services"][0]["type"]], [&Value::Null, &Value::Null]);
+    }
 }
 
 #[test]

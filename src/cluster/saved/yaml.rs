@@ -3,6 +3,7 @@
 //! Every document is read twice: first what it is, then the typed objects. Never through an untyped value, which would
 //! turn a label `012` into a number.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::Deserialize;
@@ -29,38 +30,31 @@ pub(super) fn read(text: &str, saved: &mut Saved) -> Result<(), Bad> {
             continue;
         }
         found = true;
-        document(part, saved).map_err(|(at, what)| (at.map(|(l, column)| (l + line, column)), what))?;
+        // What has no place of its own is about the document.
+        document(part, saved).map_err(|(at, what)| {
+            let (own, column) = at.unwrap_or((1, 1));
+            (Some((line + own, column)), what)
+        })?;
     }
     if found { Ok(()) } else { Err((None, "is empty; expected Kubernetes objects".to_owned())) }
 }
 
 /// The documents of a stream, each with the number of lines before it. A line that begins with `---` parts two: inside a
 /// document every line of a scalar is indented.
-fn documents(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut starts = vec![(0, 0)];
-    let mut at = 0;
+fn documents(text: &str) -> Vec<(usize, &str)> {
+    let mut documents = Vec::new();
+    let (mut begin, mut at) = ((0, 0), 0);
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let mark = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
         if mark.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
-            starts.push((number + 1, at + line.len()));
+            documents.push((begin.0, &text[begin.1..at]));
+            // The document may begin on the line itself.
+            begin = (number, at + 3);
         }
         at += line.len();
     }
-    let ends: Vec<usize> = starts.iter().skip(1).map(|(_, start)| *start).chain([text.len()]).collect();
-    starts.into_iter().zip(ends).map(move |((number, start), end)| {
-        let part = &text[start..end];
-        // The line that parts them belongs to neither.
-        let last = part.trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
-        let marked = end < text.len() || part[last..].starts_with("---");
-        (
-            number,
-            if marked && (part[last..].starts_with("---") || part[last..].starts_with("...")) {
-                &part[..last]
-            } else {
-                part
-            },
-        )
-    })
+    documents.push((begin.0, &text[begin.1..]));
+    documents
 }
 
 /// Limits that grow with the text: a large cluster is no attack, a few aliases that repeat each other are.
@@ -107,6 +101,11 @@ fn document(text: &str, saved: &mut Saved) -> Result<(), Bad> {
         saved.add(read.map_err(|error| bad(&error, &head.names(kind)))?);
         return Ok(());
     };
+    // kubectl writes the kind of a list behind its items.
+    if head.kind(None).is_none() {
+        let lines = text.lines().count();
+        return Err((Some((lines, 1)), "the list ends without saying that it is one: it was cut off".to_owned()));
+    }
     let mut kinds = Vec::with_capacity(items.len());
     for item in &items {
         let Some((kind, version)) = item.kind(Some(&head)) else {
@@ -118,15 +117,27 @@ fn document(text: &str, saved: &mut Saved) -> Result<(), Bad> {
         }
         kinds.push(known);
     }
-    let read =
-        serde_saphyr::with_deserializer_from_str_with_options(text, options(text), |de| List(&kinds).deserialize(de));
-    read.map_err(|error| bad(&error, "a list of objects"))?.into_iter().for_each(|object| saved.add(object));
+    let at = Cell::new(0);
+    let list = List { kinds: &kinds, at: &at };
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(text), |de| list.deserialize(de));
+    let name = || items.get(at.get()).and_then(|item| Some(item.names(item.kind(Some(&head))?.0)));
+    let objects = read.map_err(|error| bad(&error, &name().unwrap_or_else(|| "a list of objects".to_owned())))?;
+    objects.into_iter().for_each(|object| saved.add(object));
     saved.next = head.next();
     Ok(())
 }
 
-/// The objects of a list whose items are of these kinds.
-struct List<'k>(&'k [Option<Kind>]);
+/// The objects of a list whose items are of these kinds. Read once as the map that the list is, and once more as the
+/// items in it.
+#[derive(Clone, Copy)]
+struct List<'k> {
+    kinds: &'k [Option<Kind>],
+    /// The item that is being read.
+    at: &'k Cell<usize>,
+}
+
+/// The items of a [`List`].
+struct Items<'k>(List<'k>);
 
 impl<'de> DeserializeSeed<'de> for List<'_> {
     type Value = Vec<Object>;
@@ -147,7 +158,7 @@ impl<'de> Visitor<'de> for List<'_> {
         let mut objects = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             if key == "items" {
-                objects = map.next_value_seed(Items(self.0))?;
+                objects = map.next_value_seed(Items(self))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -155,8 +166,6 @@ impl<'de> Visitor<'de> for List<'_> {
         Ok(objects)
     }
 }
-
-struct Items<'k>(&'k [Option<Kind>]);
 
 impl<'de> DeserializeSeed<'de> for Items<'_> {
     type Value = Vec<Object>;
@@ -174,8 +183,10 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut objects = Vec::with_capacity(self.0.len());
-        for kind in self.0 {
+        let List { kinds, at } = self.0;
+        let mut objects = Vec::with_capacity(kinds.len());
+        for (n, kind) in kinds.iter().enumerate() {
+            at.set(n);
             let missing = || A::Error::custom("the list is shorter than it was");
             match kind {
                 Some(kind) => objects.push(items.next_element_seed(*kind)?.ok_or_else(missing)?),
@@ -192,5 +203,11 @@ fn bad(error: &serde_saphyr::Error, what: &str) -> Bad {
     let at = error.location().map(|l| (place(l.line()), place(l.column()))).filter(|(line, _)| *line > 0);
     let words = error.without_snippet().to_string();
     let words = words.lines().next().unwrap_or_default();
+    let words = words.split(" at line ").next().unwrap_or(words);
+    let words = if words.starts_with("budget breached") || words.contains("alias") {
+        "it repeats itself or nests more than Kubernetes objects do"
+    } else {
+        words
+    };
     (at, format!("{what}: {words}"))
 }
