@@ -21,8 +21,8 @@ pub struct AboutService {
 pub enum Standing {
     /// It should: there are usable endpoints, or whether there are is not known.
     Served,
-    /// No endpoint is usable: clients are refused.
-    NoEndpoints,
+    /// No endpoint is usable: clients are refused. So many are known that are not ready.
+    NoEndpoints(usize),
     /// No endpoint of this node is usable, and those of others must not be used.
     NoLocalEndpoints,
     /// Headless: clients learn the pods' addresses from DNS.
@@ -145,7 +145,7 @@ impl Standing {
     pub fn forbids_rules(&self) -> bool {
         match self {
             Self::Headless | Self::NoClusterIp | Self::ExternalName(_) | Self::OtherProxy(_) | Self::Gone(_) => true,
-            Self::Served | Self::NoEndpoints | Self::NoLocalEndpoints | Self::OtherFamily | Self::Unknown => false,
+            Self::Served | Self::NoEndpoints(_) | Self::NoLocalEndpoints | Self::OtherFamily | Self::Unknown => false,
         }
     }
 }

@@ -31,7 +31,7 @@ impl<'f> Join<'_, 'f> {
         let read = self.families.iter().any(|(family, _)| *family == port.family);
         let rules_complete = self.rules_complete(port.family);
         let standing = match super::standing(port, &expected) {
-            Standing::Served | Standing::NoEndpoints if !read => Standing::OtherFamily,
+            Standing::Served | Standing::NoEndpoints(_) | Standing::NoLocalEndpoints if !read => Standing::OtherFamily,
             standing => standing,
         };
         let verdict = if rules_complete { Verdict::None } else { Verdict::Unknown };

@@ -115,8 +115,9 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     let mut names = KnownNames::default();
     for port in cluster.ports() {
         let (Some(protocol), Some(number)) = (port.protocol(), port.port.map(|p| p.port)) else { continue };
-        let frontends = addresses(port.service).filter(|(_, ip)| Family::of(*ip) == port.family);
-        names.insert(&port.name(), protocol, frontends.map(|(_, ip)| (ip, number)));
+        let of_family = addresses(port.service).filter(|(_, ip)| Family::of(*ip) == port.family);
+        let node_port = port.port.and_then(|p| p.node_port).map(|number| (None, number));
+        names.insert(&port.name(), protocol, of_family.map(|(_, ip)| (Some(ip), number)).chain(node_port));
     }
     names
 }
@@ -142,7 +143,7 @@ fn frontend_kinds(port: &mut ServicePort, service: &Service) {
 
 fn standing(port: &expect::ServicePort<'_>, expected: &Expected<'_>) -> Standing {
     match port.role() {
-        Role::Served if expected.pools.usable == Some(false) => Standing::NoEndpoints,
+        Role::Served if expected.pools.usable == Some(false) => Standing::NoEndpoints(expected.members.len()),
         Role::Served if expected.pools.is_empty() => Standing::NoLocalEndpoints,
         Role::Served => Standing::Served,
         Role::Headless => Standing::Headless,

@@ -8,21 +8,29 @@ use super::chain_name;
 use crate::dataplane::ServiceName;
 use crate::net::Protocol;
 
+/// An address, none for a node port; protocol; port.
+type Frontend = (Option<IpAddr>, Option<Protocol>, Option<u16>);
+
 /// Service ports by the hash in their chains' names, and by their addresses.
 #[derive(Debug, Default)]
 pub struct KnownNames {
     by_key: HashMap<String, (ServiceName, Protocol)>,
-    by_frontend: HashMap<(IpAddr, u16, Protocol), ServiceName>,
+    by_frontend: HashMap<Frontend, ServiceName>,
 }
 
 impl KnownNames {
-    /// Adds a service port with the addresses and ports clients reach it by.
-    pub fn insert(&mut self, name: &ServiceName, protocol: Protocol, frontends: impl Iterator<Item = (IpAddr, u16)>) {
+    /// Adds a service port with the addresses and ports clients reach it by; a node port has no address.
+    pub fn insert(
+        &mut self,
+        name: &ServiceName,
+        protocol: Protocol,
+        frontends: impl Iterator<Item = (Option<IpAddr>, u16)>,
+    ) {
         for key in chain_name::service_keys(name, protocol) {
             self.by_key.insert(key, (name.clone(), protocol));
         }
         for (address, port) in frontends {
-            self.by_frontend.insert((address, port, protocol), name.clone());
+            self.by_frontend.insert((address, Some(protocol), Some(port)), name.clone());
         }
     }
 
@@ -32,7 +40,7 @@ impl KnownNames {
     }
 
     /// The service port with this frontend.
-    pub(super) fn by_frontend(&self, address: IpAddr, port: u16, protocol: Protocol) -> Option<&ServiceName> {
-        self.by_frontend.get(&(address, port, protocol))
+    pub(super) fn by_frontend(&self, frontend: Frontend) -> Option<&ServiceName> {
+        self.by_frontend.get(&frontend)
     }
 }

@@ -139,7 +139,10 @@ fn without_pool(service: &ServicePort, room: Room) -> Option<Remark> {
             Some(Remark::new(Weight::Caution, "no rules in this dump, parts of which are missing"))
         }
         Standing::NoLocalEndpoints => Some(Remark::new(Weight::Caution, "no endpoints on this node")),
-        Standing::Served | Standing::NoEndpoints | Standing::Unknown => by_rules(),
+        Standing::NoEndpoints(waiting @ 1..) => {
+            Some(Remark::new(Weight::Caution, format!("{}, {waiting} not ready", phrase::without_pool(service))))
+        }
+        Standing::Served | Standing::NoEndpoints(_) | Standing::Unknown => by_rules(),
         other => Some(Remark::new(Weight::Plain, without_rules(other, service))),
     }
 }
@@ -154,7 +157,7 @@ fn without_rules(standing: &Standing, service: &ServicePort) -> String {
         Standing::OtherProxy(proxy) => format!("served by proxy {}", clean(proxy)),
         Standing::OtherFamily => format!("{} only, of which no rules were read", service.family),
         Standing::Gone(gone) => self::gone(*gone, service),
-        Standing::NoEndpoints | Standing::NoLocalEndpoints => "no endpoints".to_owned(),
+        Standing::NoEndpoints(_) | Standing::NoLocalEndpoints => "no endpoints".to_owned(),
         Standing::Served | Standing::Unknown => "no rules".to_owned(),
     }
 }
@@ -225,7 +228,7 @@ pub(super) fn counts(service: &ServicePort) -> String {
             None => "0".to_owned(),
             Some(about) => match about.standing {
                 Standing::Served => format!("0/{}", expected(about.rules_complete.then_some(about.unprogrammed.len()))),
-                Standing::NoEndpoints | Standing::NoLocalEndpoints => "0/0".to_owned(),
+                Standing::NoEndpoints(_) | Standing::NoLocalEndpoints => "0/0".to_owned(),
                 Standing::Gone(_) | Standing::Unknown => "0".to_owned(),
                 _ => String::new(),
             },

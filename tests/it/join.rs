@@ -1,1 +1,357 @@
-//! x
+//! Rules joined with objects: pods, nodes and states beside endpoints, and what the rules lack.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cases::gunzip;
+use crate::expect::objects_of;
+use crate::run::{Run, kube_ipt, node, nodes};
+
+/// `kube-ipt ARGS` on the rules of a recorded node, joined with its objects.
+fn on(case: &str, args: &str) -> Run {
+    let folder = nodes().join(case);
+    kube_ipt(args).arg("--objects").arg(objects_of(&folder)).arg("-f").arg(folder.join("save.txt"))
+}
+
+/// A tree without its last line, which names a path of this machine.
+fn tree(run: Run) -> String {
+    let text = run.stdout();
+    let (tree, footer) = text.trim_end().rsplit_once('\n').expect("a tree and its footer");
+    assert!(footer.contains(" · objects from ") || footer.contains(" · with its objects"), "{footer}");
+    tree.to_owned()
+}
+
+fn services(run: Run) -> Vec<Value> {
+    run.json()["services"].as_array().expect("services").clone()
+}
+
+/// `address state reason` of every endpoint, with those that are missing.
+fn states(service: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for pool in service["pools"].as_array().expect("pools") {
+        for endpoint in pool["endpoints"].as_array().expect("endpoints") {
+            let word = |key: &str| endpoint[key].as_str().unwrap_or("-").to_owned();
+            found.push(format!("{} {} {}", word("address"), word("state"), word("reason")));
+        }
+        for missing in pool["missing"].as_array().into_iter().flatten() {
+            found.push(format!("{} missing", missing["address"].as_str().expect("an address")));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_stale_endpoint_is_told_first_and_in_red() {
+    insta::assert_snapshot!(kube_ipt("show nginx-service --demo=stale").stdout());
+    let coloured = kube_ipt("show nginx-service --demo=stale --color always").stdout();
+    for red in ["✗ 1 of 3 endpoints is stale", "✗ stale: no pod has this address"] {
+        assert!(coloured.contains(&format!("\u{1b}[31;1m{red}\u{1b}[")), "{coloured:?}");
+    }
+    assert!(coloured.contains("\u{1b}[33m! ready, but not programmed\u{1b}["), "{coloured:?}");
+}
+
+#[test]
+fn every_kind_of_service_in_a_list() {
+    let six = nodes().join("kitchen-sink/node2/save6.txt");
+    let both = |args: &str| on("kitchen-sink/node2", args).arg("-f").arg(&six).arg("--node").arg("node2").stdout();
+    insta::assert_snapshot!("list_joined", both("list"));
+    insta::assert_snapshot!("list_joined_wide", both("list -o wide"));
+    insta::assert_snapshot!("show_joined_table", both("show -o table edge/gw-lb shop/nobody-np shop/headless"));
+    insta::assert_snapshot!("show_joined", tree(on("kitchen-sink/node2", "show --node node2")));
+}
+
+#[test]
+fn every_recorded_fault_is_seen() {
+    let list = |case: &str| {
+        let table = on(&format!("faults/{case}"), "list --family ipv4 --node node1").stdout();
+        let wrong: Vec<&str> = table.lines().filter(|line| line.contains('✗') || line.contains("missing")).collect();
+        wrong.join("\n").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for (case, expected) in [
+        ("clean", ""),
+        (
+            "stale-endpoint-deleted",
+            "shop/cart:http tcp ClusterIP 10.96.25.172:80 4/3 ✗ 1 stale shop/cart:metrics tcp ClusterIP 10.96.25.172:9090 4/3 ✗ 1 stale \
+             shop/sctp:s1ap sctp ClusterIP 10.96.102.43:36412 4/3 ✗ 1 stale",
+        ),
+        ("stale-endpoint-ip-reused", "nginx-demo/nginx-service tcp ClusterIP 10.96.78.10:80 3/2 ✗ 1 stale"),
+        (
+            "stale-endpoint-port-changed",
+            "nginx-demo/nginx-service tcp ClusterIP 10.96.78.10:80 3/3 ✗ 3 stale, 3 missing",
+        ),
+        ("stale-service", "shop/manual:pg tcp 10.96.39.164:5432 2 ✗ the cluster has no such Service, 2 stale"),
+        ("missing-service", "shop/fresh:80-8080 tcp ClusterIP 10.96.115.143:80 0/7 ✗ no rules"),
+        (
+            "missing-endpoint",
+            "infra/dns:dns udp ClusterIP 10.96.92.103:53 2/3 ! 1 missing infra/dns:dns-tcp tcp ClusterIP 10.96.92.103:53 2/3 ! 1 missing",
+        ),
+    ] {
+        assert_eq!(list(case), expected, "{case}");
+    }
+}
+
+#[test]
+fn why_an_endpoint_is_stale() {
+    let of = |case: &str, what: &str| {
+        let found = services(on(&format!("faults/{case}"), &format!("show {what} --node node1")));
+        states(&found[0])
+    };
+    let wrong = |states: Vec<String>| states.into_iter().filter(|s| !s.ends_with(" ready -")).collect::<Vec<_>>();
+    assert_eq!(wrong(of("stale-endpoint-deleted", "shop/cart:http")), ["10.244.2.7:8080 stale deleted"]);
+    assert_eq!(wrong(of("stale-endpoint-ip-reused", "nginx-service")), ["10.244.2.2:80 stale ip-reused"]);
+    let changed = of("stale-endpoint-port-changed", "nginx-service");
+    assert_eq!(changed.iter().filter(|s| s.ends_with(" stale port-changed")).count(), 3, "{changed:?}");
+    assert_eq!(wrong(of("stale-endpoint-not-ready", "edge/gw-local")), ["10.244.1.3:8080 not-ready -"]);
+    insta::assert_snapshot!(tree(on("faults/stale-endpoint-ip-reused", "show nginx-service --node node1")));
+}
+
+#[test]
+fn a_service_without_rules_shows_what_it_should_have() {
+    insta::assert_snapshot!(tree(on(
+        "faults/missing-service",
+        "show shop/fresh shop/ext shop/other-proxy v6only --node node1"
+    )));
+    let found = services(on("faults/missing-service", "show shop/fresh --node node1"));
+    assert_eq!(found[0]["status"], "not-programmed");
+    assert_eq!(found[0]["unprogrammed"].as_array().map(Vec::len), Some(7));
+}
+
+#[test]
+fn statuses_say_why_there_are_no_rules() {
+    let found = services(on("kitchen-sink/node2", "list --node node2"));
+    let of = |status: &str| -> Vec<String> {
+        let with = found.iter().filter(|service| service["status"] == status);
+        with.map(|service| service["service"].as_str().expect("a name").to_owned()).collect()
+    };
+    assert_eq!(of("headless"), ["shop/headless"]);
+    assert_eq!(of("external-name"), ["shop/ext"]);
+    assert_eq!(of("other-proxy"), ["shop/other-proxy"]);
+    assert_eq!(of("other-family"), ["edge/v6only"]);
+    assert_eq!(of("no-endpoints"), ["shop/broken", "shop/nobody", "shop/nobody-np"]);
+    assert_eq!(of("ok").len(), 16);
+    assert_eq!(found.len(), 23);
+}
+
+#[test]
+fn a_large_node_without_comments_joins_completely() {
+    let large = nodes().join("large");
+    let run = kube_ipt("show --node node1 --objects").arg(large.join("cluster.json.gz"));
+    let found = services(run.stdin(gunzip(&large.join("nat-S.txt.gz"))));
+    let mut endpoints = 0;
+    for service in found.iter().filter(|service| service["family"] == "ipv4") {
+        assert!(service["service"].is_string(), "{service}");
+        for pool in service["pools"].as_array().expect("pools") {
+            assert_eq!(pool["missing"], json!([]));
+            for endpoint in pool["endpoints"].as_array().expect("endpoints") {
+                assert_eq!(endpoint["state"], "ready", "{endpoint}");
+                endpoints += 1;
+            }
+        }
+    }
+    assert!(endpoints >= 10_000, "{endpoints}");
+}
+
+#[test]
+fn names_come_from_chains_where_no_comment_is_left() {
+    let commented = std::fs::read_to_string(node("kitchen-sink/node2/save.txt")).expect("the recording is there");
+    let mut bare = String::new();
+    for line in commented.lines() {
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once("-m comment --comment ") {
+            bare.push_str(before);
+            // A quoted comment, or a single word.
+            rest = match after.strip_prefix('"') {
+                Some(quoted) => quoted.split_once("\" ").map_or("", |(_, rest)| rest),
+                None => after.split_once(' ').map_or("", |(_, rest)| rest),
+            };
+        }
+        bare.push_str(rest);
+        bare.push('\n');
+    }
+    assert!(!bare.contains("comment"));
+    let objects = nodes().join("kitchen-sink/cluster.json");
+    let joined =
+        |text: &str| kube_ipt("show --node node2 --objects").arg(&objects).stdin(text).json()["services"].take();
+    assert_eq!(joined(&bare), joined(&commented));
+}
+
+#[test]
+fn the_old_way_to_name_an_unnamed_port_joins_too() {
+    // Before about 1.19 the comment ended in a colon, which was hashed too.
+    let dump = "*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-SVC-NWV5X2332I4OT4T3 - [0:0]\n:KUBE-SEP-A - [0:0]\n\
+                -A KUBE-SERVICES -d 10.96.0.9/32 -p tcp -m comment --comment \"COMMENT\" -m tcp --dport 80 -j KUBE-SVC-NWV5X2332I4OT4T3\n\
+                -A KUBE-SVC-NWV5X2332I4OT4T3 -j KUBE-SEP-A\n\
+                -A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:9376\nCOMMIT\n";
+    let objects = json!({"kind": "List", "apiVersion": "v1", "items": [
+        {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "hostnames", "namespace": "default"},
+            "spec": {"clusterIP": "10.96.0.9", "ports": [{"port": 80}]}},
+        {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4",
+            "metadata": {"name": "x", "namespace": "default", "labels": {"kubernetes.io/service-name": "hostnames"}},
+            "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 9376}]},
+    ]});
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, objects.to_string()).expect("writable");
+    for comment in ["default/hostnames: cluster IP", "default/hostnames:", "nothing"] {
+        let found = services(kube_ipt("show --objects").arg(&path).stdin(dump.replace("COMMENT", comment)));
+        assert_eq!([&found[0]["service"], &found[0]["status"]], ["default/hostnames", "ok"], "{comment}");
+    }
+}
+
+#[test]
+fn what_may_be_a_pod() {
+    let of = |what: &str| -> Vec<String> {
+        let found = services(on("kitchen-sink/node2", &format!("show {what} --node node2")));
+        found.iter().map(|service| service["service"].as_str().expect("a name").to_owned()).collect()
+    };
+    // gw-local keeps to its own node, and the pod is on node3; of v6only no rules were read.
+    let gateways =
+        ["edge/gw-ext", "edge/gw-lb:https", "edge/gw-lb-ranges:https", "edge/gw-local", "edge/gw-zone", "edge/v6only"];
+    assert_eq!(of("edge/gw-67fbcbfc4d-lmb2q"), gateways);
+    assert_eq!(of("gw-67fbcbfc4d-lmb2q"), of("edge/gw-67fbcbfc4d-lmb2q"));
+    assert_eq!(of("10.244.3.2"), gateways[..5]);
+    // An endpoint that should be programmed and is not is found by its address and by its pod.
+    for what in ["10.244.1.4", "nginx-demo/nginx-deployment-85dbbcff49-mn8sf", "nginx-deployment-85dbbcff49-mn8sf"] {
+        let found = services(kube_ipt(&format!("show {what} --demo=stale")));
+        assert_eq!(found[0]["service"], "nginx-demo/nginx-service", "{what}");
+    }
+    let error = "error: nothing is called 'nginx-demo/nginx-deploymnt-x'; kube-ipt list names every Service";
+    kube_ipt("show nginx-demo/nginx-deploymnt-x --demo").status(1).stderr(error).stdout();
+}
+
+#[test]
+fn without_the_node_what_depends_on_it_is_not_guessed() {
+    let note = "note: whose rules these are is not known, and with it which endpoints 3 service ports should have: --node NAME tells";
+    let run = on("kitchen-sink/node2", "list -o json").stderr(note);
+    let document: Value = serde_json::from_str(&run.stdout()).expect("JSON");
+    assert_eq!(document["source"]["node"], Value::Null);
+    let found = document["services"].as_array().expect("services");
+    let open: Vec<&str> = found
+        .iter()
+        .filter(|s| s["pools"].as_array().expect("pools").iter().any(|pool| pool["expected"].is_null()))
+        .map(|s| s["service"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(open, ["edge/gw-lb:https", "edge/gw-local", "edge/gw-zone"]);
+    let pools = found.iter().flat_map(|s| s["pools"].as_array().expect("pools"));
+    assert!(pools.flat_map(|pool| pool["endpoints"].as_array().expect("endpoints")).all(|e| e["local"].is_null()));
+    assert!(found.iter().all(|s| s["status"] != "stale" && s["status"] != "missing-endpoints"));
+}
+
+#[test]
+fn the_wrong_node_is_another_expectation_and_an_unknown_one_an_error() {
+    let table = on("kitchen-sink/node2", "list -n edge --node node1 --family ipv4").stdout();
+    let row = |name: &str| table.lines().find(|line| line.starts_with(name)).expect("a row").to_owned();
+    assert!(row("edge/gw-zone").contains("2/1 "), "{table}");
+    assert!(row("edge/gw-local").contains("2/1 "), "{table}");
+    let objects = nodes().join("kitchen-sink/cluster.json");
+    let error = format!("error: no Node is called 'nod2' in {}\n  try:  --node node2", objects.display());
+    on("kitchen-sink/node2", "list --node nod2").status(2).stderr(error).stdout();
+    let stderr =
+        format!("note: $NODE_NAME is elsewhere, but no Node of {} is called so: it is not used", objects.display());
+    let (_, told, code) = on("kitchen-sink/node2", "list").env("NODE_NAME", "elsewhere").output();
+    assert_eq!((told.lines().next(), code), (Some(stderr.as_str()), Some(0)));
+    let document = on("kitchen-sink/node2", "list").env("NODE_NAME", "node2").json();
+    assert_eq!(document["source"]["node"], "node2");
+}
+
+/// The objects of the stale recording that `keep` keeps.
+fn some_objects(folder: &Path, keep: impl Fn(&Value) -> bool) -> std::path::PathBuf {
+    let text = std::fs::read_to_string(node("seed/stale/cluster.json")).expect("the recording is there");
+    let mut list: Value = serde_json::from_str(&text).expect("JSON");
+    list["items"].as_array_mut().expect("a list").retain(keep);
+    let path = folder.join("some.json");
+    std::fs::write(&path, list.to_string()).expect("writable");
+    path
+}
+
+#[test]
+fn what_was_not_saved_is_not_called_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |path: &Path| {
+        let run = kube_ipt("show -o json --node node1 --objects").arg(path).arg("-f").arg(node("seed/stale/save.txt"));
+        let (stdout, _, code) = run.output();
+        assert_eq!(code, Some(0));
+        serde_json::from_str::<Value>(&stdout).expect("JSON")["services"].take()
+    };
+    let by_name = |services: &Value, name: &str| {
+        let all = services.as_array().expect("services");
+        all.iter().find(|service| service["service"] == name).expect("the service").clone()
+    };
+    // One namespace only: of the others nothing is known.
+    let one = run(&some_objects(folder.path(), |item| item["metadata"]["namespace"] == "nginx-demo"));
+    let dns = by_name(&one, "kube-system/kube-dns:dns");
+    assert_eq!([&dns["status"], &dns["type"]], [&json!("ok"), &Value::Null]);
+    assert_eq!(states(&dns), ["10.244.1.2:53 unknown -", "10.244.2.2:53 unknown -"]);
+    // Of a Service whose slices are there, an address that is in none is stale; whose it is now was not saved.
+    let nginx = by_name(&one, "nginx-demo/nginx-service");
+    assert_eq!(states(&nginx)[0], "10.244.1.3:80 stale -");
+    // No slices at all.
+    let none = run(&some_objects(folder.path(), |item| item["kind"] != "EndpointSlice"));
+    let nginx = by_name(&none, "nginx-demo/nginx-service");
+    assert_eq!([&nginx["status"], &nginx["type"]], ["ok", "ClusterIP"]);
+    assert!(states(&nginx).iter().all(|state| state.ends_with("unknown -")));
+    // No Pods: stale all the same, but whether another pod has the address is not said.
+    let no_pods = run(&some_objects(folder.path(), |item| item["kind"] != "Pod"));
+    assert_eq!(states(&by_name(&no_pods, "nginx-demo/nginx-service"))[0], "10.244.1.3:80 stale -");
+}
+
+#[test]
+fn rules_that_may_be_missing_from_the_dump_are_not_called_missing() {
+    let dump = std::fs::read_to_string(node("seed/stale/save.txt")).expect("the recording is there");
+    let objects = node("seed/stale/cluster.json");
+    let of = |text: &str| {
+        let run = kube_ipt("list -o json --node node1 --objects").arg(&objects).stdin(text);
+        let (stdout, _, _) = run.output();
+        let mut document: Value = serde_json::from_str(&stdout).expect("JSON");
+        document["services"].take().as_array().expect("services").clone()
+    };
+    // grep took the rules of one Service.
+    let grepped: String =
+        dump.lines().filter(|l| l.contains("nginx") || l.contains("KUBE-SVC-I3HU")).map(|l| format!("{l}\n")).collect();
+    let found = of(&grepped);
+    let dns = found.iter().find(|s| s["service"] == "kube-system/kube-dns:dns").expect("the cluster has it");
+    assert_eq!([&dns["status"], &dns["unprogrammed"]], [&json!("unknown"), &Value::Null]);
+    // The chain of an endpoint is missing from the dump: which endpoint that was is not known.
+    let cut: String = dump
+        .lines()
+        .filter(|l| !l.starts_with("-A KUBE-SEP-NNLWCGX7WILFS762") && !l.starts_with(":KUBE-SEP-NNLWCGX7WILFS762"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    let found = of(&cut);
+    let nginx = found.iter().find(|s| s["service"] == "nginx-demo/nginx-service").expect("the service");
+    assert_eq!(nginx["pools"][0]["missing"], Value::Null);
+}
+
+#[test]
+fn names_of_objects_cannot_steer_the_terminal() {
+    let objects = json!({"kind": "List", "apiVersion": "v1", "items": [
+        {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "nginx-service", "namespace": "nginx-demo"},
+            "spec": {"type": "ExternalName", "externalName": "\u{1b}[2Jexample.org"}},
+        {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "evil\u{1b}[31m", "namespace": "nginx-demo",
+            "labels": {"service.kubernetes.io/service-proxy-name": "\u{202e}yxorp"}},
+            "spec": {"clusterIP": "10.96.9.9", "ports": [{"port": 80}]}},
+    ]});
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, objects.to_string()).expect("writable");
+    for args in ["show --node \u{1b}[1m", "list --node \u{1b}[1m", "show -o table --node \u{1b}[1m"] {
+        let run = kube_ipt(args).arg("--objects").arg(&path).arg("-f").arg(node("seed/stale/save.txt"));
+        let (stdout, stderr, code) = run.output();
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.contains("evil\\u{1b}[31m"), "{stdout}");
+        assert!(!(stdout.clone() + &stderr).contains(['\u{1b}', '\u{202e}']), "{stdout}{stderr}");
+    }
+}
+
+#[test]
+fn manifest_prints_the_rights_that_are_needed() {
+    insta::assert_snapshot!(kube_ipt("manifest rbac").stdout());
+    let user = kube_ipt("manifest rbac --user").arg("a \"b\"").stdout();
+    assert!(user.ends_with("  kind: User\n  name: \"a \\\"b\\\"\"\n"), "{user}");
+    let account = kube_ipt("manifest rbac --service-account ops/reader").stdout();
+    assert!(account.ends_with("- kind: ServiceAccount\n  name: \"reader\"\n  namespace: \"ops\"\n"), "{account}");
+    assert!(!account.contains("kind: ServiceAccount\nmetadata"), "{account}");
+    let (_, stderr, code) = kube_ipt("manifest rbac --user a --group b").output();
+    assert_eq!(code, Some(2), "{stderr}");
+}

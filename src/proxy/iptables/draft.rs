@@ -46,7 +46,7 @@ impl<'d> Draft<'d> {
         };
         draft.nat();
         draft.names(known);
-        draft.filter();
+        draft.filter(known);
         draft.names_by_address(known);
         draft
     }
@@ -148,29 +148,30 @@ impl<'d> Draft<'d> {
     }
 
     /// Adds what only the filter table knows: Services without endpoints.
-    fn filter(&mut self) {
+    fn filter(&mut self, known: &KnownNames) {
         let rejects = std::mem::take(&mut self.rejects);
         // Chains with names of their own making are known by the comments only.
         let names = self.sketches.iter().enumerate().filter_map(|(at, s)| Some(((s.name.clone()?, s.protocol), at)));
         let by_name: HashMap<(ServiceName, Option<Protocol>), usize> = names.collect();
         for (target, reject) in rejects.iter() {
             let &(address, protocol, port) = target;
-            let keys: Vec<String> = match (&reject.name, protocol) {
+            let service = reject.name.as_ref().or_else(|| known.by_frontend(*target)).cloned();
+            let keys: Vec<String> = match (&service, protocol) {
                 (Some(name), Some(protocol)) => chain_name::service_keys(name, protocol).collect(),
                 _ => Vec::new(),
             };
-            let known = keys.iter().find_map(|key| self.by_key.get(&(key.clone(), protocol)).copied());
-            let known = known.or_else(|| by_name.get(&(reject.name.clone()?, protocol)).copied());
+            let sketch = keys.iter().find_map(|key| self.by_key.get(&(key.clone(), protocol)).copied());
+            let sketch = sketch.or_else(|| by_name.get(&(service.clone()?, protocol)).copied());
             // Source ranges say nothing of endpoints: without the nat table nothing is known of the Service.
-            if known.is_none() && self.ruleset.nat.is_none() && reject.kind == FrontendKind::LoadBalancer {
+            if sketch.is_none() && self.ruleset.nat.is_none() && reject.kind == FrontendKind::LoadBalancer {
                 continue;
             }
-            let at = known.unwrap_or_else(|| {
+            let at = sketch.unwrap_or_else(|| {
                 let key = keys.into_iter().next().unwrap_or_else(|| format!("{address:?}:{port:?}"));
                 self.sketch(key, protocol)
             });
             let sketch = &mut self.sketches[at];
-            sketch.name = sketch.name.take().or_else(|| reject.name.clone());
+            sketch.name = sketch.name.take().or(service);
             match sketch.frontends.iter_mut().find(|f| f.address == address && f.port == port) {
                 Some(frontend) => frontend.refused = frontend.refused.or(Some(reject.rule)),
                 None => {
@@ -208,9 +209,8 @@ impl<'d> Draft<'d> {
     /// Names what is left without a name by its addresses.
     fn names_by_address(&mut self, known: &KnownNames) {
         for sketch in self.sketches.iter_mut().filter(|s| s.name.is_none()) {
-            let Some(protocol) = sketch.protocol else { continue };
-            let sockets = sketch.frontends.iter().filter_map(|f| f.address.zip(f.port));
-            sketch.name = sockets.filter_map(|(ip, port)| known.by_frontend(ip, port, protocol)).next().cloned();
+            let name = |f: &FrontendSketch<'_>| known.by_frontend((f.address, sketch.protocol, f.port));
+            sketch.name = sketch.frontends.iter().find_map(name).cloned();
         }
     }
 
