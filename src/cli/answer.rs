@@ -60,16 +60,24 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
         let note = "there is no nat table here: only Services that the filter table refuses are known";
         outcome.note([note.to_owned()]);
     }
-    let chosen = choose(&survey, join.as_ref(), question, &question.what, &mut outcome.missing);
+    let nothing = survey.sketches().is_empty().then(|| match (family, families.as_slice()) {
+        (Some(only), [other]) if *other != only => {
+            format!("no Services of {only}: the rules are {other} ones; leave out --family to see them")
+        }
+        _ => around::nothing_here(&rulesets, &bundle, &dumps),
+    });
+    // Rules that lost every Service are worth comparing all the same.
+    let join = join.filter(|_| nothing.is_none() || around::should_have_services(&rulesets));
+    let chosen = choose(&survey, join.as_ref(), question, &mut outcome.missing);
     let Chosen { sketches, mut services } = chosen;
     outcome.notes.extend(objects.complete(&mut services));
-    if survey.sketches().is_empty() {
-        outcome.missing = vec![match (family, families.as_slice()) {
-            (Some(only), [other]) if *other != only => {
-                format!("no Services of {only}: the rules are {other} ones; leave out --family to see them")
-            }
-            _ => around::nothing_here(&rulesets, &bundle, &dumps),
-        }];
+    match nothing {
+        Some(note) if !services.is_empty() => outcome.note([note]),
+        Some(error) => outcome.missing = vec![error],
+        None => {}
+    }
+    if cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &services)) {
+        outcome.note([around::foreign(&objects)]);
     }
     outcome.note(around::undecided(&services));
     outcome.note(around::gaps(&services, objects.viewpoint.node.as_deref()));
@@ -79,11 +87,11 @@ pub(super) fn answer(question: &Question<'_>) -> Result<Outcome, Failure> {
     }
     outcome.answer = match question.format {
         Format::Tree => {
-            let walk = |(sketch, port): (&Option<&Sketch<'_>>, &ServicePort)| match sketch {
+            let walk = |(sketch, port): (Option<&Sketch<'_>>, &ServicePort)| match sketch {
                 Some(sketch) if question.rules => survey.walkthrough(sketch, port),
                 _ => Walkthrough::default(),
             };
-            let walkthroughs: Vec<_> = sketches.iter().zip(&services).map(walk).collect();
+            let walkthroughs: Vec<_> = sketches.iter().copied().zip(&services).map(walk).collect();
             let view = View { width: question.width, all: question.shared.all };
             let footer = render::footer(&header, around::rules_read(&rulesets), question.width);
             Answer::Text(render::services(&services, &walkthroughs, view) + &footer)

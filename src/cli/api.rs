@@ -1,7 +1,10 @@
 //! The API server as a source of objects: what a question needs is asked while the rules are read, the rest when they
 //! are known.
 
+use std::io::IsTerminal as _;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::answer::Question;
 use super::args::ObjectArgs;
@@ -9,11 +12,18 @@ use super::choose;
 use super::objects::Objects;
 use super::{Failure, Note};
 use crate::cluster::{Access, Api, Problem, Wanted};
-use crate::dataplane::{Select, ServicePort};
+use crate::dataplane::{FrontendKind, Select, ServicePort};
+use crate::expect::Cluster;
 use crate::join;
 use crate::proxy::KnownNames;
 use crate::proxy::iptables::{Ruleset, Survey};
 use crate::source::{Bundle, Machine};
+
+/// How long an API server may keep silent before we say that we wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A credential plugin may take so much longer than a request.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// More Services than this are cheaper to list than to ask for one by one.
 const ONE_BY_ONE: usize = 10;
@@ -21,6 +31,8 @@ const ONE_BY_ONE: usize = 10;
 /// A question to the API server on its way.
 pub(super) struct Asking {
     thread: JoinHandle<Result<Option<Api>, Problem>>,
+    /// Says when the connection is prepared, and then when all is asked.
+    stages: Receiver<()>,
     /// Whether what is asked covers the question.
     settled: bool,
 }
@@ -30,6 +42,7 @@ pub(super) fn ask(question: &Question<'_>) -> Asking {
     let args = question.source.objects.clone();
     let wanted = at_once(question);
     let settled = wanted.is_some();
+    let (stage, stages) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         let api = &args.api;
         let access = Access {
@@ -37,13 +50,17 @@ pub(super) fn ask(question: &Question<'_>) -> Asking {
             context: api.context.clone(),
             request_timeout: api.request_timeout,
         };
-        let Some(mut api) = Api::connect(&access)? else { return Ok(None) };
+        let connected = Api::connect(&access)?;
+        // Nobody listens any more where the question has failed.
+        let _ = stage.send(());
+        let Some(mut api) = connected else { return Ok(None) };
         if let Some(wanted) = wanted {
             api.fetch(&wanted);
         }
+        let _ = stage.send(());
         Ok(Some(api))
     });
-    Asking { thread, settled }
+    Asking { thread, stages, settled }
 }
 
 /// What can be asked before the rules are known.
@@ -68,6 +85,9 @@ impl Asking {
         rulesets: &[Ruleset<'_>],
     ) -> Result<Objects, Failure> {
         let args = &question.source.objects;
+        if let Some(limit) = self.late(args) {
+            return without(&[Problem::with_plugin(limit)], args);
+        }
         let connected = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut api = match connected {
             Ok(Some(api)) => api,
@@ -76,7 +96,7 @@ impl Asking {
                 return Err(Failure { what, hints: vec!["--kubeconfig FILE".to_owned()] });
             }
             Ok(None) => return Ok(Objects::default()),
-            Err(problem) => return without(vec![problem], args),
+            Err(problem) => return without(&[problem], args),
         };
         // Where the first questions had no answer, more would not help.
         if !api.lacks_services() {
@@ -84,12 +104,12 @@ impl Asking {
             if self.settled {
                 pods(&mut api, question, rulesets);
             } else {
-                api.fetch(&later(&question.what, question, rulesets));
+                later(&mut api, question, rulesets);
             }
         }
         let problems = api.problems();
         if problems.iter().any(|problem| problem.fatal && args.api.require_api) || api.lacks_services() {
-            return without(problems, args);
+            return without(&problems, args);
         }
         let notes = problems.iter().map(note).collect();
         let facts = api.facts();
@@ -97,8 +117,30 @@ impl Asking {
     }
 }
 
+impl Asking {
+    /// Waits for both stages and says so if it takes long. The limit, if the first one is not over in time: preparing a
+    /// connection runs the credential plugin, which may wait for a person only where one sits.
+    fn late(&self, args: &ObjectArgs) -> Option<Duration> {
+        let api = &args.api;
+        let patient = api.request_timeout.is_zero() || std::io::stdin().is_terminal();
+        let limit = api.request_timeout + GRACE;
+        if self.stages.recv_timeout(PATIENCE.min(limit)) == Err(RecvTimeoutError::Timeout) {
+            super::say("waiting for the credential plugin of the kubeconfig; --no-api shows the rules alone");
+            if patient {
+                let _ = self.stages.recv();
+            } else if self.stages.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                return Some(limit);
+            }
+        }
+        if self.stages.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            super::say("waiting for the API server; --no-api shows the rules alone");
+        }
+        None
+    }
+}
+
 /// The rules alone, or with `--require-api` no answer.
-fn without(problems: Vec<Problem>, args: &ObjectArgs) -> Result<Objects, Failure> {
+fn without(problems: &[Problem], args: &ObjectArgs) -> Result<Objects, Failure> {
     if let (true, Some(problem)) = (args.api.require_api, problems.iter().find(|problem| problem.fatal)) {
         return Err(Failure { what: problem.what.clone(), hints: problem.hint.iter().cloned().collect() });
     }
@@ -128,38 +170,60 @@ fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
     }
 }
 
-/// Asks for Pods where a WHAT that looks like a Service is none, and then for the Services they are endpoints of.
+/// Asks for Pods where a WHAT that looks like a Service is none, and then for all that may have them as endpoints.
 fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) {
     let survey = Survey::of(rulesets, &KnownNames::default());
-    let mut what = Vec::new();
-    for (text, select) in &question.what {
-        let Select::Name { namespace, service, port: None } = select else { continue };
-        let namespace = namespace.as_deref().or(question.shared.namespace.as_deref());
-        if api.has_service(namespace, service) || survey.sketches().iter().any(|s| s.is_named_by(select)) {
-            continue;
+    let mut found = false;
+    for (_, select) in &question.what {
+        let Some((namespace, name)) = select.pod() else { continue };
+        let namespace = namespace.or(question.shared.namespace.as_deref());
+        let is_service = matches!(select, Select::Name { .. })
+            && (api.has_service(namespace, name) || survey.sketches().iter().any(|s| s.is_named_by(select)));
+        if !is_service {
+            found |= !api.pod(namespace, name).is_empty();
         }
-        let addresses = api.pod(namespace, service);
-        what.extend(addresses.into_iter().map(|ip| (text.clone(), Select::Address(ip, None, None))));
     }
-    if !what.is_empty() {
-        api.fetch(&later(&what, question, rulesets));
+    if found {
+        api.fetch(&Wanted::All(question.shared.namespace.clone()));
     }
 }
 
-/// The Services `what` means by the rules alone; all, where the rules do not tell.
-fn later(what: &[(String, Select)], question: &Question<'_>, rulesets: &[Ruleset<'_>]) -> Wanted {
+/// Asks for the Services `what` means. Those with an address or node port are found among all Services, whatever the
+/// rules make of it; slices are asked for one by one if they are few. An address that is nobody's frontend may be any
+/// Service's endpoint.
+fn later(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) {
     let all = Wanted::All(question.shared.namespace.clone());
-    if what.iter().any(|(_, select)| matches!(select, Select::Pattern(_))) {
-        return all;
+    let what = &question.what;
+    if what.iter().any(|(_, select)| matches!(select, Select::Pattern(_) | Select::Pod { .. })) {
+        pods(api, question, rulesets);
+        api.fetch(&all);
+        return;
     }
     let survey = Survey::of(rulesets, &KnownNames::default());
-    let mut missing = Vec::new();
-    let chosen = choose::choose(&survey, None, question, what, &mut missing);
+    let chosen = choose::choose(&survey, None, question, &mut Vec::new());
     let name = |port: &ServicePort| port.name.as_ref().map(|name| (Some(name.namespace.clone()), name.service.clone()));
-    let Some(mut names) = chosen.services.iter().map(name).collect::<Option<Vec<_>>>() else { return all };
-    names.sort_unstable();
-    names.dedup();
-    if missing.is_empty() && names.len() <= ONE_BY_ONE { Wanted::Services(names) } else { all }
+    let mut names: Option<Vec<_>> = chosen.services.iter().map(name).collect();
+    let mut listed = false;
+    for (_, select) in what.iter().filter(|(_, select)| matches!(select, Select::Address(..) | Select::NodePort(..))) {
+        if !std::mem::replace(&mut listed, true) {
+            api.fetch_services(&all);
+        }
+        let owners = api.services_with(|ip, port, protocol| {
+            let kind = if ip.is_some() { FrontendKind::ClusterIp } else { FrontendKind::NodePort };
+            select.matches_frontend(kind, ip, Some(port), Some(protocol))
+        });
+        let is_frontend = !owners.is_empty() || survey.sketches().iter().any(|s| s.is_named_by(select));
+        names = names.filter(|_| is_frontend).map(|names| names.into_iter().chain(owners).collect());
+    }
+    let wanted = match names {
+        Some(mut names) => {
+            names.sort_unstable();
+            names.dedup();
+            if names.len() <= ONE_BY_ONE { Wanted::Services(names) } else { all }
+        }
+        None => all,
+    };
+    if listed { api.fetch_endpoints(&wanted) } else { api.fetch(&wanted) }
 }
 
 /// Asks whose the addresses of stale endpoints are now. What went wrong is told.
@@ -167,9 +231,15 @@ pub(super) fn settle(api: &Api, objects: &Objects, services: &mut [ServicePort])
     let open = join::unsettled(services);
     let (Some(facts), false) = (&objects.facts, open.is_empty()) else { return Vec::new() };
     let found = api.pods_at(&open, facts);
-    join::settle(services, &found.pods, &found.asked, objects.viewpoint.node.as_deref());
     let left = open.len() - found.asked.len();
-    let unasked = (found.problem.is_none() && left > 0)
-        .then(|| format!("whose address {left} of the stale endpoints have now was not asked: there are too many, or their family is not the Pods' first"));
+    join::settle(services, found.pods, &found.asked, &Cluster::new(facts, objects.viewpoint.clone()));
+    let unasked = (found.problem.is_none() && left > 0).then(|| {
+        let why = if found.asked.len() < Api::LOOKUPS {
+            "the API server finds Pods by their first address only, and the family of theirs is another or not known"
+        } else {
+            "that is done for sixteen only"
+        };
+        format!("who has the addresses of {left} stale endpoints now was not asked: {why}")
+    });
     found.problem.iter().map(note).chain(unasked.map(Note::from)).collect()
 }

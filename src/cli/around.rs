@@ -3,9 +3,8 @@
 use super::objects::Objects;
 use crate::dataplane::{Gap, Oddity, ServicePort};
 use crate::dump::iptables::{Backend, Dump};
-use crate::join;
 use crate::net::Family;
-use crate::proxy::iptables::{Ruleset, Survey};
+use crate::proxy::iptables::{Ruleset, Survey, Table};
 use crate::report::Header;
 use crate::source::Bundle;
 
@@ -62,7 +61,7 @@ pub(super) fn nothing_here(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[D
         return format!("no Services in {rules} of {from}: there is no nat table in it");
     }
     let kube = if chain("KUBE-SERVICES") { "KUBE-SERVICES leads to none" } else { "there is no chain KUBE-SERVICES" };
-    format!("no Services in {rules} of {from}: {kube}")
+    format!("no Services in {rules} of {from}: {kube} (does kube-proxy run in iptables mode there?)")
 }
 
 /// What an answer was made from.
@@ -107,16 +106,38 @@ pub(super) fn rules_read(rulesets: &[Ruleset<'_>]) -> usize {
     rulesets.iter().map(count).sum()
 }
 
+/// True if the nat table is there and whole, and not that of another mode of kube-proxy, so that Services which it does
+/// not have are missing from the node.
+pub(super) fn should_have_services(rulesets: &[Ruleset<'_>]) -> bool {
+    let other_mode = |nat: &Table<'_>| {
+        ["KUBE-LOAD-BALANCER", "KUBE-NODE-PORT"].iter().any(|chain| nat.section.chain(chain).is_some())
+    };
+    families(rulesets).iter().any(|(_, complete)| *complete)
+        && !rulesets.iter().filter_map(|r| r.nat.as_ref()).any(other_mode)
+}
+
+/// The objects do not fit the rules.
+pub(super) fn foreign(objects: &Objects) -> String {
+    format!(
+        "{} seems to be of another cluster than the rules: most of their Services are not there, or have other addresses",
+        objects.from
+    )
+}
+
 /// The families whose rules were read, and whether all rules of them were.
 pub(super) fn families(rulesets: &[Ruleset<'_>]) -> Vec<(Family, bool)> {
-    let complete = |r: &Ruleset<'_>| r.nat.is_some_and(|t| t.section.complete && !t.mixed && !t.section.cut_off);
+    let complete = |r: &Ruleset<'_>| r.nat.is_some_and(|t| t.section.is_whole() && !t.mixed);
     rulesets.iter().map(|r| (r.family, complete(r))).collect()
 }
 
 /// What of the services shown depends on something that is not known.
 pub(super) fn gaps(services: &[ServicePort], node: Option<&str>) -> Vec<String> {
-    let note = |gap: Gap| {
-        let ports = match services.iter().filter(|service| join::gap(service) == Some(gap)).count() {
+    let of_gap = |gap: Gap| {
+        let ports = match services
+            .iter()
+            .filter(|service| service.about.as_ref().and_then(|about| about.gap) == Some(gap))
+            .count()
+        {
             0 => return None,
             1 => "1 service port".to_owned(),
             many => format!("{many} service ports"),
@@ -138,5 +159,5 @@ pub(super) fn gaps(services: &[ServicePort], node: Option<&str>) -> Vec<String> 
             }
         })
     };
-    [Gap::Node, Gap::Zone, Gap::Endpoints].into_iter().filter_map(note).collect()
+    [Gap::Node, Gap::Zone, Gap::Endpoints].into_iter().filter_map(of_gap).collect()
 }

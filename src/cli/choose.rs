@@ -57,7 +57,7 @@ impl Candidate<'_, '_, '_> {
             Self::Ruled(sketch) => sketch.is_named_by(select),
             Self::Alone(port, name) => {
                 let Some(wanted) = port.port else { return select.matches_name(Some(name)) };
-                let of_family = join::addresses(port.service).filter(|(_, ip)| Family::of(*ip) == port.family);
+                let of_family = port.service.addresses().filter(|(_, ip)| Family::of(*ip) == port.family);
                 let mut addresses = of_family.map(|(kind, ip)| (kind, Some(ip), wanted.port));
                 let node_port = wanted.node_port.map(|number| (FrontendKind::NodePort, None, number));
                 let mut fits = |(kind, address, number): (FrontendKind, Option<IpAddr>, u16)| {
@@ -74,24 +74,23 @@ pub(super) fn choose<'s, 'd>(
     survey: &'s Survey<'d>,
     join: Option<&Join<'_, '_>>,
     question: &Question<'_>,
-    what: &[(String, Select)],
     missing: &mut Vec<String>,
 ) -> Chosen<'s, 'd> {
-    if survey.sketches().is_empty() {
+    if survey.sketches().is_empty() && join.is_none() {
         return Chosen::default();
     }
     let wanted = question.shared.namespace.as_deref();
     let all = candidates(survey, join, question.source.family.map(Family::from));
     let inside = |c: &&Candidate<'_, '_, '_>| wanted.is_none_or(|w| c.name().is_some_and(|name| name.namespace == w));
     let mut candidates: Vec<Candidate<'s, 'd, '_>> = all.iter().filter(inside).cloned().collect();
-    if what.is_empty() {
+    if question.what.is_empty() {
         if let (true, Some(namespace)) = (candidates.is_empty(), wanted) {
             missing.push(no_namespace(&all, namespace));
         }
         return follow(survey, join, candidates);
     }
     let asked: Vec<Asked<'_>> =
-        what.iter().map(|(text, select)| Asked::new(survey, join, &all, text, select)).collect();
+        question.what.iter().map(|(text, select)| Asked::new(survey, join, &all, text, select)).collect();
     if !asked.iter().any(|a| a.searches) {
         candidates.retain(|candidate| asked.iter().any(|a| a.names(candidate)));
     }
@@ -115,8 +114,9 @@ fn candidates<'s, 'd, 'f>(
 ) -> Vec<Candidate<'s, 'd, 'f>> {
     let mut all: Vec<_> = survey.sketches().iter().map(Candidate::Ruled).collect();
     let Some(join) = join else { return all };
+    let of_cluster = |s: &Sketch<'_>| join.port(s.name.as_ref(), s.protocol, s.family);
     let ruled: HashSet<_> =
-        survey.sketches().iter().filter_map(|s| Some((s.name.clone()?, s.protocol, s.family))).collect();
+        survey.sketches().iter().filter_map(of_cluster).map(|p| (p.name(), p.protocol(), p.family)).collect();
     for port in join.ports().filter(|port| join.is_shown_alone(port, only)) {
         let name = port.name();
         if !ruled.contains(&(name.clone(), port.protocol(), port.family)) {
@@ -136,15 +136,13 @@ fn follow<'s, 'd>(
 ) -> Chosen<'s, 'd> {
     let of_rules = |c: &Candidate<'s, 'd, '_>| if let Candidate::Ruled(sketch) = c { Some(*sketch) } else { None };
     let sketches: Vec<Option<&Sketch<'d>>> = candidates.iter().map(of_rules).collect();
-    let mut followed = survey.services(&sketches.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
+    let mut followed = survey.services(&sketches.iter().flatten().copied().collect::<Vec<_>>());
+    if let Some(join) = join {
+        join.describe_all(&mut followed);
+    }
+    let mut followed = followed.into_iter();
     let services = candidates.into_iter().filter_map(|candidate| match candidate {
-        Candidate::Ruled(_) => {
-            let mut port = followed.next()?;
-            if let Some(join) = join {
-                join.describe(&mut port);
-            }
-            Some(port)
-        }
+        Candidate::Ruled(_) => followed.next(),
         Candidate::Alone(port, _) => Some(join?.alone(&port)),
     });
     Chosen { services: services.collect(), sketches }
@@ -168,12 +166,10 @@ impl<'q> Asked<'q> {
         text: &'q str,
         typed: &'q Select,
     ) -> Self {
-        let pod = || match typed {
-            Select::Name { namespace, service, port: None } if !all.iter().any(|c| c.is_named_by(typed)) => {
-                let addresses = join::addresses_of_pod(join?.facts(), namespace.as_deref(), service);
-                (!addresses.is_empty()).then_some(addresses)
-            }
-            _ => None,
+        let pod = || {
+            let (namespace, name) = typed.pod().filter(|_| !all.iter().any(|c| c.is_named_by(typed)))?;
+            let addresses = join::addresses_of_pod(join?.facts(), namespace, name);
+            (!addresses.is_empty()).then_some(addresses)
         };
         match pod() {
             Some(addresses) => {
@@ -251,6 +247,7 @@ fn not_found(all: &[Candidate<'_, '_, '_>], text: &str, select: &Select, namespa
             format!("no Service has the node port {text}; kube-ipt list -o wide names them all")
         }
         (Select::Chain(_), _) => format!("no Service uses the chain {text}"),
+        (Select::Pod { .. }, _) => format!("no pod is called '{text}', or no Service has it as endpoint"),
         (Select::Pattern(_), _) => format!("no Service's name matches {text}"),
     }
 }

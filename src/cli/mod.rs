@@ -107,15 +107,6 @@ impl Default for Answer {
     }
 }
 
-impl Answer {
-    fn write(&self, mut out: impl std::io::Write) -> std::io::Result<()> {
-        match self {
-            Self::Text(text) => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
-            Self::Json(document) => json(document, out),
-        }
-    }
-}
-
 /// Runs the program and gives its exit status: 0 fine, 1 nothing matched, 2 an error.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -159,8 +150,15 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
     for missing in &outcome.missing {
         let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(missing));
     }
-    let out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
-    match outcome.answer.write(out) {
+    let written = match &outcome.answer {
+        Answer::Text(text) => {
+            let mut out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        }
+        // Has no colours to be taken out.
+        Answer::Json(document) => json(document, std::io::stdout().lock()),
+    };
+    match written {
         Ok(()) if outcome.missing.is_empty() => ExitCode::SUCCESS,
         Ok(()) => ExitCode::from(1),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -180,7 +178,7 @@ fn say(note: &str) {
 /// The command line as it was typed, for hints; `None` if it would need quotes or names a dump already.
 fn typed() -> Option<String> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if args.iter().any(|arg| arg.starts_with("-f") || arg.starts_with("--file") || arg == "--demo") {
+    if args.iter().any(|arg| arg.starts_with("-f") || arg.starts_with("--file") || arg.starts_with("--demo")) {
         return None;
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c);

@@ -8,8 +8,9 @@ use super::viewpoint;
 use super::{Failure, Note};
 #[cfg(feature = "live")]
 use crate::cluster::Api;
-use crate::cluster::{Facts, Saved};
+use crate::cluster::{BadObjects, Facts, Saved};
 use crate::dataplane::ServicePort;
+use crate::dump::iptables::{Dump, Hints};
 use crate::expect::Viewpoint;
 use crate::proxy::iptables::Ruleset;
 use crate::source::{self, Bundle, Demo};
@@ -125,7 +126,7 @@ const DEMO: &str = "demo";
 
 fn demo(demo: Demo) -> Result<Objects, Failure> {
     let mut saved = Saved::default();
-    saved.read(DEMO, demo.objects()).map_err(bad)?;
+    saved.read(DEMO, demo.objects()).map_err(|error| bad(&error))?;
     let facts = saved.into_facts();
     let viewpoint = Viewpoint::of(Some(Demo::NODE), &facts);
     Ok(Objects { from: DEMO.to_owned(), viewpoint, facts: Some(facts), ..Objects::default() })
@@ -152,7 +153,10 @@ fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
         for file in files {
             let (text, note) = source::object_text(&file)?;
             notes.extend(note);
-            saved.read(&text.label, &text.text).map_err(bad)?;
+            saved.read(&text.label, &text.text).map_err(|error| {
+                let is_dump = !Dump::scan(&text.text, Hints::default()).is_empty();
+                if is_dump { rules_instead(&text.label) } else { bad(&error) }
+            })?;
         }
     }
     let labels: Vec<String> =
@@ -175,6 +179,11 @@ fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
     Ok(Objects { facts: Some(saved.into_facts()), from, notes, ..Objects::default() })
 }
 
-fn bad(error: crate::cluster::BadObjects) -> Failure {
+fn rules_instead(label: &str) -> Failure {
+    let what = format!("{label} holds rules, not Kubernetes objects");
+    Failure { what, hints: vec![format!("-f {label}    (rules), and --objects FILE    (objects)")] }
+}
+
+fn bad(error: &BadObjects) -> Failure {
     Failure { what: error.to_string(), hints: vec![SAVE.to_owned()] }
 }

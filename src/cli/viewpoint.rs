@@ -27,7 +27,11 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
         return Ok(found(name));
     }
     match std::env::var("NODE_NAME") {
-        Ok(name) if !name.is_empty() && !unknown(&name) => return Ok(found(&name)),
+        Ok(name) if !name.is_empty() && !unknown(&name) => {
+            let note =
+                (!bundle.is_live()).then(|| format!("the rules are taken to be those of node {name} ($NODE_NAME)"));
+            return Ok(Found { node: Some(name), note });
+        }
         Ok(name) if !name.is_empty() => {
             let note = format!("$NODE_NAME is {name}, but no Node of {from} is called so: it is not used");
             return Ok(Found { node: None, note: Some(note) });

@@ -1,21 +1,24 @@
 //! What is asked of an API server: as little as the question needs, by get and list only.
 
+use std::mem::Discriminant;
 use std::net::IpAddr;
 use std::thread;
 
-use super::facts::{Facts, Pod};
+use hashbrown::HashSet;
+
+use super::facts::{Facts, Pod, Service};
 use super::live::{Access, Server};
 use super::problem::{Problem, Trouble};
 use super::rights::Right;
 use super::saved::Saved;
 use super::{Coverage, Scope};
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 
 /// Objects in one page of a list, as kubectl asks for them.
 const PAGE: usize = 500;
 
-/// Addresses whose Pods are looked up one by one. A node with more stale endpoints than this has another problem.
-const LOOKUPS: usize = 16;
+/// Any state of the server's cache will do.
+const CACHED: (&str, &str) = ("resourceVersion", "0");
 
 /// Which Services to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,17 @@ pub enum Wanted {
     Services(Vec<(Option<String>, String)>),
 }
 
+impl Wanted {
+    /// What an answer covers.
+    fn scope(&self) -> Scope {
+        match self {
+            Self::All(None) => Scope::All,
+            Self::All(Some(namespace)) => Scope::Some { namespaces: vec![namespace.clone()], services: Vec::new() },
+            Self::Services(names) => Scope::Some { namespaces: Vec::new(), services: names.clone() },
+        }
+    }
+}
+
 /// An API server and what it told so far.
 #[derive(Debug)]
 pub struct Api {
@@ -33,6 +47,8 @@ pub struct Api {
     saved: Saved,
     coverage: Coverage,
     problems: Vec<Problem>,
+    /// Kinds of trouble that were told: one cause stops many requests.
+    told: Vec<Discriminant<Trouble>>,
     /// Services were asked for and could not be had.
     lacks_services: bool,
 }
@@ -48,10 +64,16 @@ pub struct PodsFound {
     pub problem: Option<Problem>,
 }
 
+/// Whether a list could be had; if not, which right it needs and what went wrong.
+type Got = Result<(), (Right, Trouble)>;
+
 /// A list that was read.
-type Listed = (Saved, Result<(), (Right, Trouble)>);
+type Listed = (Saved, Got);
 
 impl Api {
+    /// Addresses whose Pods are looked up one by one. A node with more stale endpoints than this has another problem.
+    pub const LOOKUPS: usize = 16;
+
     /// Prepares a connection; nothing is sent. `None` if no API server is configured.
     pub fn connect(access: &Access) -> Result<Option<Self>, Problem> {
         let server = Server::connect(access)
@@ -61,6 +83,7 @@ impl Api {
             saved: Saved::default(),
             coverage: Coverage::default(),
             problems: Vec::new(),
+            told: Vec::new(),
             lacks_services: false,
         };
         Ok(server.map(new))
@@ -79,22 +102,39 @@ impl Api {
             let services = read(server, wanted, services);
             (services, slices.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        let scope = match wanted {
-            Wanted::All(None) => Scope::All,
-            Wanted::All(Some(namespace)) => Scope::Some { namespaces: vec![namespace.clone()], services: Vec::new() },
-            Wanted::Services(names) => Scope::Some { namespaces: Vec::new(), services: names.clone() },
-        };
         self.saved.absorb(services);
         self.saved.absorb(slices);
-        match got_services {
-            Ok(()) => self.coverage.services.widen(scope.clone()),
+        self.services_told(wanted, got_services);
+        self.endpoints_told(wanted, got_slices);
+    }
+
+    /// Asks for Services alone.
+    pub fn fetch_services(&mut self, wanted: &Wanted) {
+        let (found, got) = read(&self.server, wanted, services);
+        self.saved.absorb(found);
+        self.services_told(wanted, got);
+    }
+
+    /// Asks for the EndpointSlices of Services alone.
+    pub fn fetch_endpoints(&mut self, wanted: &Wanted) {
+        let (found, got) = read(&self.server, wanted, endpoints);
+        self.saved.absorb(found);
+        self.endpoints_told(wanted, got);
+    }
+
+    fn services_told(&mut self, wanted: &Wanted, got: Got) {
+        match got {
+            Ok(()) => self.coverage.services.widen(wanted.scope()),
             Err((right, trouble)) => {
                 self.lacks_services = true;
                 self.trouble(&trouble, right, "which Services there should be is not known");
             }
         }
-        match got_slices {
-            Ok(()) => self.coverage.endpoints.widen(scope),
+    }
+
+    fn endpoints_told(&mut self, wanted: &Wanted, got: Got) {
+        match got {
+            Ok(()) => self.coverage.endpoints.widen(wanted.scope()),
             Err((right, trouble)) => self.trouble(&trouble, right, "which endpoints there should be is not known"),
         }
     }
@@ -127,9 +167,10 @@ impl Api {
             Some(namespace) => {
                 self.server.get(&format!("/api/v1/namespaces/{}/pods/{}", segment(namespace), segment(name)))
             }
-            None => self
-                .server
-                .get(&format!("/api/v1/pods?{}", query(&[("fieldSelector", &format!("metadata.name={name}"))]))),
+            None => self.server.get(&format!(
+                "/api/v1/pods?{}",
+                query(&[("fieldSelector", &format!("metadata.name={name}")), CACHED])
+            )),
         };
         match answer.and_then(|text| keep("pods", &text, &mut found)) {
             Ok(_) | Err(Trouble::Status { code: 404, .. }) => {}
@@ -142,9 +183,14 @@ impl Api {
 
     /// The Pods that have these addresses.
     pub fn pods_at(&self, addresses: &[IpAddr], facts: &Facts) -> PodsFound {
-        let wanted: Vec<IpAddr> = addresses.iter().copied().filter(|ip| selectable(*ip, facts)).take(LOOKUPS).collect();
         let server = &self.server;
-        let path = |ip: &IpAddr| format!("/api/v1/pods?{}", query(&[("fieldSelector", &format!("status.podIP={ip}"))]));
+        // The field is a Pod's first address only: of the other family no Pod would be found.
+        let first = self.first_family(facts);
+        let of_first = addresses.iter().copied().filter(|ip| Some(Family::of(*ip)) == first);
+        let wanted: Vec<IpAddr> = of_first.take(Self::LOOKUPS).collect();
+        let path = |ip: &IpAddr| {
+            format!("/api/v1/pods?{}", query(&[("fieldSelector", &format!("status.podIP={ip}")), CACHED]))
+        };
         let answers: Vec<Result<String, Trouble>> = thread::scope(|scope| {
             let threads: Vec<_> = wanted.iter().map(|ip| scope.spawn(move || server.get(&path(ip)))).collect();
             threads
@@ -168,9 +214,33 @@ impl Api {
         PodsFound { pods: found.into_facts_of(Coverage::default()).pods, asked, problem }
     }
 
+    /// The family of the first address of Pods: that of their Nodes, and of the Service every cluster has.
+    fn first_family(&self, facts: &Facts) -> Option<Family> {
+        if let Some(address) = facts.nodes.iter().find_map(|node| node.addresses.first()) {
+            return Some(Family::of(*address));
+        }
+        let mut saved = Saved::default();
+        existing(&self.server, "/api/v1/namespaces/default/services/kubernetes", &mut saved).ok()?;
+        let address = saved.into_facts_of(Coverage::default()).services.first()?.cluster_ips.first().copied();
+        address.map(Family::of)
+    }
+
     /// True if Services were asked for and could not be had.
     pub fn lacks_services(&self) -> bool {
         self.lacks_services
+    }
+
+    /// The Services told so far that have a frontend which `fits`: address, none for a node port, port and protocol.
+    pub fn services_with(&self, fits: impl Fn(Option<IpAddr>, u16, Protocol) -> bool) -> Vec<(Option<String>, String)> {
+        let has = |service: &&Service| {
+            service.ports.iter().any(|port| {
+                let mut addresses = service.addresses();
+                addresses.any(|(_, ip)| fits(Some(ip), port.port, port.protocol))
+                    || port.node_port.is_some_and(|number| fits(None, number, port.protocol))
+            })
+        };
+        let found = self.saved.services().filter(has);
+        found.map(|service| (Some(service.namespace.clone()), service.name.clone())).collect()
     }
 
     /// True if a Service of this name was told.
@@ -191,14 +261,18 @@ impl Api {
     /// Notes a problem; the same one is told once.
     fn trouble(&mut self, trouble: &Trouble, right: Right, lost: &str) {
         let problem = self.problem(trouble, right, lost);
-        if !self.problems.iter().any(|known| known.what == problem.what) {
+        let kind = std::mem::discriminant(trouble);
+        let told = self.told.contains(&kind) && !matches!(trouble, Trouble::Status { code: 403, .. });
+        if !told {
+            self.told.push(kind);
             self.problems.push(problem);
+        } else if let Some(known) = self.problems.iter_mut().find(|known| problem.fatal && !known.fatal) {
+            known.fatal = true;
         }
     }
 
     fn problem(&self, trouble: &Trouble, right: Right, lost: &str) -> Problem {
-        let about_kind = matches!(trouble, Trouble::Status { code, .. } if *code != 401);
-        if about_kind {
+        if matches!(trouble, Trouble::Status { code: 403, .. }) {
             Problem::with_kind(trouble, &self.server.url, right, lost)
         } else {
             Problem { fatal: right.needed, ..Problem::with_server(trouble, &self.server.url) }
@@ -207,17 +281,13 @@ impl Api {
 }
 
 /// Reads what `wanted` needs of one kind.
-fn read(
-    server: &Server,
-    wanted: &Wanted,
-    one: fn(&Server, &Wanted, &mut Saved) -> Result<(), (Right, Trouble)>,
-) -> Listed {
+fn read(server: &Server, wanted: &Wanted, one: fn(&Server, &Wanted, &mut Saved) -> Got) -> Listed {
     let mut saved = Saved::default();
     let result = one(server, wanted, &mut saved);
     (saved, result)
 }
 
-fn services(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Result<(), (Right, Trouble)> {
+fn services(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Got {
     let result = match wanted {
         Wanted::All(namespace) => pages(server, &path("/api/v1", namespace.as_deref(), "services"), saved),
         Wanted::Services(names) => names.iter().try_for_each(|(namespace, name)| match namespace {
@@ -232,7 +302,7 @@ fn services(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Result<(), (
 }
 
 /// EndpointSlices; where the API does not have them (before Kubernetes 1.21) the older version, then core/v1 Endpoints.
-fn endpoints(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Result<(), (Right, Trouble)> {
+fn endpoints(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Got {
     for version in ["v1", "v1beta1"] {
         match slices(server, &format!("/apis/discovery.k8s.io/{version}"), wanted, saved) {
             // A list is never "not found", only its kind is.
@@ -270,7 +340,7 @@ fn existing(server: &Server, path: &str, saved: &mut Saved) -> Result<(), Troubl
 
 /// Reads the part of a list a selector chooses, from the server's cache.
 fn selected(server: &Server, path: &str, selector: (&str, &str), saved: &mut Saved) -> Result<(), Trouble> {
-    let text = server.get(&format!("{path}?{}", query(&[selector, ("resourceVersion", "0")])))?;
+    let text = server.get(&format!("{path}?{}", query(&[selector, CACHED])))?;
     keep(path, &text, saved).map(|_| ())
 }
 
@@ -278,23 +348,27 @@ fn selected(server: &Server, path: &str, selector: (&str, &str), saved: &mut Sav
 fn pages(server: &Server, path: &str, saved: &mut Saved) -> Result<(), Trouble> {
     let limit = PAGE.to_string();
     let mut list = Saved::default();
-    // Any state of the server's cache will do for the first page; the others are of the same state.
-    let mut page = query(&[("limit", &limit), ("resourceVersion", "0")]);
-    let mut going_on = false;
+    // The token of a page stands for the state of the first one and allows no other.
+    let mut page = query(&[("limit", &limit), CACHED]);
+    let mut tokens = HashSet::new();
     loop {
         match server.get(&format!("{path}?{page}")) {
             Ok(text) => match keep(path, &text, &mut list)? {
-                Some(next) => page = query(&[("limit", &limit), ("continue", &next)]),
+                Some(next) => {
+                    page = query(&[("limit", &limit), ("continue", &next)]);
+                    if !tokens.insert(next) {
+                        return Err(Trouble::Nonsense(format!("the pages of {path} go round in a circle")));
+                    }
+                }
                 None => break,
             },
-            Err(Trouble::Status { code: 410, .. }) if going_on => {
+            Err(Trouble::Status { code: 410, .. }) if !tokens.is_empty() => {
                 list = Saved::default();
-                keep(path, &server.get(&format!("{path}?{}", query(&[("resourceVersion", "0")])))?, &mut list)?;
+                keep(path, &server.get(&format!("{path}?{}", query(&[CACHED])))?, &mut list)?;
                 break;
             }
             Err(trouble) => return Err(trouble),
         }
-        going_on = true;
     }
     saved.absorb(list);
     Ok(())
@@ -303,18 +377,6 @@ fn pages(server: &Server, path: &str, saved: &mut Saved) -> Result<(), Trouble> 
 /// Reads an answer and tells where the list goes on.
 fn keep(path: &str, text: &str, saved: &mut Saved) -> Result<Option<String>, Trouble> {
     saved.read_page(path, text).map_err(|bad| Trouble::Nonsense(bad.to_string()))
-}
-
-/// True if the field `status.podIP` can tell who has the address: it is a Pod's first one only, of the cluster's first
-/// family.
-fn selectable(address: IpAddr, facts: &Facts) -> bool {
-    let firsts = facts.services.iter().filter_map(|service| service.cluster_ips.first());
-    match Family::of(address) {
-        Family::Ipv4 => !facts.services.iter().any(|s| s.cluster_ips.len() > 1 && s.cluster_ips[0].is_ipv6()),
-        Family::Ipv6 => {
-            !firsts.clone().any(IpAddr::is_ipv4) && !facts.slices.iter().any(|slice| slice.family == Family::Ipv4)
-        }
-    }
 }
 
 /// The path of a list, of the cluster or of a namespace.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 
-use super::facts::{Endpoint, Ingress, Node, Pod, PodRef, Port, Service, ServiceType, Slice, SlicePort};
+use super::facts::{Endpoint, Hints, Ingress, Node, Pod, PodRef, Port, Service, ServiceType, Slice, SlicePort};
 use super::objects;
 use crate::net::{Family, Network, Protocol};
 
@@ -18,6 +18,9 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// Names the Service a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// Says that Endpoints are not all of a Service's endpoints (`EndpointsOverCapacity`, k8s.io/api/core/v1).
+const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 
 /// The only label kube-proxy takes a zone from (pkg/proxy/topology.go).
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -85,11 +88,17 @@ fn port(port: core::ServicePort) -> Result<Port, Bad> {
     })
 }
 
-/// An EndpointSlice; `None` for one of no Service and for one of DNS names, both of which kube-proxy leaves out.
+/// An EndpointSlice; `None` for one of no Service, of DNS names or of another proxy, all of which kube-proxy leaves out.
 pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad> {
     let (namespace, name) = object.metadata.names();
-    let service = object.metadata.labels.and_then(|mut labels| labels.remove(SERVICE_NAME));
-    let (Some(service), Some(family)) = (service, family(&object.address_type)) else { return Ok(None) };
+    let mut labels = object.metadata.labels.unwrap_or_default();
+    // kube-proxy's informers pass over slices by the same labels as Services (cmd/kube-proxy/app/server.go).
+    if labels.contains_key(PROXY_NAME) || labels.contains_key(HEADLESS) {
+        return Ok(None);
+    }
+    let (Some(service), Some(family)) = (labels.remove(SERVICE_NAME), family(&object.address_type)) else {
+        return Ok(None);
+    };
     // A port without number stands for all ports, which a Service's port cannot mean.
     let numbered = object.ports.unwrap_or_default().into_iter().filter(|port| port.port.is_some_and(|p| p != 0));
     let ports = numbered.map(|port| slice_port(port.name, port.protocol.as_deref(), port.port.unwrap_or_default()));
@@ -104,7 +113,7 @@ pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad
     }))
 }
 
-pub(super) fn slice_port(name: Option<String>, transport: Option<&str>, port: i32) -> Result<SlicePort, Bad> {
+fn slice_port(name: Option<String>, transport: Option<&str>, port: i32) -> Result<SlicePort, Bad> {
     let protocol = protocol("ports", transport)?;
     Ok(SlicePort { name: name.filter(|name| !name.is_empty()), protocol, port: number("ports", port)? })
 }
@@ -117,22 +126,31 @@ fn endpoint(endpoint: discovery::Endpoint) -> Option<Result<Endpoint, Bad>> {
     };
     let conditions = endpoint.conditions.unwrap_or_default();
     let ready = conditions.ready.unwrap_or(true);
-    let hints = endpoint.hints.unwrap_or_default();
+    let hints = endpoint.hints.map(|hints| {
+        let nodes = hints.for_nodes.unwrap_or_default().into_iter().map(|hint| hint.name).collect();
+        let zones = hints.for_zones.unwrap_or_default().into_iter().map(|hint| hint.name).collect();
+        Box::new(Hints { nodes, zones })
+    });
     Some(Ok(Endpoint {
         address,
         ready,
         serving: conditions.serving.unwrap_or(ready),
         terminating: conditions.terminating.unwrap_or(false),
         node: endpoint.node_name.map(Into::into),
-        pod: endpoint.target_ref.and_then(pod_ref),
-        for_nodes: hints.for_nodes.unwrap_or_default().into_iter().map(|hint| hint.name.into()).collect(),
-        for_zones: hints.for_zones.unwrap_or_default().into_iter().map(|hint| hint.name.into()).collect(),
+        pod: endpoint.target_ref.as_ref().and_then(pod_ref),
+        hints,
     }))
 }
 
-pub(super) fn pod_ref(target: core::ObjectReference) -> Option<PodRef> {
+fn pod_ref(target: &core::ObjectReference) -> Option<PodRef> {
     let is_pod = target.kind.as_deref() == Some("Pod");
     is_pod.then(|| PodRef::new(target.namespace.as_deref().unwrap_or_default(), target.name.as_deref().unwrap_or("?")))
+}
+
+/// True if the endpoints controller left out what is above its limit of a thousand.
+pub(super) fn is_truncated(object: &objects::Endpoints) -> bool {
+    let annotations = object.metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(OVER_CAPACITY)).is_some_and(|what| what == "truncated")
 }
 
 /// core/v1 Endpoints as the slices a mirroring controller would make of them: one for each subset and family.
@@ -164,9 +182,8 @@ fn old_endpoint(endpoint: core::EndpointAddress, ready: bool) -> Result<Endpoint
         serving: ready,
         terminating: false,
         node: endpoint.node_name.map(Into::into),
-        pod: endpoint.target_ref.and_then(pod_ref),
-        for_nodes: Vec::new(),
-        for_zones: Vec::new(),
+        pod: endpoint.target_ref.as_ref().and_then(pod_ref),
+        hints: None,
     })
 }
 
@@ -213,8 +230,15 @@ fn family(text: &str) -> Option<Family> {
     }
 }
 
-pub(super) fn address(field: &str, text: &str) -> Result<IpAddr, Bad> {
-    text.parse().map_err(|_| format!("{field}: '{text}' is no IP address"))
+fn address(field: &str, text: &str) -> Result<IpAddr, Bad> {
+    let address = text.parse().ok().or_else(|| with_leading_zeros(text));
+    address.ok_or_else(|| format!("{field}: '{text}' is no IP address"))
+}
+
+/// `010.1.2.3`, which old API servers accepted and Kubernetes goes on to read as decimal (`ParseIPSloppy`).
+fn with_leading_zeros(text: &str) -> Option<IpAddr> {
+    let octets: Vec<u8> = text.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    <[u8; 4]>::try_from(octets).ok().map(IpAddr::from)
 }
 
 fn addresses(field: &str, texts: &[String]) -> Result<Vec<IpAddr>, Bad> {

@@ -1,7 +1,5 @@
 //! What it means that an object is not in the lists: that it does not exist, or that nobody asked.
 
-use std::net::IpAddr;
-
 /// Coverage by kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
@@ -11,12 +9,18 @@ pub struct Coverage {
     pub endpoints: Scope,
     /// All Pods are there.
     pub pods: bool,
-    /// Addresses whose Pods were asked for one by one.
-    pub pod_addresses: Vec<IpAddr>,
     /// All Nodes are there.
     pub nodes: bool,
-    /// A list was read of which the rest is missing.
-    pub cut: bool,
+    /// Services (`namespace`, `name`) whose core/v1 Endpoints hold only their first thousand
+    /// (`endpoints.kubernetes.io/over-capacity`).
+    pub truncated: Vec<(String, String)>,
+}
+
+impl Coverage {
+    /// True if every endpoint of Service `namespace/name` was read.
+    pub fn has_endpoints_of(&self, namespace: &str, name: &str) -> bool {
+        self.endpoints.covers(namespace, name) && !self.truncated.iter().any(|(n, s)| n == namespace && s == name)
+    }
 }
 
 /// Which objects of a kind would be there if they existed.

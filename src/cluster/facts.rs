@@ -1,8 +1,10 @@
 //! Kubernetes objects reduced to what decides about Service traffic.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Coverage;
+use crate::dataplane::FrontendKind;
 use crate::net::{Family, Network, Protocol};
 
 /// Everything known of a cluster. Each list is ordered by namespace and name and holds an object once.
@@ -20,6 +22,22 @@ pub struct Facts {
     pub proxy: Option<ProxyConfig>,
     /// What the lists being silent about an object means.
     pub coverage: Coverage,
+}
+
+impl Facts {
+    /// True if every Pod that a slice names is there, and some are: the Pods were not picked by node, label or namespace.
+    pub(super) fn has_every_pod_named(&self) -> bool {
+        let mut named = self.slices.iter().flat_map(|slice| &slice.endpoints).filter_map(|e| e.pod.as_ref()).peekable();
+        named.peek().is_some() && named.all(|name| self.pods.binary_search_by(|pod| pod.pod.cmp(name)).is_ok())
+    }
+
+    /// True if every Node that a slice or Pod names is there, and some are: the Nodes were not picked.
+    pub(super) fn has_every_node_named(&self) -> bool {
+        let of_slices = self.slices.iter().flat_map(|slice| &slice.endpoints).filter_map(|e| e.node.as_deref());
+        let mut named = of_slices.chain(self.pods.iter().filter_map(|pod| pod.node.as_deref())).peekable();
+        named.peek().is_some()
+            && named.all(|name| self.nodes.binary_search_by(|node| node.name.as_str().cmp(name)).is_ok())
+    }
 }
 
 /// A Service.
@@ -55,6 +73,16 @@ pub struct Service {
     pub proxy_name: Option<String>,
     /// `spec.externalName`.
     pub external_name: Option<String>,
+}
+
+impl Service {
+    /// The addresses that every port has, with their kinds.
+    pub fn addresses(&self) -> impl Iterator<Item = (FrontendKind, IpAddr)> {
+        let own = self.cluster_ips.iter().map(|ip| (FrontendKind::ClusterIp, *ip));
+        let external = self.external_ips.iter().map(|ip| (FrontendKind::ExternalIp, *ip));
+        let balancers = self.ingress.iter().map(|ingress| (FrontendKind::LoadBalancer, ingress.address));
+        own.chain(external).chain(balancers)
+    }
 }
 
 /// `spec.type` of a Service.
@@ -144,18 +172,37 @@ pub struct Endpoint {
     /// `conditions.terminating`.
     pub terminating: bool,
     /// `nodeName`.
-    pub node: Option<Box<str>>,
+    pub node: Option<Arc<str>>,
     /// The Pod in `targetRef`.
     pub pod: Option<PodRef>,
-    /// `hints.forNodes`.
-    pub for_nodes: Vec<Box<str>>,
-    /// `hints.forZones`.
-    pub for_zones: Vec<Box<str>>,
+    /// `hints`, which few endpoints have.
+    pub hints: Option<Box<Hints>>,
+}
+
+/// For which clients an endpoint is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// `forNodes`.
+    pub nodes: Vec<String>,
+    /// `forZones`.
+    pub zones: Vec<String>,
+}
+
+impl Endpoint {
+    /// The nodes it is meant for.
+    pub fn for_nodes(&self) -> &[String] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.nodes)
+    }
+
+    /// The zones it is meant for.
+    pub fn for_zones(&self) -> &[String] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.zones)
+    }
 }
 
 /// The name of a Pod, `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PodRef(Box<str>);
+pub struct PodRef(Arc<str>);
 
 impl PodRef {
     /// Joins the two names.
@@ -168,9 +215,14 @@ impl PodRef {
         &self.0
     }
 
-    /// The name without its namespace.
-    pub fn name(&self) -> &str {
-        self.0.split_once('/').map_or(&self.0, |(_, name)| name)
+    /// The same, to be kept.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
     }
 }
 
@@ -180,7 +232,7 @@ pub struct Pod {
     /// Its name.
     pub pod: PodRef,
     /// `spec.nodeName`.
-    pub node: Option<Box<str>>,
+    pub node: Option<Arc<str>>,
     /// `status.podIPs`.
     pub addresses: Vec<IpAddr>,
     /// `spec.hostNetwork`: its address is the node's.

@@ -14,6 +14,9 @@ use super::problem::Trouble;
 /// An API server that lets no connection through is given up after this.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Characters of an error that are told.
+const LONGEST: usize = 300;
+
 /// How to reach the API server.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
@@ -79,7 +82,7 @@ impl Server {
 /// The first that applies: the kubeconfig named, those of $KUBECONFIG, `~/.kube/config`, the Pod this runs in.
 async fn configuration(access: &Access) -> Result<Option<Config>, Trouble> {
     let kubeconfig = match &access.kubeconfig {
-        Some(path) => Some(Kubeconfig::read_from(path).map_err(|error| unreadable(&error))?),
+        Some(path) => Some(Kubeconfig::read_from(path).map_err(|error| unreadable(&error, Some(path)))?),
         None => files()?,
     };
     let is_empty = |config: &Kubeconfig| config.clusters.is_empty() && config.contexts.is_empty();
@@ -93,7 +96,7 @@ async fn configuration(access: &Access) -> Result<Option<Config>, Trouble> {
             KubeconfigError::CurrentContextNotSet => {
                 Trouble::Configuration("the kubeconfig has no current context".to_owned())
             }
-            other => unreadable(&other),
+            other => unreadable(&other, None),
         });
     }
     if let Some(context) = &access.context {
@@ -115,8 +118,8 @@ fn files() -> Result<Option<Kubeconfig>, Trouble> {
     };
     let mut merged: Option<Kubeconfig> = None;
     for path in paths.iter().filter(|path| Path::exists(path)) {
-        let next = Kubeconfig::read_from(path).map_err(|error| unreadable(&error))?;
-        merged = Some(merged.unwrap_or_default().merge(next).map_err(|error| unreadable(&error))?);
+        let next = Kubeconfig::read_from(path).map_err(|error| unreadable(&error, Some(path)))?;
+        merged = Some(merged.unwrap_or_default().merge(next).map_err(|error| unreadable(&error, Some(path)))?);
     }
     Ok(merged)
 }
@@ -132,12 +135,11 @@ fn keep_stdin(kubeconfig: &mut Kubeconfig) {
     }
 }
 
-fn unreadable(error: &KubeconfigError) -> Trouble {
+fn unreadable(error: &KubeconfigError, path: Option<&Path>) -> Trouble {
+    let label = path.map_or("the kubeconfig".to_owned(), |path| path.display().to_string());
     Trouble::Configuration(match error {
-        KubeconfigError::ReadConfig(error, path) => {
-            format!("cannot read {}: {}", path.display(), words(&error.to_string()))
-        }
-        other => words(&other.to_string()),
+        KubeconfigError::ReadConfig(error, _) => format!("cannot read {label}: {}", words(&error.to_string())),
+        other => format!("cannot use {label}: {}", words(&other.to_string())),
     })
 }
 
@@ -205,8 +207,17 @@ fn innermost(error: &dyn std::error::Error) -> String {
     words(&error.to_string())
 }
 
-/// One line, without the operating system's error number.
+/// One line of no great length, without the operating system's error number and excerpts of files.
 fn words(text: &str) -> String {
+    if text.trim_start().starts_with('<') {
+        return "a page of HTML, as a proxy sends it".to_owned();
+    }
+    let text = text.split("-->").next().unwrap_or(text);
     let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    line.split(" (os error").next().unwrap_or(&line).to_owned()
+    let line = line.split(" (os error").next().unwrap_or(&line);
+    let mut short: String = line.chars().take(LONGEST).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    short
 }

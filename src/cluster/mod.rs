@@ -21,7 +21,7 @@ mod saved;
 pub use api::{Api, Wanted};
 pub use coverage::{Coverage, Scope};
 pub use facts::{
-    Endpoint, Facts, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Service, ServiceType, Slice, SlicePort,
+    Endpoint, Facts, Hints, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Service, ServiceType, Slice, SlicePort,
 };
 #[cfg(feature = "live")]
 pub use live::Access;

@@ -14,6 +14,7 @@ pub(super) struct Meta {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 
 impl Meta {

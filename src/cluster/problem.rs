@@ -17,6 +17,8 @@ pub(super) enum Trouble {
     Unreachable(String),
     /// No answer in time.
     Silent(Duration),
+    /// The credential plugin did not end in time.
+    Plugin(Duration),
     /// The server's certificate was refused.
     Certificate(String),
     /// The answer ended too early.
@@ -39,12 +41,15 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The credential plugin did not end in time.
+    pub fn with_plugin(limit: Duration) -> Self {
+        Self::with_server(&Trouble::Plugin(limit), "")
+    }
+
     /// The problem with getting at the server at `url` or with asking it.
     pub(super) fn with_server(trouble: &Trouble, url: &str) -> Self {
         let (what, hint) = match trouble {
-            Trouble::Configuration(why) => {
-                (why.clone(), Some("kubectl config view    (shows what is configured)".to_owned()))
-            }
+            Trouble::Configuration(why) => (why.clone(), None),
             Trouble::Context { context, contexts } => {
                 let near = crate::dataplane::nearest(context, contexts.iter().map(String::as_str));
                 let known = if near.is_empty() { contexts.iter().take(5).cloned().collect() } else { near };
@@ -62,6 +67,10 @@ impl Problem {
             Trouble::Silent(limit) => (
                 format!("the API server {url} gave no answer in {}", seconds(*limit)),
                 Some(format!("--request-timeout 2m    {ALONE}")),
+            ),
+            Trouble::Plugin(limit) => (
+                format!("the credential plugin of the kubeconfig did not end in {}", seconds(*limit)),
+                Some("kubectl get --raw /version    (runs the same credential plugin)".to_owned()),
             ),
             Trouble::Certificate(why) => (
                 format!("the certificate of the API server {url} was refused: {why}"),

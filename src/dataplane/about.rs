@@ -1,5 +1,7 @@
 //! What the cluster says of what the rules do: it stands beside them and never changes them.
 
+use std::sync::Arc;
+
 use super::{Address, ServicePort};
 
 /// What the cluster says of a service port.
@@ -14,6 +16,8 @@ pub struct AboutService {
     pub unprogrammed: Vec<Absent>,
     /// False if rules of the family are missing from the dump, so that those of the service may be.
     pub rules_complete: bool,
+    /// What is not known, so that which endpoints should be programmed is not.
+    pub gap: Option<Gap>,
 }
 
 /// Whether kube-proxy should have rules for a service port.
@@ -56,9 +60,9 @@ pub enum Gone {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AboutEndpoint {
     /// `namespace/name` of its Pod.
-    pub pod: Option<Box<str>>,
+    pub pod: Option<Arc<str>>,
     /// The node it runs on.
-    pub node: Option<Box<str>>,
+    pub node: Option<Arc<str>>,
     /// It runs on the node the rules are of; `None` where that is not known.
     pub local: Option<bool>,
     /// Its state.
@@ -87,8 +91,8 @@ pub enum State {
 pub enum Stale {
     /// No Pod has its address.
     Deleted,
-    /// Its address is now that of this Pod, which is none of the Service's endpoints.
-    Reused(Box<str>),
+    /// Its address is that of this Pod, which is none of the Service's endpoints (any more).
+    Reused(Arc<str>),
     /// The endpoint listens on this port now.
     PortChanged(u16),
     /// It is no endpoint of the Service; whose address it is was not asked, or could not be.

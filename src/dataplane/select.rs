@@ -22,6 +22,13 @@ pub enum Select {
         /// Port name, where given.
         port: Option<String>,
     },
+    /// `pod/name`, `pod/ns/name`: the Services it is an endpoint of.
+    Pod {
+        /// Namespace, where given.
+        namespace: Option<String>,
+        /// Pod.
+        name: String,
+    },
     /// `IP`, `IP:port`, `IP:port/proto`: a frontend or an endpoint.
     Address(IpAddr, Option<u16>, Option<Protocol>),
     /// `:port[/proto]`: a node port.
@@ -41,7 +48,8 @@ pub enum BadWhat {
     /// None of the forms fits.
     #[error(
         "cannot tell what '{0}' means: give a service (nginx, shop/cart, shop/cart:http), an address (10.96.0.10, \
-         10.96.0.10:53/udp), a node port (:30080, at most :65535), a chain (KUBE-SVC-…) or /a regular expression/"
+         10.96.0.10:53/udp), a node port (:30080, at most :65535), a pod (shop/cart-0, pod/cart-0), a chain (KUBE-SVC-…) or \
+         /a regular expression/"
     )]
     Form(String),
 }
@@ -81,6 +89,12 @@ impl Select {
         if text.starts_with("KUBE-") {
             return Ok(Self::Chain(text.to_owned()));
         }
+        if let Some(pod) = ["pod/", "pods/", "po/"].iter().find_map(|kind| text.strip_prefix(kind)) {
+            let qualified = if pod.contains('/') { pod.to_owned() } else { format!("-/{pod}") };
+            let name = ServiceName::parse(&qualified).filter(|name| name.port.is_none()).ok_or_else(bad)?;
+            let namespace = pod.contains('/').then_some(name.namespace);
+            return Ok(Self::Pod { namespace, name: name.service });
+        }
         if let Some(name) = dns_name(text) {
             return Ok(name);
         }
@@ -89,6 +103,16 @@ impl Select {
         let name = ServiceName::parse(&qualified).ok_or_else(bad)?;
         let namespace = text.contains('/').then_some(name.namespace);
         Ok(Self::Name { namespace, service: name.service, port: name.port })
+    }
+
+    /// The Pod it names or may name: namespace, where given, and name.
+    pub fn pod(&self) -> Option<(Option<&str>, &str)> {
+        match self {
+            Self::Name { namespace, service: name, port: None } | Self::Pod { namespace, name } => {
+                Some((namespace.as_deref(), name))
+            }
+            _ => None,
+        }
     }
 
     /// True if it names the service port by its name.
@@ -202,6 +226,8 @@ mod tests {
             ("10.96.0.10:53/udp", "Address(10.96.0.10, Some(53), Some(Udp))"),
             ("[fd00::1]:53", "Address(fd00::1, Some(53), None)"),
             ("fd00::1", "Address(fd00::1, None, None)"),
+            ("pod/cart-0", r#"Pod { namespace: None, name: "cart-0" }"#),
+            ("pod/shop/cart-0", r#"Pod { namespace: Some("shop"), name: "cart-0" }"#),
             (":30080", "NodePort(30080, None)"),
             (":30080/tcp", "NodePort(30080, Some(Tcp))"),
             ("KUBE-SVC-X", r#"Chain("KUBE-SVC-X")"#),

@@ -82,8 +82,7 @@ impl<'f> Cluster<'f> {
         let service = port.service;
         let slices = self.slices(&service.namespace, &service.name);
         let of_family = slices.iter().filter(|slice| slice.family == port.family);
-        let complete = self.facts.coverage.endpoints.covers(&service.namespace, &service.name)
-            || (!self.facts.coverage.cut && of_family.clone().next().is_some());
+        let complete = self.facts.coverage.has_endpoints_of(&service.namespace, &service.name);
         let members = port.port.map_or_else(Vec::new, |port| members::of(of_family, port, &self.viewpoint));
         let served = port.port.filter(|_| port.role() == Role::Served);
         let Some(wanted) = served else {
@@ -91,11 +90,8 @@ impl<'f> Cluster<'f> {
             return Expected { members, complete, pools, frontends, affinity_seconds: None };
         };
         let reach = frontends::Reach::of(service, wanted, port.family);
-        let pools = if complete || !members.is_empty() {
-            Pools::of(&members, reach, &self.viewpoint)
-        } else {
-            Pools::unknown(reach)
-        };
+        let pools =
+            if complete { Pools::of(&members, reach, &self.viewpoint) } else { Pools::unknown(&members, reach) };
         let frontends = frontends::of(service, wanted, port.family, &pools);
         Expected { members, complete, pools, frontends, affinity_seconds: service.affinity_seconds }
     }

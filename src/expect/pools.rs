@@ -25,6 +25,11 @@ impl Pools {
         }
     }
 
+    /// What is not known of the pools, if anything.
+    pub fn gap(&self) -> Option<Gap> {
+        self.cluster.iter().chain(&self.local).filter_map(|pool| pool.as_ref().err().copied()).max()
+    }
+
     /// True if every pool that is used is known to hold nothing.
     pub fn is_empty(&self) -> bool {
         self.cluster.iter().chain(&self.local).all(|pool| pool.as_ref().is_ok_and(Vec::is_empty))
@@ -39,12 +44,12 @@ impl Pools {
         }
     }
 
-    /// The pools of a service port whose slices were not read.
-    pub(super) fn unknown(reach: Reach) -> Self {
+    /// The pools of a service port of whose slices some may not have been read.
+    pub(super) fn unknown(members: &[Member<'_>], reach: Reach) -> Self {
         Self {
             cluster: reach.uses_cluster().then_some(Err(Gap::Endpoints)),
             local: reach.uses_local().then_some(Err(Gap::Endpoints)),
-            usable: None,
+            usable: members.iter().any(|m| m.endpoint.ready).then_some(true),
         }
     }
 }
@@ -58,21 +63,21 @@ fn cluster(members: &[Member<'_>], viewpoint: &Viewpoint) -> Result<Vec<usize>, 
     if ready.is_empty() {
         return Ok(having(members, Member::last_resort));
     }
-    let by_node = ready.iter().all(|&n| !members[n].endpoint.for_nodes.is_empty());
-    let by_zone = ready.iter().all(|&n| !members[n].endpoint.for_zones.is_empty());
+    let by_node = ready.iter().all(|&n| !members[n].endpoint.for_nodes().is_empty());
+    let by_zone = ready.iter().all(|&n| !members[n].endpoint.for_zones().is_empty());
     let Some(node) = viewpoint.node.as_deref() else {
         return if by_node || by_zone { Err(Gap::Node) } else { Ok(ready) };
     };
-    let named = |wanted: &str, hints: fn(&Endpoint) -> &[Box<str>]| {
-        let names = |n: &usize| hints(members[*n].endpoint).iter().any(|hint| **hint == *wanted);
+    let named = |wanted: &str, hints: fn(&Endpoint) -> &[String]| {
+        let names = |n: &usize| hints(members[*n].endpoint).iter().any(|hint| hint == wanted);
         Some(ready.iter().copied().filter(names).collect::<Vec<_>>()).filter(|named| !named.is_empty())
     };
-    if let Some(named) = named(node, |e| &e.for_nodes).filter(|_| by_node) {
+    if let Some(named) = named(node, Endpoint::for_nodes).filter(|_| by_node) {
         return Ok(named);
     }
     match &viewpoint.zone {
         Zone::Unknown if by_zone => Err(Gap::Zone),
-        Zone::Is(zone) if by_zone => Ok(named(zone, |e| &e.for_zones).unwrap_or(ready)),
+        Zone::Is(zone) if by_zone => Ok(named(zone, Endpoint::for_zones).unwrap_or(ready)),
         _ => Ok(ready),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Join, addresses};
+use super::Join;
 use crate::dataplane::{AboutService, Frontend, FrontendKind, Origin, Route, ServicePort, Standing, Verdict};
 use crate::expect;
 use crate::net::Family;
@@ -37,7 +37,7 @@ impl<'f> Join<'_, 'f> {
         let verdict = if rules_complete { Verdict::None } else { Verdict::Unknown };
         let name = port.name();
         let key = port.protocol().and_then(|protocol| chain_name::service_keys(&name, protocol).next());
-        let unprogrammed = if rules_complete { self.unprogrammed(&expected) } else { Vec::new() };
+        let unprogrammed = if rules_complete { super::endpoints::unprogrammed(&expected) } else { Vec::new() };
         ServicePort {
             key: key.unwrap_or_else(|| name.to_string()),
             name: Some(name),
@@ -51,6 +51,7 @@ impl<'f> Join<'_, 'f> {
                 standing,
                 unprogrammed,
                 rules_complete,
+                gap: expected.pools.gap(),
             })),
         }
     }
@@ -60,7 +61,7 @@ impl<'f> Join<'_, 'f> {
 fn frontends(port: &expect::ServicePort<'_>, verdict: Verdict) -> Vec<Frontend> {
     let Some(wanted) = port.port else { return Vec::new() };
     let routes = || Origin::ALL.map(|origin| Route { origin, sources: Vec::new(), verdict, masquerade: None }).to_vec();
-    let of_family = addresses(port.service).filter(|(_, ip)| Family::of(*ip) == port.family);
+    let of_family = port.service.addresses().filter(|(_, ip)| Family::of(*ip) == port.family);
     let by_address = of_family.map(|(kind, ip)| (kind, Some(ip), wanted.port));
     let node_port = wanted.node_port.map(|number| (FrontendKind::NodePort, None, number));
     let all = by_address.chain(node_port).map(|(kind, address, port)| Frontend {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use hashbrown::HashSet;
 
 use super::Join;
+use crate::cluster::PodRef;
 use crate::dataplane::{AboutEndpoint, Absent, Address, Policy, Pool, Stale, State};
 use crate::expect::{Expected, Member};
 
@@ -26,15 +27,6 @@ impl Join<'_, '_> {
         pool.missing = missing.map(absent).collect();
     }
 
-    /// The endpoints that should be programmed for a service port, those of the cluster pool first.
-    pub(super) fn unprogrammed(&self, expected: &Expected<'_>) -> Vec<Absent> {
-        let pools = [Policy::Cluster, Policy::Local].into_iter().filter_map(|policy| expected.pools.get(policy));
-        let mut members: Vec<usize> = pools.filter_map(|pool| pool.as_ref().ok()).flatten().copied().collect();
-        members.sort_unstable();
-        members.dedup();
-        members.into_iter().map(|n| absent(&expected.members[n])).collect()
-    }
-
     fn about(
         &self,
         address: &Address,
@@ -54,24 +46,31 @@ impl Join<'_, '_> {
         if !gone && !expected.is_some_and(|e| e.complete) {
             return unknown;
         }
-        let pod = self.pods.at(ip);
-        let stale = match (same_ip.map(|m| m.port).next(), pod) {
-            (Some(port), _) => Stale::PortChanged(port),
-            (None, Some(pod)) => Stale::Reused(pod.pod.as_str().into()),
-            (None, None) if self.pods.knows(ip) => Stale::Deleted,
-            (None, None) => Stale::Unlisted,
+        let stale = match same_ip.map(|m| m.port).next() {
+            Some(port) => Stale::PortChanged(port),
+            None => self.pods.now(ip, self.pods.are_all()),
         };
+        let pod = self.pods.at(ip).filter(|_| matches!(stale, Stale::Reused(_)));
         let node = pod.and_then(|pod| pod.node.clone());
         let viewpoint = self.cluster.viewpoint().node.as_deref();
         let local = viewpoint.zip(node.as_deref()).map(|(here, there)| here == there);
         AboutEndpoint {
-            pod: pod.map(|pod| pod.pod.as_str().into()),
+            pod: pod.map(|pod| pod.pod.shared()),
             node,
             local,
             state: State::Stale(stale),
             wanted: Some(false),
         }
     }
+}
+
+/// The endpoints that should be programmed for a service port, those of the cluster pool first.
+pub(super) fn unprogrammed(expected: &Expected<'_>) -> Vec<Absent> {
+    let pools = [Policy::Cluster, Policy::Local].into_iter().filter_map(|policy| expected.pools.get(policy));
+    let mut members: Vec<usize> = pools.filter_map(|pool| pool.as_ref().ok()).flatten().copied().collect();
+    members.sort_unstable();
+    members.dedup();
+    members.into_iter().map(|n| absent(&expected.members[n])).collect()
 }
 
 fn about(member: &Member<'_>, wanted: Option<bool>) -> AboutEndpoint {
@@ -84,7 +83,7 @@ fn about(member: &Member<'_>, wanted: Option<bool>) -> AboutEndpoint {
         State::NotReady
     };
     AboutEndpoint {
-        pod: endpoint.pod.as_ref().map(|pod| pod.as_str().into()),
+        pod: endpoint.pod.as_ref().map(PodRef::shared),
         node: endpoint.node.clone(),
         local: member.local,
         state,

@@ -2,23 +2,27 @@
 
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::cluster::{Facts, Pod};
 use crate::dataplane::{Endpoint, ServicePort, Stale, State};
+use crate::expect::Cluster;
 
-/// Pods by address. Those that share their node's address, or have ended and given theirs back, are left out.
+/// Who has which address. Pods that have ended gave theirs back.
 #[derive(Debug)]
 pub(super) struct Pods<'f> {
     facts: &'f Facts,
     by_address: HashMap<IpAddr, &'f Pod>,
+    /// Addresses of Nodes, and of Pods that share their Node's.
+    of_nodes: HashSet<IpAddr>,
 }
 
 impl<'f> Pods<'f> {
     pub(super) fn of(facts: &'f Facts) -> Self {
-        let own = facts.pods.iter().filter(|pod| !pod.host_network && !pod.ended);
+        let (of_nodes, own) = (of_nodes(&facts.pods), own(&facts.pods));
         let by_address = own.flat_map(|pod| pod.addresses.iter().map(move |ip| (*ip, pod))).collect();
-        Self { facts, by_address }
+        let nodes = facts.nodes.iter().flat_map(|node| node.addresses.iter().copied());
+        Self { facts, by_address, of_nodes: of_nodes.chain(nodes).collect() }
     }
 
     /// The Pod with this address.
@@ -26,10 +30,29 @@ impl<'f> Pods<'f> {
         self.by_address.get(&address).copied()
     }
 
-    /// True if a Pod with this address would be known.
-    pub(super) fn knows(&self, address: IpAddr) -> bool {
-        self.facts.coverage.pods || self.facts.coverage.pod_addresses.contains(&address)
+    /// True if a Pod with any address would be known.
+    pub(super) fn are_all(&self) -> bool {
+        self.facts.coverage.pods
     }
+
+    /// What has become of an address that is no endpoint; `certain` if a Pod that has it would be known.
+    pub(super) fn now(&self, address: IpAddr, certain: bool) -> Stale {
+        match self.at(address) {
+            Some(pod) => Stale::Reused(pod.pod.shared()),
+            None if certain && !self.of_nodes.contains(&address) => Stale::Deleted,
+            None => Stale::Unlisted,
+        }
+    }
+}
+
+/// Pods with an address of their own.
+fn own(pods: &[Pod]) -> impl Iterator<Item = &Pod> {
+    pods.iter().filter(|pod| !pod.host_network && !pod.ended)
+}
+
+/// Addresses of Pods that share their Node's.
+fn of_nodes(pods: &[Pod]) -> impl Iterator<Item = IpAddr> {
+    pods.iter().filter(|pod| pod.host_network && !pod.ended).flat_map(|pod| pod.addresses.iter().copied())
 }
 
 /// The addresses of the Pod `namespace/name`, or of every Pod of this name: from Pods, and from slices that name it.
@@ -60,23 +83,22 @@ pub fn unsettled(services: &[ServicePort]) -> Vec<IpAddr> {
     addresses
 }
 
-/// Says of stale endpoints whose address they have now; `asked` are the addresses of which `pods` holds every Pod.
-pub fn settle(services: &mut [ServicePort], pods: &[Pod], asked: &[IpAddr], here: Option<&str>) {
+/// Says of stale endpoints what became of their addresses; `asked` are those of which `found` holds every Pod.
+pub fn settle(services: &mut [ServicePort], found: Vec<Pod>, asked: &[IpAddr], cluster: &Cluster<'_>) {
+    let facts = Facts { pods: found, nodes: cluster.facts().nodes.clone(), ..Facts::default() };
+    let pods = Pods::of(&facts);
+    let here = cluster.viewpoint().node.as_deref();
     let endpoints = services.iter_mut().flat_map(|service| &mut service.pools).flat_map(|pool| &mut pool.endpoints);
     for endpoint in endpoints {
         let Some(ip) = endpoint.address.ip().filter(|ip| asked.contains(ip)) else { continue };
         let Some(about) = endpoint.about.as_mut().filter(|a| a.state == State::Stale(Stale::Unlisted)) else {
             continue;
         };
-        let own = |pod: &&Pod| !pod.host_network && !pod.ended && pod.addresses.contains(&ip);
-        match pods.iter().find(own) {
-            Some(pod) => {
-                about.pod = Some(pod.pod.as_str().into());
-                about.node.clone_from(&pod.node);
-                about.local = here.zip(pod.node.as_deref()).map(|(here, there)| here == there);
-                about.state = State::Stale(Stale::Reused(pod.pod.as_str().into()));
-            }
-            None => about.state = State::Stale(Stale::Deleted),
+        about.state = State::Stale(pods.now(ip, true));
+        if let Some(pod) = pods.at(ip) {
+            about.pod = Some(pod.pod.shared());
+            about.node.clone_from(&pod.node);
+            about.local = here.zip(pod.node.as_deref()).map(|(here, there)| here == there);
         }
     }
 }

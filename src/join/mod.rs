@@ -11,15 +11,16 @@ mod lookup;
 
 pub use lookup::{addresses_of_pod, settle, unsettled};
 
-use std::net::IpAddr;
-
 use hashbrown::HashMap;
 
 use crate::cluster::{Facts, Service};
-use crate::dataplane::{AboutService, FrontendKind, Gap, Gone, ServiceName, ServicePort, Standing};
+use crate::dataplane::{AboutService, FrontendKind, Gone, ServiceName, ServicePort, Standing};
 use crate::expect::{self, Cluster, Expected, Role};
 use crate::net::{Family, Protocol};
 use crate::proxy::KnownNames;
+
+/// So many service ports take longer to describe than a thread takes to start.
+const WORTH_A_THREAD: usize = 200;
 
 /// Service ports of the rules that a cluster's objects are matched to.
 type Key = (ServiceName, Protocol, Family);
@@ -59,11 +60,30 @@ impl<'c, 'f> Join<'c, 'f> {
         protocol: Option<Protocol>,
         family: Family,
     ) -> Option<expect::ServicePort<'f>> {
-        self.ports.get(&(name?.clone(), protocol?, family)).copied()
+        let name = name?;
+        let Some(protocol) = protocol else {
+            // A rule without a protocol: the only port of this name, whatever its protocol is.
+            let of_name =
+                [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(|p| self.port(Some(name), Some(p), family));
+            let mut of_name = of_name.into_iter().flatten();
+            return of_name.next().filter(|_| of_name.next().is_none());
+        };
+        self.ports.get(&(name.clone(), protocol, family)).copied()
+    }
+
+    /// Adds what the cluster says of service ports of the rules. Many are shared out among the processor's cores.
+    pub fn describe_all(&self, ports: &mut [ServicePort]) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = ports.len().div_ceil(cores).max(WORTH_A_THREAD);
+        std::thread::scope(|scope| {
+            for part in ports.chunks_mut(share) {
+                scope.spawn(move || part.iter_mut().for_each(|port| self.describe(port)));
+            }
+        });
     }
 
     /// Adds what the cluster says of a service port of the rules.
-    pub fn describe(&self, port: &mut ServicePort) {
+    fn describe(&self, port: &mut ServicePort) {
         let known = self.port(port.name.as_ref(), port.protocol, port.family);
         let expected = known.map(|known| self.cluster.expected(&known));
         if let Some(known) = known {
@@ -80,10 +100,11 @@ impl<'c, 'f> Join<'c, 'f> {
         };
         let rules_complete = self.rules_complete(port.family);
         let without = port.pools.is_empty() && rules_complete;
-        let unprogrammed = expected.filter(|_| without).map(|e| self.unprogrammed(&e)).unwrap_or_default();
+        let gap = expected.as_ref().and_then(|expected| expected.pools.gap());
+        let unprogrammed = expected.filter(|_| without).map(|e| endpoints::unprogrammed(&e)).unwrap_or_default();
         let service_type =
             known.map(|known| known.service).or_else(|| self.service(port)).map(|s| s.service_type.as_str());
-        port.about = Some(Box::new(AboutService { service_type, standing, unprogrammed, rules_complete }));
+        port.about = Some(Box::new(AboutService { service_type, standing, unprogrammed, rules_complete, gap }));
     }
 
     /// What of a service port the cluster does not have, if that is certain.
@@ -96,7 +117,9 @@ impl<'c, 'f> Join<'c, 'f> {
             let covered = self.cluster.facts().coverage.services.covers(&name.namespace, &name.service);
             return covered.then_some(Gone::Service);
         };
-        let has_port = service.ports.iter().any(|p| p.name == name.port && Some(p.protocol) == port.protocol);
+        // Without a protocol it cannot be told which port the rules mean.
+        let protocol = port.protocol?;
+        let has_port = service.ports.iter().any(|p| p.name == name.port && p.protocol == protocol);
         Some(if has_port { Gone::Family } else { Gone::Port })
     }
 
@@ -115,25 +138,17 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     let mut names = KnownNames::default();
     for port in cluster.ports() {
         let (Some(protocol), Some(number)) = (port.protocol(), port.port.map(|p| p.port)) else { continue };
-        let of_family = addresses(port.service).filter(|(_, ip)| Family::of(*ip) == port.family);
+        let of_family = port.service.addresses().filter(|(_, ip)| Family::of(*ip) == port.family);
         let node_port = port.port.and_then(|p| p.node_port).map(|number| (None, number));
         names.insert(&port.name(), protocol, of_family.map(|(_, ip)| (Some(ip), number)).chain(node_port));
     }
     names
 }
 
-/// The addresses of a Service that every port of it has, with their kinds.
-pub fn addresses(service: &Service) -> impl Iterator<Item = (FrontendKind, IpAddr)> {
-    let own = service.cluster_ips.iter().map(|ip| (FrontendKind::ClusterIp, *ip));
-    let external = service.external_ips.iter().map(|ip| (FrontendKind::ExternalIp, *ip));
-    let balancers = service.ingress.iter().map(|ingress| (FrontendKind::LoadBalancer, ingress.address));
-    own.chain(external).chain(balancers)
-}
-
 /// Corrects kinds that rules without comments do not tell. An address of two kinds stays as the rules have it.
 fn frontend_kinds(port: &mut ServicePort, service: &Service) {
     for frontend in port.frontends.iter_mut().filter(|f| f.kind != FrontendKind::NodePort) {
-        let mut kinds = addresses(service).filter(|(_, ip)| Some(*ip) == frontend.address).map(|(kind, _)| kind);
+        let mut kinds = service.addresses().filter(|(_, ip)| Some(*ip) == frontend.address).map(|(kind, _)| kind);
         if let (Some(kind), None) = (kinds.next(), kinds.next()) {
             frontend.kind = kind;
         }
@@ -153,7 +168,25 @@ fn standing(port: &expect::ServicePort<'_>, expected: &Expected<'_>) -> Standing
     }
 }
 
-/// What is not known of a service port's pools, worst first.
-pub fn gap(port: &ServicePort) -> Option<Gap> {
-    port.pools.iter().filter_map(|pool| pool.expected.and_then(Result::err)).max()
+/// True if the objects seem to be of another cluster than the rules: most Services of the rules are not among them, or
+/// have another cluster IP.
+pub fn looks_foreign(cluster: &Cluster<'_>, services: &[ServicePort]) -> bool {
+    let differs = |port: &&ServicePort| {
+        let Some(name) = &port.name else { return false };
+        let of_rules = port.frontends.iter().filter(|f| f.kind == FrontendKind::ClusterIp).find_map(|f| f.address);
+        match (cluster.service(&name.namespace, &name.service), of_rules) {
+            (None, _) => cluster.facts().coverage.services.covers(&name.namespace, &name.service),
+            (Some(service), Some(ip)) => !service.cluster_ips.contains(&ip),
+            (Some(_), None) => false,
+        }
+    };
+    // Those of which only the cluster knows say nothing.
+    let of_rules = || services.iter().filter(|port| port.frontends.iter().any(|frontend| !frontend.rules.is_empty()));
+    let is_kubernetes = |port: &&ServicePort| {
+        port.name
+            .as_ref()
+            .is_some_and(|name| (name.namespace.as_str(), name.service.as_str()) == ("default", "kubernetes"))
+    };
+    let (all, strange) = (of_rules().count(), of_rules().filter(differs).count());
+    of_rules().find(is_kubernetes).is_some_and(|port| differs(&port)) || (all >= 4 && strange * 2 > all)
 }

@@ -21,6 +21,11 @@ struct Escaping<W>(W);
 
 impl<W: Write> Write for Escaping<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Nearly everything is plain ASCII, which is told faster than what may need an escape.
+        if bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+            self.0.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
         match std::str::from_utf8(bytes) {
             Ok(text) if text.chars().any(needs_escape) => self.0.write_all(escaped(text).as_bytes())?,
             _ => self.0.write_all(bytes)?,

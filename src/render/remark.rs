@@ -121,30 +121,27 @@ fn remarks(service: &ServicePort, room: Room) -> Vec<Remark> {
 fn without_pool(service: &ServicePort, room: Room) -> Option<Remark> {
     let by_rules = || Some(Remark::new(Weight::Caution, phrase::without_pool(service)));
     let Some(about) = &service.about else { return by_rules() };
-    match &about.standing {
-        Standing::Gone(_) => None,
+    let refused = service.frontends.iter().any(|frontend| !frontend.rules.is_empty());
+    let text = match &about.standing {
+        Standing::Gone(_) => return None,
         Standing::Served if !about.unprogrammed.is_empty() => {
-            let count = endpoints(about.unprogrammed.len());
-            let verb = if about.unprogrammed.len() == 1 { "is" } else { "are" };
-            Some(Remark::new(
-                Weight::Wrong,
-                if room == Room::Heading {
-                    format!("no rules on this node, though {count} {verb} usable")
-                } else {
-                    "no rules".to_owned()
-                },
-            ))
+            let what = if refused { "refused" } else { "no rules" };
+            let usable = match about.unprogrammed.len() {
+                1 => "1 endpoint is usable".to_owned(),
+                many => format!("{many} endpoints are usable"),
+            };
+            let sentence = format!("{what} on this node, though {usable}");
+            return Some(Remark::new(Weight::Wrong, if room == Room::Heading { sentence } else { what.to_owned() }));
         }
-        Standing::Served if !about.rules_complete => {
-            Some(Remark::new(Weight::Caution, "no rules in this dump, parts of which are missing"))
-        }
-        Standing::NoLocalEndpoints => Some(Remark::new(Weight::Caution, "no endpoints on this node")),
-        Standing::NoEndpoints(waiting @ 1..) => {
-            Some(Remark::new(Weight::Caution, format!("{}, {waiting} not ready", phrase::without_pool(service))))
-        }
-        Standing::Served | Standing::NoEndpoints(_) | Standing::Unknown => by_rules(),
-        other => Some(Remark::new(Weight::Plain, without_rules(other, service))),
-    }
+        Standing::NoEndpoints(waiting @ 1..) => format!("{}, {waiting} not ready", phrase::without_pool(service)),
+        Standing::NoLocalEndpoints => "no endpoints on this node".to_owned(),
+        Standing::Served if refused => return by_rules(),
+        Standing::Served if !about.rules_complete => "no rules in this dump, parts of which are missing".to_owned(),
+        Standing::Served => "no rules; which endpoints it should have is not known".to_owned(),
+        Standing::NoEndpoints(_) | Standing::Unknown => return by_rules(),
+        other => return Some(Remark::new(Weight::Plain, without_rules(other, service))),
+    };
+    Some(Remark::new(Weight::Caution, text))
 }
 
 /// Why kube-proxy writes no rules for a service port.
@@ -205,7 +202,9 @@ pub(super) fn endpoint(about: &AboutEndpoint) -> Option<Remark> {
         State::ServingTerminating => (Weight::Caution, "terminating, still serving".to_owned()),
         State::NotReady => (Weight::Wrong, "not ready".to_owned()),
         State::Stale(Stale::Deleted) => (Weight::Wrong, "stale: no pod has this address".to_owned()),
-        State::Stale(Stale::Reused(pod)) => (Weight::Wrong, format!("stale: the address is now pod {}'s", clean(pod))),
+        State::Stale(Stale::Reused(pod)) => {
+            (Weight::Wrong, format!("stale: the address is pod {}'s, no endpoint of the Service", clean(pod)))
+        }
         State::Stale(Stale::PortChanged(port)) => (Weight::Wrong, format!("stale: the endpoint's port is {port} now")),
         State::Stale(Stale::Unlisted) => (Weight::Wrong, "stale: no endpoint of the Service".to_owned()),
         State::Unknown => (Weight::Plain, "state not known".to_owned()),
@@ -227,7 +226,10 @@ pub(super) fn counts(service: &ServicePort) -> String {
         [] => match &service.about {
             None => "0".to_owned(),
             Some(about) => match about.standing {
-                Standing::Served => format!("0/{}", expected(about.rules_complete.then_some(about.unprogrammed.len()))),
+                Standing::Served => {
+                    let known = about.rules_complete && about.gap.is_none();
+                    format!("0/{}", expected(known.then_some(about.unprogrammed.len())))
+                }
                 Standing::NoEndpoints(_) | Standing::NoLocalEndpoints => "0/0".to_owned(),
                 Standing::Gone(_) | Standing::Unknown => "0".to_owned(),
                 _ => String::new(),

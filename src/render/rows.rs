@@ -65,17 +65,15 @@ impl Row {
     }
 }
 
-/// Lays rows out in columns. Bars go first where `width` is too small for them, then what the cluster says goes to a line
-/// of its own.
+/// Lays rows out in columns. Bars go first where `width` is too small for them; what the cluster says of a row that is
+/// still too long goes to a line of its own.
 pub(super) fn nodes(rows: &[Row], width: Option<usize>, bars: bool) -> Vec<Node> {
     let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or_default();
     let (address, pod, node) = (widest(|r| &r.address), widest(|r| &r.pod), widest(|r| &r.node));
     let columns = Columns { address, pod, node };
-    let fits = |bars: bool| width.is_none_or(|width| rows.iter().all(|row| columns.length(row, bars) <= width));
-    let with_bars = bars && fits(true);
-    let in_line = with_bars || fits(false);
-    let bars = with_bars || (bars && !in_line);
-    rows.iter().map(|row| columns.node(row, bars, in_line)).collect()
+    let fits = |row: &Row, bars: bool| width.is_none_or(|width| columns.length(row, bars) <= width);
+    let bars = bars && rows.iter().all(|row| fits(row, true));
+    rows.iter().map(|row| columns.node(row, bars, fits(row, bars))).collect()
 }
 
 /// Widths of the columns that are padded.

@@ -70,7 +70,7 @@ pub fn footer(header: &Header, rules: usize, width: Option<usize>) -> String {
 }
 
 fn node(service: &ServicePort, walkthrough: &Walkthrough, view: View) -> Node {
-    let mut root = Node::new(heading(service));
+    let mut root = heading(service, view.width);
     let several = service.pools.len() > 1;
     for (n, frontend) in service.frontends.iter().enumerate() {
         root.children.push(frontend_node(frontend, several, walkthrough.frontends.get(n), view));
@@ -89,8 +89,8 @@ fn node(service: &ServicePort, walkthrough: &Walkthrough, view: View) -> Node {
     root
 }
 
-/// `ns/name:port  tcp  ipv6  ClusterIP  ✗ …`
-fn heading(service: &ServicePort) -> String {
+/// `ns/name:port  tcp  ipv6  ClusterIP  ✗ …`, the last part on a line of its own where it does not fit.
+fn heading(service: &ServicePort, width: Option<usize>) -> Node {
     let name = match &service.name {
         Some(name) => paint(&clean(&name.to_string()), STRONG),
         None => {
@@ -104,8 +104,17 @@ fn heading(service: &ServicePort) -> String {
         parts.push("ipv6".to_owned());
     }
     parts.extend(service.about.as_ref().and_then(|about| about.service_type).map(str::to_owned));
-    parts.extend(remark::service(service, Room::Heading).map(|remark| remark.painted()));
-    parts.join("  ")
+    let mut root = Node::new(parts.join("  "));
+    if let Some(remark) = remark::service(service, Room::Heading) {
+        let plain = remark.plain();
+        let columns = anstream::adapter::strip_str(&root.line).to_string().chars().count() + 2 + plain.chars().count();
+        if width.is_none_or(|width| columns <= width) {
+            root.line = format!("{}  {}", root.line, remark.painted());
+        } else {
+            root.details.push(Detail { label: "  ".to_owned(), text: plain, style: remark.style() });
+        }
+    }
+    root
 }
 
 fn frontend_node(frontend: &Frontend, several_pools: bool, steps: Option<&Vec<RuleNote>>, view: View) -> Node {

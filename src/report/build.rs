@@ -46,7 +46,8 @@ pub fn document(kind: Kind, header: &Header, services: Vec<ServicePort>) -> Docu
 /// One service port.
 pub fn service(port: &ServicePort) -> Service {
     let name = port.name.as_ref();
-    let about = port.about.as_ref().filter(|about| about.rules_complete);
+    let about =
+        port.about.as_ref().filter(|about| about.rules_complete && (about.gap.is_none() || !port.pools.is_empty()));
     Service {
         service: name.map(ToString::to_string),
         namespace: name.map(|n| n.namespace.clone()),
@@ -70,7 +71,8 @@ fn status(port: &ServicePort) -> Status {
         pool.undelivered.is_none() || pool.oddities.iter().any(|o| !matches!(o, Oddity::Deep(_)))
     };
     let undecided = port.frontends.iter().flat_map(|f| &f.routes).any(|r| r.verdict == Verdict::Unknown)
-        || port.pools.iter().any(unknown);
+        || port.pools.iter().any(unknown)
+        || (port.pools.is_empty() && port.about.as_ref().is_some_and(|about| about.gap.is_some()));
     if port.is_stale() {
         Status::Stale
     } else if let Some(status) = port.about.as_ref().and_then(|about| without_rules(&about.standing)) {
@@ -97,6 +99,7 @@ fn without_rules(standing: &Standing) -> Option<Status> {
         Standing::ExternalName(_) => Some(Status::ExternalName),
         Standing::OtherProxy(_) => Some(Status::OtherProxy),
         Standing::OtherFamily => Some(Status::OtherFamily),
+        Standing::NoClusterIp => Some(Status::NoClusterIp),
         _ => None,
     }
 }

@@ -102,6 +102,8 @@ pub enum Status {
     MissingEndpoints,
     /// The Service is headless: it has no rules anywhere.
     Headless,
+    /// The Service has no cluster IP yet, and so no rules.
+    NoClusterIp,
     /// The Service is of type ExternalName: it has no rules anywhere.
     ExternalName,
     /// Another proxy than kube-proxy serves the Service.
@@ -188,7 +190,8 @@ pub struct Endpoint {
     pub local: Option<bool>,
     /// State in the cluster: `ready`, `serving-terminating`, `not-ready`, `stale` or `unknown`; null without objects.
     pub state: Option<&'static str>,
-    /// Why it is stale: `deleted`, `ip-reused` or `port-changed`; null for others, and where the reason is not known.
+    /// Why it is stale: `deleted` (no Pod has the address), `ip-reused` (a Pod that is no endpoint of the Service has it)
+    /// or `port-changed`; null for others, and where the reason is not known.
     pub reason: Option<&'static str>,
     /// New connections since its chain was last written; null where the dump has no exact counters.
     pub packets: Option<u64>,

@@ -71,7 +71,12 @@ pub fn object_text(path: &Path) -> Result<(ObjectText, Option<String>), SourceEr
     let read = if stdin {
         std::io::stdin().lock().take(MOST + 1).read_to_end(&mut bytes)
     } else {
-        fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes))
+        fs::File::open(path).and_then(|file| {
+            // One piece of memory, not a series that doubles.
+            let length = file.metadata().map_or(0, |metadata| metadata.len().min(MOST) + 1);
+            bytes.reserve_exact(usize::try_from(length).unwrap_or_default());
+            file.take(MOST + 1).read_to_end(&mut bytes)
+        })
     };
     read.map_err(|e| failed(&e))?;
     if bytes.starts_with(&[0x1f, 0x8b]) {

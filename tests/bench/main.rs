@@ -50,7 +50,7 @@ fn parse_all(bencher: Bencher<'_, '_>, services: usize) {
 fn survey(bencher: Bencher<'_, '_>, services: usize) {
     let dumps = [Dump::scan(dump(services), Hints::default())];
     let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
-    bencher.bench(|| Survey::of(divan::black_box(&rulesets)));
+    bencher.bench(|| Survey::of(divan::black_box(&rulesets), &KnownNames::default()));
 }
 
 /// `show` of one service, from the text on.

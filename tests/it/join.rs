@@ -251,7 +251,8 @@ fn the_wrong_node_is_another_expectation_and_an_unknown_one_an_error() {
         format!("note: $NODE_NAME is elsewhere, but no Node of {} is called so: it is not used", objects.display());
     let (_, told, code) = on("kitchen-sink/node2", "list").env("NODE_NAME", "elsewhere").output();
     assert_eq!((told.lines().next(), code), (Some(stderr.as_str()), Some(0)));
-    let document = on("kitchen-sink/node2", "list").env("NODE_NAME", "node2").json();
+    let note = "note: the rules are taken to be those of node node2 ($NODE_NAME)";
+    let document = on("kitchen-sink/node2", "list").env("NODE_NAME", "node2").stderr(note).json();
     assert_eq!(document["source"]["node"], "node2");
 }
 
@@ -307,18 +308,18 @@ fn rules_that_may_be_missing_from_the_dump_are_not_called_missing() {
         document["services"].take().as_array().expect("services").clone()
     };
     // grep took the rules of one Service.
-    let grepped: String =
-        dump.lines().filter(|l| l.contains("nginx") || l.contains("KUBE-SVC-I3HU")).map(|l| format!("{l}\n")).collect();
-    let found = of(&grepped);
+    let grepped =
+        dump.lines().filter(|l| l.contains("nginx") || l.contains("KUBE-SVC-I3HU")).collect::<Vec<_>>().join("\n");
+    let found = of(&(grepped + "\n"));
     let dns = found.iter().find(|s| s["service"] == "kube-system/kube-dns:dns").expect("the cluster has it");
     assert_eq!([&dns["status"], &dns["unprogrammed"]], [&json!("unknown"), &Value::Null]);
     // The chain of an endpoint is missing from the dump: which endpoint that was is not known.
-    let cut: String = dump
+    let cut = dump
         .lines()
         .filter(|l| !l.starts_with("-A KUBE-SEP-NNLWCGX7WILFS762") && !l.starts_with(":KUBE-SEP-NNLWCGX7WILFS762"))
-        .map(|l| format!("{l}\n"))
-        .collect();
-    let found = of(&cut);
+        .collect::<Vec<_>>()
+        .join("\n");
+    let found = of(&(cut + "\n"));
     let nginx = found.iter().find(|s| s["service"] == "nginx-demo/nginx-service").expect("the service");
     assert_eq!(nginx["pools"][0]["missing"], Value::Null);
 }
@@ -354,4 +355,198 @@ fn manifest_prints_the_rights_that_are_needed() {
     assert!(!account.contains("kind: ServiceAccount\nmetadata"), "{account}");
     let (_, stderr, code) = kube_ipt("manifest rbac --user a --group b").output();
     assert_eq!(code, Some(2), "{stderr}");
+}
+
+/// The answer of `list` for the rules of a stale node with these objects, as `name status` of every service.
+fn statuses(objects: &Value) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, objects.to_string()).expect("writable");
+    let run = kube_ipt("list -o json --node node1 --objects").arg(&path).arg("-f").arg(node("seed/stale/save.txt"));
+    let (stdout, stderr, code) = run.output();
+    assert_eq!(code, Some(0), "{stderr}");
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    let services = document["services"].as_array().expect("services");
+    services
+        .iter()
+        .map(|s| format!("{} {}", s["service"].as_str().expect("a name"), s["status"].as_str().expect("a status")))
+        .collect()
+}
+
+/// The objects of the stale recording that `keep` keeps, as one list.
+fn kept(keep: impl Fn(&Value) -> bool) -> Value {
+    let text = std::fs::read_to_string(node("seed/stale/cluster.json")).expect("the recording is there");
+    let mut list: Value = serde_json::from_str(&text).expect("JSON");
+    list["items"].as_array_mut().expect("a list").retain(keep);
+    list
+}
+
+#[test]
+fn a_list_of_one_namespace_proves_nothing_of_others() {
+    // `kubectl get services,endpointslices` without -A, in the namespace that has default/kubernetes.
+    let found = statuses(&kept(|item| item["metadata"]["namespace"] == "default"));
+    assert_eq!(found[0], "default/kubernetes:https ok");
+    assert!(found[1..].iter().all(|status| status.ends_with(" ok")), "{found:?}");
+    // Two lists of one namespace each are not all of the cluster.
+    let one = kept(|item| item["metadata"]["namespace"] == "default");
+    let two = kept(|item| item["metadata"]["namespace"] == "kube-system");
+    let found = statuses(&json!([one, two]));
+    assert!(found.iter().all(|status| status.ends_with(" ok")), "{found:?}");
+    assert_eq!(statuses(&kept(|_| true))[4], "nginx-demo/nginx-service stale");
+}
+
+#[test]
+fn an_object_picked_by_name_proves_nothing_of_its_service() {
+    let objects = kept(|item| item["metadata"]["namespace"] == "nginx-demo" && item["kind"] != "Pod");
+    let loose: String = objects["items"].as_array().expect("a list").iter().map(Value::to_string).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, loose).expect("writable");
+    let note = "note: which endpoints 1 service port should have is not known: their EndpointSlices were not read";
+    let run =
+        kube_ipt("show nginx-service --node node1 --objects").arg(&path).arg("-f").arg(node("seed/stale/save.txt"));
+    let found = services(run.stderr(note));
+    assert_eq!(states(&found[0]), ["10.244.1.3:80 unknown -", "10.244.3.2:80 ready -", "10.244.3.3:80 ready -"]);
+}
+
+#[test]
+fn pods_and_nodes_that_were_picked_are_not_all() {
+    let of = |objects: &Value, extra: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("objects.json");
+        std::fs::write(&path, objects.to_string()).expect("writable");
+        let run = kube_ipt(&format!("show nginx-service {extra} -o json --objects")).arg(&path);
+        let (stdout, stderr, code) = run.arg("-f").arg(node("seed/stale/save.txt")).output();
+        assert_eq!(code, Some(0), "{stderr}");
+        serde_json::from_str::<Value>(&stdout).expect("JSON")
+    };
+    let first = |document: &Value| document["services"][0]["pools"][0]["endpoints"][0]["reason"].clone();
+    assert_eq!(first(&of(&kept(|_| true), "--node node1")), "deleted");
+    // The Pods of one namespace only.
+    let some = kept(|item| item["kind"] != "Pod" || item["metadata"]["namespace"] == "kube-system");
+    assert_eq!(first(&of(&some, "--node node1")), Value::Null);
+    // One Node of three: neither the only one there is, nor a reason to refuse another name.
+    let one = kept(|item| item["kind"] != "Node" || item["metadata"]["name"] == "node2");
+    assert_eq!(of(&one, "")["source"]["node"], Value::Null);
+    assert_eq!(of(&one, "--node node1")["source"]["node"], "node1");
+}
+
+#[test]
+fn an_address_of_a_node_is_not_called_nobodys() {
+    let mut objects = kept(|_| true);
+    let items = objects["items"].as_array_mut().expect("a list");
+    let pod = items.iter_mut().find(|item| item["kind"] == "Pod").expect("a pod");
+    pod["spec"]["hostNetwork"] = json!(true);
+    pod["status"]["podIPs"] = json!([{"ip": "10.244.1.3"}]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, objects.to_string()).expect("writable");
+    let run =
+        kube_ipt("show nginx-service --node node1 --objects").arg(&path).arg("-f").arg(node("seed/stale/save.txt"));
+    assert!(run.stdout().contains("✗ stale: no endpoint of the Service"));
+}
+
+#[test]
+fn a_node_that_lost_its_rules_lists_what_it_should_have() {
+    let flushed = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n";
+    let run = kube_ipt("list --node node1 --objects").arg(node("seed/stale/cluster.json")).stdin(flushed);
+    let note = "note: no Services in the 0 rules of stdin: there is no chain KUBE-SERVICES (does kube-proxy run in iptables mode there?)";
+    let table = run.stderr(note).stdout();
+    assert_eq!(table.lines().filter(|line| line.ends_with("✗ no rules")).count(), 5, "{table}");
+    // Of a part of a dump this is not said.
+    let run = kube_ipt("list --node node1 --objects")
+        .arg(node("seed/stale/cluster.json"))
+        .stdin("*nat\n:OUTPUT ACCEPT [0:0]\n");
+    assert_eq!(run.output().2, Some(1));
+}
+
+#[test]
+fn a_service_that_is_refused_though_it_has_endpoints() {
+    let text = std::fs::read_to_string(node("kitchen-sink/cluster.json")).expect("the recording is there");
+    let mut objects: Value = serde_json::from_str(&text).expect("JSON");
+    for item in objects["items"].as_array_mut().expect("a list") {
+        if item["metadata"]["labels"]["kubernetes.io/service-name"] == "broken" {
+            for endpoint in item["endpoints"].as_array_mut().expect("endpoints") {
+                endpoint["conditions"] = json!({"ready": true});
+            }
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, objects.to_string()).expect("writable");
+    let run = kube_ipt("show shop/broken --node node2 --objects")
+        .arg(&path)
+        .arg("-f")
+        .arg(node("kitchen-sink/node2/save.txt"));
+    let shown = run.stdout();
+    assert!(
+        shown.starts_with("shop/broken  tcp  ClusterIP  ✗ refused on this node, though 2 endpoints are usable\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_is_not_known_of_a_service_without_rules_is_said() {
+    let objects = nodes().join("faults/missing-service/cluster.json.gz");
+    let text = gunzip(&objects);
+    let mut list: Value = serde_json::from_str(&text).expect("JSON");
+    list["items"].as_array_mut().expect("a list").retain(|item| item["kind"] != "EndpointSlice");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, list.to_string()).expect("writable");
+    let dump = nodes().join("faults/missing-service/save.txt");
+    let note = "note: which endpoints 1 service port should have is not known: their EndpointSlices were not read";
+    let run = kube_ipt("show shop/fresh --node node1 --objects").arg(&path).arg("-f").arg(dump).stderr(note);
+    let found = services(run);
+    assert_eq!([&found[0]["status"], &found[0]["unprogrammed"]], [&json!("unknown"), &Value::Null]);
+}
+
+#[test]
+fn objects_of_another_cluster_are_noticed() {
+    let note = |objects: &str| {
+        let run = kube_ipt("list --node node1 --objects").arg(node(objects)).arg("-f").arg(node("seed/stale/save.txt"));
+        run.output().1
+    };
+    assert_eq!(note("seed/stale/cluster.json"), "");
+    assert!(note("kitchen-sink/cluster.json").contains("seems to be of another cluster than the rules"));
+}
+
+#[test]
+fn a_rule_without_protocol_still_finds_its_port() {
+    let dump = "*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-SVC-X - [0:0]\n:KUBE-SEP-A - [0:0]\n\
+                -A KUBE-SERVICES -d 10.96.101.105/32 -m comment --comment \"nginx-demo/nginx-service cluster IP\" -j KUBE-SVC-X\n\
+                -A KUBE-SVC-X -j KUBE-SEP-A\n-A KUBE-SEP-A -j DNAT --to-destination 10.244.3.2:80\nCOMMIT\n";
+    let run = kube_ipt("show nginx-service --node node1 --objects").arg(node("seed/stale/cluster.json")).stdin(dump);
+    let found = services(run);
+    assert_eq!(found.len(), 1);
+    assert_eq!([&found[0]["type"], &found[0]["status"]], ["ClusterIP", "missing-endpoints"]);
+}
+
+#[test]
+fn every_line_of_a_joined_tree_fits_the_terminal() {
+    // The widths a tree can be drawn in are checked through the library, as a test has no terminal.
+    use kube_ipt::dump::iptables::{Dump, Hints};
+    use kube_ipt::expect::{Cluster, Viewpoint};
+    use kube_ipt::join::{Join, known_names};
+    use kube_ipt::net::Family;
+    use kube_ipt::proxy::iptables::{Survey, rulesets};
+    use kube_ipt::render::{self, View};
+    for case in ["seed/stale", "kitchen-sink/node2", "faults/missing-service"] {
+        let facts = crate::expect::facts(&objects_of(&nodes().join(case)));
+        let cluster = Cluster::new(&facts, Viewpoint::of(Some("node1"), &facts));
+        let text = std::fs::read_to_string(nodes().join(case).join("save.txt")).expect("the recording is there");
+        let dumps = [Dump::scan(&text, Hints::default())];
+        let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
+        let survey = Survey::of(&rulesets, &known_names(&cluster));
+        let mut services = survey.services(&survey.sketches().iter().collect::<Vec<_>>());
+        let join = Join::new(&cluster, vec![(Family::Ipv4, true)]);
+        join.describe_all(&mut services);
+        services.extend(join.ports().filter(|port| join.is_shown_alone(port, None)).map(|port| join.alone(&port)));
+        for width in [60, 66, 80, 100, 120] {
+            let drawn = render::services(&services, &[], View { width: Some(width), all: true });
+            for line in anstream::adapter::strip_str(&drawn).to_string().lines() {
+                assert!(line.chars().count() <= width, "{width} columns: {line}");
+            }
+        }
+    }
 }

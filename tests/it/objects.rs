@@ -1,10 +1,11 @@
 //! Saved objects: every form kubectl writes them in, and what is said of those that cannot be read.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use kube_ipt::cluster::{BadObjects, Facts, Saved, Scope};
+use kube_ipt::cluster::{BadObjects, Facts, PodRef, Saved, Scope};
 use serde_json::{Value, json};
 
 use crate::run::{kube_ipt, node};
@@ -51,7 +52,8 @@ fn every_form_gives_the_same_facts() {
         [expected.services.len(), expected.slices.len(), expected.pods.len(), expected.nodes.len()],
         [3, 3, 5, 3]
     );
-    assert_eq!(expected.coverage.services, Scope::All);
+    assert_eq!([&expected.coverage.services, &expected.coverage.endpoints], [&Scope::All, &Scope::All]);
+    assert!(expected.coverage.pods && expected.coverage.nodes);
     let yaml = recovered("cluster.yaml");
     let lines: Vec<String> = items().iter().map(Value::to_string).collect();
     let typed: String = ["Service", "EndpointSlice", "Pod", "Node"].map(typed_list).join("\n");
@@ -63,7 +65,8 @@ fn every_form_gives_the_same_facts() {
         ("JSON lines", lines.join("\n")),
         ("JSON in a row", lines.join("")),
         ("an array", format!(" [{}] ", lines.join(","))),
-        ("typed lists", typed),
+        ("typed lists", typed.clone()),
+        ("lists in an array", format!("[{}]", typed.replace('\n', ","))),
         ("documents", format!("# saved\n---\n{}\n...\n", documents.join("---\n"))),
         ("twice", format!("{}{}", lines.join("\n"), lines.join("\n"))),
     ] {
@@ -167,7 +170,11 @@ fn what_cannot_be_read_is_told_with_its_place() {
             "text line 1 column 12: an object without kind: this is no output of kubectl",
         ),
         ("a: b\n", "text line 1 column 1: an object without kind: this is no output of kubectl"),
-        ("-P PREROUTING ACCEPT\n", "text line 1 column 1: not YAML of Kubernetes objects: expected mapping start"),
+        ("- a\n", "text line 1 column 1: not YAML of Kubernetes objects: expected mapping start"),
+        (
+            r#"[{"kind": "List", "items": [{"kind": "Service", "apiVersion": "v1", "spec": 1}]}]"#,
+            "text line 1 column 77: Service: invalid type: integer `1`, expected ServiceSpec",
+        ),
         (
             r#"{"kind": "Status", "apiVersion": "v1", "message": "Unauthorized", "code": 401}"#,
             "text holds no objects but what an API server answered: Unauthorized",
@@ -208,7 +215,7 @@ fn what_is_made_to_hurt_does_not() {
     }
     let mut laughs = "kind: List\napiVersion: v1\na: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (from, to) in ('a'..='h').zip('b'..='i') {
-        laughs += &format!("{to}: &{to} [{}]\n", vec![format!("*{from}"); 10].join(", "));
+        let _ = writeln!(laughs, "{to}: &{to} [{}]", vec![format!("*{from}"); 10].join(", "));
     }
     let error = bad(&laughs).to_string();
     assert!(error.ends_with("it repeats itself or nests more than Kubernetes objects do"), "{error}");
@@ -261,7 +268,13 @@ fn endpoints_stand_in_only_where_a_service_has_no_slices() {
         .collect();
     assert_eq!(found, ["old 10.0.0.2 ready true", "old fd00::9 ready false", "web 10.0.0.1 ready true"]);
     let mirrored = &facts.slices[0].endpoints[0];
-    assert_eq!([mirrored.node.as_deref(), mirrored.pod.as_ref().map(|p| p.as_str())], [Some("node1"), Some("shop/p")]);
+    // Above its limit the endpoints controller leaves some out, and says so.
+    let mut many = endpoints("old", "10.0.0.2");
+    many["metadata"]["annotations"] = json!({"endpoints.kubernetes.io/over-capacity": "truncated"});
+    let listed = self::facts(&json!([endpoints("old", "10.0.0.2")]).to_string());
+    assert!(listed.coverage.has_endpoints_of("shop", "old"));
+    assert!(!self::facts(&json!([many]).to_string()).coverage.has_endpoints_of("shop", "old"));
+    assert_eq!([mirrored.node.as_deref(), mirrored.pod.as_ref().map(PodRef::as_str)], [Some("node1"), Some("shop/p")]);
 }
 
 #[test]
@@ -317,6 +330,10 @@ fn files_that_cannot_be_read_are_errors() {
         folder.path().display()
     );
     kube_ipt("list --objects").arg(folder.path()).arg("-f").arg(&rules).status(2).stderr(error).stdout();
+    let error = format!(
+        "error: {rules} holds rules, not Kubernetes objects\n  try:  -f {rules}    (rules), and --objects FILE    (objects)"
+    );
+    kube_ipt("list --objects").arg(&rules).arg("-f").arg(&rules).status(2).stderr(error).stdout();
     let error = "error: - was given 2 times, but standard input can be read only once\n  try:  give every other dump or list of objects \
                  as a file";
     kube_ipt("list --objects - -f -").stdin("").status(2).stderr(error).stdout();

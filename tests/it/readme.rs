@@ -17,7 +17,7 @@ fn the_two_commands_come_first() {
     let readme = readme();
     let commands: Vec<&str> =
         readme.split("```sh\n").skip(1).take(2).filter_map(|rest| rest.split("```").next().map(str::trim)).collect();
-    assert_eq!(commands, ["cargo run --release -- show nginx-service --demo", "cargo test"]);
+    assert_eq!(commands, ["cargo run --release -- show nginx-service --demo=stale", "cargo test"]);
 }
 
 #[test]

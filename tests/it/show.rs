@@ -177,7 +177,7 @@ fn an_answer_in_json_is_a_document_even_when_nothing_matched() {
 #[test]
 fn questions_that_make_no_sense_are_errors() {
     let forms = "give a service (nginx, shop/cart, shop/cart:http), an address (10.96.0.10, 10.96.0.10:53/udp), a node port \
-                 (:30080, at most :65535), a chain (KUBE-SVC-…) or /a regular expression/";
+                 (:30080, at most :65535), a pod (shop/cart-0, pod/cart-0), a chain (KUBE-SVC-…) or /a regular expression/";
     let error = format!("error: cannot tell what 'a/b/c' means: {forms}");
     kube_ipt("show a/b/c --demo").status(2).stderr(error).stdout();
     kube_ipt("show /(/ --demo").status(2).stderr("error: '(' is no regular expression: unclosed group").stdout();

@@ -60,7 +60,10 @@ pub(crate) fn seed(target: &str) -> Reply {
         "/api/v1/namespaces/nginx-demo/services/nginx-service" => ok(item("services.json", "nginx-service")),
         "/api/v1/nodes/node1" => ok(item("nodes.json", "node1")),
         "/api/v1/nodes" => ok(recorded("nodes.json")),
-        "/api/v1/pods" if query == "fieldSelector=status.podIP%3D10.244.3.2" => ok(recorded("pods-by-ip.json")),
+        "/api/v1/namespaces/default/services/kubernetes" => ok(item("services.json", "kubernetes")),
+        "/api/v1/pods" if query == "fieldSelector=status.podIP%3D10.244.3.2&resourceVersion=0" => {
+            ok(recorded("pods-by-ip.json"))
+        }
         "/api/v1/pods" if selects => ok(r#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[]}"#),
         _ => status(404, "not-found-404.json"),
     }

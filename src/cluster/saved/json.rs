@@ -34,8 +34,12 @@ pub(super) fn read(text: &str, saved: &mut Saved) -> Result<(), Bad> {
 fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
     if rest.starts_with('[') {
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Vec<&RawValue>>();
-        let items = values.next().transpose().map_err(|error| bad(text, rest, &error, None))?;
-        objects(text, &items.unwrap_or_default(), None, saved)?;
+        let items = values.next().transpose().map_err(|error| bad(text, rest, &error, None))?.unwrap_or_default();
+        // `jq -s` makes an array of lists.
+        let (lists, items): (Vec<&RawValue>, _) = items.into_iter().partition(|item| is_list(item));
+        lists.iter().try_for_each(|list| value(text, list.get(), saved).map(|_| ()))?;
+        let objects = objects(text, &items, None, saved)?;
+        saved.add_list(objects, None);
         return Ok(values.byte_offset());
     }
     let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Envelope<'_>>();
@@ -43,18 +47,27 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
     let length = values.byte_offset();
     let Envelope { kind, api_version, metadata, items } = envelope.unwrap_or_default();
     let head = Head { kind, api_version, metadata };
-    match items {
+    // An empty list may have null for its items.
+    let no_items = head.kind.as_ref().filter(|kind| kind.ends_with("List")).map(|_| Vec::new());
+    match items.or(no_items) {
         Some(items) => {
-            saved.next = head.next();
-            objects(text, &items, Some(&head), saved)?;
+            let objects = objects(text, &items, Some(&head), saved)?;
+            saved.add_list(objects, head.next());
         }
         None => {
             let (object, skipped) = object(text, &rest[..length], &head, None)?;
-            skipped.iter().for_each(|kind| saved.skip(kind));
+            if let Some(kind) = skipped {
+                saved.skip(&kind);
+            }
             saved.add(object);
         }
     }
     Ok(length)
+}
+
+/// True if an item of an array is itself a list.
+fn is_list(item: &RawValue) -> bool {
+    serde_json::from_str::<Head>(item.get()).is_ok_and(|head| head.kind.is_some_and(|kind| kind.ends_with("List")))
 }
 
 /// A list, or an object that is none.
@@ -75,7 +88,7 @@ struct Status {
 }
 
 /// Reads the items of a list, on all cores if they are many.
-fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Saved) -> Result<(), Bad> {
+fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Saved) -> Result<Vec<Object>, Bad> {
     let one = |item: &&RawValue| -> Result<(Object, Option<String>), Bad> {
         let head: Head = serde_json::from_str(item.get()).map_err(|error| bad(text, item.get(), &error, None))?;
         object(text, item.get(), &head, list)
@@ -93,13 +106,16 @@ fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Sav
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         first.into_iter().chain(joined).collect()
     });
+    let mut objects = Vec::with_capacity(items.len());
     for part in read {
         for (object, skipped) in part? {
-            skipped.iter().for_each(|kind| saved.skip(kind));
-            saved.add(object);
+            if let Some(kind) = skipped {
+                saved.skip(&kind);
+            }
+            objects.push(object);
         }
     }
-    Ok(())
+    Ok(objects)
 }
 
 /// Reads one object; the second value is its kind if that says nothing of Services.

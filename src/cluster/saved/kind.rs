@@ -11,12 +11,22 @@ use crate::cluster::{config, convert, objects};
 pub(super) enum Object {
     Service(Service),
     Slice(Slice),
-    Endpoints((String, String), Vec<Slice>),
+    Endpoints(Mirrored),
     Pod(Pod),
     Node(Node),
     Proxy(ProxyConfig),
     /// It is of a kind that is read and says nothing here: a slice of no Service, some other ConfigMap.
     Nothing,
+}
+
+/// core/v1 Endpoints as slices.
+#[derive(Debug)]
+pub(super) struct Mirrored {
+    /// Namespace and name, those of the Service.
+    pub(super) key: (String, String),
+    pub(super) slices: Vec<Slice>,
+    /// There are more endpoints than these.
+    pub(super) truncated: bool,
 }
 
 /// Kinds that are read.
@@ -59,7 +69,8 @@ impl<'de> DeserializeSeed<'de> for Kind {
             Self::Endpoints => {
                 let endpoints = objects::Endpoints::deserialize(from)?;
                 let key = endpoints.metadata.names();
-                convert::endpoints(endpoints).map(|slices| Object::Endpoints(key, slices))
+                let truncated = convert::is_truncated(&endpoints);
+                convert::endpoints(endpoints).map(|slices| Object::Endpoints(Mirrored { key, slices, truncated }))
             }
             Self::Pod => convert::pod(objects::Pod::deserialize(from)?).map(Object::Pod),
             Self::Node => Ok(Object::Node(convert::node(objects::Node::deserialize(from)?))),

@@ -1,6 +1,7 @@
 //! Objects from texts: what `kubectl get … -o json|yaml` writes, what an API server answers, and files of either put
 //! together in any way.
 
+mod evidence;
 mod json;
 mod kind;
 mod yaml;
@@ -9,7 +10,8 @@ use std::collections::BTreeMap;
 
 use super::facts::{Facts, Node, Pod, PodRef, ProxyConfig, Service, Slice};
 use super::{Coverage, Scope};
-use kind::Object;
+use evidence::{Evidence, Key, Proof};
+use kind::{Mirrored, Object};
 
 /// Objects in the making: texts go in, facts come out.
 #[derive(Debug, Default)]
@@ -25,8 +27,15 @@ pub struct Saved {
     skipped: BTreeMap<String, usize>,
     /// Texts that are one page of a longer list.
     pages: Vec<String>,
+    /// Services whose Endpoints hold only a part of their endpoints.
+    truncated: Vec<Key>,
+    /// What was seen of the list that is being read, or of the text outside of lists.
+    evidence: Evidence,
+    proof: Proof,
     /// Where the next page of the list read last begins.
     next: Option<String>,
+    /// A list of the text that is being read goes on elsewhere.
+    cut: bool,
 }
 
 /// A text that holds no objects, or an object that cannot be read.
@@ -51,10 +60,23 @@ impl Saved {
             Some(b'{' | b'[') => json::read(text, self),
             Some(_) => yaml::read(text, self),
         };
-        if self.next.take_if(|_| read.is_ok()).is_some() {
+        std::mem::take(&mut self.evidence).prove(false, &mut self.proof);
+        if std::mem::take(&mut self.cut) {
             self.pages.push(label.to_owned());
         }
         read.map_err(|(at, what)| BadObjects { label: label.to_owned(), at, what })
+    }
+
+    /// Adds the objects of a list that goes on at `next`, if there is more of it.
+    fn add_list(&mut self, objects: impl IntoIterator<Item = Object>, next: Option<String>) {
+        let outside = std::mem::take(&mut self.evidence);
+        objects.into_iter().for_each(|object| self.add(object));
+        let inside = std::mem::replace(&mut self.evidence, outside);
+        if next.is_none() {
+            inside.prove(true, &mut self.proof);
+        }
+        self.cut |= next.is_some();
+        self.next = next;
     }
 
     /// Reads one page of a list and tells where the next one begins.
@@ -71,6 +93,12 @@ impl Saved {
         self.services.keys().any(|(ns, service)| service == name && namespace.is_none_or(|wanted| wanted == ns))
     }
 
+    /// The Services that were read.
+    #[cfg(feature = "live")]
+    pub(super) fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.values()
+    }
+
     /// The Pods that were read.
     #[cfg(feature = "live")]
     pub(super) fn pods(&self) -> impl Iterator<Item = &Pod> {
@@ -83,6 +111,7 @@ impl Saved {
         self.services.extend(other.services);
         self.slices.extend(other.slices);
         self.endpoints.extend(other.endpoints);
+        self.truncated.extend(other.truncated);
         self.pods.extend(other.pods);
         self.nodes.extend(other.nodes);
         self.proxy = other.proxy.or(self.proxy.take());
@@ -108,32 +137,29 @@ impl Saved {
             && self.proxy.is_none()
     }
 
-    /// The facts. What the texts do not hold is known not to exist if they are of the whole cluster.
-    ///
-    /// They are if they hold `default/kubernetes`, which every cluster has: kubectl then listed all namespaces. Its
-    /// endpoints say the same of slices.
-    pub fn into_facts(self) -> Facts {
-        let of_all = |key: &(String, String)| key.0 == "default" && key.1 == "kubernetes";
+    /// The facts. What the texts do not hold is known not to exist only where a list proves it.
+    pub fn into_facts(mut self) -> Facts {
+        let proof = std::mem::take(&mut self.proof);
         let whole = self.pages.is_empty();
-        let services = if whole && self.services.keys().any(of_all) { Scope::All } else { Scope::Unknown };
-        let has_slices = self.slices.values().any(|s| s.namespace == "default" && s.service == "kubernetes");
-        let endpoints =
-            if whole && (has_slices || self.endpoints.keys().any(of_all)) { Scope::All } else { Scope::Unknown };
-        // Pods of every namespace come with Services of every namespace.
-        let services_whole = services == Scope::All;
-        let coverage = Coverage {
-            services,
-            endpoints,
-            pods: services_whole && !self.pods.is_empty(),
-            pod_addresses: Vec::new(),
-            nodes: whole && !self.nodes.is_empty(),
-            cut: !whole,
+        let some = Scope::Some {
+            namespaces: Vec::new(),
+            services: proof.endpoints_of.into_iter().map(|(namespace, name)| (Some(namespace), name)).collect(),
         };
-        self.into_facts_of(coverage)
+        let coverage = Coverage {
+            services: if proof.services && whole { Scope::All } else { Scope::Unknown },
+            endpoints: if proof.endpoints && whole { Scope::All } else { some },
+            ..Coverage::default()
+        };
+        let mut facts = self.into_facts_of(coverage);
+        let all = facts.coverage.endpoints == Scope::All;
+        facts.coverage.pods = all && facts.has_every_pod_named();
+        facts.coverage.nodes = facts.has_every_node_named();
+        facts
     }
 
     /// The facts, where the caller knows what they cover.
-    pub(super) fn into_facts_of(mut self, coverage: Coverage) -> Facts {
+    pub(super) fn into_facts_of(mut self, mut coverage: Coverage) -> Facts {
+        coverage.truncated = std::mem::take(&mut self.truncated);
         let of_slices = |slice: &Slice| (slice.namespace.clone(), slice.service.clone());
         for key in self.slices.values().map(of_slices) {
             self.endpoints.remove(&key);
@@ -151,6 +177,7 @@ impl Saved {
     }
 
     fn add(&mut self, object: Object) {
+        self.evidence.see(&object);
         match object {
             Object::Service(service) => {
                 self.services.insert((service.namespace.clone(), service.name.clone()), service);
@@ -158,7 +185,8 @@ impl Saved {
             Object::Slice(slice) => {
                 self.slices.insert((slice.namespace.clone(), slice.name.clone()), slice);
             }
-            Object::Endpoints(key, slices) => {
+            Object::Endpoints(Mirrored { key, slices, truncated }) => {
+                self.truncated.extend(truncated.then(|| key.clone()));
                 self.endpoints.insert(key, slices);
             }
             Object::Pod(pod) => {

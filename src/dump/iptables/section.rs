@@ -281,6 +281,14 @@ impl<'a> Section<'a> {
         self.scattered.sort_by_key(|(id, _)| *id);
     }
 
+    /// True if nothing suggests that lines of this nat table are missing: all built-in chains are declared that such a
+    /// table has had since the first, and the text does not end in it.
+    pub fn is_whole(&self) -> bool {
+        self.complete
+            && !self.cut_off
+            && ["PREROUTING", "OUTPUT", "POSTROUTING"].iter().all(|name| self.policy(name).is_some())
+    }
+
     /// True if no chain has rules in both and no built-in chain is declared in both.
     pub fn is_disjoint(&self, other: &Self) -> bool {
         let policies = || other.policies.iter().map(|(id, _)| other.chains[*id as usize].name);

@@ -1,0 +1,70 @@
+//! What a list proves about everything that is not in it.
+
+use super::kind::Object;
+
+/// Namespace and name.
+pub(super) type Key = (String, String);
+
+/// What was seen of one list, or of the objects of a text that are in none.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// It has the Service `default/kubernetes`, which every cluster has.
+    kubernetes: bool,
+    /// It has the slices or Endpoints of that Service.
+    kubernetes_endpoints: bool,
+    /// It has an object of another namespace than `default`.
+    elsewhere: bool,
+    services: Vec<Key>,
+    /// Services of which it has slices or Endpoints.
+    with_endpoints: Vec<Key>,
+}
+
+/// What all lists prove together.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    /// Every Service of the cluster was read.
+    pub(super) services: bool,
+    /// Every slice of the cluster was read.
+    pub(super) endpoints: bool,
+    /// All slices of these Services were read.
+    pub(super) endpoints_of: Vec<Key>,
+}
+
+impl Evidence {
+    pub(super) fn see(&mut self, object: &Object) {
+        let is_kubernetes = |namespace: &str, name: &str| (namespace, name) == ("default", "kubernetes");
+        let namespace = match object {
+            Object::Service(service) => {
+                self.kubernetes |= is_kubernetes(&service.namespace, &service.name);
+                self.services.push((service.namespace.clone(), service.name.clone()));
+                &service.namespace
+            }
+            Object::Slice(slice) => {
+                self.kubernetes_endpoints |= is_kubernetes(&slice.namespace, &slice.service);
+                self.with_endpoints.push((slice.namespace.clone(), slice.service.clone()));
+                &slice.namespace
+            }
+            Object::Endpoints(endpoints) => {
+                let (namespace, name) = &endpoints.key;
+                self.kubernetes_endpoints |= is_kubernetes(namespace, name);
+                self.with_endpoints.push(endpoints.key.clone());
+                namespace
+            }
+            Object::Pod(pod) => pod.pod.namespace(),
+            Object::Node(_) | Object::Proxy(_) | Object::Nothing => return,
+        };
+        self.elsewhere |= namespace != "default";
+    }
+
+    /// Adds what a list proves. kubectl lists one namespace or all: with `default/kubernetes` and an object of another
+    /// namespace it was all. A list that has slices has all slices of its Services; objects that are in no list (`listed`
+    /// is false) may have been picked one by one.
+    pub(super) fn prove(self, listed: bool, proof: &mut Proof) {
+        proof.services |= self.kubernetes && self.elsewhere;
+        proof.endpoints |= self.kubernetes_endpoints && self.elsewhere;
+        if listed && !self.with_endpoints.is_empty() {
+            proof.endpoints_of.extend(self.with_endpoints);
+            proof.endpoints_of.extend(self.services);
+        }
+    }
+}
