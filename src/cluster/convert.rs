@@ -2,6 +2,7 @@
 //! is refused with the field's name.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
@@ -102,15 +103,12 @@ pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad
     // A port without number stands for all ports, which a Service's port cannot mean.
     let numbered = object.ports.unwrap_or_default().into_iter().filter(|port| port.port.is_some_and(|p| p != 0));
     let ports = numbered.map(|port| slice_port(port.name, port.protocol.as_deref(), port.port.unwrap_or_default()));
-    let endpoints = object.endpoints.unwrap_or_default().into_iter().filter_map(endpoint);
-    Ok(Some(Slice {
-        namespace,
-        name,
-        service,
-        family,
-        ports: ports.collect::<Result<_, _>>()?,
-        endpoints: endpoints.collect::<Result<_, _>>()?,
-    }))
+    let all = object.endpoints.unwrap_or_default();
+    let (mut endpoints, mut nodes) = (Vec::with_capacity(all.len()), Vec::new());
+    for one in all {
+        endpoints.extend(endpoint(one, &mut nodes).transpose()?);
+    }
+    Ok(Some(Slice { namespace, name, service, family, ports: ports.collect::<Result<_, _>>()?, endpoints }))
 }
 
 fn slice_port(name: Option<String>, transport: Option<&str>, port: i32) -> Result<SlicePort, Bad> {
@@ -118,7 +116,8 @@ fn slice_port(name: Option<String>, transport: Option<&str>, port: i32) -> Resul
     Ok(SlicePort { name: name.filter(|name| !name.is_empty()), protocol, port: number("ports", port)? })
 }
 
-fn endpoint(endpoint: discovery::Endpoint) -> Option<Result<Endpoint, Bad>> {
+/// An endpoint; `None` for one without address. `nodes` are the names of Nodes seen before, which are kept once.
+fn endpoint(endpoint: discovery::Endpoint, nodes: &mut Vec<Arc<str>>) -> Option<Result<Endpoint, Bad>> {
     let first = endpoint.addresses.first()?;
     let address = match address("endpoints", first) {
         Ok(address) => address,
@@ -136,10 +135,22 @@ fn endpoint(endpoint: discovery::Endpoint) -> Option<Result<Endpoint, Bad>> {
         ready,
         serving: conditions.serving.unwrap_or(ready),
         terminating: conditions.terminating.unwrap_or(false),
-        node: endpoint.node_name.map(Into::into),
+        node: endpoint.node_name.map(|name| shared(&name, nodes)),
         pod: endpoint.target_ref.as_ref().and_then(pod_ref),
         hints,
     }))
+}
+
+fn shared(name: &str, known: &mut Vec<Arc<str>>) -> Arc<str> {
+    if let Some(known) = known.iter().find(|known| &***known == name) {
+        return Arc::clone(known);
+    }
+    let name: Arc<str> = name.into();
+    // A slice has a hundred endpoints; with more Nodes than this looking costs more than keeping.
+    if known.len() < 32 {
+        known.push(Arc::clone(&name));
+    }
+    name
 }
 
 fn pod_ref(target: &core::ObjectReference) -> Option<PodRef> {

@@ -96,9 +96,8 @@ fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Sav
     let bytes: usize = items.iter().map(|item| item.get().len()).sum();
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(1 + bytes / WORTH_A_THREAD);
     let read: Vec<Result<Vec<_>, Bad>> = std::thread::scope(|scope| {
-        let share = items.len().div_ceil(cores).max(1);
         let part = |part: &[&RawValue]| part.iter().map(one).collect::<Result<Vec<_>, Bad>>();
-        let mut parts = items.chunks(share);
+        let mut parts = shares(items, bytes.div_ceil(cores)).into_iter();
         let first = parts.next();
         let threads: Vec<_> = parts.map(|items| scope.spawn(move || part(items))).collect();
         let first = first.map(part);
@@ -116,6 +115,20 @@ fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Sav
         }
     }
     Ok(objects)
+}
+
+/// `items` in parts of about `share` bytes each: slices are much larger than Services.
+fn shares<'i, 't>(items: &'i [&'t RawValue], share: usize) -> Vec<&'i [&'t RawValue]> {
+    let (mut parts, mut begin, mut bytes) = (Vec::new(), 0, 0);
+    for (n, item) in items.iter().enumerate() {
+        bytes += item.get().len();
+        if bytes >= share {
+            parts.push(&items[begin..=n]);
+            (begin, bytes) = (n + 1, 0);
+        }
+    }
+    parts.push(&items[begin..]);
+    parts
 }
 
 /// Reads one object; the second value is its kind if that says nothing of Services.
