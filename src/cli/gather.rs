@@ -81,7 +81,7 @@ fn live(args: &SourceArgs) -> Result<Bundle, Failure> {
     if let Some(node) = args.objects.node.as_deref().filter(|node| !is_here(node)) {
         let what = format!("no dump was given, and this host is not node '{node}': its rules cannot be read from here");
         let hints = [
-            format!("ssh {node} sudo iptables-save | kube-ipt show --node {node}"),
+            format!("ssh {node} sudo iptables-save | kube-ipt show"),
             format!("NODE_NAME={node} kube-ipt show    (if this host is that node under another name)"),
         ];
         return Err(Failure { what, hints: hints.to_vec() });

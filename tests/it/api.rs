@@ -410,3 +410,143 @@ fn the_node_is_asked_for_only_where_rules_are_its_own_or_it_is_named() {
     let error = format!("error: no Node is called 'nod1' in {}\n  try:  --node node1", server.url());
     server.run("show nginx-service --node nod1 -f").arg(rules()).status(2).stderr(error).stdout();
 }
+
+/// A port that speaks TLS with a certificate nobody has signed.
+fn unsigned() -> u16 {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.expect("versions").with_no_client_auth();
+    let config = std::sync::Arc::new(builder.with_single_cert(vec![own.cert.der().clone()], key.into()).expect("fits"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut connection = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).expect("a connection");
+            while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
+        }
+    });
+    port
+}
+
+#[test]
+fn a_certificate_nobody_signed_is_refused() {
+    let port = unsigned();
+    let config = StandIn::new(seed).kubeconfig_kept(&format!(r#"{{"server": "https://127.0.0.1:{port}"}}"#));
+    let (stdout, stderr, code) = kube_ipt("list -f").arg(rules()).env("KUBECONFIG", &config.1).output();
+    assert_eq!(code, Some(0));
+    let begin = format!(
+        "note: the rules are shown alone: the certificate of the API server https://127.0.0.1:{port} was refused: "
+    );
+    assert!(stderr.starts_with(&begin), "{stderr}");
+    assert!(stderr.ends_with("try:  check certificate-authority-data and server in the kubeconfig\n"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert!(stdout.contains("nginx-demo/nginx-service"), "{stdout}");
+}
+
+#[test]
+fn a_plugin_that_hangs_is_given_up() {
+    let server = StandIn::new(seed);
+    let user = r#"{"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["20"]}}"#;
+    let run = kube_ipt("list --request-timeout 100ms -f").arg(rules()).env("KUBECONFIG", &server.kubeconfig(user));
+    let started = Instant::now();
+    let (_, stderr, code) = run.output();
+    assert_eq!(code, Some(0));
+    let expected = "note: waiting for the credential plugin of the kubeconfig; --no-api shows the rules alone\n\
+                    note: the rules are shown alone: the credential plugin of the kubeconfig did not end in 5100 ms\n  try:  kubectl get --raw \
+                    /version    (runs the same credential plugin)\n";
+    assert_eq!(stderr, expected);
+    assert!(started.elapsed().as_secs() < 15);
+}
+
+#[test]
+fn answers_that_are_no_kubernetes_are_told_once_and_in_one_line() {
+    let page = format!("<html><body>{}</body></html>", "502 Bad Gateway ".repeat(500));
+    let proxy = page.clone();
+    let server = StandIn::new(move |_| Reply::Body(502, proxy.clone().into_bytes()));
+    let (_, stderr, code) = on_node1(server.run("list")).output();
+    assert_eq!(code, Some(0));
+    let note = format!(
+        "note: the rules are shown alone: the API server {} answered 502: a page of HTML, as a proxy sends it\n",
+        server.url()
+    );
+    assert_eq!(stderr, note);
+    let server = StandIn::new(move |_| ok(page.clone()));
+    let (_, stderr, code) = on_node1(server.run("list")).output();
+    assert_eq!((stderr.lines().count(), code), (2, Some(0)), "{stderr}");
+    assert!(stderr.contains("answered what is no Kubernetes object"), "{stderr}");
+    assert!(stderr.len() < 600, "{stderr}");
+}
+
+#[test]
+fn pages_that_go_round_are_left() {
+    let server = StandIn::new(|target| {
+        if target.starts_with("/api/v1/services?") { ok(recorded("services-page1.json")) } else { seed(target) }
+    });
+    let (_, stderr, code) = on_node1(server.run("list")).output();
+    assert_eq!(code, Some(0));
+    assert!(stderr.contains("the pages of /api/v1/services go round in a circle"), "{stderr}");
+    assert!(server.asked().len() < 6, "{:?}", server.asked());
+}
+
+#[test]
+fn an_address_that_is_another_services_now_shows_both() {
+    // The Service was made anew under another name and got the same cluster IP; the rules have the old name.
+    let services = String::from_utf8(recorded("services.json")).expect("text").replace("nginx-service", "renamed");
+    let slices = String::from_utf8(recorded("endpointslices.json")).expect("text").replace("nginx-service", "renamed");
+    let server = StandIn::new(move |target| match target.split('?').next().unwrap_or_default() {
+        "/api/v1/services" => ok(services.clone()),
+        path if path.contains("endpointslices") => ok(slices.clone()),
+        _ => seed(target),
+    });
+    let found = services_of(on_node1(server.run("show 10.96.101.105")));
+    assert_eq!(found, ["nginx-demo/nginx-service stale", "nginx-demo/renamed not-programmed"]);
+}
+
+/// `name status` of every service of an answer.
+fn services_of(run: Run) -> Vec<String> {
+    let found = services(run);
+    let all = found.as_array().expect("services").iter();
+    all.map(|s| format!("{} {}", s["service"].as_str().unwrap_or("?"), s["status"].as_str().unwrap_or("?"))).collect()
+}
+
+#[test]
+fn an_address_of_the_pods_second_family_is_not_called_nobodys() {
+    let slices = String::from_utf8(recorded("endpointslices-nginx.json")).expect("text");
+    let six = |text: &str| {
+        text.replace("10.244.1.3", "fd00::13").replace("10.244.3.", "fd00::3").replace("10.96.101.105", "fd00:96::5")
+    };
+    let dump = six(&std::fs::read_to_string(node("seed/stale/nat-S.txt")).expect("the recording is there"))
+        .replace("fd00::13/32", "fd00::13/128")
+        .replace("fd00:96::5/32", "fd00:96::5/128")
+        .replace("--to-destination fd00::13:80", "--to-destination [fd00::13]:80")
+        .replace("--to-destination fd00::32:80", "--to-destination [fd00::32]:80")
+        .replace("--to-destination fd00::33:80", "--to-destination [fd00::33]:80");
+    let listed = six(&String::from_utf8(recorded("services.json")).expect("text"));
+    let slices =
+        six(&slices).replace("\"addressType\":\"IPv4\"", "\"addressType\":\"IPv6\"").replace("10.244.1.4", "fd00::14");
+    let server = StandIn::new(move |target| match target.split('?').next().unwrap_or_default() {
+        "/api/v1/services" => ok(listed.clone()),
+        path if path.contains("endpointslices") => ok(slices.clone()),
+        _ => seed(target),
+    });
+    let run = server.run("show nginx-service --family ipv6 --node node1").stdin(dump);
+    let note = "note: who has the addresses of 1 stale endpoints now was not asked: the API server finds Pods by their first address only, and \
+                the family of theirs is another or not known";
+    let found = services(run.stderr(note));
+    let first = &found[0]["pools"][0]["endpoints"][0];
+    assert_eq!(
+        [&first["address"], &first["state"], &first["reason"]],
+        [&Value::from("[fd00::13]:80"), &Value::from("stale"), &Value::Null]
+    );
+    assert!(!server.asked().iter().any(|line| line.contains("/pods")), "{:?}", server.asked());
+}
+
+#[test]
+fn a_node_whose_rules_are_elsewhere_is_not_read_from_here() {
+    let error = "error: no dump was given, and this host is not node 'elsewhere': its rules cannot be read from here\n  try:  ssh elsewhere \
+                 sudo iptables-save | kube-ipt show --node elsewhere\n  try:  NODE_NAME=elsewhere kube-ipt show --node elsewhere    (if this \
+                 host is that node under another name)";
+    kube_ipt("show --node elsewhere").status(2).stderr(error).stdout();
+}

@@ -33,6 +33,10 @@ fn in_namespace(room: &Path, script: &str) -> Output {
         .args(["-n", "-m", "sh", "-ec", script])
         .env("KUBE_IPT", env!("CARGO_BIN_EXE_kube-ipt"))
         .env("ROOM", room)
+        // No cluster and no node but those of the test.
+        .env("HOME", "/nonexistent")
+        .env_remove("KUBECONFIG")
+        .env_remove("NODE_NAME")
         .stdin(std::process::Stdio::null())
         .output()
         .expect("unshare runs")
@@ -259,4 +263,33 @@ fn every_way_to_print_the_rules_says_the_same() {
             }
         }
     }
+}
+
+#[test]
+fn the_node_is_this_host_where_its_own_rules_are_read() {
+    if !possible() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    fs::write(room.path().join("4"), loadable("seed/stale/save.txt")).expect("writable");
+    fs::copy(node("seed/stale/cluster.json"), room.path().join("objects.json")).expect("writable");
+    // By its name, by its address, and not by either; a dump is not of this host.
+    let script = "iptables-nft-restore <$ROOM/4; ip link set lo up
+                  run() { $KUBE_IPT show nginx-service -o json --objects $ROOM/objects.json \"$@\" >$ROOM/out 2>/dev/null; }
+                  node() { grep -m 1 '\"node\"' $ROOM/out | tr -d ' ,'; }
+                  unshare -u sh -ec 'hostname Node1; $KUBE_IPT show nginx-service -o json --objects $ROOM/objects.json' >$ROOM/out
+                  node
+                  run; node
+                  ip address add 172.18.0.2/32 dev lo; run; node
+                  iptables-nft-save >$ROOM/saved; run -f $ROOM/saved; node";
+    let objects: Value =
+        serde_json::from_str(&fs::read_to_string(node("seed/stale/cluster.json")).expect("is there")).expect("JSON");
+    let items = objects["items"].as_array().expect("a list");
+    let second =
+        items.iter().find(|item| item["kind"] == "Node" && item["metadata"]["name"] == "node2").expect("node2");
+    let address = second["status"]["addresses"][0]["address"].as_str().expect("an address");
+    let output = in_namespace(room.path(), &script.replace("172.18.0.2", address));
+    let found = text(&output.stdout);
+    let expected = "\"node\":\"node1\"\n\"node\":null\n\"node\":\"node2\"\n\"node\":null\n";
+    assert_eq!(found, expected, "{}", text(&output.stderr));
 }

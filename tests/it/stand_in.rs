@@ -129,6 +129,12 @@ impl StandIn {
         path.display().to_string()
     }
 
+    /// The same of a server of another address; the folder goes with the value.
+    pub(crate) fn kubeconfig_kept(self, cluster: &str) -> (Self, String) {
+        let path = self.kubeconfig_of(cluster, "{}");
+        (self, path)
+    }
+
     /// `kube-ipt ARGS` with this server as its cluster.
     pub(crate) fn run(&self, args: &str) -> Run {
         kube_ipt(args).env("KUBECONFIG", &self.kubeconfig(r#"{"token": "t0k3n"}"#))
