@@ -1,13 +1,16 @@
 //! kube-ipt shows what a Kubernetes node really does with Service traffic.
 //!
 //! ```text
-//! rules text ──dump──► faithful ruleset ──proxy──► observed dataplane ──► report ──► render
+//! rules text ──dump──► faithful ruleset ──proxy──► observed dataplane ┐
+//!                                                                     ├─join──► report ──► render
+//! API objects ──cluster──► slim facts ──expect──► expected dataplane ─┘
 //! ```
 //!
-//! [`source`] brings the bytes in; everything after it is a pure function of values. [`dump`] knows the languages of
-//! rules and nothing of Kubernetes, [`proxy`] knows what kube-proxy means by its rules, [`dataplane`] is the neutral
-//! model they are read into, [`report`] is the JSON contract, [`render`] makes text, and [`cli`] ties them together.
-//! Imports go only towards the left; a test holds that.
+//! [`source`] brings the bytes in; everything after it is a pure function of values, but for the API server, which
+//! [`cluster`] asks. [`dump`] knows the languages of rules and nothing of Kubernetes, [`proxy`] knows what kube-proxy means
+//! by its rules, [`dataplane`] is the neutral model they are read into. [`cluster`] reduces objects to facts, [`expect`]
+//! says what kube-proxy should make of them, and [`join`] sets that beside what the rules do. [`report`] is the JSON
+//! contract, [`render`] makes text, and [`cli`] ties them together. Imports go only towards the left; a test holds that.
 
 pub mod cli;
 pub mod cluster;

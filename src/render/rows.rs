@@ -4,7 +4,7 @@ use super::palette::{DIM, paint};
 use super::remark::{self, Remark};
 use super::text::{bar, clean, percent};
 use super::tree::{Detail, Node};
-use crate::dataplane::{AboutEndpoint, Absent, Endpoint};
+use crate::dataplane::{AboutEndpoint, Absent, Endpoint, State};
 
 /// Columns of the tree's branches before an endpoint.
 const INDENT: usize = 6;
@@ -38,7 +38,7 @@ impl Row {
         };
         match about {
             // Whose a stale address is, the remark says.
-            Some(about) if !matches!(about.state, crate::dataplane::State::Stale(_)) => row.with(about, namespace),
+            Some(about) if !matches!(about.state, State::Stale(_)) => row.with(about, namespace),
             _ => row,
         }
     }
@@ -56,6 +56,12 @@ impl Row {
         row.with(&absent.about, namespace)
     }
 
+    /// A row among others that all get nothing: only what is special is said.
+    pub(super) fn unprogrammed(absent: &Absent, namespace: Option<&str>) -> Self {
+        let row = Self::absent(absent, namespace);
+        Self { remark: row.remark.filter(|_| absent.about.state != State::Ready), ..row }
+    }
+
     fn with(self, about: &AboutEndpoint, namespace: Option<&str>) -> Self {
         let pod = about.pod.as_deref().unwrap_or_default();
         let own = namespace.and_then(|namespace| pod.strip_prefix(namespace)?.strip_prefix('/'));
@@ -71,9 +77,13 @@ pub(super) fn nodes(rows: &[Row], width: Option<usize>, bars: bool) -> Vec<Node>
     let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or_default();
     let (address, pod, node) = (widest(|r| &r.address), widest(|r| &r.pod), widest(|r| &r.node));
     let columns = Columns { address, pod, node };
-    let fits = |row: &Row, bars: bool| width.is_none_or(|width| columns.length(row, bars) <= width);
-    let bars = bars && rows.iter().all(|row| fits(row, true));
-    rows.iter().map(|row| columns.node(row, bars, fits(row, bars))).collect()
+    let fits = |length: usize| width.is_none_or(|width| length <= width);
+    let bars = bars && rows.iter().all(|row| fits(columns.length(row, true, true)));
+    let node = |row: &Row| {
+        let whole = fits(columns.length(row, bars, true));
+        columns.node(row, bars, whole || fits(columns.length(row, bars, false)), whole)
+    };
+    rows.iter().map(node).collect()
 }
 
 /// Widths of the columns that are padded.
@@ -96,51 +106,43 @@ impl Columns {
         cells.join(GAP)
     }
 
-    fn length(&self, row: &Row, bars: bool) -> usize {
+    /// The length of a row with what stands behind the address, and with the remark or without.
+    fn length(&self, row: &Row, bars: bool, with_remark: bool) -> usize {
         let about = self.about(row);
-        let remark = row.remark.as_ref().map(Remark::plain).unwrap_or_default();
-        let behind: usize = [row.chain.as_str(), about.trim_end(), &remark]
-            .iter()
-            .filter(|t| !t.is_empty())
-            .map(|t| GAP.len() + t.chars().count())
-            .sum();
-        let padding = if about.is_empty() { 0 } else { about.chars().count() - about.trim_end().chars().count() };
-        INDENT
-            + 8
-            + if bars { 11 } else { 0 }
-            + GAP.len()
-            + self.address.max(row.address.chars().count())
-            + behind
-            + if remark.is_empty() { 0 } else { padding }
+        let remark = row.remark.as_ref().filter(|_| with_remark).map(Remark::plain).unwrap_or_default();
+        let about = if remark.is_empty() { about.trim_end() } else { about.as_str() };
+        let behind = [row.chain.as_str(), about, &remark].into_iter().filter(|text| !text.is_empty());
+        let behind: usize = behind.map(|text| GAP.len() + text.chars().count()).sum();
+        let bar = if bars { 11 } else { 0 };
+        INDENT + 8 + bar + GAP.len() + self.address.max(row.address.chars().count()) + behind
     }
 
-    fn node(&self, row: &Row, bars: bool, in_line: bool) -> Node {
+    /// The line of a row, with what does not fit on lines of its own.
+    fn node(&self, row: &Row, bars: bool, about_fits: bool, remark_fits: bool) -> Node {
         let bar = if bars { format!(" {}", bar(row.share)) } else { String::new() };
-        let mut line = format!("{}{bar}{GAP}{:width$}", percent(row.share), row.address, width = self.address);
+        let mut node =
+            Node::new(format!("{}{bar}{GAP}{:width$}", percent(row.share), row.address, width = self.address));
         if !row.chain.is_empty() {
-            line.push_str(&paint(&format!("{GAP}{}", row.chain), DIM));
+            node.line.push_str(&paint(&format!("{GAP}{}", row.chain), DIM));
         }
         let about = self.about(row);
-        let mut node = Node::default();
-        if in_line {
-            if !about.trim().is_empty() {
-                line.push_str(GAP);
-                line.push_str(&about);
-            }
-            if let Some(remark) = &row.remark {
-                line.push_str(GAP);
-                line.push_str(&remark.painted());
-            }
-        } else {
-            let words = about.split_whitespace().collect::<Vec<_>>().join(" ");
-            if !words.is_empty() {
-                node.details.push(Detail { label: "  ".to_owned(), text: words, style: DIM });
-            }
-            if let Some(remark) = &row.remark {
-                node.details.push(Detail { label: "  ".to_owned(), text: remark.plain(), style: remark.style() });
-            }
+        if about_fits && !about.trim().is_empty() {
+            node.line.push_str(GAP);
+            node.line.push_str(&about);
+        } else if !about.trim().is_empty() {
+            let text = about.split_whitespace().collect::<Vec<_>>().join(" ");
+            node.details.push(Detail { label: GAP.to_owned(), text, style: DIM });
         }
-        node.line = line;
+        match &row.remark {
+            Some(remark) if remark_fits => {
+                node.line.push_str(GAP);
+                node.line.push_str(&remark.painted());
+            }
+            Some(remark) => {
+                node.details.push(Detail { label: GAP.to_owned(), text: remark.plain(), style: remark.style() });
+            }
+            None => {}
+        }
         node
     }
 }

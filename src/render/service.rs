@@ -206,9 +206,11 @@ fn more(share: Option<f64>, count: usize) -> String {
 /// The endpoints a service port without rules should have.
 fn unprogrammed(service: &ServicePort, about: &AboutService, view: View) -> Node {
     let namespace = service.name.as_ref().map(|name| name.namespace.as_str());
-    let mut node = Node::new(format!("{}, no chain", remark::endpoints(about.unprogrammed.len())));
+    let count = remark::endpoints(about.unprogrammed.len());
+    let mut node = Node::new(format!("{count}  {}", paint("! usable, but not programmed", NOTE)));
     let shown = shown(about.unprogrammed.len(), view);
-    let rows: Vec<Row> = about.unprogrammed.iter().take(shown).map(|absent| Row::absent(absent, namespace)).collect();
+    let rows: Vec<Row> =
+        about.unprogrammed.iter().take(shown).map(|absent| Row::unprogrammed(absent, namespace)).collect();
     node.children = rows::nodes(&rows, view.width, false);
     if shown < about.unprogrammed.len() {
         node.children.push(Node::new(paint(&more(Some(0.0), about.unprogrammed.len() - shown), DIM)));

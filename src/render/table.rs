@@ -18,10 +18,20 @@ const BREAKABLE: [&str; 4] = ["ENDPOINTS", "STATUS", "STATE", "OTHER FRONTENDS"]
 /// A cell of fewer columns than this is not worth breaking.
 const READABLE: usize = 12;
 
-/// One row per service port; `wide` adds what does not fit 80 columns. Cells are broken to fit `width` columns, if given.
+/// One row per service port; `wide` adds what does not fit 80 columns. Where `width` is given and too small for a table
+/// with the types of Services, they are left out; then cells are broken to fit.
 pub fn list(services: &[ServicePort], wide: bool, width: Option<usize>) -> String {
     // The type is known from objects only.
     let typed = services.iter().any(|service| service.about.is_some());
+    let (table, header) = list_table(services, wide, typed);
+    if typed && !wide && width.is_some_and(|width| columns(&table) > width) {
+        let (table, header) = list_table(services, wide, false);
+        return finish(table, &header, width);
+    }
+    finish(table, &header, width)
+}
+
+fn list_table(services: &[ServicePort], wide: bool, typed: bool) -> (Table, Vec<&'static str>) {
     let mut header = vec!["SERVICE", "PROTO"];
     if typed {
         header.push("TYPE");
@@ -45,7 +55,17 @@ pub fn list(services: &[ServicePort], wide: bool, width: Option<usize>) -> Strin
         }
         table.add_row(row);
     }
-    finish(table, &header, width)
+    (table, header)
+}
+
+/// Columns the widest row takes.
+fn columns(table: &Table) -> usize {
+    table
+        .column_max_content_widths()
+        .iter()
+        .map(|content| usize::from(*content) + GAP)
+        .sum::<usize>()
+        .saturating_sub(GAP)
 }
 
 /// One row per endpoint; `wide` adds chains, rules and counters. Cells are broken to fit `width` columns, if given.
