@@ -101,10 +101,10 @@ impl Asking {
         // Where the first questions had no answer, more would not help.
         if !api.lacks_services() {
             node(&mut api, args, bundle);
-            if self.settled {
-                pods(&mut api, question, rulesets);
-            } else {
+            if !self.settled {
                 later(&mut api, question, rulesets);
+            } else if pods(&mut api, question, rulesets) {
+                api.fetch(&Wanted::All(question.shared.namespace.clone()));
             }
         }
         let problems = api.problems();
@@ -115,9 +115,7 @@ impl Asking {
         let facts = api.facts();
         Ok(Objects { facts: Some(facts), from: api.url().to_owned(), notes, live: Some(api), ..Objects::default() })
     }
-}
 
-impl Asking {
     /// Waits for both stages and says so if it takes long. The limit, if the first one is not over in time: preparing a
     /// connection runs the credential plugin, which may wait for a person only where one sits.
     fn late(&self, args: &ObjectArgs) -> Option<Duration> {
@@ -170,8 +168,9 @@ fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
     }
 }
 
-/// Asks for Pods where a WHAT that looks like a Service is none, and then for all that may have them as endpoints.
-fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) {
+/// Asks for Pods where a WHAT names one, or looks like a Service and is none. True if one was found, which any Service may
+/// have as endpoint.
+fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) -> bool {
     let survey = Survey::of(rulesets, &KnownNames::default());
     let mut found = false;
     for (_, select) in &question.what {
@@ -183,12 +182,10 @@ fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) {
             found |= !api.pod(namespace, name).is_empty();
         }
     }
-    if found {
-        api.fetch(&Wanted::All(question.shared.namespace.clone()));
-    }
+    found
 }
 
-/// Asks for the Services `what` means. Those with an address or node port are found among all Services, whatever the
+/// Asks for the Services a question means. Those with an address or node port are found among all Services, whatever the
 /// rules make of it; slices are asked for one by one if they are few. An address that is nobody's frontend may be any
 /// Service's endpoint.
 fn later(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) {

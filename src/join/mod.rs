@@ -145,7 +145,8 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     names
 }
 
-/// Corrects kinds that rules without comments do not tell. An address of two kinds stays as the rules have it.
+/// Corrects kinds that rules without comments do not tell. An address of two kinds stays as the rules have it, and so does
+/// the order, which is that of a walkthrough too.
 fn frontend_kinds(port: &mut ServicePort, service: &Service) {
     for frontend in port.frontends.iter_mut().filter(|f| f.kind != FrontendKind::NodePort) {
         let mut kinds = service.addresses().filter(|(_, ip)| Some(*ip) == frontend.address).map(|(kind, _)| kind);
@@ -153,7 +154,6 @@ fn frontend_kinds(port: &mut ServicePort, service: &Service) {
             frontend.kind = kind;
         }
     }
-    port.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
 }
 
 fn standing(port: &expect::ServicePort<'_>, expected: &Expected<'_>) -> Standing {

@@ -550,3 +550,26 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
         }
     }
 }
+
+#[test]
+fn rules_stay_under_their_frontends_where_objects_tell_the_kinds() {
+    let bare = std::fs::read_to_string(node("kitchen-sink/node2/save.txt")).expect("the recording is there");
+    let bare = bare.replace(" loadbalancer IP\"", "\"").replace(" external IP\"", "\"");
+    let objects = nodes().join("kitchen-sink/cluster.json");
+    for service in ["edge/gw-lb", "edge/gw-ext", "edge/gw-lb-ranges"] {
+        let run = kube_ipt(&format!("show {service} --rules --node node2 --objects")).arg(&objects);
+        let shown = run.stdin(&bare).stdout();
+        let lines: Vec<&str> = shown.lines().collect();
+        for (n, line) in lines.iter().enumerate() {
+            for kind in ["cluster IP ", "external IP ", "load balancer "] {
+                let Some(address) = line.split_once(kind).map(|(_, rest)| rest.split(':').next().expect("an address"))
+                else {
+                    continue;
+                };
+                if line.starts_with('├') {
+                    assert!(lines[n + 1].contains(&format!("-d {address}/32")), "{line}\n{}", lines[n + 1]);
+                }
+            }
+        }
+    }
+}
