@@ -186,6 +186,7 @@ fn questions_that_make_no_sense_are_errors() {
 }
 
 #[test]
+#[cfg(feature = "live")]
 fn the_command_line_is_the_kept_one() {
     let helps: Vec<String> =
         kube_ipt::cli::long_helps().into_iter().map(|(name, help)| format!("## {name}\n\n{help}")).collect();
