@@ -56,7 +56,7 @@ impl Server {
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let guard = runtime.enter();
         // Runs the credential plugin, if the user has one.
-        let client = Client::try_from(config).map_err(|e| (trouble(&e, access.request_timeout), Some(url.clone())))?;
+        let client = Client::try_from(config).map_err(|e| (trouble(&e), Some(url.clone())))?;
         drop(guard);
         Ok(Some(Self { runtime, client, request_timeout: access.request_timeout, url }))
     }
@@ -73,7 +73,7 @@ impl Server {
         };
         match self.runtime.block_on(answer) {
             Ok(Ok(text)) => Ok(text),
-            Ok(Err(error)) => Err(trouble(&error, self.request_timeout)),
+            Ok(Err(error)) => Err(trouble(&error)),
             Err(_) => Err(Trouble::Silent(self.request_timeout)),
         }
     }
@@ -144,7 +144,7 @@ fn unreadable(error: &KubeconfigError, path: Option<&Path>) -> Trouble {
 }
 
 /// What kept a request from its answer.
-fn trouble(error: &Error, request_timeout: Duration) -> Trouble {
+fn trouble(error: &Error) -> Trouble {
     if let Error::Api(status) = error {
         return Trouble::Status { code: status.code, message: words(&status.message) };
     }
@@ -159,10 +159,13 @@ fn trouble(error: &Error, request_timeout: Duration) -> Trouble {
     let has = |part: &str| all.to_lowercase().contains(part);
     if let Some(error) = of_credentials(error) {
         Trouble::Credentials(credentials(error))
+    } else if has("fatal alert") && has("certificate") {
+        // The server's word on ours; what we think of the server's is no alert.
+        Trouble::Credentials(format!("it refused the client certificate ({last})"))
     } else if has("certificate") || has("tls") {
         Trouble::Certificate(last)
     } else if has("deadline has elapsed") && has("connect") {
-        Trouble::Silent(if request_timeout.is_zero() { CONNECT } else { CONNECT.min(request_timeout) })
+        Trouble::Unreachable(format!("no connection in {} s", CONNECT.as_secs()))
     } else if has("incompletemessage") || has("before message completed") || has("body") {
         Trouble::Cut(last)
     } else {

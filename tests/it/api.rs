@@ -1,6 +1,7 @@
 //! The API server as a source: which requests are sent, and what is said when there is no answer.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -411,28 +412,52 @@ fn the_node_is_asked_for_only_where_rules_are_its_own_or_it_is_named() {
     server.run("show nginx-service --node nod1 -f").arg(rules()).status(2).stderr(error).stdout();
 }
 
-/// A port that speaks TLS with a certificate nobody has signed.
-fn unsigned() -> u16 {
+/// A port that speaks TLS with a certificate nobody has signed, and asks clients for theirs or not.
+fn unsigned(asks: bool) -> u16 {
     let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.expect("versions").with_no_client_auth();
-    let config = std::sync::Arc::new(builder.with_single_cert(vec![own.cert.der().clone()], key.into()).expect("fits"));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = builder.expect("versions");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(own.cert.der().clone()).expect("a certificate");
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let builder = if asks {
+        builder.with_client_cert_verifier(verifier.expect("a verifier"))
+    } else {
+        builder.with_no_client_auth()
+    };
+    let config = Arc::new(builder.with_single_cert(vec![own.cert.der().clone()], key.into()).expect("fits"));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let mut connection = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).expect("a connection");
+            let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
             while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
+            // What is left to say, an alert above all, and the client's last words, or it would see a reset.
+            let _ = connection.complete_io(&mut stream);
         }
     });
     port
 }
 
 #[test]
+fn a_client_certificate_that_is_missing_is_told_as_such() {
+    let port = unsigned(true);
+    let cluster = format!(r#"{{"server": "https://127.0.0.1:{port}", "insecure-skip-tls-verify": true}}"#);
+    let config = StandIn::new(seed).kubeconfig_kept(&cluster);
+    let (_, stderr, code) = kube_ipt("list -f").arg(rules()).env("KUBECONFIG", &config.1).output();
+    assert_eq!(code, Some(0));
+    let begin = format!(
+        "note: the rules are shown alone: no credentials for the API server https://127.0.0.1:{port}: it refused the client certificate"
+    );
+    assert!(stderr.starts_with(&begin), "{stderr}");
+}
+
+#[test]
 fn a_certificate_nobody_signed_is_refused() {
-    let port = unsigned();
+    let port = unsigned(false);
     let config = StandIn::new(seed).kubeconfig_kept(&format!(r#"{{"server": "https://127.0.0.1:{port}"}}"#));
     let (stdout, stderr, code) = kube_ipt("list -f").arg(rules()).env("KUBECONFIG", &config.1).output();
     assert_eq!(code, Some(0));

@@ -293,3 +293,27 @@ fn the_node_is_this_host_where_its_own_rules_are_read() {
     let expected = "\"node\":\"node1\"\n\"node\":null\n\"node\":\"node2\"\n\"node\":null\n";
     assert_eq!(found, expected, "{}", text(&output.stderr));
 }
+
+#[test]
+fn an_api_server_behind_a_firewall_is_given_up_after_five_seconds() {
+    if !possible() {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    fs::write(room.path().join("dump"), fs::read_to_string(node("seed/stale/save.txt")).expect("is there"))
+        .expect("writable");
+    let config = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "here", "users": [],
+        "contexts": [{"name": "here", "context": {"cluster": "c"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}]}"#;
+    fs::write(room.path().join("config"), config).expect("writable");
+    let script = "ip link set lo up; iptables-nft -A OUTPUT -p tcp --dport 9 -j DROP
+                  $KUBE_IPT list -f $ROOM/dump --kubeconfig $ROOM/config";
+    let started = std::time::Instant::now();
+    let output = in_namespace(room.path(), script);
+    assert!(started.elapsed().as_secs() < 15);
+    let expected = "note: waiting for the API server; --no-api shows the rules alone\nnote: the rules are shown alone: the API server \
+                    https://127.0.0.1:9 cannot be reached: no connection in 5 s\n  try:  curl -k https://127.0.0.1:9/version    (or --no-api for \
+                    the rules alone)\n";
+    assert_eq!(text(&output.stderr), expected);
+    assert!(text(&output.stdout).contains("nginx-demo/nginx-service"));
+}
