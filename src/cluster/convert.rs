@@ -9,6 +9,7 @@ use k8s_openapi::api::discovery::v1 as discovery;
 
 use super::facts::{Endpoint, Hints, Ingress, Node, Pod, PodRef, Port, Service, ServiceType, Slice, SlicePort};
 use super::objects;
+use crate::dataplane::Policy;
 use crate::net::{Family, Network, Protocol};
 
 /// Another proxy than kube-proxy serves the Service (`LabelServiceProxyName`, pkg/proxy/apis/well_known_labels.go).
@@ -16,6 +17,9 @@ const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 
 /// kube-proxy leaves the Service out (`IsHeadlessService`, k8s.io/api/core/v1/annotation_key_constants.go).
 const HEADLESS: &str = "service.kubernetes.io/headless";
+
+/// Ask for topology hints, today and before 1.27.
+const HINTED: [&str; 2] = ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"];
 
 /// Names the Service a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -36,6 +40,7 @@ type Bad = String;
 pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
     let (namespace, name) = object.metadata.names();
     let labels = object.metadata.labels.unwrap_or_default();
+    let asks = object.metadata.annotations.is_some_and(|all| HINTED.iter().any(|name| all.contains_key(*name)));
     let spec = object.spec.unwrap_or_default();
     let service_type = match spec.type_.as_deref() {
         Some("NodePort") => ServiceType::NodePort,
@@ -63,9 +68,10 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
         ingress: status.into_iter().filter_map(ingress).collect::<Result<_, _>>()?,
         source_ranges: networks(&spec.load_balancer_source_ranges.unwrap_or_default())?,
         ports: spec.ports.unwrap_or_default().into_iter().map(port).collect::<Result<_, _>>()?,
-        internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
-        external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
+        internal_policy: policy(spec.internal_traffic_policy.as_deref()),
+        external_policy: policy(spec.external_traffic_policy.as_deref()),
         affinity_seconds: sticky.then(|| u32::try_from(seconds.unwrap_or(DEFAULT_AFFINITY)).unwrap_or_default()),
+        hinted: asks || spec.traffic_distribution.is_some(),
         proxy_name: labels.get(PROXY_NAME).cloned(),
         external_name: spec.external_name,
     })
@@ -108,7 +114,15 @@ pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad
     for one in all {
         endpoints.extend(endpoint(one, &mut nodes).transpose()?);
     }
-    Ok(Some(Slice { namespace, name, service, family, ports: ports.collect::<Result<_, _>>()?, endpoints }))
+    Ok(Some(Slice {
+        namespace,
+        name,
+        service,
+        family,
+        ports: ports.collect::<Result<_, _>>()?,
+        endpoints,
+        mirrored: false,
+    }))
 }
 
 fn slice_port(name: Option<String>, transport: Option<&str>, port: i32) -> Result<SlicePort, Bad> {
@@ -179,7 +193,8 @@ pub(super) fn endpoints(object: objects::Endpoints) -> Result<Vec<Slice>, Bad> {
             let endpoints: Vec<_> = all.iter().filter(|e| Family::of(e.address) == family).cloned().collect();
             if !endpoints.is_empty() {
                 let (namespace, service) = (namespace.clone(), name.clone());
-                slices.push(Slice { namespace, name: name.clone(), service, family, ports: ports.clone(), endpoints });
+                let (name, ports, mirrored) = (name.clone(), ports.clone(), true);
+                slices.push(Slice { namespace, name, service, family, ports, endpoints, mirrored });
             }
         }
     }
@@ -230,6 +245,10 @@ pub(super) fn node(object: objects::Node) -> Node {
 
 fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
+}
+
+fn policy(text: Option<&str>) -> Policy {
+    if text == Some("Local") { Policy::Local } else { Policy::Cluster }
 }
 
 /// `IPv4` and `IPv6`; `None` for `FQDN`.

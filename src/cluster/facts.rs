@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Coverage;
-use crate::dataplane::FrontendKind;
+use crate::dataplane::{FrontendKind, Policy};
 use crate::net::{Family, Network, Protocol};
 
 /// Everything known of a cluster. Each list is ordered by namespace and name and holds an object once.
@@ -31,11 +31,13 @@ impl Facts {
         named.peek().is_some() && named.all(|name| self.pods.binary_search_by(|pod| pod.pod.cmp(name)).is_ok())
     }
 
-    /// True if every Node that a slice or Pod names is there, and some are: the Nodes were not picked.
+    /// True if several Nodes are there, every one of those that a slice or Pod names: they were not picked. One Node by
+    /// itself may be the one that somebody looked at.
     pub(super) fn has_every_node_named(&self) -> bool {
         let of_slices = self.slices.iter().flat_map(|slice| &slice.endpoints).filter_map(|e| e.node.as_deref());
         let mut named = of_slices.chain(self.pods.iter().filter_map(|pod| pod.node.as_deref())).peekable();
-        named.peek().is_some()
+        self.nodes.len() > 1
+            && named.peek().is_some()
             && named.all(|name| self.nodes.binary_search_by(|node| node.name.as_str().cmp(name)).is_ok())
     }
 }
@@ -63,12 +65,14 @@ pub struct Service {
     pub source_ranges: Vec<Network>,
     /// Ports.
     pub ports: Vec<Port>,
-    /// `internalTrafficPolicy: Local`.
-    pub internal_local: bool,
-    /// `externalTrafficPolicy: Local`.
-    pub external_local: bool,
+    /// `internalTrafficPolicy`; Cluster where it is absent.
+    pub internal_policy: Policy,
+    /// `externalTrafficPolicy`; Cluster where it is absent.
+    pub external_policy: Policy,
     /// Seconds of `sessionAffinity: ClientIP`.
     pub affinity_seconds: Option<u32>,
+    /// Its endpoints may get topology hints: it has a `trafficDistribution` or asks for them by annotation.
+    pub hinted: bool,
     /// The label `service.kubernetes.io/service-proxy-name`: another proxy than kube-proxy serves it.
     pub proxy_name: Option<String>,
     /// `spec.externalName`.
@@ -147,6 +151,8 @@ pub struct Slice {
     pub ports: Vec<SlicePort>,
     /// Endpoints.
     pub endpoints: Vec<Endpoint>,
+    /// Made from core/v1 Endpoints, which know neither hints nor the Service's second family.
+    pub mirrored: bool,
 }
 
 /// A port of a slice.

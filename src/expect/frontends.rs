@@ -37,8 +37,8 @@ pub(super) struct Reach {
 impl Reach {
     pub(super) fn of(service: &Service, port: &Port, family: Family) -> Self {
         Self {
-            internal_local: service.internal_local,
-            external_local: service.external_local,
+            internal_local: service.internal_policy == Policy::Local,
+            external_local: service.external_policy == Policy::Local,
             external: outside(service, port, family).next().is_some(),
         }
     }
@@ -71,8 +71,7 @@ fn outside(
 
 /// The frontends of a service port whose endpoints are known to be `pools`.
 pub(super) fn of(service: &Service, port: &Port, family: Family, pools: &Pools) -> Vec<Frontend> {
-    let internal = if service.internal_local { Policy::Local } else { Policy::Cluster };
-    let external = if service.external_local { Policy::Local } else { Policy::Cluster };
+    let (internal, external) = (service.internal_policy, service.external_policy);
     // With an endpoint anywhere, an external address is captured: what no local endpoint can take is dropped there.
     let own = service.cluster_ips.iter().copied().filter(|ip| Family::of(*ip) == family).map(|ip| Frontend {
         kind: FrontendKind::ClusterIp,

@@ -17,6 +17,7 @@ pub use ports::{Role, ServicePort};
 pub use viewpoint::{Viewpoint, Zone};
 
 use crate::cluster::{Facts, Service, Slice};
+use crate::net::Family;
 
 /// A cluster as seen from a node.
 #[derive(Debug, Clone)]
@@ -82,7 +83,10 @@ impl<'f> Cluster<'f> {
         let service = port.service;
         let slices = self.slices(&service.namespace, &service.name);
         let of_family = slices.iter().filter(|slice| slice.family == port.family);
-        let complete = self.facts.coverage.has_endpoints_of(&service.namespace, &service.name);
+        let mirrored = slices.first().is_some_and(|slice| slice.mirrored);
+        let first_family = service.cluster_ips.first().is_none_or(|ip| Family::of(*ip) == port.family);
+        let complete =
+            self.facts.coverage.has_endpoints_of(&service.namespace, &service.name) && (first_family || !mirrored);
         let members = port.port.map_or_else(Vec::new, |port| members::of(of_family, port, &self.viewpoint));
         let served = port.port.filter(|_| port.role() == Role::Served);
         let Some(wanted) = served else {
@@ -90,8 +94,11 @@ impl<'f> Cluster<'f> {
             return Expected { members, complete, pools, frontends, affinity_seconds: None };
         };
         let reach = frontends::Reach::of(service, wanted, port.family);
-        let pools =
-            if complete { Pools::of(&members, reach, &self.viewpoint) } else { Pools::unknown(&members, reach) };
+        let pools = if complete && !(mirrored && service.hinted) {
+            Pools::of(&members, reach, &self.viewpoint)
+        } else {
+            Pools::unknown(&members, reach)
+        };
         let frontends = frontends::of(service, wanted, port.family, &pools);
         Expected { members, complete, pools, frontends, affinity_seconds: service.affinity_seconds }
     }

@@ -99,6 +99,12 @@ fn remarks(service: &ServicePort, room: Room) -> Vec<Remark> {
             if heading { format!("{part} of connections reach no endpoint") } else { format!("{part} undelivered") },
         );
     }
+    match (lost.ending, heading) {
+        (0, _) => {}
+        (1, true) => add(Weight::Caution, "1 endpoint is terminating".to_owned()),
+        (count, true) => add(Weight::Caution, format!("{count} endpoints are terminating")),
+        (count, false) => add(Weight::Caution, format!("{count} terminating")),
+    }
     let missing = service.pools.iter().flat_map(|pool| &pool.missing).map(|absent| &absent.address);
     let missing = missing.collect::<HashSet<&Address>>().len();
     match (missing, heading) {
@@ -172,20 +178,23 @@ struct Lost {
     all: usize,
     stale: usize,
     not_ready: usize,
+    /// They end and still answer, and kube-proxy should have left them for others.
+    ending: usize,
 }
 
 impl Lost {
     fn of(service: &ServicePort) -> Self {
         let all: HashSet<&Address> = service.pools.iter().flat_map(|p| &p.endpoints).map(|e| &e.address).collect();
-        let lost = |wanted: fn(&State) -> bool| {
+        let lost = |fits: fn(&AboutEndpoint) -> bool| {
             let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints);
-            let lost = endpoints.filter(|e| e.about.as_ref().is_some_and(|about| wanted(&about.state)));
+            let lost = endpoints.filter(|e| e.about.as_ref().is_some_and(fits));
             lost.map(|e| &e.address).collect::<HashSet<_>>().len()
         };
         Self {
             all: all.len(),
-            stale: lost(|state| matches!(state, State::Stale(_))),
-            not_ready: lost(|state| *state == State::NotReady),
+            stale: lost(|about| matches!(about.state, State::Stale(_))),
+            not_ready: lost(|about| about.state == State::NotReady),
+            ending: lost(|about| about.state == State::ServingTerminating && about.wanted == Some(false)),
         }
     }
 }

@@ -573,3 +573,76 @@ fn rules_stay_under_their_frontends_where_objects_tell_the_kinds() {
         }
     }
 }
+
+#[test]
+fn core_endpoints_are_believed_for_what_they_know() {
+    // kubectl get services,endpoints,pods,nodes -A: no slices, so no hints and no second family.
+    let text = std::fs::read_to_string(node("kitchen-sink/cluster.json")).expect("the recording is there");
+    let mut objects: Value = serde_json::from_str(&text).expect("JSON");
+    for item in objects["items"].as_array_mut().expect("a list") {
+        if item["kind"] != "EndpointSlice" {
+            continue;
+        }
+        let service = item["metadata"]["labels"]["kubernetes.io/service-name"].clone();
+        let ready = item["endpoints"].as_array().cloned().unwrap_or_default();
+        let addresses: Vec<Value> = ready
+            .iter()
+            .filter(|endpoint| endpoint["conditions"]["ready"] != json!(false))
+            .map(|endpoint| json!({"ip": endpoint["addresses"][0], "nodeName": endpoint["nodeName"]}))
+            .collect();
+        let subset = json!({"addresses": addresses, "ports": item["ports"].as_array().cloned().unwrap_or_default()});
+        let metadata = json!({"name": service, "namespace": item["metadata"]["namespace"]});
+        // Endpoints hold the Service's first family, which for all but one is IPv4.
+        *item = if item["addressType"] == "IPv4" || service == "v6only" {
+            json!({"kind": "Endpoints", "apiVersion": "v1", "metadata": metadata, "subsets": [subset]})
+        } else {
+            json!({"kind": "Event", "apiVersion": "v1"})
+        };
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, objects.to_string()).expect("writable");
+    let files = [node("kitchen-sink/node2/save.txt"), node("kitchen-sink/node2/save6.txt")];
+    let run =
+        kube_ipt("list -o json --node node2 --objects").arg(&path).arg("-f").arg(&files[0]).arg("-f").arg(&files[1]);
+    let (stdout, _, code) = run.output();
+    assert_eq!(code, Some(0));
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    for service in document["services"].as_array().expect("services") {
+        let status = service["status"].as_str().expect("a status");
+        assert!(!["stale", "missing-endpoints", "not-programmed"].contains(&status), "{service:#}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_ends_while_others_are_ready_is_a_caution() {
+    let mut objects = kept(|_| true);
+    for item in objects["items"].as_array_mut().expect("a list") {
+        if item["metadata"]["labels"]["kubernetes.io/service-name"] == "kube-dns" {
+            item["endpoints"][0]["conditions"] = json!({"ready": false, "serving": true, "terminating": true});
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, objects.to_string()).expect("writable");
+    let run =
+        kube_ipt("list -n kube-system --node node1 --objects").arg(&path).arg("-f").arg(node("seed/stale/save.txt"));
+    let table = run.stdout();
+    assert_eq!(table.lines().filter(|line| line.ends_with("2/1        ! 1 terminating")).count(), 3, "{table}");
+}
+
+#[test]
+fn objects_picked_from_several_namespaces_are_not_the_cluster() {
+    let objects = kept(|item| {
+        item["kind"] == "Service"
+            && ["kubernetes", "kube-dns"].contains(&item["metadata"]["name"].as_str().unwrap_or_default())
+    });
+    let loose: String = objects["items"].as_array().expect("a list").iter().map(Value::to_string).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("objects.json");
+    std::fs::write(&path, loose).expect("writable");
+    let run = kube_ipt("list --node node1 --objects").arg(&path).arg("-f").arg(node("seed/stale/save.txt"));
+    let (stdout, _, code) = run.output();
+    assert_eq!(code, Some(0));
+    assert!(!stdout.contains('✗'), "{stdout}");
+}

@@ -26,6 +26,9 @@ fn recovered(name: &str) -> String {
     fs::read_to_string(node(&format!("seed/recovered/{name}"))).expect("the recording is there")
 }
 
+/// A scope that was asked for nothing.
+const NOTHING: Scope = Scope::Some { namespaces: Vec::new(), services: Vec::new() };
+
 /// The objects of the recording, each by itself.
 fn items() -> Vec<Value> {
     let list: Value = serde_json::from_str(&recovered("cluster.json")).expect("JSON");
@@ -70,7 +73,13 @@ fn every_form_gives_the_same_facts() {
         ("documents", format!("# saved\n---\n{}\n...\n", documents.join("---\n"))),
         ("twice", format!("{}{}", lines.join("\n"), lines.join("\n"))),
     ] {
-        assert_eq!(facts(&text), expected, "{form}");
+        let mut found = facts(&text);
+        // Objects that are in no list may have been picked: the same facts, but nothing is proved.
+        if ["JSON lines", "JSON in a row", "documents", "twice"].contains(&form) {
+            assert_eq!([&found.coverage.services, &found.coverage.endpoints], [&Scope::Unknown, &NOTHING], "{form}");
+            found.coverage = expected.coverage.clone();
+        }
+        assert_eq!(found, expected, "{form}");
     }
 }
 

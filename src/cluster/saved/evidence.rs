@@ -5,7 +5,7 @@ use super::kind::Object;
 /// Namespace and name.
 pub(super) type Key = (String, String);
 
-/// What was seen of one list, or of the objects of a text that are in none.
+/// What was seen of one list. Objects that are in none may have been picked one by one and prove nothing.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     /// It has the Service `default/kubernetes`, which every cluster has.
@@ -14,7 +14,6 @@ pub(super) struct Evidence {
     kubernetes_endpoints: bool,
     /// It has an object of another namespace than `default`.
     elsewhere: bool,
-    services: Vec<Key>,
     /// Services of which it has slices or Endpoints.
     with_endpoints: Vec<Key>,
 }
@@ -36,7 +35,6 @@ impl Evidence {
         let namespace = match object {
             Object::Service(service) => {
                 self.kubernetes |= is_kubernetes(&service.namespace, &service.name);
-                self.services.push((service.namespace.clone(), service.name.clone()));
                 &service.namespace
             }
             Object::Slice(slice) => {
@@ -57,14 +55,10 @@ impl Evidence {
     }
 
     /// Adds what a list proves. kubectl lists one namespace or all: with `default/kubernetes` and an object of another
-    /// namespace it was all. A list that has slices has all slices of its Services; objects that are in no list (`listed`
-    /// is false) may have been picked one by one.
-    pub(super) fn prove(self, listed: bool, proof: &mut Proof) {
+    /// namespace it was all. A list that has a slice of a Service has all of them.
+    pub(super) fn prove(self, proof: &mut Proof) {
         proof.services |= self.kubernetes && self.elsewhere;
         proof.endpoints |= self.kubernetes_endpoints && self.elsewhere;
-        if listed && !self.with_endpoints.is_empty() {
-            proof.endpoints_of.extend(self.with_endpoints);
-            proof.endpoints_of.extend(self.services);
-        }
+        proof.endpoints_of.extend(self.with_endpoints);
     }
 }

@@ -29,8 +29,6 @@ pub struct Saved {
     pages: Vec<String>,
     /// Services whose Endpoints hold only a part of their endpoints.
     truncated: Vec<Key>,
-    /// What was seen of the list that is being read, or of the text outside of lists.
-    evidence: Evidence,
     proof: Proof,
     /// Where the next page of the list read last begins.
     next: Option<String>,
@@ -60,7 +58,6 @@ impl Saved {
             Some(b'{' | b'[') => json::read(text, self),
             Some(_) => yaml::read(text, self),
         };
-        std::mem::take(&mut self.evidence).prove(false, &mut self.proof);
         if std::mem::take(&mut self.cut) {
             self.pages.push(label.to_owned());
         }
@@ -69,11 +66,13 @@ impl Saved {
 
     /// Adds the objects of a list that goes on at `next`, if there is more of it.
     fn add_list(&mut self, objects: impl IntoIterator<Item = Object>, next: Option<String>) {
-        let outside = std::mem::take(&mut self.evidence);
-        objects.into_iter().for_each(|object| self.add(object));
-        let inside = std::mem::replace(&mut self.evidence, outside);
+        let mut evidence = Evidence::default();
+        for object in objects {
+            evidence.see(&object);
+            self.add(object);
+        }
         if next.is_none() {
-            inside.prove(true, &mut self.proof);
+            evidence.prove(&mut self.proof);
         }
         self.cut |= next.is_some();
         self.next = next;
@@ -147,7 +146,12 @@ impl Saved {
         };
         let coverage = Coverage {
             services: if proof.services && whole { Scope::All } else { Scope::Unknown },
-            endpoints: if proof.endpoints && whole { Scope::All } else { some },
+            endpoints: match (proof.endpoints, whole) {
+                (true, true) => Scope::All,
+                (false, true) => some,
+                // What is on the other pages may be slices of any Service.
+                (_, false) => Scope::Unknown,
+            },
             ..Coverage::default()
         };
         let mut facts = self.into_facts_of(coverage);
@@ -177,7 +181,6 @@ impl Saved {
     }
 
     fn add(&mut self, object: Object) {
-        self.evidence.see(&object);
         match object {
             Object::Service(service) => {
                 self.services.insert((service.namespace.clone(), service.name.clone()), service);
