@@ -10,7 +10,7 @@ use super::answer::Question;
 use super::args::ObjectArgs;
 use super::choose;
 use super::objects::Objects;
-use super::{Failure, Note};
+use super::{Failure, Note, viewpoint};
 use crate::cluster::{Access, Api, Problem, Wanted};
 use crate::dataplane::{FrontendKind, Select, ServicePort};
 use crate::expect::Cluster;
@@ -155,7 +155,7 @@ fn note(problem: &Problem) -> Note {
 
 /// Asks for the Node the rules are of, by the name that was given, or as this host where they are its own.
 fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
-    let named = args.node.clone().or_else(|| std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty()));
+    let named = args.node.clone().or_else(viewpoint::node_name);
     if let Some(name) = named {
         // A name that is not there is told with the names that are.
         if !api.node(&name) {
@@ -171,14 +171,20 @@ fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
 /// Asks for Pods where a WHAT names one, or looks like a Service and is none. True if one was found, which any Service may
 /// have as endpoint.
 fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) -> bool {
+    let in_namespace = question.shared.namespace.as_deref();
+    let unknown: Vec<_> = question
+        .what
+        .iter()
+        .filter_map(|(_, select)| select.pod().map(|(namespace, name)| (select, namespace.or(in_namespace), name)))
+        .filter(|(select, namespace, name)| matches!(select, Select::Pod { .. }) || !api.has_service(*namespace, name))
+        .collect();
+    if unknown.is_empty() {
+        return false;
+    }
     let survey = Survey::of(rulesets, &KnownNames::default());
     let mut found = false;
-    for (_, select) in &question.what {
-        let Some((namespace, name)) = select.pod() else { continue };
-        let namespace = namespace.or(question.shared.namespace.as_deref());
-        let is_service = matches!(select, Select::Name { .. })
-            && (api.has_service(namespace, name) || survey.sketches().iter().any(|s| s.is_named_by(select)));
-        if !is_service {
+    for (select, namespace, name) in unknown {
+        if !survey.sketches().iter().any(|sketch| sketch.is_named_by(select)) {
             found |= !api.pod(namespace, name).is_empty();
         }
     }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::net::Family;
 
 /// Where the rules come from.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(super) struct SourceArgs {
     /// Read a saved dump: iptables-save, iptables -S or -L output, whole or in parts. `-` is standard input.
     /// May be given several times.

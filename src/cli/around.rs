@@ -4,7 +4,7 @@ use super::objects::Objects;
 use crate::dataplane::{Gap, Oddity, ServicePort};
 use crate::dump::iptables::{Backend, Dump};
 use crate::net::Family;
-use crate::proxy::iptables::{Ruleset, Survey, Table};
+use crate::proxy::iptables::{Ruleset, Survey};
 use crate::report::Header;
 use crate::source::Bundle;
 
@@ -42,7 +42,7 @@ pub(super) fn nothing_here(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[D
     let labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
     let from = labels.join(", ");
     let chain = |name: &str| rulesets.iter().filter_map(|r| r.nat).any(|nat| nat.section.chain(name).is_some());
-    if chain("KUBE-LOAD-BALANCER") || chain("KUBE-NODE-PORT") {
+    if are_of_ipvs_mode(rulesets) {
         return format!(
             "no Services in the rules of {from}: kube-proxy runs in IPVS mode there, and Services are in the output of ipvsadm, \
              which this version does not read"
@@ -52,7 +52,7 @@ pub(super) fn nothing_here(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[D
         1 => "the only rule".to_owned(),
         many => format!("the {many} rules"),
     };
-    if bundle.captures.iter().all(|c| c.command.is_some()) {
+    if bundle.is_live() {
         return "this node's iptables rules hold no Service: kube-proxy does not run here, or not in iptables mode (see ipvsadm -Ln, \
                 nft list ruleset)"
             .to_owned();
@@ -109,11 +109,13 @@ pub(super) fn rules_read(rulesets: &[Ruleset<'_>]) -> usize {
 /// True if the nat table is there and whole, and not that of another mode of kube-proxy, so that Services which it does
 /// not have are missing from the node.
 pub(super) fn should_have_services(rulesets: &[Ruleset<'_>]) -> bool {
-    let other_mode = |nat: &Table<'_>| {
-        ["KUBE-LOAD-BALANCER", "KUBE-NODE-PORT"].iter().any(|chain| nat.section.chain(chain).is_some())
-    };
-    families(rulesets).iter().any(|(_, complete)| *complete)
-        && !rulesets.iter().filter_map(|r| r.nat.as_ref()).any(other_mode)
+    families(rulesets).iter().any(|(_, complete)| *complete) && !are_of_ipvs_mode(rulesets)
+}
+
+/// True if the nat tables have chains of kube-proxy's IPVS mode.
+fn are_of_ipvs_mode(rulesets: &[Ruleset<'_>]) -> bool {
+    let mut nats = rulesets.iter().filter_map(|r| r.nat);
+    nats.any(|nat| ["KUBE-LOAD-BALANCER", "KUBE-NODE-PORT"].iter().any(|chain| nat.section.chain(chain).is_some()))
 }
 
 /// The objects do not fit the rules.

@@ -56,14 +56,9 @@ impl Candidate<'_, '_, '_> {
         match self {
             Self::Ruled(sketch) => sketch.is_named_by(select),
             Self::Alone(port, name) => {
-                let Some(wanted) = port.port else { return select.matches_name(Some(name)) };
-                let of_family = port.service.addresses().filter(|(_, ip)| Family::of(*ip) == port.family);
-                let mut addresses = of_family.map(|(kind, ip)| (kind, Some(ip), wanted.port));
-                let node_port = wanted.node_port.map(|number| (FrontendKind::NodePort, None, number));
-                let mut fits = |(kind, address, number): (FrontendKind, Option<IpAddr>, u16)| {
-                    select.matches_frontend(kind, address, Some(number), port.protocol())
-                };
-                select.matches_name(Some(name)) || addresses.any(&mut fits) || node_port.is_some_and(&mut fits)
+                let fits =
+                    |(kind, address, number)| select.matches_frontend(kind, address, Some(number), port.protocol());
+                select.matches_name(Some(name)) || port.frontends().any(fits)
             }
         }
     }
@@ -87,14 +82,14 @@ pub(super) fn choose<'s, 'd>(
         if let (true, Some(namespace)) = (candidates.is_empty(), wanted) {
             missing.push(no_namespace(&all, namespace));
         }
-        return follow(survey, join, candidates);
+        return follow(survey, join, &candidates);
     }
     let asked: Vec<Asked<'_>> =
         question.what.iter().map(|(text, select)| Asked::new(survey, join, &all, text, select)).collect();
     if !asked.iter().any(|a| a.searches) {
         candidates.retain(|candidate| asked.iter().any(|a| a.names(candidate)));
     }
-    let Chosen { sketches, services } = follow(survey, join, candidates.clone());
+    let Chosen { sketches, services } = follow(survey, join, &candidates);
     for a in &asked {
         if !candidates.iter().zip(&services).any(|(candidate, port)| a.means(candidate, port, join)) {
             missing.push(not_found(&all, a.text, a.typed, wanted));
@@ -132,7 +127,7 @@ fn candidates<'s, 'd, 'f>(
 fn follow<'s, 'd>(
     survey: &'s Survey<'d>,
     join: Option<&Join<'_, '_>>,
-    candidates: Vec<Candidate<'s, 'd, '_>>,
+    candidates: &[Candidate<'s, 'd, '_>],
 ) -> Chosen<'s, 'd> {
     let of_rules = |c: &Candidate<'s, 'd, '_>| if let Candidate::Ruled(sketch) = c { Some(*sketch) } else { None };
     let sketches: Vec<Option<&Sketch<'d>>> = candidates.iter().map(of_rules).collect();
@@ -141,9 +136,9 @@ fn follow<'s, 'd>(
         join.describe_all(&mut followed);
     }
     let mut followed = followed.into_iter();
-    let services = candidates.into_iter().filter_map(|candidate| match candidate {
+    let services = candidates.iter().filter_map(|candidate| match candidate {
         Candidate::Ruled(_) => followed.next(),
-        Candidate::Alone(port, _) => Some(join?.alone(&port)),
+        Candidate::Alone(port, _) => Some(join?.alone(port)),
     });
     Chosen { services: services.collect(), sketches }
 }
@@ -186,6 +181,12 @@ impl<'q> Asked<'q> {
 
     /// True if it means this service port: by its name, by an endpoint its rules lead to, or by one it should have.
     fn means(&self, candidate: &Candidate<'_, '_, '_>, port: &ServicePort, join: Option<&Join<'_, '_>>) -> bool {
+        if self.names(candidate) {
+            return true;
+        }
+        if !self.searches {
+            return false;
+        }
         let of_cluster = join.zip(join.and_then(|j| j.port(port.name.as_ref(), port.protocol, port.family)));
         let has_member = |select: &Select| match (select, &of_cluster) {
             (Select::Address(ip, number, protocol), Some((join, known))) => {
@@ -194,8 +195,7 @@ impl<'q> Asked<'q> {
             }
             _ => false,
         };
-        self.names(candidate)
-            || (self.searches && self.selects.iter().any(|select| port.has_endpoint(select) || has_member(select)))
+        self.selects.iter().any(|select| port.has_endpoint(select) || has_member(select))
     }
 }
 

@@ -94,7 +94,7 @@ fn live(args: &SourceArgs) -> Result<Bundle, Failure> {
 fn is_here(node: &str) -> bool {
     let first = |name: &str| name.split('.').next().unwrap_or_default().to_lowercase();
     let named = source::Machine::this().name.is_none_or(|own| first(&own) == first(node));
-    named || std::env::var("NODE_NAME").is_ok_and(|name| name == node)
+    named || super::viewpoint::node_name().is_some_and(|name| name == node)
 }
 
 #[cfg(not(feature = "live"))]

@@ -26,17 +26,17 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
         }
         return Ok(found(name));
     }
-    match std::env::var("NODE_NAME") {
-        Ok(name) if !name.is_empty() && !unknown(&name) => {
+    match node_name() {
+        Some(name) if !unknown(&name) => {
             let note =
                 (!bundle.is_live()).then(|| format!("the rules are taken to be those of node {name} ($NODE_NAME)"));
             return Ok(Found { node: Some(name), note });
         }
-        Ok(name) if !name.is_empty() => {
+        Some(name) => {
             let note = format!("$NODE_NAME is {name}, but no Node of {from} is called so: it is not used");
             return Ok(Found { node: None, note: Some(note) });
         }
-        _ => {}
+        None => {}
     }
     let machine = machine(bundle);
     let only = match facts.nodes.as_slice() {
@@ -46,6 +46,11 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
     let nodes = || facts.nodes.iter();
     let node = nodes().find(|node| is_called(node, &machine)).or_else(|| nodes().find(|node| is_at(node, &machine)));
     Ok(node.or(only).map(|node| found(&node.name)).unwrap_or_default())
+}
+
+/// $NODE_NAME, as Pods get it from the downward API.
+pub(super) fn node_name() -> Option<String> {
+    std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty())
 }
 
 /// This machine, if `bundle` holds its own rules.

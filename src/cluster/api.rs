@@ -35,7 +35,7 @@ impl Wanted {
         match self {
             Self::All(None) => Scope::All,
             Self::All(Some(namespace)) => Scope::Some { namespaces: vec![namespace.clone()], services: Vec::new() },
-            Self::Services(names) => Scope::Some { namespaces: Vec::new(), services: names.clone() },
+            Self::Services(names) => Scope::services(names.clone()),
         }
     }
 }
@@ -272,10 +272,9 @@ impl Api {
     }
 
     fn problem(&self, trouble: &Trouble, right: Right, lost: &str) -> Problem {
-        if matches!(trouble, Trouble::Status { code: 403, .. }) {
-            Problem::with_kind(trouble, &self.server.url, right, lost)
-        } else {
-            Problem { fatal: right.needed, ..Problem::with_server(trouble, &self.server.url) }
+        match trouble {
+            Trouble::Status { code: 403, message } => Problem::forbidden(message, right, lost),
+            other => Problem { fatal: right.needed, ..Problem::with_server(other, &self.server.url) },
         }
     }
 }

@@ -234,17 +234,14 @@ pub(super) fn node(object: objects::Node) -> Node {
     let (_, name) = object.metadata.names();
     let mut labels = object.metadata.labels.unwrap_or_default();
     let all = object.status.and_then(|status| status.addresses).unwrap_or_default();
-    let (addresses, others): (Vec<_>, Vec<_>) = all.into_iter().map(|a| a.address).partition(|a| is_address(a));
-    Node {
-        name,
-        zone: labels.remove(ZONE),
-        addresses: addresses.iter().filter_map(|a| a.parse().ok()).collect(),
-        names: others,
+    let (mut addresses, mut names) = (Vec::new(), Vec::new());
+    for address in all.into_iter().map(|a| a.address) {
+        match address.parse() {
+            Ok(ip) => addresses.push(ip),
+            Err(_) => names.push(address),
+        }
     }
-}
-
-fn is_address(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok()
+    Node { name, zone: labels.remove(ZONE), addresses, names }
 }
 
 fn policy(text: Option<&str>) -> Policy {

@@ -35,20 +35,30 @@ pub enum Scope {
     Some {
         /// Namespaces.
         namespaces: Vec<String>,
-        /// Services; `None` for every namespace.
+        /// Services, in order; `None` for every namespace.
         services: Vec<(Option<String>, String)>,
     },
 }
 
 impl Scope {
+    /// What belongs to these Services.
+    pub fn services(mut services: Vec<(Option<String>, String)>) -> Self {
+        services.sort_unstable();
+        services.dedup();
+        Self::Some { namespaces: Vec::new(), services }
+    }
+
     /// True if the objects of Service `namespace/name` would be there.
     pub fn covers(&self, namespace: &str, name: &str) -> bool {
         match self {
             Self::Unknown => false,
             Self::All => true,
             Self::Some { namespaces, services } => {
-                namespaces.iter().any(|n| n == namespace)
-                    || services.iter().any(|(n, s)| s == name && n.as_deref().is_none_or(|n| n == namespace))
+                // One list may name thousands, and every Service is asked about.
+                let named = |namespace: Option<&str>| {
+                    services.binary_search_by(|(n, s)| (n.as_deref(), s.as_str()).cmp(&(namespace, name))).is_ok()
+                };
+                namespaces.iter().any(|n| n == namespace) || named(Some(namespace)) || named(None)
             }
         }
     }
@@ -62,6 +72,7 @@ impl Scope {
             (Self::Some { namespaces, services }, Self::Some { namespaces: more, services: others }) => {
                 namespaces.extend(more);
                 services.extend(others);
+                services.sort_unstable();
             }
         }
     }

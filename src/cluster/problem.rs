@@ -94,18 +94,12 @@ impl Problem {
         Self { what, hint, fatal: true }
     }
 
-    /// The problem with listing or getting objects of one kind; `lost` says what is not known because of it.
-    pub(super) fn with_kind(trouble: &Trouble, url: &str, right: Right, lost: &str) -> Self {
-        match trouble {
-            Trouble::Status { code: 403, message } => Self {
-                what: format!("the API server forbids to read {}: {message}; {lost}", right.resource),
-                hint: Some(as_rule(right)),
-                fatal: right.needed,
-            },
-            other => {
-                let problem = Self::with_server(other, url);
-                Self { what: format!("{} ({lost})", problem.what), fatal: right.needed, ..problem }
-            }
+    /// The server forbids to get or list objects of one kind; `lost` says what is not known because of it.
+    pub(super) fn forbidden(message: &str, right: Right, lost: &str) -> Self {
+        Self {
+            what: format!("the API server forbids to read {}: {message}; {lost}", right.resource),
+            hint: Some(as_rule(right)),
+            fatal: right.needed,
         }
     }
 }

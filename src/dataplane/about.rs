@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Address, ServicePort};
+use super::{Address, Endpoint, ServicePort};
 
 /// What the cluster says of a service port.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,9 +170,9 @@ impl ServicePort {
     }
 }
 
-impl AboutEndpoint {
-    /// True if connections that reach it are lost: there is no such endpoint, or it takes none.
+impl Endpoint {
+    /// True if the cluster says that connections to it are lost: there is no such endpoint, or it takes none.
     pub fn is_lost(&self) -> bool {
-        matches!(self.state, State::Stale(_) | State::NotReady)
+        self.about.as_ref().is_some_and(|about| matches!(about.state, State::Stale(_) | State::NotReady))
     }
 }

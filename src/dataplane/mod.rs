@@ -151,7 +151,7 @@ impl Pool {
 
     /// The endpoints the cluster says are lost.
     pub fn lost_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints.iter().filter(|e| e.about.as_ref().is_some_and(AboutEndpoint::is_lost))
+        self.endpoints.iter().filter(|endpoint| endpoint.is_lost())
     }
 
     /// True if the dump tells every endpoint of the pool and its address.

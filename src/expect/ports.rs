@@ -1,7 +1,9 @@
 //! Which service ports there are, and which of them kube-proxy serves.
 
+use std::net::IpAddr;
+
 use crate::cluster::{Port, Service, ServiceType};
-use crate::dataplane::ServiceName;
+use crate::dataplane::{FrontendKind, ServiceName};
 use crate::net::{Family, Protocol};
 
 /// A port of a Service in one family.
@@ -30,7 +32,7 @@ pub enum Role {
     OtherProxy,
 }
 
-impl ServicePort<'_> {
+impl<'f> ServicePort<'f> {
     /// Its name.
     pub fn name(&self) -> ServiceName {
         ServiceName {
@@ -43,6 +45,17 @@ impl ServicePort<'_> {
     /// Its protocol.
     pub fn protocol(&self) -> Option<Protocol> {
         self.port.map(|port| port.protocol)
+    }
+
+    /// Its addresses of this family and its node port, which has none, with their ports; also those kube-proxy must not
+    /// capture.
+    pub fn frontends(&self) -> impl Iterator<Item = (FrontendKind, Option<IpAddr>, u16)> + use<'f> {
+        let (service, family) = (self.service, self.family);
+        self.port.into_iter().flat_map(move |port| {
+            let of_family = service.addresses().filter(move |(_, ip)| Family::of(*ip) == family);
+            let node_port = port.node_port.map(|number| (FrontendKind::NodePort, None, number));
+            of_family.map(|(kind, ip)| (kind, Some(ip), port.port)).chain(node_port)
+        })
     }
 
     /// Whether kube-proxy serves it.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Join;
-use crate::dataplane::{AboutService, Frontend, FrontendKind, Origin, Route, ServicePort, Standing, Verdict};
+use crate::dataplane::{AboutService, Frontend, Origin, Route, ServicePort, Standing, Verdict};
 use crate::expect;
 use crate::net::Family;
 use crate::proxy::chain_name;
@@ -59,12 +59,8 @@ impl<'f> Join<'_, 'f> {
 
 /// The addresses and the node port of a service port, none of which a rule catches.
 fn frontends(port: &expect::ServicePort<'_>, verdict: Verdict) -> Vec<Frontend> {
-    let Some(wanted) = port.port else { return Vec::new() };
     let routes = || Origin::ALL.map(|origin| Route { origin, sources: Vec::new(), verdict, masquerade: None }).to_vec();
-    let of_family = port.service.addresses().filter(|(_, ip)| Family::of(*ip) == port.family);
-    let by_address = of_family.map(|(kind, ip)| (kind, Some(ip), wanted.port));
-    let node_port = wanted.node_port.map(|number| (FrontendKind::NodePort, None, number));
-    let all = by_address.chain(node_port).map(|(kind, address, port)| Frontend {
+    let all = port.frontends().map(|(kind, address, port)| Frontend {
         kind,
         address,
         port: Some(port),

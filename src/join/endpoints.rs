@@ -46,20 +46,11 @@ impl Join<'_, '_> {
         if !gone && !expected.is_some_and(|e| e.complete) {
             return unknown;
         }
-        let stale = match same_ip.map(|m| m.port).next() {
-            Some(port) => Stale::PortChanged(port),
-            None => self.pods.now(ip, self.pods.are_all()),
-        };
-        let pod = self.pods.at(ip).filter(|_| matches!(stale, Stale::Reused(_)));
-        let node = pod.and_then(|pod| pod.node.clone());
-        let viewpoint = self.cluster.viewpoint().node.as_deref();
-        let local = viewpoint.zip(node.as_deref()).map(|(here, there)| here == there);
-        AboutEndpoint {
-            pod: pod.map(|pod| pod.pod.shared()),
-            node,
-            local,
-            state: State::Stale(stale),
-            wanted: Some(false),
+        match same_ip.map(|m| m.port).next() {
+            Some(port) => {
+                AboutEndpoint { state: State::Stale(Stale::PortChanged(port)), wanted: Some(false), ..unknown }
+            }
+            None => self.pods.about(ip, self.pods.are_all(), self.cluster.viewpoint()),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 
 use crate::cluster::{Facts, Pod};
-use crate::dataplane::{Endpoint, ServicePort, Stale, State};
-use crate::expect::Cluster;
+use crate::dataplane::{AboutEndpoint, Endpoint, ServicePort, Stale, State};
+use crate::expect::{Cluster, Viewpoint};
 
 /// Who has which address. Pods that have ended gave theirs back.
 #[derive(Debug)]
@@ -25,23 +25,22 @@ impl<'f> Pods<'f> {
         Self { facts, by_address, of_nodes: of_nodes.chain(nodes).collect() }
     }
 
-    /// The Pod with this address.
-    pub(super) fn at(&self, address: IpAddr) -> Option<&'f Pod> {
-        self.by_address.get(&address).copied()
-    }
-
     /// True if a Pod with any address would be known.
     pub(super) fn are_all(&self) -> bool {
         self.facts.coverage.pods
     }
 
     /// What has become of an address that is no endpoint; `certain` if a Pod that has it would be known.
-    pub(super) fn now(&self, address: IpAddr, certain: bool) -> Stale {
-        match self.at(address) {
+    pub(super) fn about(&self, address: IpAddr, certain: bool, viewpoint: &Viewpoint) -> AboutEndpoint {
+        let pod = self.by_address.get(&address);
+        let state = State::Stale(match pod {
             Some(pod) => Stale::Reused(pod.pod.shared()),
             None if certain && !self.of_nodes.contains(&address) => Stale::Deleted,
             None => Stale::Unlisted,
-        }
+        });
+        let node = pod.and_then(|pod| pod.node.clone());
+        let local = viewpoint.node.as_deref().zip(node.as_deref()).map(|(here, there)| here == there);
+        AboutEndpoint { pod: pod.map(|pod| pod.pod.shared()), node, local, state, wanted: Some(false) }
     }
 }
 
@@ -87,18 +86,11 @@ pub fn unsettled(services: &[ServicePort]) -> Vec<IpAddr> {
 pub fn settle(services: &mut [ServicePort], found: Vec<Pod>, asked: &[IpAddr], cluster: &Cluster<'_>) {
     let facts = Facts { pods: found, nodes: cluster.facts().nodes.clone(), ..Facts::default() };
     let pods = Pods::of(&facts);
-    let here = cluster.viewpoint().node.as_deref();
     let endpoints = services.iter_mut().flat_map(|service| &mut service.pools).flat_map(|pool| &mut pool.endpoints);
     for endpoint in endpoints {
         let Some(ip) = endpoint.address.ip().filter(|ip| asked.contains(ip)) else { continue };
-        let Some(about) = endpoint.about.as_mut().filter(|a| a.state == State::Stale(Stale::Unlisted)) else {
-            continue;
-        };
-        about.state = State::Stale(pods.now(ip, true));
-        if let Some(pod) = pods.at(ip) {
-            about.pod = Some(pod.pod.shared());
-            about.node.clone_from(&pod.node);
-            about.local = here.zip(pod.node.as_deref()).map(|(here, there)| here == there);
+        if let Some(about) = endpoint.about.as_mut().filter(|a| a.state == State::Stale(Stale::Unlisted)) {
+            *about = pods.about(ip, true, cluster.viewpoint());
         }
     }
 }

@@ -137,10 +137,8 @@ impl<'c, 'f> Join<'c, 'f> {
 pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     let mut names = KnownNames::default();
     for port in cluster.ports() {
-        let (Some(protocol), Some(number)) = (port.protocol(), port.port.map(|p| p.port)) else { continue };
-        let of_family = port.service.addresses().filter(|(_, ip)| Family::of(*ip) == port.family);
-        let node_port = port.port.and_then(|p| p.node_port).map(|number| (None, number));
-        names.insert(&port.name(), protocol, of_family.map(|(_, ip)| (Some(ip), number)).chain(node_port));
+        let Some(protocol) = port.protocol() else { continue };
+        names.insert(&port.name(), protocol, port.frontends().map(|(_, address, number)| (address, number)));
     }
     names
 }

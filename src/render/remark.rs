@@ -6,7 +6,7 @@ use owo_colors::Style;
 use super::palette::{DIM, ERROR, NOTE, paint};
 use super::phrase;
 use super::text::{clean, percent};
-use crate::dataplane::{AboutEndpoint, Address, Gone, Policy, ServicePort, Stale, Standing, State};
+use crate::dataplane::{AboutEndpoint, Address, Gone, ServicePort, Stale, Standing, State};
 
 /// A remark and how much it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,9 +257,4 @@ pub(super) fn counts(service: &ServicePort) -> String {
             pools.iter().map(count).collect::<Vec<_>>().join(", ")
         }
     }
-}
-
-/// True if the pool's policy is worth saying.
-pub(super) fn names_policy(service: &ServicePort, policy: Policy) -> bool {
-    service.pools.len() > 1 || policy == Policy::Local
 }

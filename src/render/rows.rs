@@ -96,11 +96,14 @@ struct Columns {
 impl Columns {
     /// What stands behind the address, padded, without colours.
     fn about(&self, row: &Row) -> String {
+        if row.pod.is_empty() && row.node.is_empty() && row.remark.is_some() {
+            return String::new();
+        }
         let mut cells = Vec::new();
-        if self.pod > 0 && !(row.pod.is_empty() && row.node.is_empty() && row.remark.is_some()) {
+        if self.pod > 0 {
             cells.push(format!("{:width$}", row.pod, width = self.pod));
         }
-        if self.node > 0 && !(row.node.is_empty() && row.pod.is_empty() && row.remark.is_some()) {
+        if self.node > 0 {
             cells.push(format!("{:width$}", row.node, width = if row.remark.is_some() { self.node } else { 0 }));
         }
         cells.join(GAP)

@@ -8,7 +8,7 @@ use super::remark::{self, Room};
 use super::rows::{self, Row};
 use super::text::{clean, percent, wrap};
 use super::tree::{Detail, Node};
-use crate::dataplane::{AboutEndpoint, AboutService, Frontend, Pool, RuleNote, ServicePort, Walkthrough};
+use crate::dataplane::{AboutService, Frontend, Policy, Pool, RuleNote, ServicePort, Walkthrough};
 use crate::net::Family;
 use crate::report::Header;
 
@@ -134,7 +134,7 @@ fn frontend_node(frontend: &Frontend, several_pools: bool, steps: Option<&Vec<Ru
 }
 
 fn pool_line(service: &ServicePort, pool: &Pool) -> String {
-    let named = remark::names_policy(service, pool.policy);
+    let named = service.pools.len() > 1 || pool.policy == Policy::Local;
     let policy = if named { format!("{}: ", phrase::policy(pool.policy)) } else { String::new() };
     let count = phrase::count(pool);
     let noun = if count == "1" { "endpoint" } else { "endpoints" };
@@ -168,15 +168,10 @@ fn pool_children<'w>(
         let rest = &pool.endpoints[shown..];
         let share: Option<f64> = rest.iter().map(|e| e.probability).sum();
         node.children.push(Node::new(paint(&more(share, rest.len()), DIM)));
-        let lost = rest.iter().filter(|e| e.about.as_ref().is_some_and(AboutEndpoint::is_lost)).count();
-        if lost > 0 {
-            let share: Option<f64> = rest
-                .iter()
-                .filter(|e| e.about.as_ref().is_some_and(AboutEndpoint::is_lost))
-                .map(|e| e.probability)
-                .sum();
-            let line =
-                format!("{} of these go to {} that are stale or not ready", percent(share), remark::endpoints(lost));
+        let lost: Vec<_> = rest.iter().filter(|endpoint| endpoint.is_lost()).collect();
+        if !lost.is_empty() {
+            let share = percent(lost.iter().map(|e| e.probability).sum());
+            let line = format!("{share} of these go to {} that are stale or not ready", remark::endpoints(lost.len()));
             node.children.push(Node::new(paint(&line, ERROR)));
         }
     }

@@ -140,10 +140,8 @@ impl Saved {
     pub fn into_facts(mut self) -> Facts {
         let proof = std::mem::take(&mut self.proof);
         let whole = self.pages.is_empty();
-        let some = Scope::Some {
-            namespaces: Vec::new(),
-            services: proof.endpoints_of.into_iter().map(|(namespace, name)| (Some(namespace), name)).collect(),
-        };
+        let of = proof.endpoints_of.into_iter().map(|(namespace, name)| (Some(namespace), name));
+        let some = Scope::services(of.collect());
         let coverage = Coverage {
             services: if proof.services && whole { Scope::All } else { Scope::Unknown },
             endpoints: match (proof.endpoints, whole) {
