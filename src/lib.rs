@@ -12,6 +12,7 @@
 //! says what kube-proxy should make of them, and [`join`] sets that beside what the rules do. [`report`] is the JSON
 //! contract, [`render`] makes text, and [`cli`] ties them together. Imports go only towards the left; a test holds that.
 
+pub mod checks;
 pub mod cli;
 pub mod cluster;
 pub mod dataplane;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::answer::Question;
+use super::scene::Question;
 use super::args::ObjectArgs;
 use super::choose;
 use super::objects::Objects;
@@ -65,7 +65,7 @@ pub(super) fn ask(question: &Question<'_>) -> Asking {
 
 /// What can be asked before the rules are known.
 fn at_once(question: &Question<'_>) -> Option<Wanted> {
-    let namespace = question.shared.namespace.clone();
+    let namespace = question.namespace.map(str::to_owned);
     if question.what.is_empty() {
         return Some(Wanted::All(namespace));
     }
@@ -104,7 +104,7 @@ impl Asking {
             if !self.settled {
                 later(&mut api, question, rulesets);
             } else if pods(&mut api, question, rulesets) {
-                api.fetch(&Wanted::All(question.shared.namespace.clone()));
+                api.fetch(&Wanted::All(question.namespace.map(str::to_owned)));
             }
         }
         let problems = api.problems();
@@ -171,7 +171,7 @@ fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
 /// Asks for Pods where a WHAT names one, or looks like a Service and is none. True if one was found, which any Service may
 /// have as endpoint.
 fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) -> bool {
-    let in_namespace = question.shared.namespace.as_deref();
+    let in_namespace = question.namespace;
     let unknown: Vec<_> = question
         .what
         .iter()
@@ -195,7 +195,7 @@ fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) -> boo
 /// rules make of it; slices are asked for one by one if they are few. An address that is nobody's frontend may be any
 /// Service's endpoint.
 fn later(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) {
-    let all = Wanted::All(question.shared.namespace.clone());
+    let all = Wanted::All(question.namespace.map(str::to_owned));
     let what = &question.what;
     if what.iter().any(|(_, select)| matches!(select, Select::Pattern(_) | Select::Pod { .. })) {
         pods(api, question, rulesets);

@@ -82,8 +82,7 @@ pub(super) struct ApiArgs {
 }
 
 /// Reads `10s`, `1m`, `500ms`, and like kubectl a bare number of seconds.
-#[cfg(feature = "live")]
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().map_err(|_| "give a number and a unit, such as 10s".to_owned())?;
     let milliseconds = match &text[digits..] {

@@ -3,7 +3,7 @@
 use super::objects::Objects;
 use crate::dataplane::{Gap, Oddity, ServicePort};
 use crate::dump::iptables::{Backend, Dump};
-use crate::net::Family;
+use crate::join::Extent;
 use crate::proxy::iptables::{Ruleset, Survey};
 use crate::report::Header;
 use crate::source::Bundle;
@@ -95,6 +95,28 @@ pub(super) fn header(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_
     }
 }
 
+/// Why lines may be missing from what was read, one sentence each.
+pub(super) fn partial(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>]) -> Vec<String> {
+    let mut why = Vec::new();
+    for ruleset in rulesets {
+        let family = ruleset.family;
+        match (ruleset.nat, ruleset.filter) {
+            (None, _) => why.push(format!("there is no nat table ({family})")),
+            (Some(nat), _) if !nat.is_whole_nat() && !nat.section.cut_off => {
+                why.push(format!("lines of the nat table are missing ({family}), as grep leaves it"));
+            }
+            (Some(_), None) => why.push(format!("only the nat table was read ({family})")),
+            (Some(_), Some(filter)) if !filter.is_whole_filter() && !filter.section.cut_off && !filter.mixed => {
+                why.push(format!("lines of the filter table are missing ({family})"));
+            }
+            _ => {}
+        }
+    }
+    let cut = bundle.captures.iter().zip(dumps).filter(|(_, dump)| dump.sections.iter().any(|s| s.cut_off));
+    why.extend(cut.map(|(capture, _)| format!("{} ends inside a table", capture.label)));
+    why
+}
+
 /// Rules in the tables the answer was made from.
 pub(super) fn rules_read(rulesets: &[Ruleset<'_>]) -> usize {
     let count = |r: &Ruleset<'_>| {
@@ -109,7 +131,7 @@ pub(super) fn rules_read(rulesets: &[Ruleset<'_>]) -> usize {
 /// True if the nat table is there and whole, and not that of another mode of kube-proxy, so that Services which it does
 /// not have are missing from the node.
 pub(super) fn should_have_services(rulesets: &[Ruleset<'_>]) -> bool {
-    families(rulesets).iter().any(|(_, complete)| *complete) && !are_of_ipvs_mode(rulesets)
+    families(rulesets).iter().any(|extent| extent.nat_whole) && !are_of_ipvs_mode(rulesets)
 }
 
 /// True if the nat tables have chains of kube-proxy's IPVS mode.
@@ -127,9 +149,13 @@ pub(super) fn foreign(objects: &Objects) -> String {
 }
 
 /// The families whose rules were read, and whether all rules of them were.
-pub(super) fn families(rulesets: &[Ruleset<'_>]) -> Vec<(Family, bool)> {
-    let complete = |r: &Ruleset<'_>| r.nat.is_some_and(|t| t.section.is_whole() && !t.mixed);
-    rulesets.iter().map(|r| (r.family, complete(r))).collect()
+pub(super) fn families(rulesets: &[Ruleset<'_>]) -> Vec<Extent> {
+    let extent = |r: &Ruleset<'_>| Extent {
+        family: r.family,
+        nat_whole: r.nat.is_some_and(|nat| nat.is_whole_nat()),
+        filter_whole: r.filter.is_some_and(|filter| filter.is_whole_filter()),
+    };
+    rulesets.iter().map(extent).collect()
 }
 
 /// What of the services shown depends on something that is not known.

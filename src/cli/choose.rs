@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashSet;
 
-use super::answer::Question;
+use super::scene::Question;
 use crate::dataplane::{FrontendKind, Select, ServiceName, ServicePort, nearest};
 use crate::expect;
 use crate::join::{self, Join};
@@ -74,7 +74,7 @@ pub(super) fn choose<'s, 'd>(
     if survey.sketches().is_empty() && join.is_none() {
         return Chosen::default();
     }
-    let wanted = question.shared.namespace.as_deref();
+    let wanted = question.namespace;
     let all = candidates(survey, join, question.source.family.map(Family::from));
     let inside = |c: &&Candidate<'_, '_, '_>| wanted.is_none_or(|w| c.name().is_some_and(|name| name.namespace == w));
     let mut candidates: Vec<Candidate<'s, 'd, '_>> = all.iter().filter(inside).cloned().collect();

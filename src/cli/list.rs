@@ -1,7 +1,8 @@
 //! `kube-ipt list`: one row per service port.
 
-use super::answer::{self, Question};
+use super::answer::{self, Form};
 use super::args::{Format, OutputArgs, SourceArgs};
+use super::scene::Question;
 use super::{Failure, Outcome};
 use crate::report::Kind;
 
@@ -18,14 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
-    answer::answer(&Question {
-        kind: Kind::List,
-        what: Vec::new(),
-        rules: false,
-        format: args.output,
-        shared: &args.shared,
-        source: &args.source,
-        verbose,
-        width,
-    })
+    let question = Question::new(&[], args.shared.namespace.as_deref(), &args.source, verbose)?;
+    let form = Form { kind: Kind::List, rules: false, format: args.output, shared: &args.shared, width };
+    answer::answer(&question, &form)
 }

@@ -5,11 +5,14 @@ mod answer;
 mod api;
 mod args;
 mod around;
+mod check;
 mod choose;
+mod explain;
 mod gather;
 mod list;
 mod manifest;
 mod objects;
+mod scene;
 mod show;
 mod viewpoint;
 
@@ -20,7 +23,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use owo_colors::OwoColorize as _;
 
 use crate::render::{ERROR, HINT, NOTE, clean, json};
-use crate::report::Document;
+use crate::report;
 use crate::source::SourceError;
 use args::Color;
 
@@ -44,6 +47,8 @@ struct Cli {
 enum Command {
     Show(show::Args),
     List(list::Args),
+    Check(check::Args),
+    Explain(explain::Args),
     Manifest(manifest::Args),
 }
 
@@ -70,6 +75,8 @@ struct Outcome {
     notes: Vec<Note>,
     /// What was asked for and not found, for stderr; makes the exit status 1.
     missing: Vec<String>,
+    /// There are findings that make the exit status 1.
+    failed: bool,
 }
 
 /// What the reader of an answer should know.
@@ -98,7 +105,7 @@ impl Outcome {
 enum Answer {
     Text(String),
     /// To be written as JSON, which is large and so never held as text.
-    Json(Box<Document>),
+    Json(Box<report::Any>),
 }
 
 impl Default for Answer {
@@ -107,7 +114,7 @@ impl Default for Answer {
     }
 }
 
-/// Runs the program and gives its exit status: 0 fine, 1 nothing matched, 2 an error.
+/// Runs the program and gives its exit status: 0 fine, 1 nothing matched or there are findings, 2 an error.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -121,6 +128,8 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Show(args) => show::run(args, cli.verbose, width),
         Command::List(args) => list::run(args, cli.verbose, width),
+        Command::Check(args) => check::run(args, cli.verbose, width),
+        Command::Explain(args) => explain::run(args),
         Command::Manifest(args) => Ok(manifest::run(args)),
     };
     match result {
@@ -159,7 +168,7 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
         Answer::Json(document) => json(document, std::io::stdout().lock()),
     };
     match written {
-        Ok(()) if outcome.missing.is_empty() => ExitCode::SUCCESS,
+        Ok(()) if outcome.missing.is_empty() && !outcome.failed => ExitCode::SUCCESS,
         Ok(()) => ExitCode::from(1),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use super::answer::Question;
+use super::scene::Question;
 use super::viewpoint;
 use super::{Failure, Note};
 #[cfg(feature = "live")]

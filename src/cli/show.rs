@@ -1,9 +1,9 @@
 //! `kube-ipt show`: the tree of services.
 
-use super::answer::{self, Question};
+use super::answer::{self, Form};
 use super::args::{Format, OutputArgs, SourceArgs};
+use super::scene::Question;
 use super::{Failure, Outcome};
-use crate::dataplane::Select;
 use crate::report::Kind;
 
 /// Show Services with their frontends, endpoints and shares.
@@ -33,17 +33,7 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
         let what = "--rules is for people: it goes with the tree only".to_owned();
         return Err(Failure { what, hints: vec!["leave out -o, or leave out --rules".to_owned()] });
     }
-    let what = args.what.iter().map(|text| Select::parse(text).map(|select| (text.clone(), select)));
-    let what = what.collect::<Result<Vec<_>, _>>();
-    let what = what.map_err(|error| Failure { what: error.to_string(), hints: Vec::new() })?;
-    answer::answer(&Question {
-        kind: Kind::Show,
-        what,
-        rules: args.rules,
-        format: args.output,
-        shared: &args.shared,
-        source: &args.source,
-        verbose,
-        width,
-    })
+    let question = Question::new(&args.what, args.shared.namespace.as_deref(), &args.source, verbose)?;
+    let form = Form { kind: Kind::Show, rules: args.rules, format: args.output, shared: &args.shared, width };
+    answer::answer(&question, &form)
 }

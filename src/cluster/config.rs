@@ -10,6 +10,8 @@ use super::objects::ConfigMap;
 struct Configuration {
     #[serde(default)]
     mode: String,
+    #[serde(default, rename = "nodePortAddresses")]
+    node_port_addresses: Option<Vec<String>>,
 }
 
 /// kube-proxy's configuration, if `map` holds it.
@@ -20,5 +22,6 @@ pub(super) fn proxy_config(map: ConfigMap) -> Option<ProxyConfig> {
     }
     let text = map.data?.remove("config.conf")?;
     let configuration: Configuration = serde_saphyr::from_str(&text).ok()?;
-    Some(ProxyConfig { mode: configuration.mode })
+    let limits_node_ports = configuration.node_port_addresses.is_some_and(|addresses| !addresses.is_empty());
+    Some(ProxyConfig { mode: configuration.mode, limits_node_ports })
 }

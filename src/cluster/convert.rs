@@ -10,7 +10,7 @@ use k8s_openapi::api::discovery::v1 as discovery;
 use super::facts::{Endpoint, Hints, Ingress, Node, Pod, PodRef, Port, Service, ServiceType, Slice, SlicePort};
 use super::objects;
 use crate::dataplane::Policy;
-use crate::net::{Family, Network, Protocol};
+use crate::net::{Family, Moment, Network, Protocol};
 
 /// Another proxy than kube-proxy serves the Service (`LabelServiceProxyName`, pkg/proxy/apis/well_known_labels.go).
 const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
@@ -26,6 +26,9 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// Says that Endpoints are not all of a Service's endpoints (`EndpointsOverCapacity`, k8s.io/api/core/v1).
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+
+/// When a change of the Service or a Pod last made the slice change (`EndpointsLastChangeTriggerTime`, k8s.io/api/core/v1).
+const CHANGED: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// The only label kube-proxy takes a zone from (pkg/proxy/topology.go).
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -98,6 +101,8 @@ fn port(port: core::ServicePort) -> Result<Port, Bad> {
 /// An EndpointSlice; `None` for one of no Service, of DNS names or of another proxy, all of which kube-proxy leaves out.
 pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad> {
     let (namespace, name) = object.metadata.names();
+    let annotations = object.metadata.annotations.as_ref();
+    let changed = annotations.and_then(|all| all.get(CHANGED)).and_then(|time| Moment::from_api(time));
     let mut labels = object.metadata.labels.unwrap_or_default();
     // kube-proxy's informers pass over slices by the same labels as Services (cmd/kube-proxy/app/server.go).
     if labels.contains_key(PROXY_NAME) || labels.contains_key(HEADLESS) {
@@ -121,6 +126,7 @@ pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad
         family,
         ports: ports.collect::<Result<_, _>>()?,
         endpoints,
+        changed,
         mirrored: false,
     }))
 }
@@ -193,8 +199,8 @@ pub(super) fn endpoints(object: objects::Endpoints) -> Result<Vec<Slice>, Bad> {
             let endpoints: Vec<_> = all.iter().filter(|e| Family::of(e.address) == family).cloned().collect();
             if !endpoints.is_empty() {
                 let (namespace, service) = (namespace.clone(), name.clone());
-                let (name, ports, mirrored) = (name.clone(), ports.clone(), true);
-                slices.push(Slice { namespace, name, service, family, ports, endpoints, mirrored });
+                let (name, ports, changed, mirrored) = (name.clone(), ports.clone(), None, true);
+                slices.push(Slice { namespace, name, service, family, ports, endpoints, changed, mirrored });
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Coverage;
 use crate::dataplane::{FrontendKind, Policy};
-use crate::net::{Family, Network, Protocol};
+use crate::net::{Family, Moment, Network, Protocol};
 
 /// Everything known of a cluster. Each list is ordered by namespace and name and holds an object once.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -151,6 +151,9 @@ pub struct Slice {
     pub ports: Vec<SlicePort>,
     /// Endpoints.
     pub endpoints: Vec<Endpoint>,
+    /// When a change of the Service or a Pod last made the slice change (the annotation
+    /// `endpoints.kubernetes.io/last-change-trigger-time`).
+    pub changed: Option<Moment>,
     /// Made from core/v1 Endpoints, which know neither hints nor the Service's second family.
     pub mirrored: bool,
 }
@@ -265,4 +268,6 @@ pub struct Node {
 pub struct ProxyConfig {
     /// `mode`; empty means iptables on Linux (KubeProxyConfiguration v1alpha1).
     pub mode: String,
+    /// `nodePortAddresses` is given, so that node ports may be left out for a family.
+    pub limits_node_ports: bool,
 }

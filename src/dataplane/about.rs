@@ -1,8 +1,10 @@
 //! What the cluster says of what the rules do: it stands beside them and never changes them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Address, Endpoint, ServicePort};
+use super::{Address, Endpoint, FrontendKind, Policy, ServicePort, Verdict};
+use crate::net::Network;
 
 /// What the cluster says of a service port.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +20,75 @@ pub struct AboutService {
     pub rules_complete: bool,
     /// What is not known, so that which endpoints should be programmed is not.
     pub gap: Option<Gap>,
+    /// Where frontends and policies differ from what they should be.
+    pub drifts: Vec<Drift>,
+}
+
+/// A difference between the frontends or policies of the rules and those of the Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// The frontend with this place is captured and should not be.
+    StaleFrontend(usize, NotWanted),
+    /// A frontend of the Service is not captured.
+    MissingFrontend {
+        /// Its kind.
+        kind: FrontendKind,
+        /// Its address; `None` for a node port.
+        address: Option<IpAddr>,
+        /// Its port.
+        port: u16,
+        /// The filter table refuses it in this way.
+        refused: Option<Verdict>,
+    },
+    /// Clients of a frontend without endpoints should be refused and are not.
+    NotRefused {
+        /// Its kind.
+        kind: FrontendKind,
+        /// Its address; `None` for a node port.
+        address: Option<IpAddr>,
+        /// Its port.
+        port: u16,
+    },
+    /// The filter table refuses the frontend with this place, but nat takes its connections first.
+    IdleRefusal(usize),
+    /// Connections from outside to the frontend with this place get the wrong pool, or none.
+    Policy {
+        /// The place of the frontend.
+        frontend: usize,
+        /// What the rules do with them.
+        have: Verdict,
+        /// The pool they should go to.
+        want: Policy,
+    },
+    /// The pool of this policy holds this endpoint, which runs on another node than this one.
+    NotLocal(Address),
+    /// Clients from other networks than those of the Service may connect to the frontend with this place.
+    Sources {
+        /// The place of the frontend.
+        frontend: usize,
+        /// Networks the rules let in; empty for all.
+        have: Vec<Network>,
+        /// Those they should let in; empty for all.
+        want: Vec<Network>,
+    },
+    /// ClientIP affinity has another timeout, in seconds, or is missing, or should be.
+    Affinity {
+        /// Of the rules.
+        have: Option<u32>,
+        /// Of the Service.
+        want: Option<u32>,
+    },
+}
+
+/// Why a frontend must not be captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotWanted {
+    /// The Service does not have it.
+    NotOfService,
+    /// No endpoint of the Service is usable.
+    NoEndpoints,
+    /// No endpoint of this node is usable, and those of others must not be used.
+    NoLocalEndpoints,
 }
 
 /// Whether kube-proxy should have rules for a service port.

@@ -7,13 +7,19 @@ mod about;
 mod endpoint;
 mod name;
 mod select;
+mod wiring;
+mod words;
 
 use std::net::IpAddr;
 
-pub use about::{AboutEndpoint, AboutService, Absent, Gap, Gone, Stale, Standing, State};
+pub use about::{AboutEndpoint, AboutService, Absent, Drift, Gap, Gone, NotWanted, Stale, Standing, State};
 pub use endpoint::{Address, Endpoint};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, nearest};
+pub use wiring::{
+    BothBackends, Dangling, Garbled, Leftovers, MarkFault, MissingHook, Mode, Orphans, Shadow, Taker, Wiring,
+};
+pub use words::{WithPod, count, percent};
 
 use crate::net::{Family, Network, Protocol};
 
@@ -34,6 +40,10 @@ pub struct ServicePort {
     pub pools: Vec<Pool>,
     /// How long a client stays with its endpoint, in seconds, where the Service has ClientIP affinity.
     pub affinity_seconds: Option<u32>,
+    /// Chains between frontends and pools that have no rule with an effect.
+    pub dead_ends: Vec<DeadEnd>,
+    /// Rules that repeat an earlier one that catches the same frontend.
+    pub repeated: Vec<RuleRef>,
     /// What the cluster says of it; `None` without objects.
     pub about: Option<Box<AboutService>>,
 }
@@ -53,6 +63,8 @@ pub struct Frontend {
     pub routes: Vec<Route>,
     /// The rules that catch it.
     pub rules: Vec<RuleRef>,
+    /// The rule of the filter table that refuses it for want of endpoints.
+    pub refusal: Option<RuleRef>,
 }
 
 /// Kinds of frontend.
@@ -121,6 +133,16 @@ pub enum Policy {
     Local,
 }
 
+impl Policy {
+    /// `cluster` or `local`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// A set of endpoints connections are spread over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pool {
@@ -138,6 +160,23 @@ pub struct Pool {
     pub expected: Option<Result<usize, Gap>>,
     /// Endpoints it should hold and does not.
     pub missing: Vec<Absent>,
+    /// Endpoints it holds, by their place, that are ready but meant for other zones or nodes by topology hints.
+    pub beyond_hints: Vec<usize>,
+    /// Chains without effect in it: its own, or those of endpoints.
+    pub dead_ends: Vec<DeadEnd>,
+    /// Rules that lead to an endpoint an earlier rule leads to.
+    pub repeated: Vec<RuleRef>,
+    /// Endpoints with a rule that clients come back by, under ClientIP affinity.
+    pub sticky: usize,
+}
+
+/// A chain that rules lead to and that has no effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadEnd {
+    /// The chain.
+    pub chain: String,
+    /// The rule that leads there, where one was followed.
+    pub via: Option<RuleRef>,
 }
 
 /// A part of all connections this small is the rounding of doubles, not a leak.

@@ -14,6 +14,8 @@ pub struct Pools {
     pub local: Option<Result<Vec<usize>, Gap>>,
     /// Some endpoint anywhere is usable; `None` where it cannot be told.
     pub usable: Option<bool>,
+    /// Every ready endpoint, where topology hints leave some of them out of the cluster pool.
+    pub without_hints: Option<Vec<usize>>,
 }
 
 impl Pools {
@@ -37,8 +39,14 @@ impl Pools {
 
     /// What `members` are to a service port reached in this way.
     pub(super) fn of(members: &[Member<'_>], reach: Reach, viewpoint: &Viewpoint) -> Self {
+        let cluster = reach.uses_cluster().then(|| cluster(members, viewpoint));
+        let narrowed = |pool: &Vec<usize>| {
+            let ready = having(members, |m| m.endpoint.ready);
+            (!ready.is_empty() && ready.len() > pool.len()).then_some(ready)
+        };
         Self {
-            cluster: reach.uses_cluster().then(|| cluster(members, viewpoint)),
+            without_hints: cluster.as_ref().and_then(|pool| pool.as_ref().ok()).and_then(narrowed),
+            cluster,
             local: reach.uses_local().then(|| local(members, viewpoint)),
             usable: Some(members.iter().any(|m| m.endpoint.ready || m.last_resort())),
         }
@@ -50,6 +58,7 @@ impl Pools {
             cluster: reach.uses_cluster().then_some(Err(Gap::Endpoints)),
             local: reach.uses_local().then_some(Err(Gap::Endpoints)),
             usable: members.iter().any(|m| m.endpoint.ready).then_some(true),
+            without_hints: None,
         }
     }
 }

@@ -15,7 +15,7 @@ impl<'f> Join<'_, 'f> {
         if only.is_some_and(|only| only != port.family) {
             return false;
         }
-        let read = |family: Family| self.families.iter().any(|(read, _)| *read == family);
+        let read = |family: Family| self.families.iter().any(|extent| extent.family == family);
         let cluster_ips = || port.service.cluster_ips.iter().map(|ip| Family::of(*ip));
         read(port.family) || !cluster_ips().any(read)
     }
@@ -28,7 +28,7 @@ impl<'f> Join<'_, 'f> {
     /// A service port as far as the cluster tells it.
     pub fn alone(&self, port: &expect::ServicePort<'f>) -> ServicePort {
         let expected = self.cluster.expected(port);
-        let read = self.families.iter().any(|(family, _)| *family == port.family);
+        let read = self.families.iter().any(|extent| extent.family == port.family);
         let rules_complete = self.rules_complete(port.family);
         let standing = match super::standing(port, &expected) {
             Standing::Served | Standing::NoEndpoints(_) | Standing::NoLocalEndpoints if !read => Standing::OtherFamily,
@@ -46,12 +46,15 @@ impl<'f> Join<'_, 'f> {
             frontends: frontends(port, verdict),
             pools: Vec::new(),
             affinity_seconds: None,
+            dead_ends: Vec::new(),
+            repeated: Vec::new(),
             about: Some(Box::new(AboutService {
                 service_type: Some(port.service.service_type.as_str()),
                 standing,
                 unprogrammed,
                 rules_complete,
                 gap: expected.pools.gap(),
+                drifts: self.not_refused(port.family, &[], &expected),
             })),
         }
     }
@@ -67,6 +70,7 @@ fn frontends(port: &expect::ServicePort<'_>, verdict: Verdict) -> Vec<Frontend> 
         every_port: false,
         routes: routes(),
         rules: Vec::new(),
+        refusal: None,
     });
     all.collect()
 }

@@ -18,7 +18,11 @@ impl Join<'_, '_> {
         for endpoint in &mut pool.endpoints {
             endpoint.about = Some(self.about(&endpoint.address, expected, members.map(Vec::as_slice), gone));
         }
-        let (Some((expected, _)), Some(members), true) = (wanted, members, pool.is_whole()) else { return };
+        let (Some((expected, _)), Some(members)) = (wanted, members) else { return };
+        let members = beyond_hints(pool, expected, members);
+        if !pool.is_whole() {
+            return;
+        }
         let programmed: HashSet<(IpAddr, Option<u16>)> =
             pool.endpoints.iter().filter_map(|e| Some((e.address.ip()?, e.address.port()))).collect();
         let is_there =
@@ -53,6 +57,24 @@ impl Join<'_, '_> {
             None => self.pods.about(ip, self.pods.are_all(), self.cluster.viewpoint()),
         }
     }
+}
+
+/// Finds endpoints that are ready and left out by topology hints. Where there are any, kube-proxy pays no heed to hints
+/// (older releases do not), and the pool should hold every ready endpoint. Gives the members it should hold.
+fn beyond_hints<'e>(pool: &mut Pool, expected: &'e Expected<'_>, members: &'e [usize]) -> &'e [usize] {
+    let Some(ready) = expected.pools.without_hints.as_deref().filter(|_| pool.policy == Policy::Cluster) else {
+        return members;
+    };
+    let is_beyond = |endpoint: &crate::dataplane::Endpoint| {
+        endpoint.about.as_ref().is_some_and(|about| about.state == State::Ready && about.wanted == Some(false))
+    };
+    let all = pool.endpoints.iter().enumerate();
+    pool.beyond_hints = all.filter(|(_, endpoint)| is_beyond(endpoint)).map(|(n, _)| n).collect();
+    if pool.beyond_hints.is_empty() {
+        return members;
+    }
+    pool.expected = Some(Ok(ready.len()));
+    ready
 }
 
 /// The endpoints that should be programmed for a service port, those of the cluster pool first.

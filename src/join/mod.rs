@@ -6,6 +6,7 @@
 //! [`AboutEndpoint`]: crate::dataplane::AboutEndpoint
 
 mod alone;
+mod drift;
 mod endpoints;
 mod lookup;
 
@@ -25,19 +26,30 @@ const WORTH_A_THREAD: usize = 200;
 /// Service ports of the rules that a cluster's objects are matched to.
 type Key = (ServiceName, Protocol, Family);
 
+/// Which rules of a family were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The family.
+    pub family: Family,
+    /// No rules of its nat table are missing.
+    pub nat_whole: bool,
+    /// No rules of its filter table are missing.
+    pub filter_whole: bool,
+}
+
 /// A cluster, ready to be joined.
 #[derive(Debug)]
 pub struct Join<'c, 'f> {
     cluster: &'c Cluster<'f>,
     ports: HashMap<Key, expect::ServicePort<'f>>,
-    /// Families whose rules were read, and whether all of them were.
-    families: Vec<(Family, bool)>,
+    /// What was read of each family.
+    families: Vec<Extent>,
     pods: lookup::Pods<'f>,
 }
 
 impl<'c, 'f> Join<'c, 'f> {
-    /// `families` are those whose rules were read, with false where rules are missing from the dump.
-    pub fn new(cluster: &'c Cluster<'f>, families: Vec<(Family, bool)>) -> Self {
+    /// `families` are those whose rules were read.
+    pub fn new(cluster: &'c Cluster<'f>, families: Vec<Extent>) -> Self {
         let of = |port: expect::ServicePort<'f>| Some(((port.name(), port.protocol()?, port.family), port));
         let ports = cluster.ports().filter_map(of).collect();
         Self { cluster, ports, families, pods: lookup::Pods::of(cluster.facts()) }
@@ -101,10 +113,18 @@ impl<'c, 'f> Join<'c, 'f> {
         let rules_complete = self.rules_complete(port.family);
         let without = port.pools.is_empty() && rules_complete;
         let gap = expected.as_ref().and_then(|expected| expected.pools.gap());
+        let drifts = expected.as_ref().map(|expected| self.drifts(port, expected)).unwrap_or_default();
         let unprogrammed = expected.filter(|_| without).map(|e| endpoints::unprogrammed(&e)).unwrap_or_default();
         let service_type =
             known.map(|known| known.service).or_else(|| self.service(port)).map(|s| s.service_type.as_str());
-        port.about = Some(Box::new(AboutService { service_type, standing, unprogrammed, rules_complete, gap }));
+        port.about = Some(Box::new(AboutService {
+            service_type,
+            standing,
+            unprogrammed,
+            rules_complete,
+            gap,
+            drifts,
+        }));
     }
 
     /// What of a service port the cluster does not have, if that is certain.
@@ -129,7 +149,7 @@ impl<'c, 'f> Join<'c, 'f> {
     }
 
     fn rules_complete(&self, family: Family) -> bool {
-        self.families.iter().any(|(read, complete)| *read == family && *complete)
+        self.families.iter().any(|extent| extent.family == family && extent.nat_whole)
     }
 }
 

@@ -1,13 +1,16 @@
-//! Leaf vocabulary: address family, transport protocol, networks and socket addresses.
+//! Leaf vocabulary: address family, transport protocol, networks, socket addresses and
+//! points in time.
 //!
 //! Knows nothing of rules or of Kubernetes and imports nothing of ours.
 
 mod address;
 mod family;
+mod moment;
 mod network;
 mod protocol;
 
 pub use address::{Host, split_host_port};
 pub use family::Family;
+pub use moment::{Moment, span};
 pub use network::Network;
 pub use protocol::Protocol;

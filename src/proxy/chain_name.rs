@@ -77,6 +77,12 @@ pub fn endpoint_key(name: &ServiceName, protocol: Protocol, endpoint: &str) -> S
     hash(&[&name.to_string(), &protocol.to_string(), endpoint])
 }
 
+/// True if `key` is what follows `KUBE-SEP-` in the name of the chain of an endpoint, today or before about 1.19.
+pub fn is_endpoint_key(key: &str, name: &ServiceName, protocol: Protocol, endpoint: &str) -> bool {
+    let is = |name: &str| hash(&[name, &protocol.to_string(), endpoint]) == key;
+    is(&name.to_string()) || (name.port.is_none() && is(&format!("{name}:")))
+}
+
 /// The port of an endpoint at `ip`, told from its chain's name: the only one whose hash fits.
 ///
 /// `likely` ports are tried first; without a hit all 65,535 are, which takes some ten milliseconds.

@@ -1,6 +1,9 @@
 //! Answers as text: tree, table, JSON, YAML. Colours are written always; the stream decides whether they stay.
 
+mod findings;
 mod json;
+mod marks;
+mod pages;
 mod palette;
 mod phrase;
 mod remark;
@@ -10,8 +13,11 @@ mod table;
 mod text;
 mod tree;
 
+pub use findings::{Surroundings, findings, findings_table};
 pub use json::{json, yaml};
+pub use marks::Marks;
+pub use pages::{codes, pages};
 pub use palette::{ERROR, HINT, NOTE, STRONG};
-pub use service::{View, footer, services};
+pub use service::{View, footer, origin, services};
 pub use table::{endpoints, list};
 pub use text::clean;

@@ -1,35 +1,6 @@
 //! Words for frontends, routes and oddities, the same wherever they are shown.
 
-use crate::dataplane::{Frontend, FrontendKind, Oddity, Origin, Policy, Pool, Route, ServicePort, Verdict};
-use crate::net::Host;
-
-/// `cluster IP`, `node port`, …
-pub(super) fn kind(kind: FrontendKind) -> &'static str {
-    match kind {
-        FrontendKind::ClusterIp => "cluster IP",
-        FrontendKind::ExternalIp => "external IP",
-        FrontendKind::LoadBalancer => "load balancer",
-        FrontendKind::NodePort => "node port",
-    }
-}
-
-/// `10.96.0.1:443`, `[fd00::1]:443`, `:30080`; a rule that takes every port shows `*`, one whose port is not told `?`.
-pub(super) fn address(frontend: &Frontend) -> String {
-    let host = frontend.address.map(|a| Host(a).to_string()).unwrap_or_default();
-    match frontend.port {
-        Some(port) => format!("{host}:{port}"),
-        None if frontend.every_port => format!("{host}:*"),
-        None => format!("{host}:?"),
-    }
-}
-
-/// `cluster` or `local`.
-pub(super) fn policy(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Cluster => "cluster",
-        Policy::Local => "local",
-    }
-}
+use crate::dataplane::{Frontend, Oddity, Origin, Policy, Pool, Route, ServicePort, Verdict};
 
 /// What a frontend does beyond handing everyone to the only pool; empty where that is all.
 pub(super) fn routes(frontend: &Frontend, several_pools: bool) -> String {

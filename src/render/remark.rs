@@ -6,7 +6,8 @@ use owo_colors::Style;
 use super::palette::{DIM, ERROR, NOTE, paint};
 use super::phrase;
 use super::text::{clean, percent};
-use crate::dataplane::{AboutEndpoint, Address, Gone, ServicePort, Stale, Standing, State};
+use crate::checks::{Finding, Severity};
+use crate::dataplane::{AboutEndpoint, Address, ServicePort, Standing, State};
 
 /// A remark and how much it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,20 @@ impl Remark {
 }
 
 /// Everything to be said of a service port as one remark that weighs as much as the worst of it; `None` where all is well.
-pub(super) fn service(service: &ServicePort, room: Room) -> Option<Remark> {
+/// In a column, `findings` that nothing else tells are named.
+pub(super) fn service(service: &ServicePort, findings: &[&Finding], room: Room) -> Option<Remark> {
     let mut all = remarks(service, room);
+    if room == Room::Column {
+        let told = findings.iter().filter(|finding| finding.severity > Severity::Info);
+        let mut named: Vec<Remark> = told
+            .map(|finding| {
+                let weight = if finding.severity == Severity::Error { Weight::Wrong } else { Weight::Caution };
+                Remark::new(weight, finding.check.slug)
+            })
+            .collect();
+        named.dedup();
+        all.append(&mut named);
+    }
     if all.is_empty() {
         return None;
     }
@@ -77,7 +90,7 @@ fn remarks(service: &ServicePort, room: Room) -> Vec<Remark> {
     let mut add = |weight, text: String| all.push(Remark::new(weight, text));
     let standing = service.about.as_ref().map(|about| &about.standing);
     match standing {
-        Some(Standing::Gone(gone)) => add(Weight::Wrong, self::gone(*gone, service)),
+        Some(Standing::Gone(gone)) => add(Weight::Wrong, gone.words(service.family)),
         Some(forbidding) if forbidding.forbids_rules() && !service.pools.is_empty() => {
             add(Weight::Wrong, format!("should have no rules: {}", without_rules(forbidding, service)));
         }
@@ -132,12 +145,8 @@ fn without_pool(service: &ServicePort, room: Room) -> Option<Remark> {
         Standing::Gone(_) => return None,
         Standing::Served if !about.unprogrammed.is_empty() => {
             let what = if refused { "refused" } else { "no rules" };
-            let usable = match about.unprogrammed.len() {
-                1 => "1 endpoint is usable".to_owned(),
-                many => format!("{many} endpoints are usable"),
-            };
-            let sentence = format!("{what} on this node, though {usable}");
-            return Some(Remark::new(Weight::Wrong, if room == Room::Heading { sentence } else { what.to_owned() }));
+            let text = if room == Room::Heading { about.words_if_unprogrammed(refused) } else { what.to_owned() };
+            return Some(Remark::new(Weight::Wrong, text));
         }
         Standing::NoEndpoints(waiting @ 1..) => format!("{}, {waiting} not ready", phrase::without_pool(service)),
         Standing::NoLocalEndpoints => "no endpoints on this node".to_owned(),
@@ -152,25 +161,8 @@ fn without_pool(service: &ServicePort, room: Room) -> Option<Remark> {
 
 /// Why kube-proxy writes no rules for a service port.
 fn without_rules(standing: &Standing, service: &ServicePort) -> String {
-    match standing {
-        Standing::Headless => "headless".to_owned(),
-        Standing::NoClusterIp => "no cluster IP yet".to_owned(),
-        Standing::ExternalName(Some(name)) => format!("DNS name {}", clean(name)),
-        Standing::ExternalName(None) => "DNS name".to_owned(),
-        Standing::OtherProxy(proxy) => format!("served by proxy {}", clean(proxy)),
-        Standing::OtherFamily => format!("{} only, of which no rules were read", service.family),
-        Standing::Gone(gone) => self::gone(*gone, service),
-        Standing::NoEndpoints(_) | Standing::NoLocalEndpoints => "no endpoints".to_owned(),
-        Standing::Served | Standing::Unknown => "no rules".to_owned(),
-    }
-}
-
-fn gone(gone: Gone, service: &ServicePort) -> String {
-    match gone {
-        Gone::Service => "the cluster has no such Service".to_owned(),
-        Gone::Port => "the Service has no such port".to_owned(),
-        Gone::Family => format!("the Service has no {} address", service.family),
-    }
+    let words = standing.words_without_rules(service.family).unwrap_or_else(|| "no rules".to_owned());
+    clean(&words).into_owned()
 }
 
 /// Endpoints the rules lead to, each counted once though several pools hold it.
@@ -201,30 +193,23 @@ impl Lost {
 
 /// `1 endpoint`, `3 endpoints`
 pub(super) fn endpoints(count: usize) -> String {
-    if count == 1 { "1 endpoint".to_owned() } else { format!("{count} endpoints") }
+    crate::dataplane::count(count, "endpoint")
 }
 
 /// What to say of an endpoint the rules lead to.
 pub(super) fn endpoint(about: &AboutEndpoint) -> Option<Remark> {
-    let (weight, text) = match &about.state {
+    let weight = match &about.state {
         State::Ready => return None,
-        State::ServingTerminating => (Weight::Caution, "terminating, still serving".to_owned()),
-        State::NotReady => (Weight::Wrong, "not ready".to_owned()),
-        State::Stale(Stale::Deleted) => (Weight::Wrong, "stale: no pod has this address".to_owned()),
-        State::Stale(Stale::Reused(pod)) => {
-            (Weight::Wrong, format!("stale: the address is pod {}'s, no endpoint of the Service", clean(pod)))
-        }
-        State::Stale(Stale::PortChanged(port)) => (Weight::Wrong, format!("stale: the endpoint's port is {port} now")),
-        State::Stale(Stale::Unlisted) => (Weight::Wrong, "stale: no endpoint of the Service".to_owned()),
-        State::Unknown => (Weight::Plain, "state not known".to_owned()),
+        State::ServingTerminating => Weight::Caution,
+        State::NotReady | State::Stale(_) => Weight::Wrong,
+        State::Unknown => Weight::Plain,
     };
-    Some(Remark::new(weight, text))
+    Some(Remark::new(weight, clean(&about.state.words()?).into_owned()))
 }
 
 /// What to say of an endpoint that should get connections and gets none.
 pub(super) fn absent(about: &AboutEndpoint) -> Remark {
-    let state = if about.state == State::Ready { "ready" } else { "terminating, still serving" };
-    Remark::new(Weight::Caution, format!("{state}, but not programmed"))
+    Remark::new(Weight::Caution, about.words_if_absent())
 }
 
 /// Endpoints of a service port: programmed, and with objects those expected behind a slash; of both pools, where there
@@ -251,7 +236,7 @@ pub(super) fn counts(service: &ServicePort) -> String {
                     (Some(_), Some(known)) => format!("{programmed}/{}", expected(known.ok())),
                     _ => programmed,
                 };
-                let policy = if pools.len() > 1 { format!(" {}", phrase::policy(pool.policy)) } else { String::new() };
+                let policy = if pools.len() > 1 { format!(" {}", pool.policy.as_str()) } else { String::new() };
                 format!("{counted}{policy}")
             };
             pools.iter().map(count).collect::<Vec<_>>().join(", ")

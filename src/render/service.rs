@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use super::marks::{self, Marks};
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::phrase;
 use super::remark::{self, Room};
 use super::rows::{self, Row};
 use super::text::{clean, percent, wrap};
 use super::tree::{Detail, Node};
+use crate::checks::Finding;
 use crate::dataplane::{AboutService, Frontend, Policy, Pool, RuleNote, ServicePort, Walkthrough};
 use crate::net::Family;
 use crate::report::Header;
@@ -34,20 +36,31 @@ pub struct View {
 }
 
 /// Draws services one below the other. `walkthroughs` is empty or holds one for each service.
-pub fn services(services: &[ServicePort], walkthroughs: &[Walkthrough], view: View) -> String {
+pub fn services(
+    services: &[ServicePort],
+    walkthroughs: &[Walkthrough],
+    marks: &Marks<'_>,
+    view: View,
+) -> String {
     let mut out = String::new();
     for (n, service) in services.iter().enumerate() {
         if n > 0 {
             out.push('\n');
         }
         let empty = Walkthrough::default();
-        node(service, walkthroughs.get(n).unwrap_or(&empty), view).draw(view.width, &mut out);
+        node(service, walkthroughs.get(n).unwrap_or(&empty), &marks.at(n), view).draw(view.width, &mut out);
     }
     out
 }
 
-/// What the answer was made from, in one dim line, or several of at most `width` columns.
-pub fn footer(header: &Header, rules: usize, width: Option<usize>) -> String {
+/// What the answer was made from, in one dim line, or several of at most `width` columns, and where to read more.
+pub fn footer(header: &Header, rules: usize, marks: &Marks<'_>, width: Option<usize>) -> String {
+    let more = marks.worst().map(|finding| format!("more: kube-ipt explain {}", finding.check.slug));
+    origin(header, rules, width) + &more.map(|more| paint(&more, DIM) + "\n").unwrap_or_default()
+}
+
+/// What an answer was made from.
+pub fn origin(header: &Header, rules: usize, width: Option<usize>) -> String {
     let backend = header.backend.map(|b| format!(" ({b})")).unwrap_or_default();
     let families: Vec<&str> = header.families.iter().map(|f| f.as_str()).collect();
     let tables = match header.tables.as_slice() {
@@ -69,8 +82,9 @@ pub fn footer(header: &Header, rules: usize, width: Option<usize>) -> String {
     lines.iter().fold(String::new(), |out, line| out + &paint(line, DIM) + "\n")
 }
 
-fn node(service: &ServicePort, walkthrough: &Walkthrough, view: View) -> Node {
+fn node(service: &ServicePort, walkthrough: &Walkthrough, findings: &[&Finding], view: View) -> Node {
     let mut root = heading(service, view.width);
+    root.details.extend(marks::details(findings));
     let several = service.pools.len() > 1;
     for (n, frontend) in service.frontends.iter().enumerate() {
         root.children.push(frontend_node(frontend, several, walkthrough.frontends.get(n), view));
@@ -105,7 +119,7 @@ fn heading(service: &ServicePort, width: Option<usize>) -> Node {
     }
     parts.extend(service.about.as_ref().and_then(|about| about.service_type).map(str::to_owned));
     let mut root = Node::new(parts.join("  "));
-    if let Some(remark) = remark::service(service, Room::Heading) {
+    if let Some(remark) = remark::service(service, &[], Room::Heading) {
         let plain = remark.plain();
         let columns = anstream::adapter::strip_str(&root.line).to_string().chars().count() + 2 + plain.chars().count();
         if width.is_none_or(|width| columns <= width) {
@@ -119,7 +133,7 @@ fn heading(service: &ServicePort, width: Option<usize>) -> Node {
 
 fn frontend_node(frontend: &Frontend, several_pools: bool, steps: Option<&Vec<RuleNote>>, view: View) -> Node {
     let routes = phrase::routes(frontend, several_pools);
-    let what = format!("{} {}", phrase::kind(frontend.kind), phrase::address(frontend));
+    let what = format!("{} {}", frontend.kind.words(), frontend.at());
     let mut node = Node::new(&what);
     let columns = BRANCH + what.chars().count() + ARROW.len() + routes.chars().count();
     if routes.is_empty() {
@@ -135,7 +149,7 @@ fn frontend_node(frontend: &Frontend, several_pools: bool, steps: Option<&Vec<Ru
 
 fn pool_line(service: &ServicePort, pool: &Pool) -> String {
     let named = service.pools.len() > 1 || pool.policy == Policy::Local;
-    let policy = if named { format!("{}: ", phrase::policy(pool.policy)) } else { String::new() };
+    let policy = if named { format!("{}: ", pool.policy.as_str()) } else { String::new() };
     let count = phrase::count(pool);
     let noun = if count == "1" { "endpoint" } else { "endpoints" };
     let mut line = format!("{policy}{count} {noun}");

@@ -2,10 +2,11 @@
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
+use super::marks::{Marks, look};
 use super::palette::{ERROR, STRONG, paint};
-use super::phrase;
 use super::remark::{self, Room};
 use super::text::{clean, percent};
+use crate::checks::Finding;
 use crate::dataplane::{AboutEndpoint, Absent, FrontendKind, ServicePort};
 use crate::net::Family;
 
@@ -13,25 +14,30 @@ use crate::net::Family;
 const GAP: usize = 2;
 
 /// Columns whose cells may go on in a second line; names and addresses are kept whole to be copied.
-const BREAKABLE: [&str; 4] = ["ENDPOINTS", "STATUS", "STATE", "OTHER FRONTENDS"];
+const BREAKABLE: [&str; 5] = ["ENDPOINTS", "STATUS", "STATE", "OTHER FRONTENDS", "MESSAGE"];
 
 /// A cell of fewer columns than this is not worth breaking.
 const READABLE: usize = 12;
 
 /// One row per service port; `wide` adds what does not fit 80 columns. Where `width` is given and too small for a table
 /// with the types of Services, they are left out; then cells are broken to fit.
-pub fn list(services: &[ServicePort], wide: bool, width: Option<usize>) -> String {
+pub fn list(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width: Option<usize>) -> String {
     // The type is known from objects only.
     let typed = services.iter().any(|service| service.about.is_some());
-    let (table, header) = list_table(services, wide, typed);
+    let (table, header) = list_table(services, marks, wide, typed);
     if typed && !wide && width.is_some_and(|width| columns(&table) > width) {
-        let (table, header) = list_table(services, wide, false);
+        let (table, header) = list_table(services, marks, wide, false);
         return finish(table, &header, width);
     }
     finish(table, &header, width)
 }
 
-fn list_table(services: &[ServicePort], wide: bool, typed: bool) -> (Table, Vec<&'static str>) {
+fn list_table(
+    services: &[ServicePort],
+    marks: &Marks<'_>,
+    wide: bool,
+    typed: bool,
+) -> (Table, Vec<&'static str>) {
     let mut header = vec!["SERVICE", "PROTO"];
     if typed {
         header.push("TYPE");
@@ -41,13 +47,13 @@ fn list_table(services: &[ServicePort], wide: bool, typed: bool) -> (Table, Vec<
         header.extend(["OTHER FRONTENDS", "FAMILY", "STICKY", "CHAINS"]);
     }
     let mut table = empty(&header);
-    for service in services {
+    for (n, service) in services.iter().enumerate() {
         let (first, others) = addresses(service);
         let mut row = vec![Cell::new(name(service)), Cell::new(protocol(service))];
         if typed {
             row.push(Cell::new(service.about.as_ref().and_then(|about| about.service_type).unwrap_or_default()));
         }
-        row.extend([Cell::new(first), Cell::new(remark::counts(service)), Cell::new(status(service))]);
+        row.extend([Cell::new(first), Cell::new(remark::counts(service)), Cell::new(status(service, &marks.at(n)))]);
         if wide {
             let sticky = service.affinity_seconds.map(|s| format!("{s} s")).unwrap_or_default();
             let chains: Vec<_> = service.pools.iter().map(|p| clean(&p.chain)).collect();
@@ -69,7 +75,7 @@ fn columns(table: &Table) -> usize {
 }
 
 /// One row per endpoint; `wide` adds chains, rules and counters. Cells are broken to fit `width` columns, if given.
-pub fn endpoints(services: &[ServicePort], wide: bool, width: Option<usize>) -> String {
+pub fn endpoints(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width: Option<usize>) -> String {
     let joined = services.iter().any(|service| service.about.is_some());
     let mut header = vec!["SERVICE", "PROTO", "POOL", "SHARE", "ENDPOINT"];
     if joined {
@@ -80,9 +86,9 @@ pub fn endpoints(services: &[ServicePort], wide: bool, width: Option<usize>) -> 
     }
     let mut table = empty(&header);
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-    for service in services {
+    for (n, service) in services.iter().enumerate() {
         for pool in &service.pools {
-            let policy = phrase::policy(pool.policy);
+            let policy = pool.policy.as_str();
             for endpoint in &pool.endpoints {
                 let mut row = vec![
                     Cell::new(name(service)),
@@ -121,9 +127,14 @@ pub fn endpoints(services: &[ServicePort], wide: bool, width: Option<usize>) -> 
             table.add_row(missing(service, "", absent));
         }
         if let (true, false, Some(remark)) =
-            (service.pools.is_empty(), service.lacks_rules(), remark::service(service, Room::Column))
+            (service.pools.is_empty(), service.lacks_rules(), remark::service(service, &[], Room::Column))
         {
             table.add_row([name(service), protocol(service), String::new(), String::new(), remark.painted()]);
+        }
+        for finding in marks.at(n) {
+            let (mark, style) = look(finding.severity);
+            let text = paint(&format!("{mark}{} {}", finding.check.id, finding.check.slug), style);
+            table.add_row([name(service), protocol(service), String::new(), String::new(), text]);
         }
     }
     finish(table, &header, width)
@@ -151,7 +162,7 @@ fn missing(service: &ServicePort, policy: &str, absent: &Absent) -> Vec<Cell> {
     row
 }
 
-fn empty(header: &[&str]) -> Table {
+pub(super) fn empty(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|title| paint(title, STRONG)));
@@ -189,7 +200,7 @@ fn fit(table: &mut Table, header: &[&str], width: usize) {
 }
 
 /// Rows without blanks at their ends.
-fn finish(mut table: Table, header: &[&str], width: Option<usize>) -> String {
+pub(super) fn finish(mut table: Table, header: &[&str], width: Option<usize>) -> String {
     if let Some(width) = width {
         fit(&mut table, header, width);
     }
@@ -218,11 +229,11 @@ fn addresses(service: &ServicePort) -> (String, String) {
     let mut all = service.frontends.iter();
     let Some(first) = all.next() else { return Default::default() };
     let prefix =
-        if first.kind == FrontendKind::ClusterIp { String::new() } else { format!("{} ", phrase::kind(first.kind)) };
-    let others: Vec<String> = all.map(|f| format!("{} {}", phrase::kind(f.kind), phrase::address(f))).collect();
-    (format!("{prefix}{}", phrase::address(first)), others.join(", "))
+        if first.kind == FrontendKind::ClusterIp { String::new() } else { format!("{} ", first.kind.words()) };
+    let others: Vec<String> = all.map(|f| format!("{} {}", f.kind.words(), f.at())).collect();
+    (format!("{prefix}{}", first.at()), others.join(", "))
 }
 
-fn status(service: &ServicePort) -> String {
-    remark::service(service, Room::Column).map_or("ok".to_owned(), |remark| remark.painted())
+fn status(service: &ServicePort, findings: &[&Finding]) -> String {
+    remark::service(service, findings, Room::Column).map_or("ok".to_owned(), |remark| remark.painted())
 }

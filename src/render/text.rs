@@ -35,16 +35,8 @@ pub(super) fn is_unsafe(c: char) -> bool {
 
 /// A share of connections, eight columns wide: ` 33.33 %`.
 pub(super) fn percent(part: Option<f64>) -> String {
-    let Some(part) = part else { return "     ? %".to_owned() };
-    let percent = part * 100.0;
-    if part > 0.0 && percent < 0.005 {
-        return " <0.01 %".to_owned();
-    }
-    // Rounding up must not make a part look like the whole.
-    if part < 1.0 - 1e-9 && percent >= 99.995 {
-        return ">99.99 %".to_owned();
-    }
-    format!("{percent:6.2} %")
+    let words = part.map_or_else(|| "? %".to_owned(), crate::dataplane::percent);
+    format!("{words:>8}")
 }
 
 /// A share as a bar of up to ten cells, always ten columns wide.

@@ -1,7 +1,9 @@
 //! From the dataplane to the contract.
 
+use super::Quotes;
 use super::v1::{Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status};
-use crate::dataplane::{self, Address, FrontendKind, Oddity, Origin, Policy, ServicePort, Standing, State, Verdict};
+use crate::checks::Finding;
+use crate::dataplane::{self, Address, FrontendKind, Oddity, Origin, ServicePort, Standing, State, Verdict};
 use crate::net::Family;
 
 /// What is known of the rules a document was made from.
@@ -23,28 +25,48 @@ pub struct Header {
     pub partial: bool,
 }
 
-/// The document of a command.
-pub fn document(kind: Kind, header: &Header, services: Vec<ServicePort>) -> Document {
-    Document {
-        schema: "kube-ipt/v1",
-        kind,
-        source: Source {
+/// The document of `show` or `list`.
+pub fn document(
+    kind: Kind,
+    header: &Header,
+    services: Vec<ServicePort>,
+    findings: &[Finding],
+    quotes: &Quotes<'_>,
+) -> Document {
+    let mut of_port: Vec<Vec<&Finding>> = vec![Vec::new(); services.len()];
+    for finding in findings {
+        if let Some(of_port) = finding.port.and_then(|at| of_port.get_mut(at)) {
+            of_port.push(finding);
+        }
+    }
+    // Each is dropped when it is turned into its report, so that large nodes are not held twice.
+    let services = services.into_iter().zip(of_port).map(|(port, findings)| {
+        let findings = findings.into_iter().map(|finding| super::check::finding(finding, quotes));
+        Service { findings: findings.collect(), ..service(&port) }
+    });
+    Document { schema: SCHEMA, kind, source: header.source(), services: services.collect() }
+}
+
+/// The name of the contract.
+pub(super) const SCHEMA: &str = "kube-ipt/v1";
+
+impl Header {
+    pub(super) fn source(&self) -> Source {
+        Source {
             dataplane: "iptables",
-            backend: header.backend,
-            from: header.from.clone(),
-            node: header.node.clone(),
-            tables: header.tables.clone(),
-            families: header.families.clone(),
-            objects: header.objects.clone(),
-            partial: header.partial,
-        },
-        // Each is dropped when it is turned into its report, so that large nodes are not held twice.
-        services: services.into_iter().map(|port| service(&port)).collect(),
+            backend: self.backend,
+            from: self.from.clone(),
+            node: self.node.clone(),
+            tables: self.tables.clone(),
+            families: self.families.clone(),
+            objects: self.objects.clone(),
+            partial: self.partial,
+        }
     }
 }
 
-/// One service port.
-pub fn service(port: &ServicePort) -> Service {
+/// One service port, without findings.
+fn service(port: &ServicePort) -> Service {
     let name = port.name.as_ref();
     let about =
         port.about.as_ref().filter(|about| about.rules_complete && (about.gap.is_none() || !port.pools.is_empty()));
@@ -61,7 +83,7 @@ pub fn service(port: &ServicePort) -> Service {
         frontends: port.frontends.iter().map(frontend).collect(),
         pools: port.pools.iter().map(pool).collect(),
         unprogrammed: about.map(|about| about.unprogrammed.iter().map(missing).collect()),
-        findings: (),
+        findings: Vec::new(),
     }
 }
 
@@ -120,7 +142,7 @@ fn frontend(frontend: &dataplane::Frontend) -> Frontend {
 
 fn route(route: &dataplane::Route) -> Route {
     let (verdict, policy) = match route.verdict {
-        Verdict::Pool(policy) => (Some("pool"), Some(policy_name(policy))),
+        Verdict::Pool(policy) => (Some("pool"), Some(policy.as_str())),
         Verdict::Drop => (Some("drop"), None),
         Verdict::Reject => (Some("reject"), None),
         Verdict::None => (Some("none"), None),
@@ -142,7 +164,7 @@ fn route(route: &dataplane::Route) -> Route {
 fn pool(pool: &dataplane::Pool) -> Pool {
     let known = pool.is_whole() && pool.expected.is_some_and(|expected| expected.is_ok());
     Pool {
-        policy: policy_name(pool.policy),
+        policy: pool.policy.as_str(),
         chain: pool.chain.clone(),
         undelivered: pool.undelivered,
         endpoints: pool.endpoints.iter().map(endpoint).collect(),
@@ -174,12 +196,5 @@ fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint {
         state: about.map(|about| about.state.as_str()),
         reason: about.and_then(|about| if let State::Stale(stale) = &about.state { stale.reason() } else { None }),
         packets: endpoint.packets,
-    }
-}
-
-fn policy_name(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Cluster => "cluster",
-        Policy::Local => "local",
     }
 }

@@ -5,7 +5,14 @@
 //! Absent facts are `null`.
 
 mod build;
+mod check;
+mod quotes;
 mod v1;
 
-pub use build::{Header, document, service};
-pub use v1::{Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status, schema};
+pub use build::{Header, document};
+pub use check::check_document;
+pub use quotes::{Quote, Quotes};
+pub use v1::{
+    Any, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Pool, Route, Service,
+    Skipped, Source, Status, Summary, schema,
+};

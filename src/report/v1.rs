@@ -78,8 +78,8 @@ pub struct Service {
     /// Endpoints it should have, where no rule leads to any; null without objects, or where rules are missing from the
     /// dump.
     pub unprogrammed: Option<Vec<Missing>>,
-    /// Findings about it; null where nothing was checked.
-    pub findings: (),
+    /// Findings about it.
+    pub findings: Vec<Finding>,
 }
 
 /// The state of a service port: from the rules, and with objects from what the cluster wants.
@@ -197,7 +197,141 @@ pub struct Endpoint {
     pub packets: Option<u64>,
 }
 
-/// The JSON Schema of [`Document`].
+/// The answer of `check`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct CheckDocument {
+    /// `kube-ipt/v1`.
+    pub schema: &'static str,
+    /// Which command answered.
+    pub kind: CheckKind,
+    /// What the answer was made from.
+    pub source: Source,
+    /// Counts.
+    pub summary: Summary,
+    /// What is wrong, by code and place.
+    pub findings: Vec<Finding>,
+}
+
+/// The command that answers with a [`CheckDocument`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    /// `kube-ipt check`
+    Check,
+}
+
+/// What was checked, and what it showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Summary {
+    /// Service ports that were checked.
+    pub services: usize,
+    /// Endpoints the rules lead to, each counted once for each service port.
+    pub endpoints: usize,
+    /// Findings of severity `error`.
+    pub errors: usize,
+    /// Findings of severity `warning`.
+    pub warnings: usize,
+    /// Findings of severity `info`.
+    pub infos: usize,
+    /// What probably happened, in one sentence; null where nothing is wrong, or no one cause explains it.
+    pub cause: Option<String>,
+    /// Checks that were not made, or not of everything.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A check that was not made, or not of everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Skipped {
+    /// `KI101`
+    pub id: &'static str,
+    /// `stale-endpoint`
+    pub code: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+/// Something wrong, or worth knowing.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Finding {
+    /// `KI101`; never used for anything else.
+    pub id: &'static str,
+    /// `stale-endpoint`
+    pub code: &'static str,
+    /// `error`, `warning` or `info`.
+    pub severity: &'static str,
+    /// `ns/name` or `ns/name:port`; null for the node as a whole, and where nothing names the service.
+    pub service: Option<String>,
+    /// `tcp`, `udp` or `sctp`; null for the node as a whole, and where no rule says.
+    pub protocol: Option<String>,
+    /// Family of the rules; null for both.
+    pub family: Option<Family>,
+    /// The endpoint, `ip:port` or `[ip6]:port`.
+    pub address: Option<String>,
+    /// The frontend, `ip:port` or `:nodeport`.
+    pub frontend: Option<String>,
+    /// The chain.
+    pub chain: Option<String>,
+    /// Which of several kinds of this finding it is.
+    pub reason: Option<&'static str>,
+    /// Part of the new connections it affects, 0..=1; null where that cannot be told, or none are.
+    pub share: Option<f64>,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+    /// Rules that show it, and objects it was compared with.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What shows a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Evidence {
+    /// A rule.
+    Rule {
+        /// Where it stands: a file name, `stdin`, `demo`, the command that printed it.
+        from: String,
+        /// Its line, from 1.
+        line: u32,
+        /// The line.
+        text: String,
+    },
+    /// A field of an object.
+    Object {
+        /// `Service`, `EndpointSlice`, `ConfigMap`.
+        kind: &'static str,
+        /// `namespace/name`.
+        name: String,
+        /// The field.
+        field: String,
+        /// Its value as it was read, in words where the field is large.
+        value: String,
+    },
+}
+
+/// Any answer.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Any {
+    /// Of `show` and `list`.
+    Services(Document),
+    /// Of `check`.
+    Check(CheckDocument),
+}
+
+impl From<Document> for Any {
+    fn from(document: Document) -> Self {
+        Self::Services(document)
+    }
+}
+
+impl From<CheckDocument> for Any {
+    fn from(document: CheckDocument) -> Self {
+        Self::Check(document)
+    }
+}
+
+/// The JSON Schema of every answer.
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Document).to_value()
+    schemars::schema_for!(Any).to_value()
 }

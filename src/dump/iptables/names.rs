@@ -98,6 +98,12 @@ pub(super) fn generated(comment: &str) -> Option<(Family, Backend)> {
     Some((family, backend))
 }
 
+/// The time such a line tells, as it writes it.
+pub(super) fn generated_at(comment: &str) -> Option<&str> {
+    let (_, time) = comment.split_once(" on ")?;
+    Some(time.trim())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,6 +40,8 @@ pub struct Dump<'a> {
     pub unread: Vec<Unread<'a>>,
     /// How many lines are no part of a dump.
     pub unread_count: usize,
+    /// When it was made, as the first header says it: `Sun Nov 22 08:28:50 2026`.
+    pub generated: Option<&'a str>,
 }
 
 /// A line that is no part of a dump.
@@ -107,7 +109,7 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     fn new(text: &'a str, hints: Hints) -> Self {
-        let dump = Dump { sections: Vec::new(), unread: Vec::new(), unread_count: 0 };
+        let dump = Dump { sections: Vec::new(), unread: Vec::new(), unread_count: 0, generated: None };
         Self {
             text,
             hints,
@@ -260,6 +262,7 @@ impl<'a> Scanner<'a> {
             self.close();
             self.said.family = Some(family);
             self.said.backend = Some(backend);
+            self.dump.generated = self.dump.generated.or(names::generated_at(line));
         } else if line[1..].trim_ascii_start().starts_with("Warning") {
             self.unread(line, number, Why::Warning);
         } else {

@@ -1,6 +1,6 @@
 //! The index of one table: its chains by name, and where in the text the rules of each stand.
 
-use memchr::memchr;
+use memchr::{memchr, memmem, memrchr};
 
 use super::error::RuleError;
 use super::listing::{self, Columns};
@@ -93,6 +93,27 @@ impl<'a> RawRule<'a> {
         let mut rule = Rule::default();
         self.parse_into(&mut rule)?;
         Ok(rule)
+    }
+
+    /// The name of the target, without parsing the conditions: `None` for a rule without one, or one that cannot be read.
+    pub fn target_name(&self) -> Option<&'a str> {
+        let parsed = || Some(self.parse().ok()?.target?.name);
+        if !matches!(self.form, Form::Append) {
+            return parsed();
+        }
+        let (text, bytes) = (self.text, self.text.as_bytes());
+        // Most rules end in a jump to a chain.
+        let space = memrchr(b' ', bytes)?;
+        if matches!(bytes.get(space.checked_sub(3)?..space), Some(b" -j" | b" -g")) {
+            return Some(&text[space + 1..]);
+        }
+        let at = memmem::rfind(bytes, b" -j ")?;
+        let rest = &text[at + 4..];
+        // Behind a target's name its options may quote anything, even another ` -j `.
+        if rest.contains('"') || memmem::find(&bytes[..at], b" -j ").is_some() {
+            return parsed();
+        }
+        rest.split(' ').next()
     }
 
     /// Parses the line into `rule`, whose memory is used again.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::comment;
 use super::matching::{Connection, Truth};
@@ -11,13 +11,12 @@ use super::part::{Part, share};
 use super::ruleset::Table;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
-use crate::dataplane::{Address, Endpoint, Oddity, RuleRef};
+use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef};
 use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target};
 use crate::proxy::chain_name::ChainKind;
 
 /// Targets after which the next rule is tried: the packet is changed, marked, counted or logged.
-const CONTINUING: [&str; 22] = [
-    "MARK",
+const CONTINUING: [&str; 21] = [
     "CONNMARK",
     "LOG",
     "NFLOG",
@@ -43,6 +42,9 @@ const CONTINUING: [&str; 22] = [
 
 /// Verdicts that end the walk without sending the connection to an endpoint.
 const ENDING: [&str; 9] = ["ACCEPT", "DROP", "REJECT", "QUEUE", "NFQUEUE", "SNAT", "MASQUERADE", "MIRROR", "TARPIT"];
+
+/// More of a kind are not kept for one pool.
+const MOST_ODDITIES: usize = 20;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Action {
@@ -86,6 +88,8 @@ pub(super) struct Node<'d> {
     /// The rule that led here first.
     via: Option<RawRule<'d>>,
     pub(super) steps: Range<usize>,
+    /// A rule marks for masquerading.
+    marks: bool,
 }
 
 /// The chains below one, compiled.
@@ -99,6 +103,8 @@ pub(super) struct Program<'p, 'd, 'n> {
     /// Node of each chain met so far.
     ids: HashMap<usize, usize>,
     pub(super) found: Spread,
+    /// Chains that clients come back to under ClientIP affinity.
+    sticky: HashSet<usize>,
     /// Memory for the rule being read.
     scratch: Rule<'d>,
 }
@@ -108,7 +114,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     pub(super) fn new(table: Table<'d>, connection: Connection<'p>, recovery: &'p mut Recovery<'n>) -> Self {
         let (nodes, steps, ids) = (Vec::new(), Vec::new(), HashMap::new());
         let (found, scratch) = (Spread::default(), Rule::default());
-        Self { table, connection, recovery, nodes, steps, ids, found, scratch }
+        Self { table, connection, recovery, nodes, steps, ids, found, sticky: HashSet::new(), scratch }
     }
 
     /// Compiles `root` and every chain that can be reached from it.
@@ -137,6 +143,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             self.nodes[done].steps = start..self.steps.len();
             done += 1;
         }
+        self.dead_ends();
     }
 
     /// The node of a chain that the rule `via` leads to; a new one waits to be compiled.
@@ -144,7 +151,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let next = self.nodes.len();
         let node = *self.ids.entry(chain).or_insert(next);
         if node == next {
-            self.nodes.push(Node { chain, via, steps: 0..0 });
+            self.nodes.push(Node { chain, via, steps: 0..0, marks: false });
         }
         node
     }
@@ -153,6 +160,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     fn step(&mut self, node: usize, raw: RawRule<'d>) -> Option<Step> {
         // Half of all rules mark for masquerading and are no step, whatever they match.
         if raw.text.ends_with("-j KUBE-MARK-MASQ") {
+            self.nodes[node].marks = true;
             return None;
         }
         let mut rule = std::mem::take(&mut self.scratch);
@@ -166,8 +174,8 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
 
     fn readable_step(&mut self, node: usize, raw: RawRule<'d>, rule: &Rule<'_>) -> Option<Step> {
         let truth = self.connection.judge(rule).overall();
-        self.note_affinity(rule);
         let target = rule.target.as_ref()?;
+        self.note_affinity(rule, target);
         let takes = match truth {
             Truth::No => return None,
             Truth::Yes => share(rule),
@@ -189,7 +197,10 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         match kind {
             // With -g the chain that marks returns to our caller, not to us.
             ChainKind::MarkMasquerade if target.goto => return Effect::Action(Action::Return),
-            ChainKind::MarkMasquerade => return Effect::Nothing,
+            ChainKind::MarkMasquerade => {
+                self.nodes[node].marks = true;
+                return Effect::Nothing;
+            }
             ChainKind::MarkDrop => return Effect::Action(Action::Stop),
             _ => {}
         }
@@ -201,20 +212,29 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             (!chain.is_empty() && !lost) || (chain.declared && chain.is_empty() && !section.cut_off)
         });
         if let Some(id) = known {
+            let before = self.nodes.len();
             let next = self.node_of(id, Some(raw));
+            if kind == ChainKind::Endpoint && self.nodes.len() == before {
+                self.repeated(raw);
+            }
             return Effect::Action(if target.goto { Action::Goto(next) } else { Action::Jump(next) });
         }
         if let Some(translation) = translate::of(target) {
-            let Node { chain, via, .. } = self.nodes[node];
+            let Node { chain, via, marks, .. } = self.nodes[node];
             let address = match translation {
                 Translation::To(address) => address,
                 Translation::Garbled => self.recover(chain, via),
             };
             let packets = rule.counters.filter(|c| c.exact).map(|c| c.packets);
             let own = section.chains()[chain].name;
-            return Effect::Action(self.deliver(own, address, via.into_iter().chain([raw]), packets));
+            return Effect::Action(self.deliver(own, address, via.into_iter().chain([raw]), packets, marks));
         }
         match target.name {
+            // Kubernetes 1.1 marked in the endpoint's own chain.
+            "MARK" => {
+                self.nodes[node].marks = true;
+                Effect::Nothing
+            }
             "RETURN" => Effect::Action(Action::Return),
             name if CONTINUING.contains(&name) => Effect::Nothing,
             name if ENDING.contains(&name) => Effect::Action(Action::Stop),
@@ -225,7 +245,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 }
                 let address = rule.comment().and_then(comment::endpoint);
                 let address = address.map_or(Address::Unknown, |(ip, port)| Address::Socket(ip, port));
-                Effect::Action(self.deliver(name, address, [raw], None))
+                Effect::Action(self.deliver(name, address, [raw], None, true))
             }
         }
     }
@@ -252,6 +272,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         address: Address,
         rules: impl IntoIterator<Item = RawRule<'d>>,
         packets: Option<u64>,
+        hairpin: bool,
     ) -> Action {
         let rules = rules.into_iter().map(|raw| self.rule_ref(raw)).collect();
         self.found.endpoints.push(Endpoint {
@@ -260,6 +281,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             chain: chain.to_owned(),
             rules,
             packets,
+            hairpin,
             about: None,
         });
         Action::Deliver(self.found.endpoints.len() - 1)
@@ -277,15 +299,44 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         self.recovery.address(chain.name, own)
     }
 
-    fn note_affinity(&mut self, rule: &Rule<'_>) {
+    fn note_affinity(&mut self, rule: &Rule<'_>, target: &Target<'_>) {
         for item in &rule.matches {
             if let Match::Recent(recent) = item
                 && matches!(recent.verb, RecentVerb::Check | RecentVerb::Update)
                 && let Some(seconds) = recent.seconds.and_then(|s| s.parse().ok())
             {
                 self.found.affinity_seconds.get_or_insert(seconds);
+                if let Some(chain) = self.table.section.chain_id(target.name) {
+                    self.sticky.insert(chain);
+                }
             }
         }
+    }
+
+    /// A rule that leads where an earlier one leads.
+    pub(super) fn repeated(&mut self, raw: RawRule<'d>) {
+        if self.found.repeated.len() < MOST_ODDITIES {
+            self.found.repeated.push(self.rule_ref(raw));
+        }
+    }
+
+    /// Service and endpoint chains without a single step. What a dump may have lost is not called without effect.
+    fn dead_ends(&mut self) {
+        let section = self.table.section;
+        let chains = section.chains();
+        let is_dead = |node: &&Node<'d>| {
+            let kind = ChainKind::of(chains[node.chain].name);
+            node.steps.is_empty() && (kind.serves() || kind == ChainKind::Endpoint)
+        };
+        let dead = self.nodes.iter().filter(is_dead).take(MOST_ODDITIES);
+        let dead: Vec<DeadEnd> = dead
+            .map(|node| DeadEnd {
+                chain: chains[node.chain].name.to_owned(),
+                via: node.via.map(|raw| self.rule_ref(raw)),
+            })
+            .collect();
+        self.found.dead_ends = dead;
+        self.found.sticky = self.sticky.len();
     }
 
     /// A rule of which nothing can be said: everything behind it is unknown.
@@ -295,7 +346,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     }
 
     pub(super) fn oddity(&mut self, oddity: Oddity) {
-        if !self.found.oddities.contains(&oddity) && self.found.oddities.len() < 20 {
+        if !self.found.oddities.contains(&oddity) && self.found.oddities.len() < MOST_ODDITIES {
             self.found.oddities.push(oddity);
         }
     }

@@ -29,6 +29,16 @@ pub(super) struct Draft<'d> {
     /// Frontends by the sketch they belong to, and what they are.
     by_frontend: HashMap<(usize, FrontendKind, Option<IpAddr>, Option<u16>), usize>,
     pub(super) unplaced: Vec<RuleRef>,
+    /// Rules of KUBE-SERVICES and KUBE-NODEPORTS among these.
+    pub(super) obstacles: Vec<Obstacle<'d>>,
+}
+
+/// A rule that may take connections from the Services behind it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Obstacle<'d> {
+    /// It stands in KUBE-NODEPORTS, else in KUBE-SERVICES.
+    pub(super) node_ports: bool,
+    pub(super) raw: RawRule<'d>,
 }
 
 impl<'d> Draft<'d> {
@@ -43,6 +53,7 @@ impl<'d> Draft<'d> {
             by_key: HashMap::new(),
             by_frontend: HashMap::new(),
             unplaced,
+            obstacles: Vec::new(),
         };
         draft.nat();
         draft.names(known);
@@ -93,7 +104,7 @@ impl<'d> Draft<'d> {
                 let takes_nothing =
                     kind == ChainKind::MarkMasquerade || target.name == "MARK" || is_of_ipvs_mode(&rule);
                 if !takes_nothing {
-                    self.unplaced.push(RuleRef { text: table.text, line: raw.line });
+                    self.obstacle(table, node_ports, raw);
                 }
                 continue;
             }
@@ -107,9 +118,14 @@ impl<'d> Draft<'d> {
                 let marks = marks.get(&destination).map(Vec::as_slice).unwrap_or_default();
                 self.frontend(node_ports, &rule, destination, raw, marks);
             } else {
-                self.unplaced.push(RuleRef { text: table.text, line: raw.line });
+                self.obstacle(table, node_ports, raw);
             }
         }
+    }
+
+    fn obstacle(&mut self, table: Table<'d>, node_ports: bool, raw: RawRule<'d>) {
+        self.unplaced.push(RuleRef { text: table.text, line: raw.line });
+        self.obstacles.push(Obstacle { node_ports, raw });
     }
 
     fn frontend(
@@ -141,7 +157,8 @@ impl<'d> Draft<'d> {
         if frontend == next {
             let rules = marks.iter().copied().chain([raw]).collect();
             let every_port = !reject::has_port(rule);
-            sketch.frontends.push(FrontendSketch { kind, address, port, every_port, rules, refused: None });
+            let (refused, refusal) = (None, None);
+            sketch.frontends.push(FrontendSketch { kind, address, port, every_port, rules, refused, refusal });
         } else {
             sketch.frontends[frontend].rules.push(raw);
         }
@@ -172,12 +189,16 @@ impl<'d> Draft<'d> {
             });
             let sketch = &mut self.sketches[at];
             sketch.name = sketch.name.take().or(service);
+            let refusal = (reject.kind != FrontendKind::LoadBalancer).then_some(reject.rule);
             match sketch.frontends.iter_mut().find(|f| f.address == address && f.port == port) {
-                Some(frontend) => frontend.refused = frontend.refused.or(Some(reject.rule)),
+                Some(frontend) => {
+                    frontend.refused = frontend.refused.or(Some(reject.rule));
+                    frontend.refusal = frontend.refusal.or(refusal);
+                }
                 None => {
                     let (kind, refused) = (reject.kind, Some(reject.rule));
                     let (every_port, rules) = (false, Vec::new());
-                    sketch.frontends.push(FrontendSketch { kind, address, port, every_port, rules, refused });
+                    sketch.frontends.push(FrontendSketch { kind, address, port, every_port, rules, refused, refusal });
                 }
             }
         }

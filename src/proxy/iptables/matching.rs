@@ -107,6 +107,9 @@ impl Connection<'_> {
             // A client not seen before is in no list.
             Match::Recent(recent) => Truth::from(recent.verb == RecentVerb::Set).negated(recent.not),
             Match::AddrType(addrtype) => self.addrtype(addrtype),
+            Match::InInterface { not, name } if self.client == Client::At(Origin::External) && is_bridge(name) => {
+                Truth::from(*not)
+            }
             Match::InInterface { .. } | Match::OutInterface { .. } | Match::Mark { .. } => Truth::Unknown,
             Match::Module { name, words } => self.module(name, words),
         }
@@ -225,6 +228,11 @@ impl Destination<'_> {
             }
         }
     }
+}
+
+/// True for interfaces that only containers of this node are behind, so that nobody from elsewhere comes in by them.
+fn is_bridge(name: &str) -> bool {
+    name == "lo" || ["docker", "br-", "cni", "podman", "virbr", "veth", "cali", "lxc"].iter().any(|p| name.starts_with(p))
 }
 
 /// Is `port` in `a`, `a:b`, `a:` or `:b`?
@@ -347,6 +355,14 @@ mod tests {
         let to_node = Connection { destination: Destination::One(None, Some(53)), ..from(Origin::External) };
         assert_eq!(judge(&to_node, "-m addrtype --dst-type LOCAL").0, Truth::Yes);
         assert_eq!(judge(&to_node, "-d 127.0.0.0/8").0, Truth::No);
+    }
+
+    #[test]
+    fn nobody_from_elsewhere_comes_in_by_a_bridge() {
+        assert_eq!(judge(&from(Origin::External), "! -i docker0").0, Truth::Yes);
+        assert_eq!(judge(&from(Origin::External), "-i cni0").0, Truth::No);
+        assert_eq!(judge(&from(Origin::External), "! -i eth0").0, Truth::Unknown);
+        assert_eq!(judge(&from(Origin::Pod), "! -i docker0").0, Truth::Unknown);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! KUBE-SERVICES, KUBE-NODEPORTS and the filter table, and [`Survey::service`] follows one of them to its endpoints.
 //! Nothing that is not asked for is parsed.
 
+mod audit;
 mod comment;
 mod compile;
 mod draft;
@@ -11,6 +12,7 @@ mod fragments;
 mod matching;
 mod part;
 mod pool;
+mod portal;
 mod reject;
 mod route;
 mod ruleset;
@@ -19,6 +21,7 @@ mod translate;
 mod walk;
 mod walkthrough;
 
+pub use audit::Depth;
 pub use fragments::joined;
 pub use ruleset::{Note, Ruleset, Table, rulesets};
 pub use survey::{Sketch, Survey};

@@ -56,6 +56,10 @@ pub(super) fn pool(
         oddities: spread.oddities,
         expected: None,
         missing: Vec::new(),
+        beyond_hints: Vec::new(),
+        dead_ends: spread.dead_ends,
+        repeated: spread.repeated,
+        sticky: spread.sticky,
     };
     (pool, spread.affinity_seconds)
 }

@@ -15,6 +15,8 @@ pub struct Ruleset<'d> {
     pub nat: Option<Table<'d>>,
     /// Where Services without endpoints are rejected.
     pub filter: Option<Table<'d>>,
+    /// The nat table of the kernel's other interface, where that leads to Services too.
+    pub rival: Option<Table<'d>>,
 }
 
 /// A table, and which text it stands in.
@@ -33,6 +35,20 @@ impl<'d> Table<'d> {
     pub fn rules(&self, name: &str) -> impl Iterator<Item = RawRule<'d>> + use<'d> {
         let section = self.section;
         section.chain(name).into_iter().flat_map(|chain: &Chain<'d>| section.rules_of(chain))
+    }
+}
+
+impl Table<'_> {
+    /// True if nothing suggests that rules of this nat table are missing.
+    pub fn is_whole_nat(&self) -> bool {
+        self.section.is_whole() && !self.mixed
+    }
+
+    /// True if nothing suggests that rules of this filter table are missing.
+    pub fn is_whole_filter(&self) -> bool {
+        let section = self.section;
+        let built_in = ["INPUT", "FORWARD", "OUTPUT"].iter().all(|chain| section.policy(chain).is_some());
+        section.complete && !section.cut_off && !self.mixed && built_in
     }
 }
 
@@ -93,12 +109,18 @@ pub fn rulesets<'d>(dumps: &'d [Dump<'d>], fallback: Family) -> (Vec<Ruleset<'d>
         let mixed: Vec<Table<'d>> = of(Role::Mixed).collect();
         let (nat, repeated) = nat(&of(Role::Nat).collect::<Vec<_>>(), &mixed, family, &mut notes);
         let filters: Vec<Table<'d>> = of(Role::Filter).chain(mixed).collect();
-        let filter = filter(&filters, nat, repeated);
+        // Of several tables of one interface it is not known which filter table goes with which.
+        let doubtful = nat.is_some_and(|nat| {
+            let alike = |t: &Table<'d>| serves(t.section) && t.section.backend == nat.section.backend;
+            repeated && (nat.section.backend.is_none() || of(Role::Nat).filter(alike).count() > 1)
+        });
+        let filter = filter(&filters, nat, doubtful);
         notes.extend(unused(&tables, nat, filter, repeated));
         let shown = nat.into_iter().chain(filter);
         notes.extend(shown.filter(|t| t.section.cut_off).map(|t| Note::CutOff(t.text, t.section.table)));
         if nat.is_some() || filter.is_some() {
-            found.push(Ruleset { family, nat, filter });
+            let rival = rival(&of(Role::Nat).collect::<Vec<_>>(), nat);
+            found.push(Ruleset { family, nat, filter, rival });
         }
     }
     notes.dedup();
@@ -126,9 +148,16 @@ fn nat<'d>(
     (serving.last().or(other).or(mixed.last()).copied(), serving.len() > 1)
 }
 
+/// The last nat table with Services that is of the other interface than `nat`.
+fn rival<'d>(tables: &[Table<'d>], nat: Option<Table<'d>>) -> Option<Table<'d>> {
+    let own = nat?.section.backend?;
+    let differs = |t: &&Table<'d>| t.section.backend.is_some_and(|other| other != own) && serves(t.section);
+    tables.iter().rfind(differs).copied()
+}
+
 /// Chooses the filter table that goes with `nat`: of the same kernel interface, and from the same text. One from another
-/// text is taken only if there is no doubt that it is of the same node, which there is where nat came several times.
-fn filter<'d>(tables: &[Table<'d>], nat: Option<Table<'d>>, repeated: bool) -> Option<Table<'d>> {
+/// text is taken only if there is no doubt that it is of the same node.
+fn filter<'d>(tables: &[Table<'d>], nat: Option<Table<'d>>, doubtful: bool) -> Option<Table<'d>> {
     // What is surely a filter table of this family comes before what may be one, and the last before the first.
     let best = |tables: Vec<&Table<'d>>| {
         let rank = |t: &Table<'d>| (!t.mixed, t.section.family.is_some(), refuses(t.section), t.section.rules > 0);
@@ -141,7 +170,7 @@ fn filter<'d>(tables: &[Table<'d>], nat: Option<Table<'d>>, repeated: bool) -> O
     };
     let beside = |t: &&Table<'d>| t.text == nat.text;
     best(tables.iter().filter(same_backend).filter(beside).collect())
-        .or_else(|| best(tables.iter().filter(same_backend).filter(|_| !repeated).collect()))
+        .or_else(|| best(tables.iter().filter(same_backend).filter(|_| !doubtful).collect()))
 }
 
 /// True if the table refuses Services.

@@ -4,7 +4,8 @@
 
 use std::net::IpAddr;
 
-use super::draft::Draft;
+use super::draft::{Draft, Obstacle};
+use super::portal;
 use super::pool::{self, PoolRef};
 use super::reject::Rejects;
 use super::route::{self, Surroundings};
@@ -22,7 +23,7 @@ const WORTH_A_THREAD: usize = 100;
 /// The service ports of a node, not yet followed to their endpoints.
 #[derive(Debug)]
 pub struct Survey<'d> {
-    families: Vec<InFamily<'d>>,
+    pub(super) families: Vec<InFamily<'d>>,
     sketches: Vec<Sketch<'d>>,
     unplaced: Vec<RuleRef>,
 }
@@ -54,13 +55,16 @@ pub(super) struct FrontendSketch<'d> {
     pub(super) rules: Vec<RawRule<'d>>,
     /// The filter table's rule.
     pub(super) refused: Option<RuleRef>,
+    /// The same, if it refuses for want of endpoints and not because of source ranges.
+    pub(super) refusal: Option<RuleRef>,
 }
 
 #[derive(Debug)]
-struct InFamily<'d> {
-    ruleset: Ruleset<'d>,
+pub(super) struct InFamily<'d> {
+    pub(super) ruleset: Ruleset<'d>,
     rejects: Rejects<'d>,
-    pods: Vec<Network>,
+    pub(super) pods: Vec<Network>,
+    pub(super) obstacles: Vec<Obstacle<'d>>,
 }
 
 impl<'d> Survey<'d> {
@@ -76,7 +80,8 @@ impl<'d> Survey<'d> {
             }
             survey.unplaced.append(&mut draft.unplaced);
             survey.sketches.append(&mut draft.sketches);
-            survey.families.push(InFamily { ruleset, rejects: draft.rejects, pods });
+            let (rejects, obstacles) = (draft.rejects, draft.obstacles);
+            survey.families.push(InFamily { ruleset, rejects, pods, obstacles });
         }
         let order = |s: &Sketch<'_>| (s.name.is_none(), s.name.clone(), s.protocol, s.family, s.key.clone());
         survey.sketches.sort_by_cached_key(order);
@@ -159,6 +164,8 @@ impl<'d> Survey<'d> {
             frontends,
             pools: pools.collect(),
             affinity_seconds: affinity,
+            dead_ends: around.nat.map(|nat| portal::dead_ends(nat, &sketch.frontends)).unwrap_or_default(),
+            repeated: around.nat.map(|nat| portal::repeated(nat, &sketch.frontends)).unwrap_or_default(),
             about: None,
         }
     }
@@ -173,6 +180,7 @@ impl<'d> Survey<'d> {
             every_port: frontend.every_port,
             routes,
             rules: rules.chain(frontend.refused).collect(),
+            refusal: frontend.refusal,
         }
     }
 

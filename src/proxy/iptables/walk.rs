@@ -12,7 +12,7 @@ use super::matching::Connection;
 use super::part::Part;
 use super::ruleset::Table;
 use super::translate::Recovery;
-use crate::dataplane::{Address, Endpoint, Oddity};
+use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef};
 
 /// Chains may nest this deep before it is worth a word: what nf_tables follows.
 const DEEP: usize = 16;
@@ -28,6 +28,12 @@ pub(super) struct Spread {
     pub(super) affinity_seconds: Option<u32>,
     /// What kube-proxy never writes.
     pub(super) oddities: Vec<Oddity>,
+    /// Chains without effect.
+    pub(super) dead_ends: Vec<DeadEnd>,
+    /// Rules that lead to an endpoint an earlier rule leads to.
+    pub(super) repeated: Vec<RuleRef>,
+    /// Endpoints that clients come back to under ClientIP affinity.
+    pub(super) sticky: usize,
 }
 
 /// Follows the chain at `root`.
@@ -126,7 +132,7 @@ impl Program<'_, '_, '_> {
             // What could not be judged is not reached, and so takes nothing from what is known.
             self.found.oddities.retain(|oddity| !matches!(oddity, Oddity::Undecided(_)));
         }
-        merge(&mut self.found.endpoints);
+        merge(&mut self.found.endpoints, &mut self.found.repeated);
         self.found
     }
 }
@@ -149,7 +155,8 @@ fn returned(steps: &[Step], returns: &[Part]) -> Part {
 }
 
 /// Makes one endpoint of those with the same address, at the place of the first.
-fn merge(endpoints: &mut Vec<Endpoint>) {
+/// `repeated` gets the rules that lead to the others.
+fn merge(endpoints: &mut Vec<Endpoint>, repeated: &mut Vec<RuleRef>) {
     if all_distinct(endpoints) {
         return;
     }
@@ -161,6 +168,8 @@ fn merge(endpoints: &mut Vec<Endpoint>) {
             let same = &mut merged[at];
             same.probability = same.probability.zip(endpoint.probability).map(|(a, b)| a + b);
             same.packets = same.packets.zip(endpoint.packets).map(|(a, b)| a.saturating_add(b));
+            same.hairpin &= endpoint.hairpin;
+            repeated.extend(endpoint.rules.first());
             same.rules.extend(endpoint.rules);
         } else {
             first.insert(endpoint.address.clone(), merged.len());

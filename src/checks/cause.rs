@@ -1,0 +1,102 @@
+//! One cause behind several findings, in one sentence.
+//!
+//! kube-proxy writes KUBE-SERVICES, KUBE-NODEPORTS and its chains of the filter table at every sync, but a service's own
+//! chains only when that service has changed (pkg/proxy/iptables/proxier.go): what is out of date says what broke.
+
+use super::{Finding, Input, Severity};
+use crate::dataplane::count;
+use crate::net::span;
+
+/// What probably happened; `None` where nothing is wrong.
+pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
+    let is_wrong = |finding: &&Finding| finding.severity > Severity::Info;
+    let of = |id: &str| findings.iter().filter(is_wrong).filter(|f| f.check.id == id).collect::<Vec<_>>();
+    if !of("KI401").is_empty() {
+        return Some("Two sets of rules act at once: iptables-legacy and iptables-nft both lead to Services.".to_owned());
+    }
+    if let Some(first) = of("KI402").first() {
+        return Some(format!("Another mode took over, and rules of the one before were left: {}.", first.message));
+    }
+    let hooks: Vec<&Finding> = of("KI301").into_iter().filter(|f| f.severity == Severity::Error).collect();
+    if !hooks.is_empty() {
+        let mut chains: Vec<&str> = hooks.iter().filter_map(|f| f.chain.as_deref()).collect();
+        chains.dedup();
+        return Some(format!(
+            "Hooks of kube-proxy were flushed ({}): a firewall reload or another program wrote the built-in chains anew.",
+            chains.join(", ")
+        ));
+    }
+    if !of("KI104").is_empty() && input.wirings.iter().all(|wiring| wiring.mode.is_none() && wiring.whole) {
+        return Some(format!("There are no rules of kube-proxy on {}: it does not run there, or its rules were flushed.", input.node()));
+    }
+    if of("KI203").iter().any(|f| f.chain.as_deref() == Some("KUBE-SERVICES")) {
+        return Some("KUBE-SERVICES was flushed: kube-proxy's rules are there, but nothing leads to them.".to_owned());
+    }
+    behind(input, findings).or_else(|| edited(findings))
+}
+
+/// Findings of rules that are behind the API.
+const OUTDATED: [&str; 8] = ["KI101", "KI102", "KI103", "KI104", "KI105", "KI106", "KI107", "KI403"];
+
+/// Those of chains that every sync writes anew.
+const OF_PORTAL: [&str; 5] = ["KI103", "KI104", "KI105", "KI106", "KI403"];
+
+/// Those of rules kube-proxy never writes.
+const NEVER_WRITTEN: [&str; 6] = ["KI201", "KI202", "KI203", "KI204", "KI304", "KI306"];
+
+fn services<'f>(findings: &'f [Finding], ids: &[&str]) -> Vec<&'f str> {
+    let wrong = findings.iter().filter(|f| f.severity > Severity::Info && ids.contains(&f.check.id));
+    // The ports of a Service change together.
+    let name = |f: &'f Finding| f.service.as_deref().map(|name| name.split(':').next().unwrap_or(name));
+    let mut names: Vec<&str> = wrong.filter_map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn behind(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
+    let outdated = services(findings, &OUTDATED);
+    let edited = services(findings, &NEVER_WRITTEN);
+    let (first, others) = outdated.split_first()?;
+    if others.is_empty() && edited.contains(first) {
+        return Some(self::edited(findings)?);
+    }
+    let portal = services(findings, &OF_PORTAL);
+    let (node, age) = (input.node(), age(input, findings));
+    Some(match (others.is_empty(), portal.is_empty()) {
+        (true, true) => format!(
+            "Only {first} is out of date; KUBE-SERVICES matches the API: a sync of its chains is outstanding or went wrong{age}."
+        ),
+        (true, false) => format!("Only {first} is out of date: kube-proxy on {node} has not synced since it changed{age}."),
+        (false, true) => format!(
+            "{} are out of date, while KUBE-SERVICES matches the API: kube-proxy on {node} is behind{age}.",
+            count(outdated.len(), "Service")
+        ),
+        (false, false) => format!(
+            "kube-proxy on {node} is not syncing: KUBE-SERVICES and the chains of {} are behind the API{age}.",
+            count(outdated.len(), "Service")
+        ),
+    })
+}
+
+/// How long before the rules were read the last of what they lack changed.
+fn age(input: &Input<'_, '_>, findings: &[Finding]) -> String {
+    let outdated = findings.iter().filter(|f| OUTDATED.contains(&f.check.id));
+    let changed = outdated.flat_map(|f| &f.objects).filter_map(|object| object.changed).max();
+    let Some(age) = input.read_at.zip(changed).map(|(read, changed)| read.since(changed)) else { return String::new() };
+    let length = span(age.unsigned_abs());
+    match age {
+        0.. => format!(" (last change {length} before the rules were read)"),
+        _ => format!(" (the objects are {length} younger than the rules, which may be all that is wrong)"),
+    }
+}
+
+fn edited(findings: &[Finding]) -> Option<String> {
+    let edited = services(findings, &NEVER_WRITTEN);
+    let whose = match edited.as_slice() {
+        [] => return None,
+        [only] => format!("Rules of {only} were"),
+        many => format!("Rules of {} were", count(many.len(), "Service")),
+    };
+    Some(format!("{whose} edited, or a partial sync went wrong: kube-proxy writes no such chains."))
+}

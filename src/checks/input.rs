@@ -1,0 +1,112 @@
+//! What checks look at, and where they put what they find.
+
+use super::{Check, Finding};
+use crate::dataplane::{Mode, ServicePort, Wiring};
+use crate::expect::Cluster;
+use crate::net::{Family, Moment};
+
+/// A node, ready to be checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'i, 'f> {
+    /// Service ports, followed to their endpoints and joined with the cluster.
+    pub services: &'i [ServicePort],
+    /// The rules of each family as a whole.
+    pub wirings: &'i [Wiring],
+    /// The cluster; `None` where the rules stand alone.
+    pub cluster: Option<&'i Cluster<'f>>,
+    /// Why lines may be missing from what was read, one sentence each.
+    pub partial: &'i [String],
+    /// Only some service ports were asked for.
+    pub narrowed: bool,
+    /// When the rules were read.
+    pub read_at: Option<Moment>,
+}
+
+impl<'i> Input<'i, '_> {
+    /// Service ports of families whose rules are those of iptables mode, with their places.
+    pub(super) fn ports(&self) -> impl Iterator<Item = (usize, &'i ServicePort)> + use<'i> {
+        let wirings = self.wirings;
+        let is_ours = move |family: Family| {
+            wirings.iter().find(|w| w.family == family).is_none_or(|w| w.mode.is_none_or(|mode| mode == Mode::Iptables))
+        };
+        self.services.iter().enumerate().filter(move |(_, port)| is_ours(port.family))
+    }
+
+    /// The rules of a family as a whole.
+    pub(super) fn wiring(&self, family: Family) -> Option<&'i Wiring> {
+        self.wirings.iter().find(|wiring| wiring.family == family)
+    }
+
+    /// True if no rules of the family's nat table are missing.
+    pub(super) fn is_whole(&self, family: Family) -> bool {
+        self.wiring(family).is_some_and(|wiring| wiring.whole)
+    }
+
+    /// `node1`, or `this node` where it is not known.
+    pub(super) fn node(&self) -> &'i str {
+        self.cluster.and_then(|cluster| cluster.viewpoint().node.as_deref()).unwrap_or("this node")
+    }
+}
+
+/// A check that was not made, or not of everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The check.
+    pub check: &'static Check,
+    /// Why, in a few words.
+    pub reason: String,
+    /// It would be made if no lines were missing.
+    pub for_lines: bool,
+}
+
+/// What was found so far.
+#[derive(Debug)]
+pub struct Found {
+    /// The check that is being made.
+    check: &'static Check,
+    pub(super) findings: Vec<Finding>,
+    pub(super) skipped: Vec<Skipped>,
+}
+
+impl Found {
+    pub(super) fn new(check: &'static Check) -> Self {
+        Self { check, findings: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// Goes on with the next check.
+    pub(super) fn begin(&mut self, check: &'static Check) {
+        self.check = check;
+    }
+
+    /// A finding of this check about the service port at this place, to be filled in.
+    pub(super) fn on(&self, at: usize, port: &ServicePort) -> Finding {
+        Finding::on(self.check, at, port)
+    }
+
+    /// A finding of this check about the rules of a family, to be filled in.
+    pub(super) fn about(&self, family: Family) -> Finding {
+        Finding::about(self.check, family)
+    }
+
+    /// Adds a finding.
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// Says why this check was not made, or not of everything.
+    pub(super) fn skip(&mut self, reason: impl Into<String>) {
+        self.put(reason.into(), false);
+    }
+
+    /// Says that this check was not made because lines are missing.
+    pub(super) fn skip_for_lines(&mut self, reason: impl Into<String>) {
+        self.put(reason.into(), true);
+    }
+
+    fn put(&mut self, reason: String, for_lines: bool) {
+        let skipped = Skipped { check: self.check, reason, for_lines };
+        if !self.skipped.contains(&skipped) {
+            self.skipped.push(skipped);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Connections that must be masqueraded are not, or all are: answers go astray, or clients are hidden.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{Frontend, FrontendKind, MarkFault, Origin, Policy, RuleRef, ServicePort, Verdict, count};
+use crate::net::Family;
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI304",
+    slug: "masquerade-mismatch",
+    severity: Severity::Error,
+    of_traffic: true,
+    page: include_str!("masquerade_mismatch.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    for wiring in input.wirings {
+        if let Some(fault) = &wiring.mark {
+            let (message, rules) = words(fault);
+            found.add(Finding {
+                chain: Some("KUBE-POSTROUTING".to_owned()),
+                reason: Some("mark"),
+                message,
+                hint: super::rewrite(input),
+                rules,
+                ..found.about(wiring.family)
+            });
+        }
+        if wiring.whole {
+            of_services(input, found, wiring.family);
+        } else {
+            found.skip_for_lines(super::NAT_LINES);
+        }
+    }
+}
+
+fn words(fault: &MarkFault) -> (String, Vec<RuleRef>) {
+    match fault {
+        MarkFault::NotSet => {
+            let what = "KUBE-MARK-MASQ sets no mark: nothing is masqueraded, and answers to some clients go astray";
+            (what.to_owned(), Vec::new())
+        }
+        MarkFault::NotActedOn(mark, rules) => {
+            let what = format!(
+                "KUBE-MARK-MASQ sets mark {mark:#x}, which KUBE-POSTROUTING does not masquerade: answers to some clients go \
+                 astray"
+            );
+            (what, rules.clone())
+        }
+        MarkFault::Everything(rules) => {
+            let what = "KUBE-POSTROUTING masquerades what carries no mark: every connection of the node looks like its own";
+            (what.to_owned(), rules.clone())
+        }
+    }
+}
+
+/// Services and endpoints that lack a rule that the others have. Where most lack it, the cluster is set up without.
+fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
+    let ports = || input.ports().filter(|(_, port)| port.family == family);
+    let (mut with, mut without) = (0, 0);
+    for masquerade in ports().flat_map(|(_, port)| &port.frontends).filter_map(of_cluster_ip) {
+        *(if masquerade { &mut with } else { &mut without }) += 1;
+    }
+    let clusters_do = with > without;
+    let (mut hairpins, mut lacking) = (0, 0);
+    for endpoint in ports().flat_map(|(_, port)| &port.pools).flat_map(|pool| &pool.endpoints) {
+        *(if endpoint.hairpin { &mut hairpins } else { &mut lacking }) += 1;
+    }
+    // A chain without any rule lacks more than this one.
+    let is_empty = |port: &ServicePort| !port.dead_ends.is_empty() || port.pools.iter().any(|p| !p.dead_ends.is_empty());
+    for (at, port) in ports().filter(|(_, port)| !is_empty(port)) {
+        // The rule names the Service's own address: one of another Service that leads here has none.
+        let has_rule = port.frontends.iter().any(|frontend| of_cluster_ip(frontend) == Some(true));
+        for frontend in &port.frontends {
+            let missing = match of_cluster_ip(frontend) {
+                Some(false) => clusters_do && !has_rule,
+                Some(true) => false,
+                None => lacks_external(frontend),
+            };
+            if missing {
+                let who = if frontend.kind == FrontendKind::ClusterIp { "clients outside the pod network" } else { "clients" };
+                found.add(Finding {
+                    frontend: Some(frontend.at()),
+                    chain: port.pools.first().map(|pool| pool.chain.clone()),
+                    message: format!("{who} of {} {} are not masqueraded: the rule is missing", frontend.kind.words(), frontend.at()),
+                    rules: frontend.rules.clone(),
+                    ..missing_rule(input, found.on(at, port))
+                });
+            }
+        }
+        if hairpins > lacking {
+            hairpin(input, found, at, port);
+        }
+    }
+}
+
+fn missing_rule(input: &Input<'_, '_>, blank: Finding) -> Finding {
+    Finding { severity: Severity::Warning, reason: Some("missing-rule"), hint: super::rewrite(input), ..blank }
+}
+
+/// Whether clients outside the pod network are masqueraded when they use a cluster IP; `None` for other frontends, those
+/// that lead to no pool, and where it cannot be told.
+fn of_cluster_ip(frontend: &Frontend) -> Option<bool> {
+    let outside = frontend.routes.iter().find(|route| route.origin == Origin::External && route.sources.is_empty())?;
+    let leads = frontend.kind == FrontendKind::ClusterIp && matches!(outside.verdict, Verdict::Pool(_));
+    outside.masquerade.filter(|_| leads)
+}
+
+/// True if clients from outside get to endpoints anywhere without being masqueraded: the answers would not come back by this
+/// node.
+fn lacks_external(frontend: &Frontend) -> bool {
+    let cluster = Verdict::Pool(Policy::Cluster);
+    frontend.kind != FrontendKind::ClusterIp
+        && frontend.routes.iter().any(|route| {
+            route.origin == Origin::External && route.verdict == cluster && route.masquerade == Some(false)
+        })
+}
+
+/// Endpoints that cannot reach themselves through the Service.
+fn hairpin(input: &Input<'_, '_>, found: &mut Found, at: usize, port: &ServicePort) {
+    let all = port.pools.iter().flat_map(|pool| &pool.endpoints);
+    let lacking: Vec<_> = all.filter(|endpoint| !endpoint.hairpin).collect();
+    let Some(first) = lacking.first() else { return };
+    found.add(Finding {
+        address: Some(first.address.to_string()),
+        chain: Some(first.chain.clone()),
+        message: format!(
+            "{} cannot reach themselves through the Service, {} first: the rule that masquerades them is missing",
+            count(lacking.len(), "endpoint"),
+            first.address
+        ),
+        rules: lacking.iter().filter_map(|endpoint| endpoint.rules.last()).copied().take(3).collect(),
+        ..missing_rule(input, found.on(at, port))
+    });
+}

@@ -1,0 +1,73 @@
+//! An address or node port of the Service is not captured: connections to it go on untranslated.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{Drift, Frontend, FrontendKind};
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI106",
+    slug: "missing-frontend",
+    severity: Severity::Error,
+    of_traffic: false,
+    page: include_str!("missing_frontend.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    if input.cluster.is_none() {
+        return found.skip(super::NO_OBJECTS);
+    }
+    for wiring in input.wirings {
+        if !wiring.whole {
+            found.skip_for_lines(super::NAT_LINES);
+        } else if !wiring.filter_whole {
+            found.skip_for_lines(super::FILTER_LINES);
+        }
+    }
+    for (at, port) in input.ports() {
+        for drift in port.about.iter().flat_map(|about| &about.drifts) {
+            let (place, refused, wanted) = match drift {
+                // Without any rules it is the service port that is missing.
+                Drift::MissingFrontend { kind, address, port: number, refused } if !port.pools.is_empty() => {
+                    ((*kind, *address, *number), *refused, true)
+                }
+                Drift::NotRefused { kind, address, port: number } => ((*kind, *address, *number), None, false),
+                _ => continue,
+            };
+            let frontend = frontend(place);
+            let (kind, at_text) = (frontend.kind.words(), frontend.at());
+            let message = match (wanted, refused.is_some()) {
+                (true, false) => format!("{kind} {at_text} is not captured: connections to it go on untranslated"),
+                (true, true) => format!("{kind} {at_text} is not captured: connections to it are refused"),
+                (false, _) => format!(
+                    "{kind} {at_text} is not refused, though the Service has no usable endpoint: clients wait instead of \
+                     being told"
+                ),
+            };
+            found.add(Finding {
+                severity: if wanted { Severity::Error } else { Severity::Warning },
+                reason: (!wanted).then_some("not-refused"),
+                frontend: Some(at_text),
+                message,
+                hint: super::syncing(input),
+                objects: input.service_object(port, field(frontend.kind), frontend.at()),
+                ..found.on(at, port)
+            });
+        }
+    }
+}
+
+fn frontend((kind, address, port): (FrontendKind, Option<std::net::IpAddr>, u16)) -> Frontend {
+    let (routes, rules) = (Vec::new(), Vec::new());
+    Frontend { kind, address, port: Some(port), every_port: false, routes, rules, refusal: None }
+}
+
+/// Where a Service has its frontends of this kind.
+fn field(kind: FrontendKind) -> &'static str {
+    match kind {
+        FrontendKind::ClusterIp => "spec.clusterIPs",
+        FrontendKind::ExternalIp => "spec.externalIPs",
+        FrontendKind::LoadBalancer => "status.loadBalancer.ingress",
+        FrontendKind::NodePort => "spec.ports[].nodePort",
+    }
+}

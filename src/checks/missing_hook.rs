@@ -1,0 +1,51 @@
+//! A built-in chain does not lead to the chain of kube-proxy it should lead to.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::MissingHook;
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI301",
+    slug: "missing-hook",
+    severity: Severity::Error,
+    of_traffic: false,
+    page: include_str!("missing_hook.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    let limited = input.cluster.and_then(|c| c.facts().proxy.as_ref()).is_some_and(|proxy| proxy.limits_node_ports);
+    for wiring in input.wirings {
+        if !wiring.whole {
+            found.skip_for_lines(super::NAT_LINES);
+        } else if !wiring.filter_whole {
+            found.skip_for_lines(super::FILTER_LINES);
+        }
+        // With nodePortAddresses a family may have no address that node ports are open on.
+        let meant = |hook: &&MissingHook| !(hook.target == "KUBE-NODEPORTS" && hook.table == "nat" && limited);
+        for hook in wiring.missing_hooks.iter().filter(meant) {
+            found.add(Finding {
+                severity: if hook.table == "nat" { Severity::Error } else { Severity::Warning },
+                chain: Some(hook.chain.to_owned()),
+                message: format!("{} of the {} table does not lead to {}: {}", hook.chain, hook.table, hook.target, effect(hook)),
+                hint: super::rewrite(input),
+                rules: hook.rules.clone(),
+                ..found.about(wiring.family)
+            });
+        }
+    }
+}
+
+/// What that means for connections.
+fn effect(hook: &MissingHook) -> &'static str {
+    match (hook.table, hook.chain, hook.target) {
+        ("nat", "PREROUTING", _) => "no Service can be reached from pods or from outside",
+        ("nat", "OUTPUT", _) => "no Service can be reached from the node itself",
+        ("nat", "POSTROUTING", _) => "nothing is masqueraded, so that answers to some clients go astray",
+        ("nat", ..) => "no node port can be reached",
+        (.., "KUBE-FORWARD") => "forwarded connections depend on the policy of FORWARD",
+        (.., "KUBE-PROXY-FIREWALL") => "source ranges of load balancers are not enforced there",
+        (.., "KUBE-NODEPORTS") => "health check ports depend on the policy of INPUT",
+        _ => "clients of Services without endpoints are not refused there",
+    }
+}

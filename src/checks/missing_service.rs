@@ -1,0 +1,50 @@
+//! A service port with usable endpoints has no rules: its clients get nowhere from this node.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{ServicePort, Standing, Verdict};
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI104",
+    slug: "missing-service",
+    severity: Severity::Error,
+    of_traffic: false,
+    page: include_str!("missing_service.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    if input.cluster.is_none() {
+        return found.skip(super::NO_OBJECTS);
+    }
+    for (at, port) in input.ports() {
+        let Some(about) = &port.about else { continue };
+        if !about.rules_complete && port.pools.is_empty() && about.standing == Standing::Served {
+            found.skip_for_lines(super::NAT_LINES);
+        }
+        if port.lacks_rules() && !leads_somewhere(port) {
+            found.add(finding(input, found.on(at, port), port));
+        }
+    }
+}
+
+/// A chain that is not there, or more rules than kube-proxy writes: what is behind them is not known to be nothing.
+fn leads_somewhere(port: &ServicePort) -> bool {
+    port.frontends.iter().flat_map(|frontend| &frontend.routes).any(|route| route.verdict == Verdict::Unknown)
+}
+
+fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort) -> Finding {
+    let refused = port.frontends.iter().any(|frontend| !frontend.rules.is_empty());
+    let about = port.about.as_deref();
+    let frontends = port.frontends.iter().map(crate::dataplane::Frontend::at).collect::<Vec<_>>().join(", ");
+    let words = about.map(|about| about.words_if_unprogrammed(refused)).unwrap_or_default();
+    let first = about.and_then(|about| about.unprogrammed.first());
+    Finding {
+        share: Some(1.0),
+        message: format!("{words}: connections to {frontends} reach none of them"),
+        hint: super::syncing(input),
+        rules: port.frontends.iter().flat_map(|frontend| frontend.rules.iter().copied()).take(3).collect(),
+        objects: first.map(|absent| input.endpoint_object(port, &absent.address)).unwrap_or_default(),
+        ..blank
+    }
+}

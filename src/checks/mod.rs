@@ -1,0 +1,174 @@
+//! What is wrong on a node, and only that.
+//!
+//! A finding is a pair of files: `NAME.rs` looks for it, `NAME.md` explains it and is what `kube-ipt explain` prints. Checks
+//! are pure functions of [`Input`]: the service ports with what the cluster says of them, and the rules as a whole. None
+//! knows what language the rules are written in. A check that lacks an input says so ([`Skipped`]) and never passes for
+//! made.
+
+mod cause;
+mod evidence;
+mod finding;
+mod input;
+mod pick;
+
+mod dangling_jump;
+mod duplicate_rule;
+mod empty_chain;
+mod leaky_chain;
+mod leftover_mode;
+mod masquerade_mismatch;
+mod missing_endpoint;
+mod missing_frontend;
+mod missing_hook;
+mod missing_service;
+mod mixed_backends;
+mod name_mismatch;
+mod orphan_chain;
+mod partial_dump;
+mod policy_mismatch;
+mod shadowed_frontend;
+mod skewed_balance;
+mod stale_endpoint;
+mod stale_frontend;
+mod stale_reject;
+mod stale_service;
+mod topology_ignored;
+mod unreadable_target;
+
+pub use finding::{Finding, ObjectRef, Severity};
+pub use input::{Found, Input, Skipped};
+pub use pick::{Pick, find};
+
+use crate::dataplane::Mode;
+
+/// A check. Its `id` and `slug` never change their meaning and are never used again.
+#[derive(Debug)]
+pub struct Check {
+    /// `KI101`
+    pub id: &'static str,
+    /// `stale-endpoint`
+    pub slug: &'static str,
+    /// How much such a finding matters at most.
+    pub severity: Severity,
+    /// It is about what rules do with packets: of rules no packet gets to, it is worth an info only.
+    pub of_traffic: bool,
+    /// What it means, in Markdown.
+    pub page: &'static str,
+    /// Looks for it.
+    run: fn(&Input<'_, '_>, &mut Found),
+}
+
+impl PartialEq for Check {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Check {}
+
+impl Check {
+    /// What such a finding says, in one sentence: the first paragraph of its page.
+    pub fn summary(&self) -> &'static str {
+        self.page.lines().skip(1).find(|line| !line.trim().is_empty()).unwrap_or_default()
+    }
+}
+
+/// All checks, in the order of their codes, but for the last: which checks lines were missing for is known when all others
+/// are made.
+pub static CHECKS: [&Check; 23] = [
+    &stale_endpoint::CHECK,
+    &missing_endpoint::CHECK,
+    &stale_service::CHECK,
+    &missing_service::CHECK,
+    &stale_frontend::CHECK,
+    &missing_frontend::CHECK,
+    &policy_mismatch::CHECK,
+    &topology_ignored::CHECK,
+    &leaky_chain::CHECK,
+    &skewed_balance::CHECK,
+    &empty_chain::CHECK,
+    &duplicate_rule::CHECK,
+    &missing_hook::CHECK,
+    &shadowed_frontend::CHECK,
+    &dangling_jump::CHECK,
+    &masquerade_mismatch::CHECK,
+    &orphan_chain::CHECK,
+    &name_mismatch::CHECK,
+    &mixed_backends::CHECK,
+    &leftover_mode::CHECK,
+    &stale_reject::CHECK,
+    &partial_dump::CHECK,
+    &unreadable_target::CHECK,
+];
+
+/// What checking a node has shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Checked {
+    /// What is wrong, by code and place.
+    pub findings: Vec<Finding>,
+    /// What was not checked.
+    pub skipped: Vec<Skipped>,
+    /// What probably happened, in one sentence.
+    pub cause: Option<String>,
+}
+
+/// Makes the checks that `pick` wants. Of what they find, only what an `earlier` look found too is kept, if there was one.
+pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> Checked {
+    let mut found = Found::new(CHECKS[0]);
+    for check in CHECKS.iter().filter(|check| pick.wants(check)) {
+        found.begin(check);
+        (check.run)(input, &mut found);
+        skip_other_modes(input, check, &mut found);
+    }
+    let Found { mut findings, skipped, .. } = found;
+    soften(input, &mut findings);
+    findings.iter_mut().for_each(Finding::tell_once);
+    if let Some(earlier) = earlier {
+        findings.retain(|finding| earlier.findings.iter().any(|before| before.is_same(finding)));
+    }
+    findings.sort_by_cached_key(|f| {
+        let place = (f.service.is_some(), f.service.clone(), f.protocol, f.family);
+        (f.check.id, place, f.chain.clone(), f.frontend.clone(), f.address.clone(), f.rules.first().copied())
+    });
+    let cause = cause::of(input, &findings);
+    Checked { findings, skipped, cause }
+}
+
+/// Where another mode is in use, its Services are not in the rules that were read.
+fn skip_other_modes(input: &Input<'_, '_>, check: &Check, found: &mut Found) {
+    let other = input.wirings.iter().find_map(|w| w.mode.filter(|mode| *mode != Mode::Iptables));
+    let about_services = check.of_traffic || check.id.starts_with("KI1");
+    if let Some(mode) = other.filter(|_| about_services) {
+        found.skip(format!("kube-proxy runs in {mode} mode here, and its Services are not in these rules"));
+    }
+}
+
+/// Rules that no packet gets to do no harm.
+fn soften(input: &Input<'_, '_>, findings: &mut [Finding]) {
+    for wiring in input.wirings {
+        let lacks = |chain: &str| wiring.missing_hooks.iter().any(|hook| hook.table == "nat" && hook.chain == chain);
+        if lacks("PREROUTING") && lacks("OUTPUT") {
+            let of_traffic = findings.iter_mut().filter(|f| f.family == Some(wiring.family) && f.check.of_traffic);
+            of_traffic.for_each(|finding| finding.severity = Severity::Info);
+        }
+    }
+}
+
+/// Why checks that compare with the cluster are not made.
+const NO_OBJECTS: &str = "no objects to compare with (--objects FILE, or an API server)";
+
+/// Why checks that need every rule of the nat table are not made.
+const NAT_LINES: &str = "lines of the nat table are missing";
+
+/// Why checks that need every rule of the filter table are not made.
+const FILTER_LINES: &str = "the filter table was not read, or not all of it";
+
+/// What to do about rules that are behind the API.
+fn syncing(input: &Input<'_, '_>) -> String {
+    format!("does kube-proxy on {} sync? kubectl -n kube-system logs -l k8s-app=kube-proxy --prefix --tail=50", input.node())
+}
+
+/// What to do about rules kube-proxy never writes.
+fn rewrite(input: &Input<'_, '_>) -> String {
+    format!("restart kube-proxy on {}: it then writes all its rules anew; find out who changed them", input.node())
+}

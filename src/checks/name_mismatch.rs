@@ -1,0 +1,100 @@
+//! The name of a chain is not the hash of the service or endpoint it serves.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{Address, Endpoint, Pool, ServiceName, ServicePort, count};
+use crate::net::Protocol;
+use crate::proxy::chain_name::{self, ChainKind};
+
+/// So many endpoints take longer to hash than a thread takes to start.
+const WORTH_A_THREAD: usize = 2000;
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI306",
+    slug: "name-mismatch",
+    severity: Severity::Warning,
+    of_traffic: false,
+    page: include_str!("name_mismatch.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    let ports: Vec<(usize, &ServicePort)> = input.ports().collect();
+    let endpoints: usize = ports.iter().flat_map(|(_, port)| &port.pools).map(|pool| pool.endpoints.len()).sum();
+    let cores = if endpoints < WORTH_A_THREAD { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let share = ports.len().div_ceil(cores).max(1);
+    let mismatches: Vec<(usize, &ServicePort, Mismatch<'_>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = ports.chunks(share).map(|part| scope.spawn(|| of_ports(part))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().flat_map(join).collect()
+    });
+    for (at, port, mismatch) in mismatches {
+        let finding = finding(input, found.on(at, port), &mismatch);
+        found.add(finding);
+    }
+}
+
+fn of_ports<'p>(ports: &[(usize, &'p ServicePort)]) -> Vec<(usize, &'p ServicePort, Mismatch<'p>)> {
+    ports.iter().flat_map(|&(at, port)| of_port(port).map(move |mismatch| (at, port, mismatch))).collect()
+}
+
+/// Chains of a service port with names of others.
+enum Mismatch<'p> {
+    Service(&'p str),
+    Endpoints(Vec<&'p Endpoint>),
+}
+
+fn of_port(port: &ServicePort) -> impl Iterator<Item = Mismatch<'_>> {
+    let known = port.name.as_ref().zip(port.protocol);
+    let service = known.and_then(|(name, protocol)| service(port, name, protocol)).map(Mismatch::Service);
+    let endpoints = known.map(|(name, protocol)| self::endpoints(port, name, protocol)).unwrap_or_default();
+    let endpoints = (!endpoints.is_empty()).then_some(Mismatch::Endpoints(endpoints));
+    service.into_iter().chain(endpoints)
+}
+
+/// The first service chain whose name is not the service's.
+fn service<'p>(port: &'p ServicePort, name: &ServiceName, protocol: Protocol) -> Option<&'p str> {
+    let keys: Vec<String> = chain_name::service_keys(name, protocol).collect();
+    let chains = port.pools.iter().map(|pool: &Pool| pool.chain.as_str());
+    let hashed = |chain: &&str| ChainKind::of(chain).serves();
+    chains.filter(hashed).find(|chain| !keys.iter().any(|key| key == chain_name::key(chain)))
+}
+
+/// Endpoints whose chain has the name of another.
+fn endpoints<'p>(port: &'p ServicePort, name: &ServiceName, protocol: Protocol) -> Vec<&'p Endpoint> {
+    let all = port.pools.iter().flat_map(|pool| &pool.endpoints);
+    let differs = |endpoint: &&Endpoint| {
+        let known = matches!(endpoint.address, Address::Socket(..)) && ChainKind::of(&endpoint.chain) == ChainKind::Endpoint;
+        known && !chain_name::is_endpoint_key(chain_name::key(&endpoint.chain), name, protocol, &endpoint.address.to_string())
+    };
+    all.filter(differs).collect()
+}
+
+fn finding(input: &Input<'_, '_>, blank: Finding, mismatch: &Mismatch<'_>) -> Finding {
+    match mismatch {
+        Mismatch::Service(chain) => Finding {
+            chain: Some((*chain).to_owned()),
+            message: format!("{chain} does not have the name of the service it serves"),
+            hint: super::rewrite(input),
+            ..blank
+        },
+        Mismatch::Endpoints(endpoints) => {
+            let first = endpoints.first();
+            let names = if endpoints.len() == 1 { "has the name of another endpoint's" } else { "have the names of others'" };
+            Finding {
+                address: first.map(|endpoint| endpoint.address.to_string()),
+                chain: first.map(|endpoint| endpoint.chain.clone()),
+                message: format!(
+                    "the chain of {} {names}, {} first",
+                    count(endpoints.len(), "endpoint"),
+                    first.map(|endpoint| endpoint.address.to_string()).unwrap_or_default()
+                ),
+                hint: super::rewrite(input),
+                rules: endpoints.iter().flat_map(|endpoint| endpoint.rules.iter().rev()).copied().take(4).collect(),
+                ..blank
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Lines are missing from what was read, so that some checks could not be made.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::net::Family;
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI901",
+    slug: "partial-dump",
+    severity: Severity::Info,
+    of_traffic: false,
+    page: include_str!("partial_dump.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    if input.partial.is_empty() {
+        return;
+    }
+    let mut codes: Vec<&str> = found.skipped.iter().filter(|s| s.for_lines).map(|s| s.check.slug).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    let skipped = if codes.is_empty() {
+        "no check was left out for it".to_owned()
+    } else {
+        format!("not checked, or not of everything: {}", codes.join(", "))
+    };
+    let family = input.wirings.first().map_or(Family::Ipv4, |wiring| wiring.family);
+    found.add(Finding {
+        family: None,
+        message: format!("{}; {skipped}", input.partial.join("; ")),
+        hint: "save all of it: iptables-save > FILE (and ip6tables-save)".to_owned(),
+        ..found.about(family)
+    });
+}

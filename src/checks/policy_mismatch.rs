@@ -1,0 +1,123 @@
+//! Traffic policy, session affinity or source ranges of the rules are not those of the Service.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{Drift, Policy, ServicePort, Verdict, count};
+use crate::net::Network;
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI107",
+    slug: "policy-mismatch",
+    severity: Severity::Warning,
+    of_traffic: false,
+    page: include_str!("policy_mismatch.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    if input.cluster.is_none() {
+        found.skip(super::NO_OBJECTS);
+    }
+    for (at, port) in input.ports() {
+        for drift in port.about.iter().flat_map(|about| &about.drifts) {
+            if let Some(finding) = of_drift(input, found.on(at, port), port, drift) {
+                found.add(finding);
+            }
+        }
+        forgetful(input, found, at, port);
+    }
+}
+
+fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &Drift) -> Option<Finding> {
+    let hint = super::syncing(input);
+    Some(match drift {
+        // What the filter table refuses is told by the check for that.
+        Drift::Policy { have: Verdict::Drop | Verdict::Reject, .. } => return None,
+        Drift::Policy { frontend, have, want } => {
+            let frontend = &port.frontends[*frontend];
+            let have = match have {
+                Verdict::Pool(policy) => format!("go to the {} pool", policy.as_str()),
+                _ => "reach no endpoint".to_owned(),
+            };
+            let of_cluster_ip = frontend.kind == crate::dataplane::FrontendKind::ClusterIp;
+            let field = if of_cluster_ip { "spec.internalTrafficPolicy" } else { "spec.externalTrafficPolicy" };
+            let (who, want) = (if of_cluster_ip { "connections" } else { "connections from outside" }, name(*want));
+            Finding {
+                frontend: Some(frontend.at()),
+                reason: Some("traffic-policy"),
+                message: format!("{who} to {} {} {have}, but {field} is {want}", frontend.kind.words(), frontend.at()),
+                hint,
+                rules: frontend.rules.clone(),
+                objects: input.service_object(port, field, want),
+                ..blank
+            }
+        }
+        Drift::NotLocal(address) => Finding {
+            address: Some(address.to_string()),
+            reason: Some("traffic-policy"),
+            message: format!("the local pool holds {address}, which does not run on {}", input.node()),
+            hint: "is --node the node these rules are of? kube-ipt explain policy-mismatch".to_owned(),
+            objects: input.endpoint_object(port, address),
+            ..blank
+        },
+        Drift::Sources { frontend, have, want } => {
+            let frontend = &port.frontends[*frontend];
+            Finding {
+                frontend: Some(frontend.at()),
+                reason: Some("source-ranges"),
+                message: format!(
+                    "{} {} lets in {}, but the Service wants {}",
+                    frontend.kind.words(),
+                    frontend.at(),
+                    networks(have),
+                    networks(want)
+                ),
+                hint,
+                rules: frontend.rules.clone(),
+                objects: input.service_object(port, "spec.loadBalancerSourceRanges", networks(want)),
+                ..blank
+            }
+        }
+        Drift::Affinity { have, want } => {
+            let seconds = |seconds: &Option<u32>| seconds.map_or("none".to_owned(), |s| format!("ClientIP, {s} s"));
+            Finding {
+                reason: Some("session-affinity"),
+                message: format!("session affinity of the rules is {}, the Service's is {}", seconds(have), seconds(want)),
+                hint,
+                objects: input.service_object(port, "spec.sessionAffinity", seconds(want)),
+                ..blank
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// ClientIP affinity needs a rule for every endpoint. kube-proxy writes them together.
+fn forgetful(input: &Input<'_, '_>, found: &mut Found, at: usize, port: &ServicePort) {
+    for pool in port.pools.iter().filter(|pool| pool.sticky > 0 && pool.is_whole() && pool.dead_ends.is_empty()) {
+        if pool.sticky < pool.endpoints.len() && input.is_whole(port.family) {
+            let without = count(pool.endpoints.len() - pool.sticky, "endpoint");
+            found.add(Finding {
+                chain: Some(pool.chain.clone()),
+                reason: Some("session-affinity"),
+                message: format!("clients do not come back to {without} of {}: rules of the affinity are missing", pool.endpoints.len()),
+                hint: super::rewrite(input),
+                ..found.on(at, port)
+            });
+        }
+    }
+}
+
+fn name(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Cluster => "Cluster",
+        Policy::Local => "Local",
+    }
+}
+
+fn networks(networks: &[Network]) -> String {
+    if networks.is_empty() {
+        return "everyone".to_owned();
+    }
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,70 @@
+//! An earlier rule takes the connections to a frontend before its own rule does.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{Frontend, ServicePort, Shadow, Taker};
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI302",
+    slug: "shadowed-frontend",
+    severity: Severity::Error,
+    of_traffic: true,
+    page: include_str!("shadowed_frontend.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    for wiring in input.wirings {
+        if wiring.shadows_unknown {
+            found.skip("there are more rules ahead of kube-proxy's than are held against every frontend");
+        }
+        for shadow in &wiring.shadows {
+            let is_it = |port: &ServicePort| {
+                port.family == wiring.family && port.key == shadow.key && port.protocol == shadow.protocol
+            };
+            let Some((at, port)) = input.ports().find(|(_, port)| is_it(port)) else { continue };
+            let is_at = |f: &&Frontend| (f.address, f.port) == (shadow.frontend.1, shadow.frontend.2);
+            let Some(frontend) = port.frontends.iter().find(is_at) else { continue };
+            found.add(Finding {
+                frontend: Some(frontend.at()),
+                share: Some(1.0),
+                message: format!(
+                    "connections to {} {} never get to its rule: {}",
+                    frontend.kind.words(),
+                    frontend.at(),
+                    taker(shadow)
+                ),
+                hint: hint(shadow).to_owned(),
+                rules: shadow.rules.iter().chain(frontend.rules.last()).copied().collect(),
+                ..found.on(at, port)
+            });
+        }
+    }
+}
+
+fn taker(shadow: &Shadow) -> String {
+    match &shadow.by {
+        Taker::Service(name) => format!("{name} has the same address and comes first"),
+        Taker::Translation { chain, to } => format!("{} sends them to {to} ({chain})", owner(chain)),
+        Taker::Verdict { chain, verdict } => format!("a rule of {chain} ends their way before it ({verdict})"),
+    }
+}
+
+/// Who writes such chains.
+fn owner(chain: &str) -> &'static str {
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| chain.starts_with(prefix));
+    if begins(&["CNI-DN-", "CNI-HOSTPORT", "KUBE-HP-", "KUBE-HOSTPORTS"]) {
+        "a hostPort"
+    } else if begins(&["DOCKER"]) {
+        "a port that Docker publishes"
+    } else {
+        "an earlier rule"
+    }
+}
+
+fn hint(shadow: &Shadow) -> &'static str {
+    match &shadow.by {
+        Taker::Service(_) => "give one of the two another address",
+        _ => "change the hostPort, the published port or the node port, or take the rule out",
+    }
+}

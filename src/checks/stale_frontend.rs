@@ -1,0 +1,50 @@
+//! An address or node port is captured that the Service does not have, or must not be reached by here.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{Drift, NotWanted};
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI105",
+    slug: "stale-frontend",
+    severity: Severity::Warning,
+    of_traffic: true,
+    page: include_str!("stale_frontend.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    if input.cluster.is_none() {
+        return found.skip(super::NO_OBJECTS);
+    }
+    for (at, port) in input.ports() {
+        for drift in port.about.iter().flat_map(|about| &about.drifts) {
+            let Drift::StaleFrontend(frontend, why) = drift else { continue };
+            let frontend = &port.frontends[*frontend];
+            let (reason, words, field, value) = match why {
+                NotWanted::NotOfService => ("not-of-service", "the Service does not have it", "spec", "has no such address"),
+                NotWanted::NoEndpoints => ("no-endpoints", "no endpoint of the Service is usable", "", ""),
+                NotWanted::NoLocalEndpoints => (
+                    "no-local-endpoints",
+                    "no endpoint on this node is usable, and others must not be used",
+                    "spec.internalTrafficPolicy",
+                    "Local",
+                ),
+            };
+            let objects = if field.is_empty() {
+                input.endpoints_object(port)
+            } else {
+                input.service_object(port, field, value)
+            };
+            found.add(Finding {
+                frontend: Some(frontend.at()),
+                reason: Some(reason),
+                message: format!("{} {} is captured, though {words}", frontend.kind.words(), frontend.at()),
+                hint: super::syncing(input),
+                rules: frontend.rules.clone(),
+                objects,
+                ..found.on(at, port)
+            });
+        }
+    }
+}

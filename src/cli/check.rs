@@ -1,0 +1,141 @@
+//! `kube-ipt check`: what is wrong.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::args::{Format, SourceArgs, duration};
+use super::scene::{self, Question};
+use super::{Answer, Failure, Outcome, answer, around};
+use crate::checks::{Checked, Pick, Severity};
+use crate::proxy::iptables::Depth;
+use crate::render;
+use crate::report;
+
+/// Find what is wrong: rules that differ from what the cluster wants, and rules that cannot work.
+///
+/// WHAT narrows it to some Services, in any form `show` takes. The exit status is 1 if there are findings at or above
+/// --fail-on.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to check; everything without it.
+    #[arg(value_name = "WHAT")]
+    what: Vec<String>,
+    /// Only Services of this namespace.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = CheckFormat::Text)]
+    output: CheckFormat,
+    /// Look for these findings only: codes (KI101), names (stale-endpoint) or beginnings of codes (KI1).
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    select: Vec<String>,
+    /// Do not look for these.
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    ignore: Vec<String>,
+    /// The least severity that makes the exit status 1.
+    #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    /// Read rules and objects again after this time and report only what persists, so that a sync in progress is no
+    /// finding (5s, 1m). For the rules of this node only.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    confirm: Option<Duration>,
+    /// Show every finding of a kind.
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// Forms of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckFormat {
+    /// Findings by service, worst first, with the rules that show them.
+    Text,
+    /// One row a finding.
+    Table,
+    /// JSON, schema kube-ipt/v1.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// `--fail-on`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Any finding.
+    Info,
+    /// Warnings and errors.
+    Warning,
+    /// Errors.
+    Error,
+    /// No finding does.
+    Never,
+}
+
+impl FailOn {
+    fn fails(self, severity: Severity) -> bool {
+        match self {
+            Self::Info => true,
+            Self::Warning => severity >= Severity::Warning,
+            Self::Error => severity >= Severity::Error,
+            Self::Never => false,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
+    let pick = Pick::new(args.select.clone(), args.ignore.clone());
+    let pick = pick.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
+    let question = Question::new(&args.what, args.namespace.as_deref(), &args.source, verbose)?;
+    let before = args.confirm.map(|pause| first_look(&question, &pick, pause)).transpose()?;
+    scene::with(&question, |mut scene| {
+        let mut outcome = std::mem::take(&mut scene.outcome);
+        let checked = scene.check(&pick, Depth::Everything, before.as_ref());
+        match scene.nothing.take() {
+            // kube-proxy runs and serves nothing: so it may be meant.
+            Some(note) if scene.has_portal() || !checked.findings.is_empty() => outcome.note([note]),
+            Some(error) => outcome.missing = vec![error],
+            None => {}
+        }
+        if !outcome.missing.is_empty() && scene.services.is_empty() && args.output != CheckFormat::Json {
+            return Ok(outcome);
+        }
+        outcome.failed = checked.findings.iter().any(|finding| args.fail_on.fails(finding.severity));
+        let header = scene.header();
+        let quotes = scene.quotes(&checked);
+        outcome.answer = match args.output {
+            CheckFormat::Text => {
+                let view = render::View { width, all: args.all };
+                let around = render::Surroundings {
+                    services: scene.services.len(),
+                    node: header.node.as_deref(),
+                    read_at: scene.read_at(),
+                };
+                let origin = render::origin(&header, around::rules_read(scene.rulesets), width);
+                Answer::Text(render::findings(&checked, &quotes, around, view) + &origin)
+            }
+            CheckFormat::Table => Answer::Text(render::findings_table(&checked, width)),
+            CheckFormat::Json | CheckFormat::Yaml => {
+                let format = if args.output == CheckFormat::Json { Format::Json } else { Format::Yaml };
+                answer::written(report::check_document(&header, &scene.services, &checked, &quotes), format)?
+            }
+        };
+        Ok(outcome)
+    })
+}
+
+/// Looks once and waits, unless nothing is wrong.
+fn first_look(question: &Question<'_>, pick: &Pick, pause: Duration) -> Result<Checked, Failure> {
+    let checked = scene::with(question, |scene| {
+        if !scene.bundle.is_live() {
+            let what = "--confirm reads the rules of this node twice; a saved dump stays as it is".to_owned();
+            return Err(Failure { what, hints: vec!["leave out --confirm, or -f and the pipe".to_owned()] });
+        }
+        Ok(scene.check(pick, Depth::Everything, None))
+    })?;
+    if checked.findings.iter().any(|finding| finding.severity > Severity::Info) {
+        std::thread::sleep(pause);
+    }
+    Ok(checked)
+}

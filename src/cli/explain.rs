@@ -1,0 +1,22 @@
+//! `kube-ipt explain`: what a finding means.
+
+use super::{Answer, Failure, Outcome};
+use crate::checks;
+use crate::render;
+
+/// Explain findings: what each means, why it happens, how to confirm it, what to do.
+///
+/// CODE is a code or name as `check` prints it (KI101, stale-endpoint). Without CODE, all of them are listed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to explain.
+    #[arg(value_name = "CODE")]
+    code: Vec<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let found = args.code.iter().map(|code| checks::find(code)).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
+    let text = if found.is_empty() { render::codes(&checks::CHECKS) } else { render::pages(&found) };
+    Ok(Outcome { answer: Answer::Text(text), ..Outcome::default() })
+}

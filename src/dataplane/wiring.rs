@@ -1,0 +1,193 @@
+//! How the rules of a node hang together, apart from what any single service does: hooks, marks, chains that lead nowhere,
+//! rules that stand in the way.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::{FrontendKind, RuleRef, ServiceName};
+use crate::net::{Family, Protocol};
+
+/// The rules of one family as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wiring {
+    /// The family.
+    pub family: Family,
+    /// The mode of kube-proxy whose rules act; `None` where no rules tell.
+    pub mode: Option<Mode>,
+    /// Rules of another mode.
+    pub leftovers: Option<Leftovers>,
+    /// The rules of both interfaces of the kernel to iptables, where both lead to Services.
+    pub both_backends: Option<BothBackends>,
+    /// The nat table is all there, so that what is not in it is not on the node.
+    pub whole: bool,
+    /// The filter table is all there.
+    pub filter_whole: bool,
+    /// Built-in chains that do not lead where kube-proxy has them lead.
+    pub missing_hooks: Vec<MissingHook>,
+    /// KUBE-SERVICES is reached and has no rules, while chains of services do.
+    pub portal_is_empty: bool,
+    /// What is wrong with the mark for masquerading.
+    pub mark: Option<MarkFault>,
+    /// Jumps to chains that are not there. Empty where the table is not whole, or was not gone through.
+    pub dangling: Vec<Dangling>,
+    /// Chains of services and endpoints that nothing leads to; none where the table was not gone through.
+    pub orphans: Orphans,
+    /// Rules whose target the program that printed them could not print.
+    pub garbled: Garbled,
+    /// Frontends whose connections an earlier rule takes.
+    pub shadows: Vec<Shadow>,
+    /// The rules ahead of kube-proxy's are too many to be held against every frontend.
+    pub shadows_unknown: bool,
+}
+
+/// Modes of kube-proxy (`--proxy-mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Chains of iptables.
+    Iptables,
+    /// Virtual servers of the kernel's load balancer, with a few rules of iptables around them.
+    Ipvs,
+    /// A table of nftables.
+    Nftables,
+}
+
+impl Mode {
+    /// Reads the name kube-proxy's configuration uses; empty means iptables on Linux.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" | "iptables" => Some(Self::Iptables),
+            "ipvs" => Some(Self::Ipvs),
+            "nftables" => Some(Self::Nftables),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Iptables => "iptables",
+            Self::Ipvs => "IPVS",
+            Self::Nftables => "nftables",
+        })
+    }
+}
+
+/// Rules of a mode that is not in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftovers {
+    /// The mode.
+    pub mode: Mode,
+    /// Chains of it that have rules, the first of them by name.
+    pub chains: Vec<String>,
+    /// How many such chains there are.
+    pub count: usize,
+    /// Some of their rules.
+    pub rules: Vec<RuleRef>,
+}
+
+/// Rules that lead to Services in both interfaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BothBackends {
+    /// Rules in the nat table of `nf_tables`.
+    pub nft: u32,
+    /// Rules in the nat table of `legacy`.
+    pub legacy: u32,
+    /// One rule of each.
+    pub rules: Vec<RuleRef>,
+}
+
+/// A built-in chain that does not reach a chain of kube-proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingHook {
+    /// `nat` or `filter`.
+    pub table: &'static str,
+    /// The chain that should lead there: `PREROUTING`.
+    pub chain: &'static str,
+    /// Where it should lead: `KUBE-SERVICES`.
+    pub target: &'static str,
+    /// The rules `chain` has instead, the first of them.
+    pub rules: Vec<RuleRef>,
+}
+
+/// What is wrong with masquerading as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MarkFault {
+    /// KUBE-MARK-MASQ sets no mark.
+    NotSet,
+    /// KUBE-POSTROUTING does not masquerade what carries this mark.
+    NotActedOn(u32, Vec<RuleRef>),
+    /// KUBE-POSTROUTING masquerades what carries no mark.
+    Everything(Vec<RuleRef>),
+}
+
+/// Jumps to a chain that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dangling {
+    /// The chain the first jump stands in.
+    pub from: String,
+    /// The chain that is not there.
+    pub to: String,
+    /// The jumps that lead there, the first of them.
+    pub rules: Vec<RuleRef>,
+    /// The service a comment of theirs names.
+    pub service: Option<ServiceName>,
+}
+
+/// Chains nothing leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Orphans {
+    /// The first of them by their place in the dump, with the service their comments name.
+    pub first: Vec<(String, Option<ServiceName>)>,
+    /// How many there are.
+    pub chains: usize,
+    /// How many rules they hold.
+    pub rules: usize,
+    /// Some of their rules.
+    pub some_rules: Vec<RuleRef>,
+}
+
+/// Rules that could not be printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Garbled {
+    /// How many there are.
+    pub count: usize,
+    /// The first of them.
+    pub rules: Vec<RuleRef>,
+}
+
+/// A frontend whose connections never reach its own rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shadow {
+    /// The [`key`](super::ServicePort::key) of the service port.
+    pub key: String,
+    /// Its protocol.
+    pub protocol: Option<Protocol>,
+    /// The frontend.
+    pub frontend: (FrontendKind, Option<IpAddr>, Option<u16>),
+    /// What takes them instead.
+    pub by: Taker,
+    /// The rules that do, the last of them first.
+    pub rules: Vec<RuleRef>,
+}
+
+/// What takes connections before a service's own rule does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taker {
+    /// Another service, by its name or chain.
+    Service(String),
+    /// A rule of this chain that sends them there.
+    Translation {
+        /// The chain.
+        chain: String,
+        /// Where to.
+        to: String,
+    },
+    /// A rule of this chain that ends the walk with this verdict.
+    Verdict {
+        /// The chain.
+        chain: String,
+        /// `ACCEPT`, `RETURN`, …
+        verdict: String,
+    },
+}

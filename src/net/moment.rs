@@ -1,0 +1,63 @@
+//! Points in time, to compare the age of rules with that of objects.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+/// A point in time, in seconds since 1970 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub i64);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        Self(Timestamp::now().as_second())
+    }
+
+    /// Reads what the API writes: `2026-11-22T08:28:50Z`.
+    pub fn from_api(text: &str) -> Option<Self> {
+        text.parse::<Timestamp>().ok().map(|time| Self(time.as_second()))
+    }
+
+    /// Reads what `iptables-save` writes: `Sun Nov 22 08:28:50 2026`. It names no time zone; nodes are run in UTC.
+    pub fn from_dump(text: &str) -> Option<Self> {
+        let time = DateTime::strptime("%a %b %e %H:%M:%S %Y", text.trim()).ok()?;
+        TimeZone::UTC.to_timestamp(time).ok().map(|time| Self(time.as_second()))
+    }
+
+    /// Seconds from `earlier` to this; negative if it is later.
+    pub fn since(self, earlier: Self) -> i64 {
+        self.0 - earlier.0
+    }
+}
+
+/// A span as people say it: `14 s`, `5 min`, `3 h`, `2 days`.
+pub fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_to_write_a_time_agree() {
+        let dump = Moment::from_dump("Sun Nov 22 08:28:50 2026");
+        assert_eq!(dump, Moment::from_api("2026-11-22T08:28:50Z"));
+        assert_eq!(dump, Moment::from_api("2026-11-22T09:28:50.250+01:00"));
+        assert_eq!(Moment::from_dump("Sun Nov  1 08:28:50 2026"), Moment::from_api("2026-11-01T08:28:50Z"));
+        assert_eq!(Moment::from_dump("yesterday"), None);
+        assert_eq!(Moment::from_api("yesterday"), None);
+    }
+
+    #[test]
+    fn spans_are_told_in_one_unit() {
+        let said: Vec<String> = [0, 14, 119, 120, 7199, 7200, 172_800].map(span).into();
+        assert_eq!(said, ["0 s", "14 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
+    }
+}

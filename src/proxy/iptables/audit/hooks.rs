@@ -1,0 +1,97 @@
+//! Do the built-in chains lead to kube-proxy's?
+
+use hashbrown::HashSet;
+
+use super::super::ruleset::Table;
+use super::{EVIDENCE, reference};
+use crate::dataplane::{MissingHook, Mode};
+use crate::dump::iptables::{Match, Rule};
+use crate::proxy::chain_name::ChainKind;
+
+/// Hooks of the filter table since 1.26, when KUBE-PROXY-FIREWALL came (`iptablesJumpChains`,
+/// pkg/proxy/iptables/proxier.go). Before that they differ from release to release.
+const FILTER: [(&str, &str); 9] = [
+    ("INPUT", "KUBE-PROXY-FIREWALL"),
+    ("INPUT", "KUBE-NODEPORTS"),
+    ("INPUT", "KUBE-EXTERNAL-SERVICES"),
+    ("FORWARD", "KUBE-PROXY-FIREWALL"),
+    ("FORWARD", "KUBE-FORWARD"),
+    ("FORWARD", "KUBE-SERVICES"),
+    ("FORWARD", "KUBE-EXTERNAL-SERVICES"),
+    ("OUTPUT", "KUBE-PROXY-FIREWALL"),
+    ("OUTPUT", "KUBE-SERVICES"),
+];
+
+/// Targets after which no later rule of a built-in chain is tried.
+const ENDING: [&str; 9] = ["ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "REDIRECT", "SNAT", "MASQUERADE", "NETMAP"];
+
+/// The hooks that are missing in tables that are all there.
+pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: Option<Mode>) -> Vec<MissingHook> {
+    let mut missing = Vec::new();
+    if let Some(nat) = nat {
+        let has_rules = |chain: &str| nat.section.chain(chain).is_some_and(|chain| !chain.is_empty());
+        if has_rules("KUBE-SERVICES") || serves(nat) {
+            missing.extend(hook(nat, "nat", "PREROUTING", "KUBE-SERVICES"));
+            missing.extend(hook(nat, "nat", "OUTPUT", "KUBE-SERVICES"));
+        }
+        // Kubernetes 1.1 masqueraded in POSTROUTING itself.
+        if has_rules("KUBE-POSTROUTING") || has_rules("KUBE-MARK-MASQ") {
+            missing.extend(hook(nat, "nat", "POSTROUTING", "KUBE-POSTROUTING"));
+        }
+        if has_rules("KUBE-NODEPORTS") && has_rules("KUBE-SERVICES") && mode == Some(Mode::Iptables) {
+            missing.extend(hook(nat, "nat", "KUBE-SERVICES", "KUBE-NODEPORTS"));
+        }
+    }
+    let of_iptables_mode = |filter: &Table<'_>| {
+        filter.section.chain("KUBE-PROXY-FIREWALL").is_some() && mode == Some(Mode::Iptables)
+    };
+    if let Some(filter) = filter.filter(of_iptables_mode) {
+        missing.extend(FILTER.iter().filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
+    }
+    missing
+}
+
+/// True if KUBE-SERVICES is declared and empty though chains of services have rules.
+pub(super) fn portal_is_empty(nat: Table<'_>) -> bool {
+    nat.section.chain("KUBE-SERVICES").is_some_and(|chain| chain.declared && chain.is_empty()) && serves(nat)
+}
+
+fn serves(nat: Table<'_>) -> bool {
+    nat.section.chains().iter().any(|chain| ChainKind::of(chain.name) == ChainKind::Cluster && !chain.is_empty())
+}
+
+/// `None` if `chain` leads to `target`.
+fn hook(table: Table<'_>, name: &'static str, chain: &'static str, target: &'static str) -> Option<MissingHook> {
+    if leads(table, chain, target) {
+        return None;
+    }
+    let rules = table.rules(chain).take(EVIDENCE).map(|raw| reference(table, raw)).collect();
+    Some(MissingHook { table: name, chain, target, rules })
+}
+
+/// True if packets get from `chain` to `target`. A jump under conditions counts: which packets it takes is another
+/// question. One behind a rule that takes every packet does not.
+pub(super) fn leads(table: Table<'_>, chain: &str, target: &str) -> bool {
+    let mut seen = HashSet::new();
+    let mut open = vec![chain];
+    while let Some(chain) = open.pop() {
+        for rule in table.rules(chain).filter_map(|raw| raw.parse().ok()) {
+            let Some(to) = rule.target.as_ref().map(|target| target.name) else { continue };
+            if to == target {
+                return true;
+            }
+            let next = table.section.chain(to);
+            if let Some(next) = next.filter(|next| seen.insert(next.name)) {
+                open.push(next.name);
+            }
+            if next.is_none() && ENDING.contains(&to) && is_unconditional(&rule) {
+                break;
+            }
+        }
+    }
+    false
+}
+
+fn is_unconditional(rule: &Rule<'_>) -> bool {
+    rule.matches.iter().all(|m| matches!(m, Match::Comment(_)))
+}

@@ -1,0 +1,73 @@
+//! Which mode of kube-proxy the rules are of, and what another one has left behind.
+
+use super::super::ruleset::Table;
+use super::{EVIDENCE, reference};
+use crate::dataplane::{Leftovers, Mode};
+use crate::dump::iptables::{Chain, Match};
+use crate::proxy::chain_name::ChainKind;
+
+/// Chains only IPVS mode makes (pkg/proxy/ipvs/proxier.go).
+const OF_IPVS: [&str; 6] = [
+    "KUBE-LOAD-BALANCER",
+    "KUBE-NODE-PORT",
+    "KUBE-IPVS-FILTER",
+    "KUBE-IPVS-OUT-FILTER",
+    "KUBE-SOURCE-RANGES-FIREWALL",
+    "KUBE-LOAD-BALANCER-FW",
+];
+
+/// So many rules of KUBE-SERVICES are looked at: every sync writes the chain anew, so that the first ones tell.
+const SAMPLE: usize = 64;
+
+/// The mode in use and leftovers of another.
+#[derive(Default)]
+pub(super) struct Modes {
+    pub(super) mode: Option<Mode>,
+    pub(super) leftovers: Option<Leftovers>,
+}
+
+/// Tells the mode from KUBE-SERVICES, which kube-proxy writes anew at every sync.
+pub(super) fn of(nat: Option<Table<'_>>, filter: Option<Table<'_>>) -> Modes {
+    let Some(nat) = nat else { return Modes::default() };
+    let tables: Vec<Table<'_>> = std::iter::once(nat).chain(filter).collect();
+    let mode = mode(nat);
+    let leftovers = match mode {
+        Some(Mode::Ipvs) => leftovers(Mode::Iptables, &[nat], |chain| is_of_services(chain)),
+        Some(Mode::Iptables) => leftovers(Mode::Ipvs, &tables, |chain| OF_IPVS.contains(&chain)),
+        _ => None,
+    };
+    Modes { mode, leftovers }
+}
+
+fn mode(nat: Table<'_>) -> Option<Mode> {
+    let mut services = false;
+    for rule in nat.rules("KUBE-SERVICES").take(SAMPLE).filter_map(|raw| raw.parse().ok()) {
+        // IPVS mode asks ipsets, iptables mode names addresses.
+        if rule.matches.iter().any(|m| matches!(m, Match::Module { name: "set", .. })) {
+            return Some(Mode::Ipvs);
+        }
+        services |= rule.target.as_ref().is_some_and(|target| is_of_services(target.name) || target.name == "KUBE-NODEPORTS");
+    }
+    let has_chains = || nat.section.chains().iter().any(|chain| is_of_services(chain.name) && !chain.is_empty());
+    (services || has_chains()).then_some(Mode::Iptables)
+}
+
+fn leftovers(mode: Mode, tables: &[Table<'_>], is_of_mode: impl Fn(&str) -> bool) -> Option<Leftovers> {
+    let mut left = Leftovers { mode, chains: Vec::new(), count: 0, rules: Vec::new() };
+    for table in tables {
+        let chains = table.section.chains().iter();
+        for chain in chains.filter(|chain: &&Chain<'_>| is_of_mode(chain.name) && !chain.is_empty()) {
+            left.count += 1;
+            if left.chains.len() < EVIDENCE {
+                left.chains.push(chain.name.to_owned());
+                left.rules.extend(table.rules(chain.name).next().map(|raw| reference(*table, raw)));
+            }
+        }
+    }
+    (left.count > 0).then_some(left)
+}
+
+fn is_of_services(chain: &str) -> bool {
+    let kind = ChainKind::of(chain);
+    kind.serves() || kind == ChainKind::Endpoint
+}

@@ -1,0 +1,316 @@
+//! Which frontends never get their connections, because an earlier rule takes them.
+//!
+//! Two places are looked at: what stands in PREROUTING and OUTPUT ahead of kube-proxy's jump (hostPorts, Docker), and
+//! KUBE-SERVICES and KUBE-NODEPORTS themselves (another service with the same address, a hand-made rule). Only a rule that
+//! is certain to take a connection counts: what a dump does not decide is no finding.
+
+use std::net::IpAddr;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::super::matching::{Client, Connection, Destination, Truth};
+use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
+use super::super::translate::{self, Translation};
+use super::super::ruleset::Table;
+use super::{hooks, reference};
+use crate::dataplane::{Origin, RuleRef, Shadow, Taker};
+use crate::dump::iptables::{Match, Ports, RawRule, Rule};
+use crate::net::Protocol;
+use crate::proxy::chain_name::ChainKind;
+
+/// So many rules ahead of kube-proxy's are looked at.
+const MOST_AHEAD: usize = 20_000;
+
+/// So many rules are held against frontends, all together.
+const BUDGET: usize = 4_000_000;
+
+/// Jumps deeper than this are not followed.
+const MAX_DEPTH: usize = 16;
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Shadows {
+    pub(super) found: Vec<Shadow>,
+    /// There are more rules than can be held against every frontend.
+    pub(super) too_many: bool,
+}
+
+/// Address, protocol, port.
+type Destined = (Option<IpAddr>, Option<Protocol>, Option<u16>);
+
+/// The frontends of `sketches` that an earlier rule takes the connections of.
+pub(super) fn of(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch<'_>]) -> Shadows {
+    let Some(nat) = family.ruleset.nat else { return Shadows::default() };
+    let ahead = [("PREROUTING", [Origin::External, Origin::Pod].as_slice()), ("OUTPUT", &[Origin::Node])];
+    let ahead: Vec<Ahead<'_>> = ahead.iter().map(|(hook, origins)| Ahead::of(nat, hook, origins)).collect();
+    let mut search = Search { nat, family, ahead, left: BUDGET };
+    let mut shadows = Shadows { too_many: search.ahead.iter().any(|ahead| ahead.too_many), ..Shadows::default() };
+    let of_family = |sketch: &&&Sketch<'_>| sketch.family == family.ruleset.family;
+    let rivals = rivals(survey, family, sketches);
+    for sketch in sketches.iter().filter(of_family) {
+        for frontend in sketch.frontends.iter().filter(|frontend| !frontend.rules.is_empty()) {
+            if let Some((by, rules)) = search.taker(sketch, frontend, &rivals) {
+                let frontend = (frontend.kind, frontend.address, frontend.port);
+                shadows.found.push(Shadow {
+                    key: sketch.key.clone(),
+                    protocol: sketch.protocol,
+                    frontend,
+                    by,
+                    rules,
+                });
+            }
+        }
+    }
+    shadows.too_many |= search.left == 0;
+    shadows
+}
+
+/// The first rule for each destination that several service ports capture: its line and whose it is.
+type Rivals = HashMap<Destined, (u32, String, String)>;
+
+/// Only destinations of `sketches` are looked for, among those of every service port.
+fn rivals(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch<'_>]) -> Rivals {
+    let of_family = |sketch: &&Sketch<'_>| sketch.family == family.ruleset.family;
+    let at = |sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>| (frontend.address, sketch.protocol, frontend.port);
+    let mut wanted: HashSet<Destined> = HashSet::new();
+    for sketch in sketches {
+        wanted.extend(sketch.frontends.iter().map(|frontend| at(sketch, frontend)));
+    }
+    let mut first: HashMap<Destined, (u32, &Sketch<'_>)> = HashMap::new();
+    let mut shared: HashSet<Destined> = HashSet::new();
+    for sketch in survey.sketches().iter().filter(of_family) {
+        for frontend in &sketch.frontends {
+            let Some(raw) = taking(frontend) else { continue };
+            let at = at(sketch, frontend);
+            if !wanted.contains(&at) {
+                continue;
+            }
+            let known = first.entry(at).or_insert((raw.line, sketch));
+            if !std::ptr::eq(known.1, sketch) {
+                shared.insert(at);
+                if raw.line < known.0 {
+                    *known = (raw.line, sketch);
+                }
+            }
+        }
+    }
+    let label = |sketch: &Sketch<'_>| {
+        sketch.name.as_ref().map_or_else(|| format!("the service of chain hash {}", sketch.key), ToString::to_string)
+    };
+    let shared = shared.into_iter().filter_map(|at| {
+        let (line, sketch) = first.get(&at)?;
+        Some((at, (*line, sketch.key.clone(), label(sketch))))
+    });
+    shared.collect()
+}
+
+/// The rule of a frontend that takes every new connection to it: nothing but destination, protocol and port is asked for.
+fn taking<'d>(frontend: &FrontendSketch<'d>) -> Option<RawRule<'d>> {
+    let takes = |raw: &&RawRule<'d>| {
+        let Ok(rule) = raw.parse() else { return false };
+        let plain = rule.matches.iter().all(|m| match m {
+            Match::Comment(_) | Match::Destination { not: false, .. } | Match::Protocol { not: false, .. } => true,
+            Match::Ports(Ports { source: None, rest, .. }) => rest.is_empty(),
+            _ => false,
+        });
+        plain && rule.target.is_some_and(|target| ChainKind::of(target.name).serves())
+    };
+    frontend.rules.iter().find(takes).copied()
+}
+
+/// The rules of a built-in chain ahead of the jump to KUBE-SERVICES.
+struct Ahead<'d> {
+    origins: &'static [Origin],
+    rules: Vec<RawRule<'d>>,
+    /// Ports that a rule there asks for.
+    ports: HashSet<u16>,
+    /// A rule there takes connections whatever their port.
+    any_port: bool,
+    too_many: bool,
+}
+
+impl<'d> Ahead<'d> {
+    fn of(nat: Table<'d>, hook: &str, origins: &'static [Origin]) -> Self {
+        // Where no packet gets to KUBE-SERVICES at all, the hook is what is missing.
+        let reaches = hooks::leads(nat, hook, "KUBE-SERVICES");
+        let most = if reaches { MOST_AHEAD } else { 0 };
+        let rules = nat.rules(hook).take_while(|raw| raw.target_name() != Some("KUBE-SERVICES")).take(most);
+        let mut ahead =
+            Self { origins, rules: rules.collect(), ports: HashSet::new(), any_port: false, too_many: false };
+        let mut seen = HashSet::new();
+        let mut open: Vec<(RawRule<'d>, bool)> = ahead.rules.iter().map(|raw| (*raw, false)).collect();
+        let mut left = MOST_AHEAD;
+        while let Some((raw, narrowed)) = open.pop() {
+            let Some(next) = left.checked_sub(1) else {
+                ahead.too_many = true;
+                break;
+            };
+            left = next;
+            let Ok(rule) = raw.parse() else { continue };
+            let Some(target) = rule.target.as_ref() else { continue };
+            let ports = ports_of(&rule);
+            if let Some(chain) = nat.section.chain(target.name) {
+                let narrowed = narrowed || ports.is_some();
+                ahead.ports.extend(ports.into_iter().flatten());
+                if seen.insert((chain.name, narrowed)) {
+                    open.extend(nat.rules(chain.name).map(|raw| (raw, narrowed)));
+                }
+            } else if ends(&rule) {
+                ahead.any_port |= ports.is_none() && !narrowed;
+                ahead.ports.extend(ports.into_iter().flatten());
+            }
+        }
+        ahead
+    }
+
+    fn may_take(&self, port: Option<u16>) -> bool {
+        !self.rules.is_empty() && (self.any_port || port.is_none_or(|port| self.ports.contains(&port)))
+    }
+}
+
+/// The ports a rule asks for, if they are few; `None` if it takes any, or a range that holds too many to list.
+fn ports_of(rule: &Rule<'_>) -> Option<Vec<u16>> {
+    rule.matches.iter().find_map(|m| match m {
+        Match::Ports(Ports { destination: Some((false, port)), .. }) => Some(vec![port.parse().ok()?]),
+        Match::Module { name: "multiport", words } => {
+            let ports = words.last()?.text.split(',').map(str::parse).collect::<Result<Vec<u16>, _>>().ok()?;
+            let dports = words.first().is_some_and(|w| w.text.starts_with("--d"));
+            dports.then_some(ports)
+        }
+        _ => None,
+    })
+}
+
+/// True if a rule with this target lets no later rule of the nat table see the connection.
+fn ends(rule: &Rule<'_>) -> bool {
+    let Some(target) = &rule.target else { return false };
+    translate::of(target).is_some() || matches!(target.name, "ACCEPT" | "DROP" | "RETURN")
+}
+
+struct Search<'s, 'd> {
+    nat: Table<'d>,
+    family: &'s InFamily<'d>,
+    ahead: Vec<Ahead<'d>>,
+    left: usize,
+}
+
+/// What a rule met on the way does with the connection.
+enum Met {
+    Taken(Taker, Vec<RuleRef>),
+    Returns,
+    GoesOn,
+}
+
+impl<'s, 'd> Search<'s, 'd> {
+    /// What takes the connections to `frontend`, if something does.
+    fn taker(
+        &mut self,
+        sketch: &Sketch<'_>,
+        frontend: &FrontendSketch<'_>,
+        rivals: &Rivals,
+    ) -> Option<(Taker, Vec<RuleRef>)> {
+        self.before_the_portal(sketch, frontend).or_else(|| self.in_the_portal(sketch, frontend, rivals))
+    }
+
+    fn before_the_portal(
+        &mut self,
+        sketch: &Sketch<'_>,
+        frontend: &FrontendSketch<'_>,
+    ) -> Option<(Taker, Vec<RuleRef>)> {
+        for n in 0..self.ahead.len() {
+            if !self.ahead[n].may_take(frontend.port) {
+                continue;
+            }
+            let rules = std::mem::take(&mut self.ahead[n].rules);
+            let hook = if n == 0 { "PREROUTING" } else { "OUTPUT" };
+            let met = self.ahead[n].origins.iter().find_map(|&origin| {
+                let connection = self.connection(origin, sketch, frontend);
+                // A RETURN in a built-in chain goes to its policy.
+                match self.follow(&rules, hook, connection, 0) {
+                    Met::Taken(taker, rules) => Some((taker, rules)),
+                    Met::Returns | Met::GoesOn => None,
+                }
+            });
+            self.ahead[n].rules = rules;
+            if met.is_some() {
+                return met;
+            }
+        }
+        None
+    }
+
+    fn in_the_portal(
+        &mut self,
+        sketch: &Sketch<'_>,
+        frontend: &FrontendSketch<'_>,
+        rivals: &Rivals,
+    ) -> Option<(Taker, Vec<RuleRef>)> {
+        let own = frontend.rules.iter().map(|raw| raw.line).max()?;
+        let rule = |line| RuleRef { text: self.nat.text, line };
+        if let Some((line, key, label)) = rivals.get(&(frontend.address, sketch.protocol, frontend.port))
+            && *line < own
+            && *key != sketch.key
+        {
+            return Some((Taker::Service(label.clone()), vec![rule(*line)]));
+        }
+        let node_port = frontend.address.is_none();
+        let (chain, obstacles) = (if node_port { "KUBE-NODEPORTS" } else { "KUBE-SERVICES" }, &self.family.obstacles);
+        let before = obstacles.iter().filter(|o| o.node_ports == node_port && o.raw.line < own);
+        let before: Vec<RawRule<'d>> = before.map(|obstacle| obstacle.raw).collect();
+        let connection = self.connection(Origin::External, sketch, frontend);
+        match self.follow(&before, chain, connection, 0) {
+            Met::Taken(taker, rules) => Some((taker, rules)),
+            Met::Returns | Met::GoesOn => None,
+        }
+    }
+
+    fn connection(&self, origin: Origin, sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>) -> Connection<'s> {
+        Connection {
+            client: Client::At(origin),
+            pods: &self.family.pods,
+            protocol: sketch.protocol,
+            destination: Destination::One(frontend.address, frontend.port),
+        }
+    }
+
+    /// Follows rules of `chain` until one is certain to take the connection. At depth 0 a RETURN leaves for good.
+    fn follow(&mut self, rules: &[RawRule<'d>], chain: &str, connection: Connection<'_>, depth: usize) -> Met {
+        for &raw in rules {
+            let Some(left) = self.left.checked_sub(1) else { return Met::GoesOn };
+            self.left = left;
+            let Ok(rule) = raw.parse() else { continue };
+            let chance = rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
+            if chance || connection.judge(&rule).overall() != Truth::Yes {
+                continue;
+            }
+            let Some(target) = rule.target.as_ref() else { continue };
+            if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
+                let inner: Vec<RawRule<'d>> = self.nat.section.rules_of(next).collect();
+                match self.follow(&inner, next.name, connection, depth + 1) {
+                    Met::Taken(taker, mut rules) => {
+                        rules.push(reference(self.nat, raw));
+                        return Met::Taken(taker, rules);
+                    }
+                    Met::Returns | Met::GoesOn if target.goto => return Met::Returns,
+                    Met::Returns | Met::GoesOn => continue,
+                }
+            }
+            let here = vec![reference(self.nat, raw)];
+            let verdict = |verdict: &str| Taker::Verdict { chain: chain.to_owned(), verdict: verdict.to_owned() };
+            match (translate::of(target), target.name) {
+                (Some(Translation::To(to)), _) => {
+                    return Met::Taken(Taker::Translation { chain: chain.to_owned(), to: to.to_string() }, here);
+                }
+                (Some(Translation::Garbled), _) => {
+                    let to = "an address the dump does not tell".to_owned();
+                    return Met::Taken(Taker::Translation { chain: chain.to_owned(), to }, here);
+                }
+                (None, name @ ("ACCEPT" | "DROP")) => return Met::Taken(verdict(name), here),
+                (None, "RETURN") if depth == 0 => return Met::Taken(verdict("RETURN"), here),
+                (None, "RETURN") => return Met::Returns,
+                _ => {}
+            }
+        }
+        Met::GoesOn
+    }
+}
