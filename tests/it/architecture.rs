@@ -15,9 +15,13 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("cluster", &["net", "dataplane"]),
         ("expect", &["net", "dataplane", "cluster"]),
         ("join", &["net", "dataplane", "cluster", "expect", "proxy"]),
-        ("report", &["net", "dataplane"]),
-        ("render", &["net", "dataplane", "report"]),
-        ("cli", &["net", "source", "dump", "dataplane", "proxy", "cluster", "expect", "join", "report", "render"]),
+        ("checks", &["net", "dataplane", "cluster", "expect", "proxy"]),
+        ("report", &["net", "dataplane", "checks"]),
+        ("render", &["net", "dataplane", "checks", "report"]),
+        (
+            "cli",
+            &["net", "source", "dump", "dataplane", "proxy", "cluster", "expect", "join", "checks", "report", "render"],
+        ),
     ])
 }
 

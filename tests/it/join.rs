@@ -527,10 +527,10 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
     // The widths a tree can be drawn in are checked through the library, as a test has no terminal.
     use kube_ipt::dump::iptables::{Dump, Hints};
     use kube_ipt::expect::{Cluster, Viewpoint};
-    use kube_ipt::join::{Join, known_names};
+    use kube_ipt::join::{Extent, Join, known_names};
     use kube_ipt::net::Family;
     use kube_ipt::proxy::iptables::{Survey, rulesets};
-    use kube_ipt::render::{self, View};
+    use kube_ipt::render::{self, Marks, View};
     for case in ["seed/stale", "kitchen-sink/node2", "faults/missing-service"] {
         let facts = crate::expect::facts(&objects_of(&nodes().join(case)));
         let cluster = Cluster::new(&facts, Viewpoint::of(Some("node1"), &facts));
@@ -539,11 +539,11 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
         let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
         let survey = Survey::of(&rulesets, &known_names(&cluster));
         let mut services = survey.services(&survey.sketches().iter().collect::<Vec<_>>());
-        let join = Join::new(&cluster, vec![(Family::Ipv4, true)]);
+        let join = Join::new(&cluster, vec![Extent { family: Family::Ipv4, nat_whole: true, filter_whole: true }]);
         join.describe_all(&mut services);
         services.extend(join.ports().filter(|port| join.is_shown_alone(port, None)).map(|port| join.alone(&port)));
         for width in [60, 66, 80, 100, 120] {
-            let drawn = render::services(&services, &[], View { width: Some(width), all: true });
+            let drawn = render::services(&services, &[], &Marks::of(&[], 1), View { width: Some(width), all: true });
             for line in anstream::adapter::strip_str(&drawn).to_string().lines() {
                 assert!(line.chars().count() <= width, "{width} columns: {line}");
             }

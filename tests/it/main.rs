@@ -3,13 +3,18 @@
 #[cfg(feature = "live")]
 mod api;
 mod architecture;
+mod broken;
 mod cases;
+mod check;
 mod eras;
 mod expect;
+#[cfg(feature = "live")]
+mod faults;
 mod formats;
 mod hostile;
 mod join;
 mod json;
+mod laws;
 #[cfg(feature = "live")]
 mod netns;
 mod objects;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::run::node;
 
 /// True if namespaces can be made here. In CI they must.
-fn possible() -> bool {
+pub(crate) fn possible() -> bool {
     let works = Command::new("unshare").args(["-n", "iptables-legacy", "--version"]).output();
     let nft = Command::new("iptables-nft-save").arg("--version").output();
     let possible = works.is_ok_and(|o| o.status.success()) && nft.is_ok_and(|o| o.status.success());
@@ -28,7 +28,7 @@ fn possible() -> bool {
 }
 
 /// Runs a shell script in a network namespace of its own. `$KUBE_IPT` is the program, `$ROOM` a folder.
-fn in_namespace(room: &Path, script: &str) -> Output {
+pub(crate) fn in_namespace(room: &Path, script: &str) -> Output {
     Command::new("unshare")
         .args(["-n", "-m", "sh", "-ec", script])
         .env("KUBE_IPT", env!("CARGO_BIN_EXE_kube-ipt"))
@@ -42,13 +42,13 @@ fn in_namespace(room: &Path, script: &str) -> Output {
         .expect("unshare runs")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A recording that a kernel without accounting objects loads: `-m nfacct` needs its object, and the rules without it
 /// are the same for everyone who reads them.
-fn loadable(path: &str) -> String {
+pub(crate) fn loadable(path: &str) -> String {
     let recorded = fs::read_to_string(node(path)).expect("the fixture is there");
     let mut out = String::with_capacity(recorded.len());
     for line in recorded.lines() {

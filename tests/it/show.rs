@@ -4,7 +4,7 @@ use kube_ipt::dump::iptables::{Dump, Hints};
 use kube_ipt::net::Family;
 use kube_ipt::proxy::KnownNames;
 use kube_ipt::proxy::iptables::{Survey, rulesets};
-use kube_ipt::render::{self, View};
+use kube_ipt::render::{self, Marks, View};
 
 use crate::generate;
 use crate::run::{kube_ipt, node};
@@ -85,7 +85,7 @@ fn paragraphs_are_broken_where_the_terminal_ends_and_bars_need_room() {
     let services = survey.services(&survey.sketches().iter().collect::<Vec<_>>());
     let walkthroughs: Vec<_> = survey.sketches().iter().zip(&services).map(|(s, p)| survey.walkthrough(s, p)).collect();
     for width in [66, 80, 120, 200] {
-        let drawn = render::services(&services, &walkthroughs, View { width: Some(width), all: true });
+        let drawn = render::services(&services, &walkthroughs, &Marks::of(&[], 0), View { width: Some(width), all: true });
         let plain = anstream::adapter::strip_str(&drawn).to_string();
         for line in plain.lines() {
             assert!(line.chars().count() <= width, "{width} columns: {line}");
@@ -93,7 +93,7 @@ fn paragraphs_are_broken_where_the_terminal_ends_and_bars_need_room() {
         assert_eq!(plain.contains('█'), width >= 70);
         // Broken or not, the words of every rule are there.
         let words = |text: &str| text.split_whitespace().filter(|w| *w != "│").map(str::to_owned).collect::<Vec<_>>();
-        let whole = render::services(&services, &walkthroughs, View { width: Some(100_000), all: true });
+        let whole = render::services(&services, &walkthroughs, &Marks::of(&[], 0), View { width: Some(100_000), all: true });
         let whole = anstream::adapter::strip_str(&whole).to_string();
         let without_bars = |words: Vec<String>| {
             words.into_iter().filter(|w| !w.contains(['█', '▏', '▎', '▍', '▌', '▋', '▊', '▉'])).collect::<Vec<_>>()
