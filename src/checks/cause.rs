@@ -12,7 +12,9 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
     let is_wrong = |finding: &&Finding| finding.severity > Severity::Info;
     let of = |id: &str| findings.iter().filter(is_wrong).filter(|f| f.check.id == id).collect::<Vec<_>>();
     if !of("KI401").is_empty() {
-        return Some("Two sets of rules act at once: iptables-legacy and iptables-nft both lead to Services.".to_owned());
+        return Some(
+            "Two sets of rules act at once: iptables-legacy and iptables-nft both lead to Services.".to_owned(),
+        );
     }
     if let Some(first) = of("KI402").first() {
         return Some(format!("Another mode took over, and rules of the one before were left: {}.", first.message));
@@ -27,7 +29,10 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
         ));
     }
     if !of("KI104").is_empty() && input.wirings.iter().all(|wiring| wiring.mode.is_none() && wiring.whole) {
-        return Some(format!("There are no rules of kube-proxy on {}: it does not run there, or its rules were flushed.", input.node()));
+        return Some(format!(
+            "There are no rules of kube-proxy on {}: it does not run there, or its rules were flushed.",
+            input.node()
+        ));
     }
     if of("KI203").iter().any(|f| f.chain.as_deref() == Some("KUBE-SERVICES")) {
         return Some("KUBE-SERVICES was flushed: kube-proxy's rules are there, but nothing leads to them.".to_owned());
@@ -59,7 +64,7 @@ fn behind(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
     let edited = services(findings, &NEVER_WRITTEN);
     let (first, others) = outdated.split_first()?;
     if others.is_empty() && edited.contains(first) {
-        return Some(self::edited(findings)?);
+        return self::edited(findings);
     }
     let portal = services(findings, &OF_PORTAL);
     let (node, age) = (input.node(), age(input, findings));
@@ -67,7 +72,9 @@ fn behind(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
         (true, true) => format!(
             "Only {first} is out of date; KUBE-SERVICES matches the API: a sync of its chains is outstanding or went wrong{age}."
         ),
-        (true, false) => format!("Only {first} is out of date: kube-proxy on {node} has not synced since it changed{age}."),
+        (true, false) => {
+            format!("Only {first} is out of date: kube-proxy on {node} has not synced since it changed{age}.")
+        }
         (false, true) => format!(
             "{} are out of date, while KUBE-SERVICES matches the API: kube-proxy on {node} is behind{age}.",
             count(outdated.len(), "Service")

@@ -38,7 +38,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let frontend = port.frontends.iter().find(|f| port.repeated.iter().any(|rule| f.rules.contains(rule)));
             found.add(Finding {
                 frontend: frontend.map(crate::dataplane::Frontend::at),
-                message: format!("{rules} {stands} an earlier rule for the same frontend, and no connection gets to it"),
+                message: format!(
+                    "{rules} {stands} an earlier rule for the same frontend, and no connection gets to it"
+                ),
                 hint: super::rewrite(input),
                 rules: port.repeated.clone(),
                 ..found.on(at, port)

@@ -61,10 +61,6 @@ fn none(pool: &Pool) -> Option<f64> {
 }
 
 /// The rule that catches a frontend, where the empty chain is the pool's own.
-fn frontend_rule(
-    port: &crate::dataplane::ServicePort,
-    pool: &Pool,
-    chain: &str,
-) -> Option<crate::dataplane::RuleRef> {
+fn frontend_rule(port: &crate::dataplane::ServicePort, pool: &Pool, chain: &str) -> Option<crate::dataplane::RuleRef> {
     port.frontends.first()?.rules.last().copied().filter(|_| pool.chain == chain)
 }

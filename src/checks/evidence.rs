@@ -1,5 +1,7 @@
 //! The objects that findings are compared with, named so that a person can look them up.
 
+use std::fmt::Write as _;
+
 use super::{Input, ObjectRef};
 use crate::cluster::{Endpoint, Slice};
 use crate::dataplane::{Address, ServicePort};
@@ -41,7 +43,9 @@ impl Input<'_, '_> {
             let mut listed = addresses.collect::<Vec<_>>().join(", ");
             match slice.endpoints.len() {
                 0 => listed.push_str("none"),
-                all if all > LISTED => listed.push_str(&format!(" and {} more", all - LISTED)),
+                all if all > LISTED => {
+                    let _ = write!(listed, " and {} more", all - LISTED);
+                }
                 _ => {}
             }
             ObjectRef {

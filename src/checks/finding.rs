@@ -116,7 +116,8 @@ impl Finding {
     /// told by this.
     pub fn is_same(&self, other: &Self) -> bool {
         let of = |f: &Self| {
-            let place = (f.service.clone(), f.protocol, f.family, f.address.clone(), f.frontend.clone(), f.chain.clone());
+            let place =
+                (f.service.clone(), f.protocol, f.family, f.address.clone(), f.frontend.clone(), f.chain.clone());
             (f.check.id, place, f.reason)
         };
         of(self) == of(other)

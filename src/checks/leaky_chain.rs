@@ -38,7 +38,8 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         }
     }
     if unknown > 0 {
-        found.skip(format!("{}: a rule cannot be judged, so that shares are not known", count(unknown, "service port")));
+        found
+            .skip(format!("{}: a rule cannot be judged, so that shares are not known", count(unknown, "service port")));
     }
 }
 

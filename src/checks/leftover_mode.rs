@@ -34,14 +34,17 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 rules: left.rules.clone(),
                 ..found.about(wiring.family)
             });
-        } else if let (Some(configured), Some(seen)) = (configured, wiring.mode.filter(|seen| Some(*seen) != configured)) {
+        } else if let (Some(configured), Some(seen)) =
+            (configured, wiring.mode.filter(|seen| Some(*seen) != configured))
+        {
             let finding = differs(found.about(wiring.family), wiring, configured, seen, config.unwrap_or_default());
             found.add(finding);
         }
     }
 }
 
-const HINT: &str = "kube-proxy --cleanup on the node, or a reboot, takes them away; kube-proxy then writes its own anew";
+const HINT: &str =
+    "kube-proxy --cleanup on the node, or a reboot, takes them away; kube-proxy then writes its own anew";
 
 /// The rules are of one mode, the configuration names another.
 fn differs(blank: Finding, wiring: &Wiring, configured: Mode, seen: Mode, written: &str) -> Finding {

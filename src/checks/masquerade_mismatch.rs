@@ -49,7 +49,8 @@ fn words(fault: &MarkFault) -> (String, Vec<RuleRef>) {
             (what, rules.clone())
         }
         MarkFault::Everything(rules) => {
-            let what = "KUBE-POSTROUTING masquerades what carries no mark: every connection of the node looks like its own";
+            let what =
+                "KUBE-POSTROUTING masquerades what carries no mark: every connection of the node looks like its own";
             (what.to_owned(), rules.clone())
         }
     }
@@ -68,7 +69,8 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
         *(if endpoint.hairpin { &mut hairpins } else { &mut lacking }) += 1;
     }
     // A chain without any rule lacks more than this one.
-    let is_empty = |port: &ServicePort| !port.dead_ends.is_empty() || port.pools.iter().any(|p| !p.dead_ends.is_empty());
+    let is_empty =
+        |port: &ServicePort| !port.dead_ends.is_empty() || port.pools.iter().any(|p| !p.dead_ends.is_empty());
     for (at, port) in ports().filter(|(_, port)| !is_empty(port)) {
         // The rule names the Service's own address: one of another Service that leads here has none.
         let has_rule = port.frontends.iter().any(|frontend| of_cluster_ip(frontend) == Some(true));
@@ -79,11 +81,19 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
                 None => lacks_external(frontend),
             };
             if missing {
-                let who = if frontend.kind == FrontendKind::ClusterIp { "clients outside the pod network" } else { "clients" };
+                let who = if frontend.kind == FrontendKind::ClusterIp {
+                    "clients outside the pod network"
+                } else {
+                    "clients"
+                };
                 found.add(Finding {
                     frontend: Some(frontend.at()),
                     chain: port.pools.first().map(|pool| pool.chain.clone()),
-                    message: format!("{who} of {} {} are not masqueraded: the rule is missing", frontend.kind.words(), frontend.at()),
+                    message: format!(
+                        "{who} of {} {} are not masqueraded: the rule is missing",
+                        frontend.kind.words(),
+                        frontend.at()
+                    ),
                     rules: frontend.rules.clone(),
                     ..missing_rule(input, found.on(at, port))
                 });

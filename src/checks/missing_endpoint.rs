@@ -18,7 +18,8 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         return found.skip(super::NO_OBJECTS);
     }
     for (at, port) in input.ports() {
-        let absent = port.pools.iter().flat_map(|pool| pool.missing.iter().map(|absent| (&absent.address, &absent.about)));
+        let absent =
+            port.pools.iter().flat_map(|pool| pool.missing.iter().map(|absent| (&absent.address, &absent.about)));
         let mut told: Vec<&Address> = Vec::new();
         for (address, about) in absent {
             if !told.contains(&address) {

@@ -27,7 +27,13 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             found.add(Finding {
                 severity: if hook.table == "nat" { Severity::Error } else { Severity::Warning },
                 chain: Some(hook.chain.to_owned()),
-                message: format!("{} of the {} table does not lead to {}: {}", hook.chain, hook.table, hook.target, effect(hook)),
+                message: format!(
+                    "{} of the {} table does not lead to {}: {}",
+                    hook.chain,
+                    hook.table,
+                    hook.target,
+                    effect(hook)
+                ),
                 hint: super::rewrite(input),
                 rules: hook.rules.clone(),
                 ..found.about(wiring.family)

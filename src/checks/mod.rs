@@ -165,7 +165,10 @@ const FILTER_LINES: &str = "the filter table was not read, or not all of it";
 
 /// What to do about rules that are behind the API.
 fn syncing(input: &Input<'_, '_>) -> String {
-    format!("does kube-proxy on {} sync? kubectl -n kube-system logs -l k8s-app=kube-proxy --prefix --tail=50", input.node())
+    format!(
+        "does kube-proxy on {} sync? kubectl -n kube-system logs -l k8s-app=kube-proxy --prefix --tail=50",
+        input.node()
+    )
 }
 
 /// What to do about rules kube-proxy never writes.

@@ -1,9 +1,11 @@
 //! The name of a chain is not the hash of the service or endpoint it serves.
 
+use std::fmt::Write as _;
+
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Address, Endpoint, Pool, ServiceName, ServicePort, count};
 use crate::net::Protocol;
-use crate::proxy::chain_name::{self, ChainKind};
+use crate::proxy::chain_name::{self, ChainKind, EndpointKeys};
 
 /// So many endpoints take longer to hash than a thread takes to start.
 const WORTH_A_THREAD: usize = 2000;
@@ -21,7 +23,8 @@ pub(super) static CHECK: Check = Check {
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     let ports: Vec<(usize, &ServicePort)> = input.ports().collect();
     let endpoints: usize = ports.iter().flat_map(|(_, port)| &port.pools).map(|pool| pool.endpoints.len()).sum();
-    let cores = if endpoints < WORTH_A_THREAD { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let cores =
+        if endpoints < WORTH_A_THREAD { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
     let share = ports.len().div_ceil(cores).max(1);
     let mismatches: Vec<(usize, &ServicePort, Mismatch<'_>)> = std::thread::scope(|scope| {
         let threads: Vec<_> = ports.chunks(share).map(|part| scope.spawn(|| of_ports(part))).collect();
@@ -64,10 +67,18 @@ fn service<'p>(port: &'p ServicePort, name: &ServiceName, protocol: Protocol) ->
 
 /// Endpoints whose chain has the name of another.
 fn endpoints<'p>(port: &'p ServicePort, name: &ServiceName, protocol: Protocol) -> Vec<&'p Endpoint> {
+    let keys = EndpointKeys::of(name, protocol);
+    // One piece of memory for all addresses.
+    let mut text = String::new();
     let all = port.pools.iter().flat_map(|pool| &pool.endpoints);
     let differs = |endpoint: &&Endpoint| {
-        let known = matches!(endpoint.address, Address::Socket(..)) && ChainKind::of(&endpoint.chain) == ChainKind::Endpoint;
-        known && !chain_name::is_endpoint_key(chain_name::key(&endpoint.chain), name, protocol, &endpoint.address.to_string())
+        let named = ChainKind::of(&endpoint.chain) == ChainKind::Endpoint;
+        if !named || !matches!(endpoint.address, Address::Socket(..)) {
+            return false;
+        }
+        text.clear();
+        let _ = write!(text, "{}", endpoint.address);
+        !keys.fits(chain_name::key(&endpoint.chain), &text)
     };
     all.filter(differs).collect()
 }
@@ -82,7 +93,8 @@ fn finding(input: &Input<'_, '_>, blank: Finding, mismatch: &Mismatch<'_>) -> Fi
         },
         Mismatch::Endpoints(endpoints) => {
             let first = endpoints.first();
-            let names = if endpoints.len() == 1 { "has the name of another endpoint's" } else { "have the names of others'" };
+            let names =
+                if endpoints.len() == 1 { "has the name of another endpoint's" } else { "have the names of others'" };
             Finding {
                 address: first.map(|endpoint| endpoint.address.to_string()),
                 chain: first.map(|endpoint| endpoint.chain.clone()),

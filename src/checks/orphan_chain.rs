@@ -24,11 +24,11 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         if orphans.chains == 0 || left || input.narrowed {
             continue;
         }
-        let named = orphans.first.iter().map(|(chain, service)| match service {
+        let chains = orphans.first.iter().map(|(chain, service)| match service {
             Some(service) => format!("{chain} ({service})"),
             None => chain.clone(),
         });
-        let mut names = named.collect::<Vec<_>>().join(", ");
+        let mut names = chains.collect::<Vec<_>>().join(", ");
         if orphans.chains > orphans.first.len() {
             names.push_str(" and others");
         }

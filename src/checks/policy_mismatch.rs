@@ -82,7 +82,11 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
             let seconds = |seconds: &Option<u32>| seconds.map_or("none".to_owned(), |s| format!("ClientIP, {s} s"));
             Finding {
                 reason: Some("session-affinity"),
-                message: format!("session affinity of the rules is {}, the Service's is {}", seconds(have), seconds(want)),
+                message: format!(
+                    "session affinity of the rules is {}, the Service's is {}",
+                    seconds(have),
+                    seconds(want)
+                ),
                 hint,
                 objects: input.service_object(port, "spec.sessionAffinity", seconds(want)),
                 ..blank
@@ -100,7 +104,10 @@ fn forgetful(input: &Input<'_, '_>, found: &mut Found, at: usize, port: &Service
             found.add(Finding {
                 chain: Some(pool.chain.clone()),
                 reason: Some("session-affinity"),
-                message: format!("clients do not come back to {without} of {}: rules of the affinity are missing", pool.endpoints.len()),
+                message: format!(
+                    "clients do not come back to {without} of {}: rules of the affinity are missing",
+                    pool.endpoints.len()
+                ),
                 hint: super::rewrite(input),
                 ..found.on(at, port)
             });

@@ -23,8 +23,8 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 port.family == wiring.family && port.key == shadow.key && port.protocol == shadow.protocol
             };
             let Some((at, port)) = input.ports().find(|(_, port)| is_it(port)) else { continue };
-            let is_at = |f: &&Frontend| (f.address, f.port) == (shadow.frontend.1, shadow.frontend.2);
-            let Some(frontend) = port.frontends.iter().find(is_at) else { continue };
+            let same = |f: &&Frontend| (f.address, f.port) == (shadow.frontend.1, shadow.frontend.2);
+            let Some(frontend) = port.frontends.iter().find(same) else { continue };
             found.add(Finding {
                 frontend: Some(frontend.at()),
                 share: Some(1.0),

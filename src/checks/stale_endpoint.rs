@@ -64,11 +64,11 @@ fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, address: &
     let places: Vec<(&Pool, usize, Option<f64>)> =
         port.pools.iter().filter_map(|pool| of_pool(pool).map(|(at, share)| (pool, at, share))).collect();
     let endpoints = || places.iter().map(|(pool, at, _)| &pool.endpoints[*at]);
-    let part = |(pool, _, share): &(&Pool, usize, Option<f64>)| {
-        let part = share.map_or_else(|| "some".to_owned(), percent);
-        if port.pools.len() > 1 { format!("{part} (pool {})", pool.policy.as_str()) } else { part }
+    let in_pool = |(pool, _, share): &(&Pool, usize, Option<f64>)| {
+        let percent = share.map_or_else(|| "some".to_owned(), percent);
+        if port.pools.len() > 1 { format!("{percent} (pool {})", pool.policy.as_str()) } else { percent }
     };
-    let parts = places.iter().map(part).collect::<Vec<_>>().join(" and ");
+    let parts = places.iter().map(in_pool).collect::<Vec<_>>().join(" and ");
     let about = endpoints().find_map(|endpoint| endpoint.about.as_ref());
     let words = about.and_then(|about| about.state.words()).unwrap_or_default();
     let ending = about.is_some_and(|about| about.state == State::ServingTerminating);

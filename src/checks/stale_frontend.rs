@@ -22,7 +22,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let Drift::StaleFrontend(frontend, why) = drift else { continue };
             let frontend = &port.frontends[*frontend];
             let (reason, words, field, value) = match why {
-                NotWanted::NotOfService => ("not-of-service", "the Service does not have it", "spec", "has no such address"),
+                NotWanted::NotOfService => {
+                    ("not-of-service", "the Service does not have it", "spec", "has no such address")
+                }
                 NotWanted::NoEndpoints => ("no-endpoints", "no endpoint of the Service is usable", "", ""),
                 NotWanted::NoLocalEndpoints => (
                     "no-local-endpoints",
@@ -31,11 +33,8 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                     "Local",
                 ),
             };
-            let objects = if field.is_empty() {
-                input.endpoints_object(port)
-            } else {
-                input.service_object(port, field, value)
-            };
+            let objects =
+                if field.is_empty() { input.endpoints_object(port) } else { input.service_object(port, field, value) };
             found.add(Finding {
                 frontend: Some(frontend.at()),
                 reason: Some(reason),

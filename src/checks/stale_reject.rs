@@ -27,7 +27,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let how = if acting.iter().any(|frontend| drops(frontend)) { "drops" } else { "rejects" };
             found.add(Finding {
                 frontend: Some(first.at()),
-                message: format!("the filter table {how} connections to {list}, though the Service has usable endpoints"),
+                message: format!(
+                    "the filter table {how} connections to {list}, though the Service has usable endpoints"
+                ),
                 hint: super::syncing(input),
                 rules: refusals(&acting),
                 objects: input.endpoints_object(port),

@@ -26,12 +26,11 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 chain: Some(pool.chain.clone()),
                 share,
                 message: format!(
-                    "{} of {} are programmed though topology hints mean them for other zones or nodes: kube-proxy pays no \
-                     heed to the hints",
+                    "{} of {} are programmed though topology hints mean them for other zones or nodes",
                     count(pool.beyond_hints.len(), "endpoint"),
                     pool.endpoints.len()
                 ),
-                hint: "nothing is lost: kube-proxy of this release ignores hints, newer ones follow them".to_owned(),
+                hint: "nothing is lost: older kube-proxies pay no heed to hints, newer ones follow them".to_owned(),
                 rules: beyond.filter_map(|endpoint| endpoint.rules.first()).copied().take(3).collect(),
                 objects: first.map(|endpoint| input.endpoint_object(port, &endpoint.address)).unwrap_or_default(),
                 ..found.on(at, port)

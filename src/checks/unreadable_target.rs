@@ -1,7 +1,7 @@
 //! The iptables that printed the rules could not print where some of them lead.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Address, Mode, count};
+use crate::dataplane::{Address, RuleRef, count};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -14,23 +14,30 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    for wiring in input.wirings.iter().filter(|wiring| wiring.garbled.count > 0) {
-        let endpoints = input.services.iter().filter(|port| port.family == wiring.family).flat_map(|port| &port.pools);
-        let endpoints = endpoints.flat_map(|pool| &pool.endpoints);
+    for wiring in input.wirings {
+        let pools = || input.ports().filter(|(_, port)| port.family == wiring.family).flat_map(|(_, port)| &port.pools);
+        let mut rules: Vec<RuleRef> = pools().flat_map(|pool| pool.garbled.iter().copied()).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        if rules.is_empty() {
+            continue;
+        }
         let unknown = |address: &Address| matches!(address, Address::Unknown | Address::UnknownPort(_));
-        let lost = endpoints.filter(|endpoint| unknown(&endpoint.address)).count();
-        let recovered = match lost {
+        let recovered = match pools().flat_map(|pool| &pool.endpoints).filter(|e| unknown(&e.address)).count() {
             0 => "the endpoints shown were recovered from comments and chain names".to_owned(),
             lost => format!("{} could not be recovered from comments and chain names", count(lost, "endpoint")),
         };
-        let in_use = wiring.mode.is_none_or(|mode| mode == Mode::Iptables);
+        let garbled = count(rules.len(), "rule");
+        rules.truncate(EVIDENCE);
         found.add(Finding {
-            // What no Service uses need not be read.
-            severity: if in_use { Severity::Warning } else { Severity::Info },
-            message: format!("{} could not be printed by the iptables that was used: {recovered}", count(wiring.garbled.count, "rule")),
-            hint: "print them with the iptables that wrote them, in the kube-proxy Pod or of the node's own version".to_owned(),
-            rules: wiring.garbled.rules.clone(),
+            message: format!("{garbled} could not be printed by the iptables that was used: {recovered}"),
+            hint: "print them with the iptables that wrote them, in the kube-proxy Pod or of the node's own version"
+                .to_owned(),
+            rules,
             ..found.about(wiring.family)
         });
     }
 }
+
+/// Rules that are kept as evidence.
+const EVIDENCE: usize = 3;

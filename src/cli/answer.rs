@@ -47,7 +47,7 @@ fn text(mut scene: Scene<'_, '_, '_>, checked: &Checked, form: &Form<'_>) -> Res
     let header = scene.header();
     let wide = form.format == Format::Wide;
     let marks = Marks::of(&checked.findings, scene.services.len());
-    Ok(match (form.format, form.kind) {
+    let answer = match (form.format, form.kind) {
         (Format::Tree, _) => {
             let walk = |(sketch, port): (Option<&Sketch<'_>>, &ServicePort)| match sketch {
                 Some(sketch) if form.rules => scene.survey.walkthrough(sketch, port),
@@ -65,7 +65,9 @@ fn text(mut scene: Scene<'_, '_, '_>, checked: &Checked, form: &Form<'_>) -> Res
         }
         (_, Kind::List) => Answer::Text(render::list(&scene.services, &marks, wide, form.width)),
         (_, Kind::Show) => Answer::Text(render::endpoints(&scene.services, &marks, wide, form.width)),
-    })
+    };
+    scene.leave();
+    Ok(answer)
 }
 
 /// A document as JSON or YAML.

@@ -6,10 +6,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::scene::Question;
 use super::args::ObjectArgs;
 use super::choose;
 use super::objects::Objects;
+use super::scene::Question;
 use super::{Failure, Note, viewpoint};
 use crate::cluster::{Access, Api, Problem, Wanted};
 use crate::dataplane::{FrontendKind, Select, ServicePort};

@@ -121,6 +121,8 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
                 answer::written(report::check_document(&header, &scene.services, &checked, &quotes), format)?
             }
         };
+        drop(quotes);
+        scene.leave();
         Ok(outcome)
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Failure;
 use super::args::SourceArgs;
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
-use crate::dump::{Foreign, recognise};
+use crate::dump::{Foreign, is_gzip, recognise};
 use crate::proxy::iptables::joined;
 use crate::source::{self, Bundle, Capture};
 
@@ -133,7 +133,7 @@ fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
         let what = format!("{} is larger than 4 GiB, the most this program reads at once", capture.label);
         return Err(Failure { what, hints: vec!["give the nat table alone: iptables-save -t nat".to_owned()] });
     }
-    if recognise(capture.text.as_bytes()) == Foreign::Gzip {
+    if is_gzip(capture.text.as_bytes()) {
         return Err(foreign(capture));
     }
     let dump = joined(Dump::scan(&capture.text, hints(capture)));

@@ -16,9 +16,7 @@ pub use about::{AboutEndpoint, AboutService, Absent, Drift, Gap, Gone, NotWanted
 pub use endpoint::{Address, Endpoint};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, nearest};
-pub use wiring::{
-    BothBackends, Dangling, Garbled, Leftovers, MarkFault, MissingHook, Mode, Orphans, Shadow, Taker, Wiring,
-};
+pub use wiring::{BothBackends, Dangling, Leftovers, MarkFault, MissingHook, Mode, Orphans, Shadow, Taker, Wiring};
 pub use words::{WithPod, count, percent};
 
 use crate::net::{Family, Network, Protocol};
@@ -168,6 +166,8 @@ pub struct Pool {
     pub repeated: Vec<RuleRef>,
     /// Endpoints with a rule that clients come back by, under ClientIP affinity.
     pub sticky: usize,
+    /// Rules that translate, to where the program that printed them could not print.
+    pub garbled: Vec<RuleRef>,
 }
 
 /// A chain that rules lead to and that has no effect.

@@ -9,6 +9,7 @@ use crate::net::{Family, Protocol};
 
 /// The rules of one family as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
 pub struct Wiring {
     /// The family.
     pub family: Family,
@@ -32,8 +33,6 @@ pub struct Wiring {
     pub dangling: Vec<Dangling>,
     /// Chains of services and endpoints that nothing leads to; none where the table was not gone through.
     pub orphans: Orphans,
-    /// Rules whose target the program that printed them could not print.
-    pub garbled: Garbled,
     /// Frontends whose connections an earlier rule takes.
     pub shadows: Vec<Shadow>,
     /// The rules ahead of kube-proxy's are too many to be held against every frontend.
@@ -145,15 +144,6 @@ pub struct Orphans {
     pub rules: usize,
     /// Some of their rules.
     pub some_rules: Vec<RuleRef>,
-}
-
-/// Rules that could not be printed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Garbled {
-    /// How many there are.
-    pub count: usize,
-    /// The first of them.
-    pub rules: Vec<RuleRef>,
 }
 
 /// A frontend whose connections never reach its own rule.

@@ -3,4 +3,4 @@
 pub mod iptables;
 mod recognise;
 
-pub use recognise::{Foreign, recognise};
+pub use recognise::{Foreign, is_gzip, recognise};

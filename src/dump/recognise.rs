@@ -44,10 +44,14 @@ impl fmt::Display for Foreign {
     }
 }
 
+/// True for the magic number of gzip, as it is and as text in which its second byte was replaced.
+pub fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b]) || bytes.starts_with("\u{1f}\u{fffd}".as_bytes())
+}
+
 /// What `bytes` look like. Only meaningful for a text in which no rules were found.
 pub fn recognise(bytes: &[u8]) -> Foreign {
-    // The magic number of gzip, as it is and as text in which its second byte was replaced.
-    if bytes.starts_with(&[0x1f, 0x8b]) || bytes.starts_with("\u{1f}\u{fffd}".as_bytes()) {
+    if is_gzip(bytes) {
         return Foreign::Gzip;
     }
     if bytes.contains(&0) {

@@ -22,8 +22,9 @@ impl Join<'_, '_> {
             frontend(&mut drifts, at, have, wanted, expected);
         }
         if self.rules_complete(port.family) {
-            let is_there =
-                |want: &&expect::Frontend| port.frontends.iter().any(|have| is_same(want, have) && !is_left_alone(have));
+            let is_there = |want: &&expect::Frontend| {
+                port.frontends.iter().any(|have| is_same(want, have) && !is_left_alone(have))
+            };
             let wanted = |want: &&expect::Frontend| want.captured == Some(true) && !may_be_dropped(want, expected);
             let missing = expected.frontends.iter().filter(wanted).filter(|want| !is_there(want));
             drifts.extend(missing.map(|want| Drift::MissingFrontend {
@@ -41,12 +42,7 @@ impl Join<'_, '_> {
     }
 
     /// Frontends of a service port without endpoints whose clients are not refused, where the filter table tells.
-    pub(super) fn not_refused(
-        &self,
-        family: Family,
-        frontends: &[Frontend],
-        expected: &Expected<'_>,
-    ) -> Vec<Drift> {
+    pub(super) fn not_refused(&self, family: Family, frontends: &[Frontend], expected: &Expected<'_>) -> Vec<Drift> {
         let whole =
             self.families.iter().any(|extent| extent.family == family && extent.nat_whole && extent.filter_whole);
         if !whole || expected.pools.usable != Some(false) {
@@ -78,23 +74,17 @@ fn frontend(
     };
     match want.captured {
         Some(false) if captured => {
-            let why = if expected.pools.usable == Some(false) {
-                NotWanted::NoEndpoints
-            } else {
-                NotWanted::NoLocalEndpoints
-            };
+            let why =
+                if expected.pools.usable == Some(false) { NotWanted::NoEndpoints } else { NotWanted::NoLocalEndpoints };
             drifts.push(Drift::StaleFrontend(at, why));
         }
         Some(true) if captured => {
             policy(drifts, at, have, want, expected);
             sources(drifts, at, have, want);
         }
-        Some(true) if refused.is_some() && !unclear && !may_be_dropped(want, expected) => drifts.push(Drift::MissingFrontend {
-            kind: want.kind,
-            address: want.address,
-            port: want.port,
-            refused,
-        }),
+        Some(true) if refused.is_some() && !unclear && !may_be_dropped(want, expected) => {
+            drifts.push(Drift::MissingFrontend { kind: want.kind, address: want.address, port: want.port, refused });
+        }
         _ => {}
     }
 }
@@ -125,7 +115,8 @@ fn policy(drifts: &mut Vec<Drift>, at: usize, have: &Frontend, want: &expect::Fr
         (Policy::Cluster, _) => false,
         (Policy::Local, Some(Verdict::Pool(policy))) => policy != Policy::Local,
         (Policy::Local, _) => {
-            want.sources.is_empty() && expected.pools.local.as_ref().is_some_and(|p| p.as_ref().is_ok_and(|p| !p.is_empty()))
+            want.sources.is_empty()
+                && expected.pools.local.as_ref().is_some_and(|p| p.as_ref().is_ok_and(|p| !p.is_empty()))
         }
     };
     if differs {
@@ -157,9 +148,10 @@ fn sources(drifts: &mut Vec<Drift>, at: usize, have: &Frontend, want: &expect::F
     let_in.sort_unstable();
     let_in.dedup();
     // A range around the pods, or of this node's own addresses, is open to them and shows no network.
-    let hidden = have.routes.iter().any(|route| {
-        route.origin != Origin::External && route.sources.is_empty() && is_pool(route.verdict)
-    });
+    let hidden = have
+        .routes
+        .iter()
+        .any(|route| route.origin != Origin::External && route.sources.is_empty() && is_pool(route.verdict));
     let lacks = wanted.iter().any(|network| !let_in.contains(network)) && !hidden;
     let differs = match (wanted.is_empty(), open) {
         (true, open) => !open,

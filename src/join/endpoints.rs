@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use super::Join;
 use crate::cluster::PodRef;
-use crate::dataplane::{AboutEndpoint, Absent, Address, Policy, Pool, Stale, State};
+use crate::dataplane::{AboutEndpoint, Absent, Address, Endpoint, Policy, Pool, Stale, State};
 use crate::expect::{Expected, Member};
 
 impl Join<'_, '_> {
@@ -59,19 +59,23 @@ impl Join<'_, '_> {
     }
 }
 
-/// Finds endpoints that are ready and left out by topology hints. Where there are any, kube-proxy pays no heed to hints
-/// (older releases do not), and the pool should hold every ready endpoint. Gives the members it should hold.
-fn beyond_hints<'e>(pool: &mut Pool, expected: &'e Expected<'_>, members: &'e [usize]) -> &'e [usize] {
+/// Finds endpoints that are ready and left out by topology hints, and gives the members the pool should hold: every ready
+/// one if the pool is nearer to these than to those the hints leave, since older kube-proxies pay no heed to hints.
+fn beyond_hints<'e>(pool: &mut Pool, expected: &'e Expected<'_>, hinted: &'e [usize]) -> &'e [usize] {
     let Some(ready) = expected.pools.without_hints.as_deref().filter(|_| pool.policy == Policy::Cluster) else {
-        return members;
+        return hinted;
     };
-    let is_beyond = |endpoint: &crate::dataplane::Endpoint| {
-        endpoint.about.as_ref().is_some_and(|about| about.state == State::Ready && about.wanted == Some(false))
+    let is = |endpoint: &Endpoint, wanted: bool| {
+        endpoint.about.as_ref().is_some_and(|about| about.state == State::Ready && about.wanted == Some(wanted))
     };
-    let all = pool.endpoints.iter().enumerate();
-    pool.beyond_hints = all.filter(|(_, endpoint)| is_beyond(endpoint)).map(|(n, _)| n).collect();
-    if pool.beyond_hints.is_empty() {
-        return members;
+    let all = || pool.endpoints.iter().enumerate();
+    let beyond: Vec<usize> = all().filter(|(_, endpoint)| is(endpoint, false)).map(|(n, _)| n).collect();
+    let within = all().filter(|(_, endpoint)| is(endpoint, true)).count();
+    let to_all = ready.len().saturating_sub(within + beyond.len());
+    let to_hinted = hinted.len().saturating_sub(within) + beyond.len();
+    pool.beyond_hints = beyond;
+    if to_all >= to_hinted {
+        return hinted;
     }
     pool.expected = Some(Ok(ready.len()));
     ready

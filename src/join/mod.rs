@@ -117,14 +117,7 @@ impl<'c, 'f> Join<'c, 'f> {
         let unprogrammed = expected.filter(|_| without).map(|e| endpoints::unprogrammed(&e)).unwrap_or_default();
         let service_type =
             known.map(|known| known.service).or_else(|| self.service(port)).map(|s| s.service_type.as_str());
-        port.about = Some(Box::new(AboutService {
-            service_type,
-            standing,
-            unprogrammed,
-            rules_complete,
-            gap,
-            drifts,
-        }));
+        port.about = Some(Box::new(AboutService { service_type, standing, unprogrammed, rules_complete, gap, drifts }));
     }
 
     /// What of a service port the cluster does not have, if that is certain.

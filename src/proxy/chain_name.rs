@@ -54,6 +54,11 @@ impl ChainKind {
         }
     }
 
+    /// True for chains that kube-proxy makes for one service or one endpoint.
+    pub fn is_of_services(self) -> bool {
+        self.serves() || self == Self::Endpoint
+    }
+
     /// True if a chain of this kind leads to the endpoints of one service port.
     pub fn serves(self) -> bool {
         matches!(self, Self::Cluster | Self::Local | Self::ExternalLocal | Self::External | Self::Firewall)
@@ -77,10 +82,28 @@ pub fn endpoint_key(name: &ServiceName, protocol: Protocol, endpoint: &str) -> S
     hash(&[&name.to_string(), &protocol.to_string(), endpoint])
 }
 
-/// True if `key` is what follows `KUBE-SEP-` in the name of the chain of an endpoint, today or before about 1.19.
-pub fn is_endpoint_key(key: &str, name: &ServiceName, protocol: Protocol, endpoint: &str) -> bool {
-    let is = |name: &str| hash(&[name, &protocol.to_string(), endpoint]) == key;
-    is(&name.to_string()) || (name.port.is_none() && is(&format!("{name}:")))
+/// Tells whether chains have the names of a service's endpoints, for many endpoints.
+#[derive(Debug, Clone)]
+pub struct EndpointKeys {
+    /// The hash so far: of today's name, and for an unnamed port of that of releases before about 1.19.
+    begun: Vec<Sha256>,
+}
+
+impl EndpointKeys {
+    /// For the endpoints of `name`.
+    pub fn of(name: &ServiceName, protocol: Protocol) -> Self {
+        let (today, protocol) = (name.to_string(), protocol.to_string());
+        let old = name.port.is_none().then(|| format!("{today}:"));
+        let begin = |name: String| Sha256::new().chain_update(name).chain_update(&protocol);
+        Self { begun: std::iter::once(today).chain(old).map(begin).collect() }
+    }
+
+    /// True if `key` is what follows `KUBE-SEP-` in the name of the chain of `endpoint`, given as `ip:port` or `[ip6]:port`.
+    pub fn fits(&self, key: &str, endpoint: &str) -> bool {
+        let mut wanted = [0; HASHED];
+        let is_key = key.len() == 16 && BASE32.decode_mut(key.as_bytes(), &mut wanted).is_ok();
+        is_key && self.begun.iter().any(|begun| begun.clone().chain_update(endpoint).finalize()[..HASHED] == wanted)
+    }
 }
 
 /// The port of an endpoint at `ip`, told from its chain's name: the only one whose hash fits.
@@ -125,6 +148,11 @@ mod tests {
     fn an_endpoint_port_is_found_again() {
         let https = name("default/kubernetes:https");
         assert_eq!(endpoint_key(&https, Protocol::Tcp, "10.128.0.183:6443"), "QAX236RR3UXXQODE");
+        let keys = EndpointKeys::of(&https, Protocol::Tcp);
+        assert!(keys.fits("QAX236RR3UXXQODE", "10.128.0.183:6443"));
+        assert!(!keys.fits("QAX236RR3UXXQODE", "10.128.0.183:6444") && !keys.fits("short", "10.128.0.183:6443"));
+        let old = EndpointKeys::of(&name("a/b"), Protocol::Tcp);
+        assert!(old.fits(&hash(&["a/b:", "tcp", "10.0.0.1:80"]), "10.0.0.1:80"));
         let port = |likely: &[u16]| endpoint_port("QAX236RR3UXXQODE", &https, Protocol::Tcp, "10.128.0.183", likely);
         assert_eq!(port(&[443, 6443]), Some(6443));
         assert_eq!(port(&[]), Some(6443));

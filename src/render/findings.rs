@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment};
 
@@ -139,7 +140,7 @@ impl Layout<'_, '_> {
         );
         let mut message = String::new();
         if let Some(protocol) = finding.protocol.filter(|_| tell_protocol) {
-            message.push_str(&format!("{protocol}: "));
+            let _ = write!(message, "{protocol}: ");
         }
         if finding.family == Some(Family::Ipv6) {
             message.push_str("ipv6: ");
@@ -183,7 +184,7 @@ impl Layout<'_, '_> {
         if let Some(age) = self.read_at.zip(*changed).map(|(read, changed)| read.since(changed)) {
             let length = span(age.unsigned_abs());
             let when = if age >= 0 { "before" } else { "after" };
-            text.push_str(&format!(", changed {length} {when} the rules were read"));
+            let _ = write!(text, ", changed {length} {when} the rules were read");
         }
         text
     }
@@ -210,10 +211,13 @@ fn summary(checked: &Checked, services: usize, out: &mut String) {
         .filter_map(|(severity, one)| counted(severity, one))
         .collect();
     let ports = count(services, "service port");
-    push(out, &match counts.as_slice() {
-        [] => format!("no findings in {ports}"),
-        counts => format!("{} in {ports}", counts.join(", ")),
-    });
+    push(
+        out,
+        &match counts.as_slice() {
+            [] => format!("no findings in {ports}"),
+            counts => format!("{} in {ports}", counts.join(", ")),
+        },
+    );
 }
 
 /// What was not checked, by the reason.
@@ -244,11 +248,8 @@ fn runs(ids: &[&str]) -> String {
             _ => runs.push((id, id)),
         }
     }
-    let texts = runs.into_iter().map(|(first, last)| match place(first) == place(last) {
-        true => first.to_owned(),
-        false => format!("{first}-{last}"),
-    });
-    texts.collect::<Vec<_>>().join(", ")
+    let text = |(first, last): (&str, &str)| if first == last { first.to_owned() } else { format!("{first}-{last}") };
+    runs.into_iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// What to do next, the worst first.

@@ -36,12 +36,7 @@ pub struct View {
 }
 
 /// Draws services one below the other. `walkthroughs` is empty or holds one for each service.
-pub fn services(
-    services: &[ServicePort],
-    walkthroughs: &[Walkthrough],
-    marks: &Marks<'_>,
-    view: View,
-) -> String {
+pub fn services(services: &[ServicePort], walkthroughs: &[Walkthrough], marks: &Marks<'_>, view: View) -> String {
     let mut out = String::new();
     for (n, service) in services.iter().enumerate() {
         if n > 0 {

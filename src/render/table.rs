@@ -32,12 +32,7 @@ pub fn list(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width: Opti
     finish(table, &header, width)
 }
 
-fn list_table(
-    services: &[ServicePort],
-    marks: &Marks<'_>,
-    wide: bool,
-    typed: bool,
-) -> (Table, Vec<&'static str>) {
+fn list_table(services: &[ServicePort], marks: &Marks<'_>, wide: bool, typed: bool) -> (Table, Vec<&'static str>) {
     let mut header = vec!["SERVICE", "PROTO"];
     if typed {
         header.push("TYPE");
@@ -228,8 +223,7 @@ fn protocol(service: &ServicePort) -> String {
 fn addresses(service: &ServicePort) -> (String, String) {
     let mut all = service.frontends.iter();
     let Some(first) = all.next() else { return Default::default() };
-    let prefix =
-        if first.kind == FrontendKind::ClusterIp { String::new() } else { format!("{} ", first.kind.words()) };
+    let prefix = if first.kind == FrontendKind::ClusterIp { String::new() } else { format!("{} ", first.kind.words()) };
     let others: Vec<String> = all.map(|f| format!("{} {}", f.kind.words(), f.at())).collect();
     (format!("{prefix}{}", first.at()), others.join(", "))
 }

@@ -13,6 +13,6 @@ pub use build::{Header, document};
 pub use check::check_document;
 pub use quotes::{Quote, Quotes};
 pub use v1::{
-    Any, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Pool, Route, Service,
-    Skipped, Source, Status, Summary, schema,
+    Any, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Pool, Route,
+    Service, Skipped, Source, Status, Summary, schema,
 };

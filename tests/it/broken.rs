@@ -160,7 +160,7 @@ pub(crate) fn told(findings: &[Value]) -> Vec<String> {
 }
 
 /// An EndpointSlice of a Service with one ready endpoint.
-pub(crate) fn slice(namespace: &str, service: &str, port: Value, address: &str, node: &str) -> Value {
+pub(crate) fn slice(namespace: &str, service: &str, port: &Value, address: &str, node: &str) -> Value {
     json!({
         "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4",
         "metadata": {

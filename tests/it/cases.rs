@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::run::{kube_ipt, nodes};
+use crate::run::{kube_ipt, nodes, services};
 
 /// Pools by `service/protocol` and policy; shares by address.
 type Shares = BTreeMap<String, BTreeMap<String, BTreeMap<String, f64>>>;
@@ -126,7 +126,7 @@ fn both_families_in_one_run() {
         assert_shares(&expected, &document, "ipv6", &label);
         // The same in one text, and narrowed to a family.
         let both = fs::read_to_string(&four).expect("readable") + &fs::read_to_string(&six).expect("readable");
-        assert_eq!(kube_ipt("show").stdin(&both).json()["services"], document["services"], "{label}");
+        assert_eq!(services(kube_ipt("show").stdin(&both).json()), services(document), "{label}");
         let only = kube_ipt("show --family ipv6").stdin(&both).output();
         if let Ok(document) = serde_json::from_str::<Value>(&only.0) {
             assert_eq!(observed(&document, "ipv4"), Shares::new());

@@ -70,6 +70,7 @@ fn assert_findings(expected: &Value, document: &Value, label: &str) {
 }
 
 /// For each check a node on which it finds something. Nothing is wrong with the node before it is broken.
+#[expect(clippy::too_many_lines, reason = "a table, an entry for each check")]
 fn fires(code: &str) -> (Node, &'static str) {
     let web = "KUBE-SVC-E3PXEPMWAWIUT6ZV";
     let nginx = "KUBE-SVC-I3HUB6ZVVCWJQDJP";
@@ -83,12 +84,10 @@ fn fires(code: &str) -> (Node, &'static str) {
             "error nginx-demo/nginx-service",
         ),
         "missing-endpoint" => (
-            node1().with_object(slice("nginx-demo", "nginx-service", json!({"port": 80}), "10.244.9.9", "node2")),
+            node1().with_object(slice("nginx-demo", "nginx-service", &json!({"port": 80}), "10.244.9.9", "node2")),
             "warning nginx-demo/nginx-service 10.244.9.9:80",
         ),
-        "stale-service" => {
-            (node1().without_object("Service", "shop/manual"), "error shop/manual:pg service-gone")
-        }
+        "stale-service" => (node1().without_object("Service", "shop/manual"), "error shop/manual:pg service-gone"),
         "missing-service" => {
             let gone = |line: &str| line.contains("shop/web-sticky") || line.contains("KUBE-SVC-UHFQR5XQOQLE5W5X");
             (node1().without(gone), "error shop/web-sticky")
@@ -116,18 +115,20 @@ fn fires(code: &str) -> (Node, &'static str) {
             let objects = serde_json::from_str(&objects).expect("JSON");
             (Node { dumps: vec![text], objects, name: "node2" }, "info edge/gw-zone KUBE-SVC-BB5UQYIBTXQILJ2E")
         }
-        "leaky-chain" => {
-            (node1().without(|line| of_nginx(line) && !line.contains("statistic")), "error nginx-demo/nginx-service KUBE-SVC-I3HUB6ZVVCWJQDJP")
-        }
+        "leaky-chain" => (
+            node1().without(|line| of_nginx(line) && !line.contains("statistic")),
+            "error nginx-demo/nginx-service KUBE-SVC-I3HUB6ZVVCWJQDJP",
+        ),
         "skewed-balance" => (
             node1().lines(|line| {
                 Some(if of_nginx(line) { line.replace("0.33333333349", "0.90000000000") } else { line.to_owned() })
             }),
             "warning nginx-demo/nginx-service KUBE-SVC-I3HUB6ZVVCWJQDJP",
         ),
-        "empty-chain" => {
-            (node1().without(|line| line.starts_with(&format!("-A {web} "))), "error shop/web KUBE-SVC-E3PXEPMWAWIUT6ZV")
-        }
+        "empty-chain" => (
+            node1().without(|line| line.starts_with(&format!("-A {web} "))),
+            "error shop/web KUBE-SVC-E3PXEPMWAWIUT6ZV",
+        ),
         "duplicate-rule" => {
             let last = node1().dumps[0].lines().rfind(|line| of_nginx(line)).expect("a rule").to_owned();
             (node1().append(&format!("{last}\n")), "warning nginx-demo/nginx-service KUBE-SVC-I3HUB6ZVVCWJQDJP")
@@ -136,7 +137,8 @@ fn fires(code: &str) -> (Node, &'static str) {
         "shadowed-frontend" => {
             let node = node1();
             let rule = node.dumps[0].lines().find(|l| l.starts_with("-A KUBE-NODEPORTS -p") && l.contains("shop/web"));
-            let port = rule.and_then(|l| l.split("--dport ").nth(1)?.split(' ').next()).expect("a node port").to_owned();
+            let port =
+                rule.and_then(|l| l.split("--dport ").nth(1)?.split(' ').next()).expect("a node port").to_owned();
             let taker = format!(
                 "-A PREROUTING -m addrtype --dst-type LOCAL -p tcp -m tcp --dport {port} -j DNAT --to-destination 10.244.1.99:80\n"
             );
@@ -144,12 +146,17 @@ fn fires(code: &str) -> (Node, &'static str) {
         }
         "dangling-jump" => {
             let chain = "KUBE-SEP-ZY2KG6TS4H64DAOP";
-            let of_chain = |line: &str| line.starts_with(&format!(":{chain} ")) || line.starts_with(&format!("-A {chain} "));
+            let of_chain =
+                |line: &str| line.starts_with(&format!(":{chain} ")) || line.starts_with(&format!("-A {chain} "));
             (node1().without(of_chain), "error shop/web-sticky KUBE-SEP-ZY2KG6TS4H64DAOP")
         }
         "masquerade-mismatch" => (
             node1().lines(|line| {
-                Some(if line.starts_with("-A KUBE-MARK-MASQ") { line.replace("0x4000", "0x8000") } else { line.to_owned() })
+                Some(if line.starts_with("-A KUBE-MARK-MASQ") {
+                    line.replace("0x4000", "0x8000")
+                } else {
+                    line.to_owned()
+                })
             }),
             "error KUBE-POSTROUTING mark",
         ),
@@ -167,12 +174,13 @@ fn fires(code: &str) -> (Node, &'static str) {
             (node, "error")
         }
         "leftover-mode" => (
-            node1().before(":KUBE-MARK-MASQ", ":KUBE-LOAD-BALANCER - [0:0]\n")
+            node1()
+                .before(":KUBE-MARK-MASQ", ":KUBE-LOAD-BALANCER - [0:0]\n")
                 .append("-A KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ\n"),
             "warning KUBE-LOAD-BALANCER",
         ),
         "stale-reject" => (
-            node1().with_object(slice("shop", "nobody", json!({"port": 8080}), "10.244.9.9", "node2")),
+            node1().with_object(slice("shop", "nobody", &json!({"port": 8080}), "10.244.9.9", "node2")),
             "error shop/nobody 10.96.208.119:80",
         ),
         "partial-dump" => {
@@ -213,7 +221,11 @@ fn every_check_finds_something_and_stays_silent_where_nothing_is_wrong() {
         let whole = ["partial-dump", "masquerade-mismatch"].contains(&check.slug);
         let nothing = ["orphan-chain", "missing-hook"].contains(&check.slug);
         let shown = finding["evidence"].as_array().is_some_and(|evidence| !evidence.is_empty());
-        assert!(shown || whole || nothing || check.slug == "name-mismatch", "{} shows nothing: {finding:#}", check.slug);
+        assert!(
+            shown || whole || nothing || check.slug == "name-mismatch",
+            "{} shows nothing: {finding:#}",
+            check.slug
+        );
     }
 }
 
@@ -297,7 +309,8 @@ fn what_persists_is_told_with_the_worst_first_and_in_colour() {
 fn select_ignore_and_fail_on() {
     let codes = |args: &str, status: i32| -> Vec<String> {
         let document = kube_ipt(&format!("check --demo=stale {args}")).status(status).json();
-        let codes = document["findings"].as_array().expect("findings").iter().map(|f| f["code"].as_str().map(str::to_owned));
+        let codes =
+            document["findings"].as_array().expect("findings").iter().map(|f| f["code"].as_str().map(str::to_owned));
         codes.collect::<Option<Vec<_>>>().expect("codes")
     };
     let both = ["stale-endpoint", "missing-endpoint"];
@@ -396,7 +409,9 @@ fn show_and_list_mark_what_check_finds() {
 fn what_cannot_be_checked_is_said() {
     let skipped = |document: Value| -> Vec<String> {
         let all = document["summary"]["skipped"].as_array().expect("a list").clone();
-        all.iter().map(|s| format!("{} {}", s["id"].as_str().expect("an id"), s["reason"].as_str().expect("why"))).collect()
+        all.iter()
+            .map(|s| format!("{} {}", s["id"].as_str().expect("an id"), s["reason"].as_str().expect("why")))
+            .collect()
     };
     let node = clean("node1");
     assert_eq!(skipped(node.run("check").json()), Vec::<String>::new());
@@ -431,8 +446,14 @@ fn causes_are_told_in_one_sentence() {
     };
     assert_eq!(cause(&clean("node1")), "");
     for (case, start) in [
-        ("stale-endpoint-not-ready", "kube-proxy on node1 is not syncing: KUBE-SERVICES and the chains of 5 Services are behind the API"),
-        ("stale-endpoint-deleted", "2 Services are out of date, while KUBE-SERVICES matches the API: kube-proxy on node1 is behind"),
+        (
+            "stale-endpoint-not-ready",
+            "kube-proxy on node1 is not syncing: KUBE-SERVICES and the chains of 5 Services are behind the API",
+        ),
+        (
+            "stale-endpoint-deleted",
+            "2 Services are out of date, while KUBE-SERVICES matches the API: kube-proxy on node1 is behind",
+        ),
         ("missing-service", "Only shop/fresh is out of date: kube-proxy on node1 has not synced since it changed"),
         ("leaky-chain", "Rules of nginx-demo/nginx-service were edited, or a partial sync went wrong"),
         ("skewed-balance", "Rules of nginx-demo/nginx-service were edited, or a partial sync went wrong"),

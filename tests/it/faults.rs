@@ -4,6 +4,7 @@
 //! Needs what the other tests in namespaces need. A jump into nothing (KI303) and a rule iptables cannot print (KI902) are
 //! in no kernel and so not here.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
@@ -183,9 +184,10 @@ fn every_fault_of_the_rules_is_found_and_nothing_else() {
         for (n, fault) in FAULTS.iter().enumerate() {
             let commands = fault.broken_by.replace("IPT", &ipt).replace("NGINX", NGINX);
             // Each fault is made on a node of which nothing is wrong. Orphans are what deleting a rule leaves.
-            script.push_str(&format!(
+            let _ = write!(
+                script,
                 "{ipt}-restore <$ROOM/rules\n{commands}\n$KUBE_IPT check --no-api --family ipv4 -o json >$ROOM/{n} 2>$ROOM/notes || [ $? = 1 ]\n"
-            ));
+            );
         }
         let output = in_namespace(room.path(), &script);
         assert!(output.status.success(), "{variant}: {}", text(&output.stderr));
@@ -212,7 +214,7 @@ fn rules_that_are_behind_the_objects_are_found_live() {
     }
     let objects = fs::read_to_string(nodes().join("kitchen-sink/cluster.json")).expect("is there");
     let mut more: Value = serde_json::from_str(&objects).expect("JSON");
-    let nobody = slice("shop", "nobody", serde_json::json!({"port": 8080}), "10.244.9.9", "node2");
+    let nobody = slice("shop", "nobody", &serde_json::json!({"port": 8080}), "10.244.9.9", "node2");
     more["items"].as_array_mut().expect("a list").push(nobody);
     for variant in ["nft", "legacy"] {
         let room = tempfile::tempdir().expect("a folder");

@@ -6,7 +6,7 @@ use kube_ipt::dump::iptables::{Dump, Hints, RawRule, Rule};
 use serde_json::Value;
 
 use crate::cases::{cases, gunzip};
-use crate::run::{kube_ipt, node, nodes};
+use crate::run::{self, Run, kube_ipt, node, nodes};
 
 /// What is said where one rule cannot be judged.
 pub(crate) const UNDECIDED: &str =
@@ -95,8 +95,8 @@ fn line_numbers_are_those_of_the_text() {
 }
 
 /// The services of a dump, without what names its source.
-fn services(run: crate::run::Run) -> Value {
-    run.json()["services"].take()
+fn services(run: Run) -> Value {
+    run::services(run.json())
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn rules_of_both_backends_are_never_mixed() {
     let note = "note: KUBE rules in both nf_tables and legacy (ipv4): both act on traffic, only nf_tables is shown";
     let document = kube_ipt("list").stdin(legacy + &nft).stderr(note).json();
     assert_eq!(document["source"]["backend"], "nf_tables");
-    assert_eq!(document["services"], services(kube_ipt("list").stdin(nft)));
+    assert_eq!(run::services(document), services(kube_ipt("list").stdin(nft)));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn the_kube_lines_of_a_save_read_as_well_as_the_whole() {
             };
             let (whole, _, _) = kube_ipt("show -o json").stdin(&text).output();
             let (part, stderr, _) = kube_ipt("show -o json").stdin(kube(&text)).output();
-            let services = |json: &str| serde_json::from_str::<Value>(json).expect("JSON")["services"].take();
+            let services = |json: &str| run::services(serde_json::from_str(json).expect("JSON"));
             assert_eq!(services(&part), services(&whole), "{} {files:?}: {stderr}", case.display());
             checked += 1;
         }
@@ -322,7 +322,7 @@ fn every_way_to_name_a_table_is_understood_and_remarks_are_not() {
     let warned = save[..half].to_owned() + "iptables-save v1.8.4 (legacy): some warning\n" + &save[half..];
     let note = "note: stdin: 1 line was not understood, first line 55: 'iptables-save v1.8.4 (legacy): some warning' (-v lists them)";
     let (stdout, stderr, _) = kube_ipt("show -o json").stdin(warned).output();
-    assert_eq!(serde_json::from_str::<Value>(&stdout).expect("JSON")["services"], whole);
+    assert_eq!(run::services(serde_json::from_str(&stdout).expect("JSON")), whole);
     assert!(stderr.starts_with(&note[..40]), "{stderr}");
 }
 
@@ -420,7 +420,7 @@ fn what_is_cut_out_reordered_or_unmarked_gives_the_same_services() {
         ] {
             let (stdout, stderr, _) = kube_ipt("show -o json").stdin(text).output();
             let document: Value = serde_json::from_str(&stdout).expect("JSON");
-            assert_eq!(document["services"], whole, "{node}, {what}: {stderr}");
+            assert_eq!(run::services(document), whole, "{node}, {what}: {stderr}");
             assert!(!stderr.contains("cannot be judged"), "{node}, {what}: {stderr}");
         }
     }

@@ -14,9 +14,10 @@ fn on(case: &str, args: &str) -> Run {
     kube_ipt(args).arg("--objects").arg(objects_of(&folder)).arg("-f").arg(folder.join("save.txt"))
 }
 
-/// A tree without its last line, which names a path of this machine.
+/// A tree without its last lines, of which one names a path of this machine.
 fn tree(run: Run) -> String {
     let text = run.stdout();
+    let text = text.split("\nmore: ").next().expect("a tree");
     let (tree, footer) = text.trim_end().rsplit_once('\n').expect("a tree and its footer");
     assert!(footer.contains(" · objects from ") || footer.contains(" · with its objects"), "{footer}");
     tree.to_owned()

@@ -94,7 +94,7 @@ fn one_service_in_full() {
                     ],
                 }],
                 "unprogrammed": [],
-                "findings": null,
+                "findings": [],
             }],
         })
     );

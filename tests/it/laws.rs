@@ -50,7 +50,8 @@ fn the_order_of_objects_and_how_slices_are_split_change_nothing() {
                 let moved = endpoints.split_off(endpoints.len() / 2);
                 let mut half = item.clone();
                 half["endpoints"] = Value::Array(moved);
-                half["metadata"]["name"] = json!(format!("{}-half", item["metadata"]["name"].as_str().expect("a name")));
+                half["metadata"]["name"] =
+                    json!(format!("{}-half", item["metadata"]["name"].as_str().expect("a name")));
                 halves.push(half);
             }
         }
@@ -153,7 +154,9 @@ fn an_endpoint_that_leaves_the_slices_is_stale_once_for_each_service_port_that_h
     let shown = node.run("show").json();
     for service in shown["services"].as_array().expect("services") {
         let word = |key: &str| service[key].as_str().unwrap_or_default().to_owned();
-        for endpoint in service["pools"].as_array().into_iter().flatten().flat_map(|p| p["endpoints"].as_array()).flatten() {
+        for endpoint in
+            service["pools"].as_array().into_iter().flatten().filter_map(|p| p["endpoints"].as_array()).flatten()
+        {
             let address = endpoint["address"].as_str().and_then(|a| a.split(':').next()).expect("an address");
             let of_service = format!("{}/{}", word("namespace"), word("name"));
             programmed.entry((of_service, address.to_owned())).or_default().insert((word("service"), word("protocol")));
@@ -205,7 +208,8 @@ fn is_named(findings: &[Value], what: &str) -> bool {
 fn no_rule_of_a_service_chain_can_go_unseen() {
     for name in ["node1", "node2"] {
         let node = clean(name);
-        let rules: Vec<String> = node.dumps[0].lines().filter(|l| l.starts_with("-A KUBE-SVC-")).map(str::to_owned).collect();
+        let rules: Vec<String> =
+            node.dumps[0].lines().filter(|l| l.starts_with("-A KUBE-SVC-")).map(str::to_owned).collect();
         assert!(rules.len() > 70, "{}", rules.len());
         for rule in &rules {
             let findings = node.clone().without(|line| line == rule).check();
@@ -248,7 +252,9 @@ fn no_hook_can_go_unseen() {
     let hooks: Vec<String> = hooks.map(str::to_owned).collect();
     assert_eq!(hooks.len(), 12);
     for hook in &hooks {
-        for findings in [node.clone().without(|line| line == hook).check(), node.clone().without(|line| line == hook).alone()] {
+        for findings in
+            [node.clone().without(|line| line == hook).check(), node.clone().without(|line| line == hook).alone()]
+        {
             let chain = hook.split(' ').nth(1).expect("a chain");
             let target = hook.rsplit(' ').next().expect("a target");
             let found = findings.iter().any(|f| f["code"] == "missing-hook" && f["chain"] == chain);

@@ -36,6 +36,15 @@ pub(crate) fn kube_ipt(args: &str) -> Run {
     Run { command, stdin: None, status: 0, stderr: String::new() }
 }
 
+/// The services of an answer without their findings, whose evidence names files and lines.
+pub(crate) fn services(mut document: Value) -> Value {
+    let mut services = document["services"].take();
+    for service in services.as_array_mut().expect("services") {
+        service["findings"].take();
+    }
+    services
+}
+
 impl Run {
     /// One more argument, which may hold blanks.
     pub(crate) fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {

@@ -13,9 +13,10 @@ fn sink(what: &str) -> crate::run::Run {
     kube_ipt(&format!("show {what} -f")).arg(node("kitchen-sink/node2/save.txt"))
 }
 
-/// A tree without its last line, which names a path of this machine.
+/// A tree without its last lines, of which one names a path of this machine.
 fn tree(run: crate::run::Run) -> String {
     let text = run.stdout();
+    let text = text.split("\nmore: ").next().expect("a tree");
     let (tree, footer) = text.trim_end().rsplit_once('\n').expect("a tree and its footer");
     assert!(footer.starts_with("iptables"), "{footer}");
     tree.to_owned()
@@ -85,7 +86,8 @@ fn paragraphs_are_broken_where_the_terminal_ends_and_bars_need_room() {
     let services = survey.services(&survey.sketches().iter().collect::<Vec<_>>());
     let walkthroughs: Vec<_> = survey.sketches().iter().zip(&services).map(|(s, p)| survey.walkthrough(s, p)).collect();
     for width in [66, 80, 120, 200] {
-        let drawn = render::services(&services, &walkthroughs, &Marks::of(&[], 0), View { width: Some(width), all: true });
+        let drawn =
+            render::services(&services, &walkthroughs, &Marks::of(&[], 0), View { width: Some(width), all: true });
         let plain = anstream::adapter::strip_str(&drawn).to_string();
         for line in plain.lines() {
             assert!(line.chars().count() <= width, "{width} columns: {line}");
@@ -93,7 +95,8 @@ fn paragraphs_are_broken_where_the_terminal_ends_and_bars_need_room() {
         assert_eq!(plain.contains('█'), width >= 70);
         // Broken or not, the words of every rule are there.
         let words = |text: &str| text.split_whitespace().filter(|w| *w != "│").map(str::to_owned).collect::<Vec<_>>();
-        let whole = render::services(&services, &walkthroughs, &Marks::of(&[], 0), View { width: Some(100_000), all: true });
+        let whole =
+            render::services(&services, &walkthroughs, &Marks::of(&[], 0), View { width: Some(100_000), all: true });
         let whole = anstream::adapter::strip_str(&whole).to_string();
         let without_bars = |words: Vec<String>| {
             words.into_iter().filter(|w| !w.contains(['█', '▏', '▎', '▍', '▌', '▋', '▊', '▉'])).collect::<Vec<_>>()

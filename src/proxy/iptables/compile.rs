@@ -6,6 +6,7 @@ use std::ops::Range;
 use hashbrown::{HashMap, HashSet};
 
 use super::comment;
+use super::followed::Followed;
 use super::matching::{Connection, Truth};
 use super::part::{Part, share};
 use super::ruleset::Table;
@@ -97,6 +98,7 @@ pub(super) struct Program<'p, 'd, 'n> {
     pub(super) table: Table<'d>,
     connection: Connection<'p>,
     recovery: &'p mut Recovery<'n>,
+    followed: &'p Followed,
     pub(super) nodes: Vec<Node<'d>>,
     /// The steps of all nodes, node by node.
     pub(super) steps: Vec<Step>,
@@ -111,10 +113,15 @@ pub(super) struct Program<'p, 'd, 'n> {
 
 impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     /// Nothing compiled yet.
-    pub(super) fn new(table: Table<'d>, connection: Connection<'p>, recovery: &'p mut Recovery<'n>) -> Self {
+    pub(super) fn new(
+        table: Table<'d>,
+        connection: Connection<'p>,
+        recovery: &'p mut Recovery<'n>,
+        followed: &'p Followed,
+    ) -> Self {
         let (nodes, steps, ids) = (Vec::new(), Vec::new(), HashMap::new());
         let (found, scratch) = (Spread::default(), Rule::default());
-        Self { table, connection, recovery, nodes, steps, ids, found, sticky: HashSet::new(), scratch }
+        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky: HashSet::new(), scratch }
     }
 
     /// Compiles `root` and every chain that can be reached from it.
@@ -151,6 +158,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let next = self.nodes.len();
         let node = *self.ids.entry(chain).or_insert(next);
         if node == next {
+            self.followed.read(chain);
             self.nodes.push(Node { chain, via, steps: 0..0, marks: false });
         }
         node
@@ -177,7 +185,13 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let target = rule.target.as_ref()?;
         self.note_affinity(rule, target);
         let takes = match truth {
-            Truth::No => return None,
+            Truth::No => {
+                // Not for these connections, but it leads there all the same.
+                if let Some(chain) = self.table.section.chain_id(target.name) {
+                    self.followed.reach(chain);
+                }
+                return None;
+            }
             Truth::Yes => share(rule),
             Truth::Unknown => Part { known: false, ..share(rule) },
         };
@@ -205,7 +219,9 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             _ => {}
         }
         let section = self.table.section;
-        let known = section.chain_id(target.name).filter(|&id| {
+        // iptables lets no chain have the name of a target, and half of all rules have this one.
+        let chain = if target.name == "DNAT" { None } else { section.chain_id(target.name) };
+        let known = chain.filter(|&id| {
             // Where the text ends inside the table, the rules of a declared chain may be what was lost.
             let chain = &section.chains()[id];
             let lost = kind == ChainKind::Endpoint && !section.complete && !self.translates(chain);
@@ -223,7 +239,10 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             let Node { chain, via, marks, .. } = self.nodes[node];
             let address = match translation {
                 Translation::To(address) => address,
-                Translation::Garbled => self.recover(chain, via),
+                Translation::Garbled => {
+                    self.found.garbled.push(self.rule_ref(raw));
+                    self.recover(chain, via)
+                }
             };
             let packets = rule.counters.filter(|c| c.exact).map(|c| c.packets);
             let own = section.chains()[chain].name;

@@ -232,7 +232,8 @@ impl Destination<'_> {
 
 /// True for interfaces that only containers of this node are behind, so that nobody from elsewhere comes in by them.
 fn is_bridge(name: &str) -> bool {
-    name == "lo" || ["docker", "br-", "cni", "podman", "virbr", "veth", "cali", "lxc"].iter().any(|p| name.starts_with(p))
+    name == "lo"
+        || ["docker", "br-", "cni", "podman", "virbr", "veth", "cali", "lxc"].iter().any(|p| name.starts_with(p))
 }
 
 /// Is `port` in `a`, `a:b`, `a:` or `:b`?

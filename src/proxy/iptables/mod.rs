@@ -8,6 +8,7 @@ mod audit;
 mod comment;
 mod compile;
 mod draft;
+mod followed;
 mod fragments;
 mod matching;
 mod part;

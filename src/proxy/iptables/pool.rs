@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::followed::Followed;
 use super::matching::{Client, Connection, Destination};
 use super::ruleset::Table;
 use super::translate::Recovery;
@@ -37,6 +38,7 @@ pub(super) fn pool(
     protocol: Option<Protocol>,
     frontends: &[(Option<IpAddr>, Option<u16>)],
     recovery: &mut Recovery<'_>,
+    followed: &Followed,
 ) -> (Pool, Option<u32>) {
     // KUBE-XLB parts pods and the node from others before it spreads what is left; in other pools nobody is told apart.
     let parts_clients = ChainKind::of(at.chain) == ChainKind::ExternalLocal;
@@ -45,7 +47,7 @@ pub(super) fn pool(
     let root =
         table.section.chain_id(at.chain).filter(|&id| !table.section.cut_off || !table.section.chains()[id].is_empty());
     let spread = match root {
-        Some(root) => walk::spread(table, root, connection, recovery),
+        Some(root) => walk::spread(table, root, connection, recovery, followed),
         None => walk::Spread { oddities: vec![Oddity::Missing(at.chain.to_owned())], ..walk::Spread::default() },
     };
     let pool = Pool {
@@ -60,6 +62,7 @@ pub(super) fn pool(
         dead_ends: spread.dead_ends,
         repeated: spread.repeated,
         sticky: spread.sticky,
+        garbled: spread.garbled,
     };
     (pool, spread.affinity_seconds)
 }

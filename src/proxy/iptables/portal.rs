@@ -13,8 +13,8 @@ pub(super) fn dead_ends(nat: Table<'_>, frontends: &[FrontendSketch<'_>]) -> Vec
         let Some(name) = raw.target_name() else { continue };
         let between = matches!(ChainKind::of(name), ChainKind::External | ChainKind::Firewall);
         let Some(chain) = nat.section.chain(name).filter(|chain| between && chain.declared) else { continue };
-        let leads_on = || nat.rules(chain.name).filter_map(|raw| raw.target_name()).any(|t| leads_on(t));
-        if !leads_on() && dead.iter().all(|known| known.chain != name) {
+        let mut targets = nat.rules(chain.name).filter_map(|raw| raw.target_name());
+        if !targets.any(leads_on) && dead.iter().all(|known| known.chain != name) {
             let via = Some(RuleRef { text: nat.text, line: raw.line });
             dead.push(DeadEnd { chain: name.to_owned(), via });
         }

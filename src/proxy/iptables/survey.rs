@@ -5,8 +5,9 @@
 use std::net::IpAddr;
 
 use super::draft::{Draft, Obstacle};
-use super::portal;
+use super::followed::Followed;
 use super::pool::{self, PoolRef};
+use super::portal;
 use super::reject::Rejects;
 use super::route::{self, Surroundings};
 use super::ruleset::{Ruleset, Table};
@@ -65,6 +66,7 @@ pub(super) struct InFamily<'d> {
     rejects: Rejects<'d>,
     pub(super) pods: Vec<Network>,
     pub(super) obstacles: Vec<Obstacle<'d>>,
+    pub(super) followed: Followed,
 }
 
 impl<'d> Survey<'d> {
@@ -81,7 +83,8 @@ impl<'d> Survey<'d> {
             survey.unplaced.append(&mut draft.unplaced);
             survey.sketches.append(&mut draft.sketches);
             let (rejects, obstacles) = (draft.rejects, draft.obstacles);
-            survey.families.push(InFamily { ruleset, rejects, pods, obstacles });
+            let followed = Followed::new(ruleset.nat.map_or(0, |nat| nat.section.chains().len()));
+            survey.families.push(InFamily { ruleset, rejects, pods, obstacles, followed });
         }
         let order = |s: &Sketch<'_>| (s.name.is_none(), s.name.clone(), s.protocol, s.family, s.key.clone());
         survey.sketches.sort_by_cached_key(order);
@@ -152,7 +155,8 @@ impl<'d> Survey<'d> {
         let mut recovery = Recovery::new(sketch.name.as_ref(), sketch.protocol, likely);
         let mut affinity = None;
         let pools = pools.into_iter().filter_map(|at| {
-            let (pool, seconds) = pool::pool(around.nat?, at, sketch.protocol, &addresses, &mut recovery);
+            let (pool, seconds) =
+                pool::pool(around.nat?, at, sketch.protocol, &addresses, &mut recovery, &family?.followed);
             affinity = affinity.or(seconds);
             Some(pool)
         });

@@ -8,6 +8,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::compile::{Action, Program, Step};
+use super::followed::Followed;
 use super::matching::Connection;
 use super::part::Part;
 use super::ruleset::Table;
@@ -34,11 +35,19 @@ pub(super) struct Spread {
     pub(super) repeated: Vec<RuleRef>,
     /// Endpoints that clients come back to under ClientIP affinity.
     pub(super) sticky: usize,
+    /// Rules whose destination could not be printed.
+    pub(super) garbled: Vec<RuleRef>,
 }
 
 /// Follows the chain at `root`.
-pub(super) fn spread(table: Table<'_>, root: usize, connection: Connection<'_>, recovery: &mut Recovery<'_>) -> Spread {
-    let mut program = Program::new(table, connection, recovery);
+pub(super) fn spread(
+    table: Table<'_>,
+    root: usize,
+    connection: Connection<'_>,
+    recovery: &mut Recovery<'_>,
+    followed: &Followed,
+) -> Spread {
+    let mut program = Program::new(table, connection, recovery, followed);
     program.compile(root);
     let order = program.order();
     program.run(&order)

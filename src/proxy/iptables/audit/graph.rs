@@ -1,6 +1,7 @@
 //! Which chains of the nat table lead to which: jumps into nothing, and chains nothing leads to.
 
 use super::super::comment;
+use super::super::followed::Followed;
 use super::super::ruleset::Table;
 use super::{EVIDENCE, reference};
 use crate::dataplane::{Dangling, Orphans};
@@ -20,38 +21,38 @@ pub(in crate::proxy::iptables) struct Graph {
 }
 
 /// Follows every jump of `nat` from the built-in chains, and from kube-proxy's own in case these are not reached: a missing
-/// hook does not make every chain behind it an orphan.
-pub(super) fn of(nat: Table<'_>) -> Graph {
+/// hook does not make every chain behind it an orphan. Chains that were read when their pools were followed are not read
+/// again; what is missing below them is known from there.
+pub(super) fn of(nat: Table<'_>, followed: &Followed) -> Graph {
     let section = nat.section;
     let chains = section.chains();
-    section.expect_many_lookups();
-    let mut reached = vec![false; chains.len()];
-    let mut open: Vec<usize> = Vec::new();
+    let mut reached: Vec<bool> = (0..chains.len()).map(|id| followed.is_reached(id)).collect();
+    let is_open = |id: usize| !followed.is_read(id) && ChainKind::of(chains[id].name) != ChainKind::Endpoint;
+    let mut open: Vec<usize> = (0..chains.len()).filter(|&id| reached[id] && is_open(id)).collect();
     let mut graph = Graph::default();
     let starts = |chain: &Chain<'_>| {
         section.policy(chain.name).is_some()
             || matches!(chain.name, "KUBE-SERVICES" | "KUBE-NODEPORTS" | "KUBE-POSTROUTING")
     };
-    for (id, _) in chains.iter().enumerate().filter(|(_, chain)| !is_of_services(chain.name) && starts(chain)) {
-        reached[id] = true;
-        open.push(id);
+    for (id, chain) in chains.iter().enumerate() {
+        if !ChainKind::of(chain.name).is_of_services() && starts(chain) {
+            reached[id] = true;
+            open.push(id);
+        }
     }
     while let Some(id) = open.pop() {
         for raw in section.rules_of(&chains[id]) {
             let Some(target) = raw.target_name() else { continue };
             match section.chain_id(target) {
-                Some(next) if !reached[next] => {
-                    reached[next] = true;
-                    open.push(next);
-                }
-                Some(_) => {}
+                Some(next) if !std::mem::replace(&mut reached[next], true) && is_open(next) => open.push(next),
                 None if target.starts_with("KUBE-") => dangle(&mut graph.dangling, nat, chains[id].name, target, raw),
-                None => {}
+                _ => {}
             }
         }
     }
     graph.dangling.sort_by(|a, b| a.rules.cmp(&b.rules));
-    let lost = chains.iter().zip(&reached).filter(|(chain, reached)| !**reached && is_of_services(chain.name));
+    let lost =
+        chains.iter().zip(&reached).filter(|(chain, reached)| !**reached && ChainKind::of(chain.name).is_of_services());
     for (chain, _) in lost {
         let orphans = &mut graph.orphans;
         orphans.chains += 1;
@@ -82,10 +83,4 @@ fn dangle(dangling: &mut Vec<Dangling>, nat: Table<'_>, from: &str, to: &str, ra
         let (from, to) = (from.to_owned(), to.to_owned());
         dangling.push(Dangling { from, to, rules: vec![rule], service: service() });
     }
-}
-
-/// True for chains that kube-proxy makes for a service or an endpoint.
-fn is_of_services(chain: &str) -> bool {
-    let kind = ChainKind::of(chain);
-    kind.serves() || kind == ChainKind::Endpoint
 }

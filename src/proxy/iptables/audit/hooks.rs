@@ -42,9 +42,8 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
             missing.extend(hook(nat, "nat", "KUBE-SERVICES", "KUBE-NODEPORTS"));
         }
     }
-    let of_iptables_mode = |filter: &Table<'_>| {
-        filter.section.chain("KUBE-PROXY-FIREWALL").is_some() && mode == Some(Mode::Iptables)
-    };
+    let of_iptables_mode =
+        |filter: &Table<'_>| filter.section.chain("KUBE-PROXY-FIREWALL").is_some() && mode == Some(Mode::Iptables);
     if let Some(filter) = filter.filter(of_iptables_mode) {
         missing.extend(FILTER.iter().filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
     }

@@ -14,10 +14,8 @@ pub(super) fn fault(nat: Table<'_>) -> Option<MarkFault> {
     }
     let rules = |chain| nat.rules(chain).filter_map(|raw| raw.parse().ok());
     let targets = rules("KUBE-MARK-MASQ").filter_map(|rule| rule.target);
-    let mark = targets.fold(Some(0), |mark: Option<u32>, target| match target.name {
-        "MARK" => apply(&target, mark?),
-        _ => mark,
-    })?;
+    let mut marking = targets.filter(|target| target.name == "MARK");
+    let mark = marking.try_fold(0, |mark, target| apply(&target, mark))?;
     if mark == 0 {
         return Some(MarkFault::NotSet);
     }
@@ -37,9 +35,8 @@ fn masquerades(nat: Table<'_>, mut mark: u32) -> Option<bool> {
     for raw in nat.rules("KUBE-POSTROUTING") {
         let rule = raw.parse().ok()?;
         match (meets(&rule, mark), rule.target.as_ref()) {
-            (Some(false), _) | (_, None) => {}
-            // IPVS mode asks an ipset for hairpin connections first: others go on.
-            (None, Some(_)) => {}
+            // What cannot be judged is of IPVS mode, which asks an ipset for hairpin connections first: others go on.
+            (Some(false) | None, _) | (_, None) => {}
             (Some(true), Some(target)) => match target.name {
                 "MARK" => mark = apply(target, mark)?,
                 "MASQUERADE" | "SNAT" => return Some(true),
@@ -58,8 +55,8 @@ fn meets(rule: &Rule<'_>, mark: u32) -> Option<bool> {
         match item {
             Match::Comment(_) => {}
             Match::Mark { not, value } => {
-                let (value, mask) = masked(value)?;
-                met &= (mark & mask == value) != *not;
+                let (wanted, bits) = masked(value)?;
+                met &= (mark & bits == wanted) != *not;
             }
             _ => return None,
         }
@@ -69,7 +66,7 @@ fn meets(rule: &Rule<'_>, mark: u32) -> Option<bool> {
 
 /// The mark a MARK target leaves (`mark_tg`, net/netfilter/xt_mark.c: the mask is cleared, the value is toggled).
 fn apply(target: &Target<'_>, mark: u32) -> Option<u32> {
-    if let Some((value, mask)) = target.option("--set-xmark").map(masked) .unwrap_or_default() {
+    if let Some((value, mask)) = target.option("--set-xmark").and_then(masked) {
         return Some((mark & !mask) ^ value);
     }
     if let Some((value, mask)) = target.option("--set-mark").and_then(masked) {

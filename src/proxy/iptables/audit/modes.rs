@@ -29,11 +29,18 @@ pub(super) struct Modes {
 /// Tells the mode from KUBE-SERVICES, which kube-proxy writes anew at every sync.
 pub(super) fn of(nat: Option<Table<'_>>, filter: Option<Table<'_>>) -> Modes {
     let Some(nat) = nat else { return Modes::default() };
-    let tables: Vec<Table<'_>> = std::iter::once(nat).chain(filter).collect();
     let mode = mode(nat);
     let leftovers = match mode {
-        Some(Mode::Ipvs) => leftovers(Mode::Iptables, &[nat], |chain| is_of_services(chain)),
-        Some(Mode::Iptables) => leftovers(Mode::Ipvs, &tables, |chain| OF_IPVS.contains(&chain)),
+        Some(Mode::Ipvs) => {
+            let chains = nat.section.chains().iter().filter(|chain| ChainKind::of(chain.name).is_of_services());
+            leftovers(Mode::Iptables, chains.map(|chain| (nat, chain)))
+        }
+        Some(Mode::Iptables) => {
+            let tables = std::iter::once(nat).chain(filter);
+            let chains =
+                tables.flat_map(|table| OF_IPVS.iter().filter_map(move |n| Some((table, table.section.chain(n)?))));
+            leftovers(Mode::Ipvs, chains)
+        }
         _ => None,
     };
     Modes { mode, leftovers }
@@ -46,28 +53,24 @@ fn mode(nat: Table<'_>) -> Option<Mode> {
         if rule.matches.iter().any(|m| matches!(m, Match::Module { name: "set", .. })) {
             return Some(Mode::Ipvs);
         }
-        services |= rule.target.as_ref().is_some_and(|target| is_of_services(target.name) || target.name == "KUBE-NODEPORTS");
+        services |= rule
+            .target
+            .as_ref()
+            .is_some_and(|target| ChainKind::of(target.name).is_of_services() || target.name == "KUBE-NODEPORTS");
     }
-    let has_chains = || nat.section.chains().iter().any(|chain| is_of_services(chain.name) && !chain.is_empty());
+    let has_chains =
+        || nat.section.chains().iter().any(|chain| ChainKind::of(chain.name).is_of_services() && !chain.is_empty());
     (services || has_chains()).then_some(Mode::Iptables)
 }
 
-fn leftovers(mode: Mode, tables: &[Table<'_>], is_of_mode: impl Fn(&str) -> bool) -> Option<Leftovers> {
+fn leftovers<'d>(mode: Mode, chains: impl Iterator<Item = (Table<'d>, &'d Chain<'d>)>) -> Option<Leftovers> {
     let mut left = Leftovers { mode, chains: Vec::new(), count: 0, rules: Vec::new() };
-    for table in tables {
-        let chains = table.section.chains().iter();
-        for chain in chains.filter(|chain: &&Chain<'_>| is_of_mode(chain.name) && !chain.is_empty()) {
-            left.count += 1;
-            if left.chains.len() < EVIDENCE {
-                left.chains.push(chain.name.to_owned());
-                left.rules.extend(table.rules(chain.name).next().map(|raw| reference(*table, raw)));
-            }
+    for (table, chain) in chains.filter(|(_, chain)| !chain.is_empty()) {
+        left.count += 1;
+        if left.chains.len() < EVIDENCE {
+            left.chains.push(chain.name.to_owned());
+            left.rules.extend(table.rules(chain.name).next().map(|raw| reference(table, raw)));
         }
     }
     (left.count > 0).then_some(left)
-}
-
-fn is_of_services(chain: &str) -> bool {
-    let kind = ChainKind::of(chain);
-    kind.serves() || kind == ChainKind::Endpoint
 }

@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 
 use super::super::matching::{Client, Connection, Destination, Truth};
+use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
-use super::super::ruleset::Table;
 use super::{hooks, reference};
 use crate::dataplane::{Origin, RuleRef, Shadow, Taker};
 use crate::dump::iptables::{Match, Ports, RawRule, Rule};
@@ -51,13 +51,7 @@ pub(super) fn of(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch
         for frontend in sketch.frontends.iter().filter(|frontend| !frontend.rules.is_empty()) {
             if let Some((by, rules)) = search.taker(sketch, frontend, &rivals) {
                 let frontend = (frontend.kind, frontend.address, frontend.port);
-                shadows.found.push(Shadow {
-                    key: sketch.key.clone(),
-                    protocol: sketch.protocol,
-                    frontend,
-                    by,
-                    rules,
-                });
+                shadows.found.push(Shadow { key: sketch.key.clone(), protocol: sketch.protocol, frontend, by, rules });
             }
         }
     }
