@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "dangling-jump",
     severity: Severity::Error,
     of_traffic: true,
+    compares: false,
     page: include_str!("dangling_jump.md"),
     run,
 };

@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "duplicate-rule",
     severity: Severity::Warning,
     of_traffic: true,
+    compares: false,
     page: include_str!("duplicate_rule.md"),
     run,
 };

@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "empty-chain",
     severity: Severity::Error,
     of_traffic: true,
+    compares: false,
     page: include_str!("empty_chain.md"),
     run,
 };

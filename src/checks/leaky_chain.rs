@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "leaky-chain",
     severity: Severity::Error,
     of_traffic: true,
+    compares: false,
     page: include_str!("leaky_chain.md"),
     run,
 };

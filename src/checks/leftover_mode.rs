@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "leftover-mode",
     severity: Severity::Warning,
     of_traffic: false,
+    compares: false,
     page: include_str!("leftover_mode.md"),
     run,
 };

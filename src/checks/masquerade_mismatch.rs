@@ -10,6 +10,7 @@ pub(super) static CHECK: Check = Check {
     slug: "masquerade-mismatch",
     severity: Severity::Error,
     of_traffic: true,
+    compares: false,
     page: include_str!("masquerade_mismatch.md"),
     run,
 };

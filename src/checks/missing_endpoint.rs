@@ -9,14 +9,12 @@ pub(super) static CHECK: Check = Check {
     slug: "missing-endpoint",
     severity: Severity::Warning,
     of_traffic: false,
+    compares: true,
     page: include_str!("missing_endpoint.md"),
     run,
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    if input.cluster.is_none() {
-        return found.skip(super::NO_OBJECTS);
-    }
     for (at, port) in input.ports() {
         let absent =
             port.pools.iter().flat_map(|pool| pool.missing.iter().map(|absent| (&absent.address, &absent.about)));

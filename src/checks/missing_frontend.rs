@@ -9,14 +9,12 @@ pub(super) static CHECK: Check = Check {
     slug: "missing-frontend",
     severity: Severity::Error,
     of_traffic: false,
+    compares: true,
     page: include_str!("missing_frontend.md"),
     run,
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    if input.cluster.is_none() {
-        return found.skip(super::NO_OBJECTS);
-    }
     for wiring in input.wirings {
         if !wiring.whole {
             found.skip_for_lines(super::NAT_LINES);

@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "missing-hook",
     severity: Severity::Error,
     of_traffic: false,
+    compares: false,
     page: include_str!("missing_hook.md"),
     run,
 };

@@ -9,14 +9,12 @@ pub(super) static CHECK: Check = Check {
     slug: "missing-service",
     severity: Severity::Error,
     of_traffic: false,
+    compares: true,
     page: include_str!("missing_service.md"),
     run,
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    if input.cluster.is_none() {
-        return found.skip(super::NO_OBJECTS);
-    }
     for (at, port) in input.ports() {
         let Some(about) = &port.about else { continue };
         if !about.rules_complete && port.pools.is_empty() && about.standing == Standing::Served {

@@ -8,6 +8,7 @@ pub(super) static CHECK: Check = Check {
     slug: "mixed-backends",
     severity: Severity::Error,
     of_traffic: false,
+    compares: false,
     page: include_str!("mixed_backends.md"),
     run,
 };

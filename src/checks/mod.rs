@@ -52,6 +52,8 @@ pub struct Check {
     pub severity: Severity,
     /// It is about what rules do with packets: of rules no packet gets to, it is worth an info only.
     pub of_traffic: bool,
+    /// It compares with the cluster, and is not made without objects.
+    pub compares: bool,
     /// What it means, in Markdown.
     pub page: &'static str,
     /// Looks for it.
@@ -117,6 +119,10 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
     let mut found = Found::new(CHECKS[0]);
     for check in CHECKS.iter().filter(|check| pick.wants(check)) {
         found.begin(check);
+        if check.compares && input.cluster.is_none() {
+            found.skip(NO_OBJECTS);
+            continue;
+        }
         (check.run)(input, &mut found);
         skip_other_modes(input, check, &mut found);
     }

@@ -16,6 +16,7 @@ pub(super) static CHECK: Check = Check {
     slug: "name-mismatch",
     severity: Severity::Warning,
     of_traffic: false,
+    compares: false,
     page: include_str!("name_mismatch.md"),
     run,
 };

@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "orphan-chain",
     severity: Severity::Info,
     of_traffic: false,
+    compares: false,
     page: include_str!("orphan_chain.md"),
     run,
 };

@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "partial-dump",
     severity: Severity::Info,
     of_traffic: false,
+    compares: false,
     page: include_str!("partial_dump.md"),
     run,
 };

@@ -10,6 +10,7 @@ pub(super) static CHECK: Check = Check {
     slug: "policy-mismatch",
     severity: Severity::Warning,
     of_traffic: false,
+    compares: false,
     page: include_str!("policy_mismatch.md"),
     run,
 };

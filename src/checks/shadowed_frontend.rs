@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "shadowed-frontend",
     severity: Severity::Error,
     of_traffic: true,
+    compares: false,
     page: include_str!("shadowed_frontend.md"),
     run,
 };

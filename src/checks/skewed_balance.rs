@@ -16,6 +16,7 @@ pub(super) static CHECK: Check = Check {
     slug: "skewed-balance",
     severity: Severity::Warning,
     of_traffic: true,
+    compares: false,
     page: include_str!("skewed_balance.md"),
     run,
 };

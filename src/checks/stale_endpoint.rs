@@ -9,14 +9,12 @@ pub(super) static CHECK: Check = Check {
     slug: "stale-endpoint",
     severity: Severity::Error,
     of_traffic: true,
+    compares: true,
     page: include_str!("stale_endpoint.md"),
     run,
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    if input.cluster.is_none() {
-        return found.skip(super::NO_OBJECTS);
-    }
     let mut unknown = 0;
     for (at, port) in input.ports().filter(|(_, port)| !is_stale_as_a_whole(port)) {
         let mut addresses: Vec<&Address> = Vec::new();
@@ -66,7 +64,7 @@ fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, address: &
     let endpoints = || places.iter().map(|(pool, at, _)| &pool.endpoints[*at]);
     let in_pool = |(pool, _, share): &(&Pool, usize, Option<f64>)| {
         let percent = share.map_or_else(|| "some".to_owned(), percent);
-        if port.pools.len() > 1 { format!("{percent} (pool {})", pool.policy.as_str()) } else { percent }
+        if port.pools.len() > 1 { format!("{percent} ({} pool)", pool.policy.as_str()) } else { percent }
     };
     let parts = places.iter().map(in_pool).collect::<Vec<_>>().join(" and ");
     let about = endpoints().find_map(|endpoint| endpoint.about.as_ref());

@@ -9,14 +9,12 @@ pub(super) static CHECK: Check = Check {
     slug: "stale-frontend",
     severity: Severity::Warning,
     of_traffic: true,
+    compares: true,
     page: include_str!("stale_frontend.md"),
     run,
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    if input.cluster.is_none() {
-        return found.skip(super::NO_OBJECTS);
-    }
     for (at, port) in input.ports() {
         for drift in port.about.iter().flat_map(|about| &about.drifts) {
             let Drift::StaleFrontend(frontend, why) = drift else { continue };

@@ -9,14 +9,12 @@ pub(super) static CHECK: Check = Check {
     slug: "stale-reject",
     severity: Severity::Error,
     of_traffic: false,
+    compares: true,
     page: include_str!("stale_reject.md"),
     run,
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    if input.cluster.is_none() {
-        return found.skip(super::NO_OBJECTS);
-    }
     if input.wirings.iter().any(|wiring| !wiring.filter_whole) {
         found.skip_for_lines(super::FILTER_LINES);
     }

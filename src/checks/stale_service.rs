@@ -9,14 +9,12 @@ pub(super) static CHECK: Check = Check {
     slug: "stale-service",
     severity: Severity::Error,
     of_traffic: true,
+    compares: true,
     page: include_str!("stale_service.md"),
     run,
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    if input.cluster.is_none() {
-        return found.skip(super::NO_OBJECTS);
-    }
     let mut unknown = 0;
     for (at, port) in input.ports() {
         let Some(about) = &port.about else { continue };

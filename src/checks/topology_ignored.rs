@@ -9,14 +9,12 @@ pub(super) static CHECK: Check = Check {
     slug: "topology-ignored",
     severity: Severity::Info,
     of_traffic: false,
+    compares: true,
     page: include_str!("topology_ignored.md"),
     run,
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    if input.cluster.is_none() {
-        return found.skip(super::NO_OBJECTS);
-    }
     for (at, port) in input.ports() {
         for pool in port.pools.iter().filter(|pool| !pool.beyond_hints.is_empty()) {
             let beyond = pool.beyond_hints.iter().map(|at| &pool.endpoints[*at]);

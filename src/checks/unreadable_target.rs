@@ -9,6 +9,7 @@ pub(super) static CHECK: Check = Check {
     slug: "unreadable-target",
     severity: Severity::Warning,
     of_traffic: false,
+    compares: false,
     page: include_str!("unreadable_target.md"),
     run,
 };

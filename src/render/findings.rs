@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment};
+use owo_colors::Style;
 
 use super::marks::look;
 use super::palette::{DIM, STRONG, paint};
@@ -151,7 +152,7 @@ impl Layout<'_, '_> {
         match self.view.width {
             Some(width) if width < indent + ROOM => {
                 push(out, head.trim_end());
-                lines(&message, 4, Some(width), out);
+                lines(&message, Style::new(), 4, Some(width), out);
             }
             width => {
                 let mut text = wrap(&message, width.map_or(usize::MAX, |width| width - indent)).into_iter();
@@ -165,7 +166,7 @@ impl Layout<'_, '_> {
             }
         }
         for object in finding.objects.iter().take(EVIDENCE) {
-            lines(&format!("= {}", self.object(object)), 12, self.view.width, out);
+            lines(&format!("= {}", self.object(object)), DIM, 12, self.view.width, out);
         }
     }
 
@@ -194,10 +195,12 @@ impl Layout<'_, '_> {
 fn shortened(text: &str, room: Option<usize>) -> String {
     let length = text.chars().count();
     let Some(room) = room.filter(|room| length > *room && *room > 20) else { return text.to_owned() };
-    let tail = text.rfind(" -j ").map_or(0, |at| text[at..].chars().count()).min(room / 2);
-    let head = room - tail - 2;
+    // The target if it fits, else whole words of it.
+    let most = text.rfind(" -j ").map_or(0, |at| text[at..].chars().count()).min(room / 2);
+    let end: String = text.chars().skip(length - most).collect();
+    let end = end.find(' ').map_or("", |at| &end[at..]);
+    let head = room.saturating_sub(end.chars().count() + 2);
     let start: String = text.chars().take(head).collect();
-    let end: String = text.chars().skip(length - tail).collect();
     format!("{} …{end}", start.trim_end())
 }
 
@@ -265,16 +268,16 @@ fn next(findings: &[Finding], width: Option<usize>, out: &mut String) {
     }
     let more = format!("more: kube-ipt explain {}", first.check.slug);
     for step in steps.into_iter().map(|step| format!("next: {}", clean(step))).chain([more]) {
-        lines(&step, 0, width, out);
+        lines(&step, DIM, 0, width, out);
     }
 }
 
 /// Lines indented by so many columns, those after the first by two more.
-fn lines(text: &str, indent: usize, width: Option<usize>, out: &mut String) {
+fn lines(text: &str, style: Style, indent: usize, width: Option<usize>, out: &mut String) {
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent + 2).max(20));
     for (n, line) in wrap(text, room).iter().enumerate() {
         let indent = indent + if n == 0 { 0 } else { 2 };
-        push(out, &paint(&format!("{:indent$}{line}", ""), DIM));
+        push(out, &paint(&format!("{:indent$}{line}", ""), style));
     }
 }
 

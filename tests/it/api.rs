@@ -443,6 +443,42 @@ fn unsigned(asks: bool) -> u16 {
 }
 
 #[test]
+fn a_check_asks_for_what_it_compares_and_for_the_owner_of_a_stale_address() {
+    let server = StandIn::new(seed);
+    let run = server.run("check --node node1 -o json -f").arg(stale());
+    let (stdout, stderr, code) = run.output();
+    assert_eq!((stderr.as_str(), code), ("", Some(1)));
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    let found = crate::broken::told(document["findings"].as_array().expect("findings"));
+    assert_eq!(
+        found,
+        [
+            "stale-endpoint error nginx-demo/nginx-service 10.244.1.3:80 deleted",
+            "missing-endpoint warning nginx-demo/nginx-service 10.244.1.4:80",
+        ]
+    );
+    assert_eq!(document["summary"]["skipped"], serde_json::json!([]));
+    let expected = [
+        "GET /api/v1/nodes/node1",
+        "GET /api/v1/pods?fieldSelector=status.podIP%3D10.244.1.3&resourceVersion=0",
+        "GET /api/v1/services?limit=500&resourceVersion=0",
+        "GET /apis/discovery.k8s.io/v1/endpointslices?limit=500&resourceVersion=0",
+    ];
+    assert_eq!(server.asked(), expected);
+}
+
+#[test]
+fn a_check_without_an_answer_says_what_it_did_not_compare() {
+    let server = StandIn::new(|_| status(403, "unauthorized-or-forbidden-403.json"));
+    let (stdout, stderr, code) = server.run("check --node node1 -f").arg(rules()).output();
+    assert!(stderr.starts_with("note: the rules are shown alone: "), "{stderr}");
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("not checked: KI101-KI108, KI403 (no objects to compare with"), "{stdout}");
+    let (stdout, _, code) = server.run("check --require-api -f").arg(rules()).output();
+    assert_eq!((stdout.as_str(), code), ("", Some(2)));
+}
+
+#[test]
 fn a_client_certificate_that_is_missing_is_told_as_such() {
     let port = unsigned(true);
     let cluster = format!(r#"{{"server": "https://127.0.0.1:{port}", "insecure-skip-tls-verify": true}}"#);

@@ -74,17 +74,20 @@ pub(super) fn leads(table: Table<'_>, chain: &str, target: &str) -> bool {
     let mut seen = HashSet::new();
     let mut open = vec![chain];
     while let Some(chain) = open.pop() {
-        for rule in table.rules(chain).filter_map(|raw| raw.parse().ok()) {
-            let Some(to) = rule.target.as_ref().map(|target| target.name) else { continue };
+        for raw in table.rules(chain) {
+            let Some(to) = raw.target_name() else { continue };
             if to == target {
                 return true;
             }
-            let next = table.section.chain(to);
-            if let Some(next) = next.filter(|next| seen.insert(next.name)) {
+            if ENDING.contains(&to) {
+                if raw.parse().is_ok_and(|rule| is_unconditional(&rule)) {
+                    break;
+                }
+            } else if !ChainKind::of(to).is_of_services()
+                && let Some(next) = table.section.chain(to)
+                && seen.insert(next.name)
+            {
                 open.push(next.name);
-            }
-            if next.is_none() && ENDING.contains(&to) && is_unconditional(&rule) {
-                break;
             }
         }
     }

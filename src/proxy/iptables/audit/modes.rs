@@ -66,8 +66,10 @@ fn mode(nat: Table<'_>) -> Option<Mode> {
 fn leftovers<'d>(mode: Mode, chains: impl Iterator<Item = (Table<'d>, &'d Chain<'d>)>) -> Option<Leftovers> {
     let mut left = Leftovers { mode, chains: Vec::new(), count: 0, rules: Vec::new() };
     for (table, chain) in chains.filter(|(_, chain)| !chain.is_empty()) {
-        left.count += 1;
-        if left.chains.len() < EVIDENCE {
+        // One name may stand in both tables.
+        let again = left.chains.iter().any(|known| known == chain.name);
+        left.count += usize::from(!again);
+        if !again && left.chains.len() < EVIDENCE {
             left.chains.push(chain.name.to_owned());
             left.rules.extend(table.rules(chain.name).next().map(|raw| reference(table, raw)));
         }

@@ -74,11 +74,8 @@ fn rivals(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch<'_>]) 
     let mut shared: HashSet<Destined> = HashSet::new();
     for sketch in survey.sketches().iter().filter(of_family) {
         for frontend in &sketch.frontends {
-            let Some(raw) = taking(frontend) else { continue };
             let at = at(sketch, frontend);
-            if !wanted.contains(&at) {
-                continue;
-            }
+            let Some(raw) = wanted.contains(&at).then(|| taking(frontend)).flatten() else { continue };
             let known = first.entry(at).or_insert((raw.line, sketch));
             if !std::ptr::eq(known.1, sketch) {
                 shared.insert(at);
