@@ -112,15 +112,11 @@ impl Finding {
         self.rules.retain(|rule| told.insert(*rule));
     }
 
-    /// True if both say the same of the same, whatever words and numbers they say it with: whether something persists is
-    /// told by this.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let of = |f: &Self| {
-            let place =
-                (f.service.clone(), f.protocol, f.family, f.address.clone(), f.frontend.clone(), f.chain.clone());
-            (f.check.id, place, f.reason)
-        };
-        of(self) == of(other)
+    /// What it says of what, whatever words and numbers it says it with: whether something persists is told by this.
+    pub(super) fn essence(&self) -> impl Eq + std::hash::Hash + use<> {
+        let place = (self.service.clone(), self.protocol, self.family);
+        let parts = (self.address.clone(), self.frontend.clone(), self.chain.clone());
+        (self.check.id, place, parts, self.reason)
     }
 }
 

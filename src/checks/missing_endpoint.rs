@@ -1,7 +1,9 @@
 //! A usable endpoint gets no new connection from this node, so that the others carry its part.
 
+use hashbrown::HashSet;
+
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{AboutEndpoint, Address, Gap, ServicePort, WithPod, count};
+use crate::dataplane::{AboutEndpoint, Address, Endpoint, Gap, ServicePort, WithPod, count};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -18,17 +20,15 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     for (at, port) in input.ports() {
         let absent =
             port.pools.iter().flat_map(|pool| pool.missing.iter().map(|absent| (&absent.address, &absent.about)));
-        let mut told: Vec<&Address> = Vec::new();
+        let mut told: HashSet<&Address> = HashSet::new();
         for (address, about) in absent {
-            if !told.contains(&address) {
-                told.push(address);
+            if told.insert(address) {
                 let words = about.words_if_absent();
                 found.add(finding(input, found.on(at, port), port, address, about, &words));
             }
         }
         for (address, about) in unreached(port) {
-            if !told.contains(&address) {
-                told.push(address);
+            if told.insert(address) {
                 let words = "programmed, but no connection ever gets to its rule";
                 found.add(finding(input, found.on(at, port), port, address, about, words));
             }
@@ -41,9 +41,10 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 fn unreached(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint)> {
     let all = || port.pools.iter().flat_map(|pool| &pool.endpoints);
     all().filter_map(move |endpoint| {
-        let about = endpoint.about.as_ref().filter(|about| about.wanted == Some(true))?;
-        let nothing = all().filter(|e| e.address == endpoint.address).all(|e| e.probability == Some(0.0));
-        nothing.then_some((&endpoint.address, about))
+        let nothing = |endpoint: &Endpoint| endpoint.probability == Some(0.0);
+        let about = endpoint.about.as_ref().filter(|about| about.wanted == Some(true) && nothing(endpoint))?;
+        let nowhere = all().filter(|e| e.address == endpoint.address).all(nothing);
+        nowhere.then_some((&endpoint.address, about))
     })
 }
 

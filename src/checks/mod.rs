@@ -39,6 +39,8 @@ pub use finding::{Finding, ObjectRef, Severity};
 pub use input::{Found, Input, Skipped};
 pub use pick::{Pick, find};
 
+use hashbrown::HashSet;
+
 use crate::dataplane::Mode;
 
 /// A check. Its `id` and `slug` never change their meaning and are never used again.
@@ -130,7 +132,8 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
     soften(input, &mut findings);
     findings.iter_mut().for_each(Finding::tell_once);
     if let Some(earlier) = earlier {
-        findings.retain(|finding| earlier.findings.iter().any(|before| before.is_same(finding)));
+        let before: HashSet<_> = earlier.findings.iter().map(Finding::essence).collect();
+        findings.retain(|finding| before.contains(&finding.essence()));
     }
     findings.sort_by_cached_key(|f| {
         let place = (f.service.is_some(), f.service.clone(), f.protocol, f.family);

@@ -1,7 +1,9 @@
 //! An earlier rule takes the connections to a frontend before its own rule does.
 
+use hashbrown::HashMap;
+
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Frontend, ServicePort, Shadow, Taker};
+use crate::dataplane::{Frontend, Shadow, Taker};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -15,15 +17,16 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
+    let ports: HashMap<_, usize> =
+        input.ports().map(|(at, port)| ((port.family, port.key.as_str(), port.protocol), at)).collect();
     for wiring in input.wirings {
         if wiring.shadows_unknown {
             found.skip("there are more rules ahead of kube-proxy's than are held against every frontend");
         }
         for shadow in &wiring.shadows {
-            let is_it = |port: &ServicePort| {
-                port.family == wiring.family && port.key == shadow.key && port.protocol == shadow.protocol
-            };
-            let Some((at, port)) = input.ports().find(|(_, port)| is_it(port)) else { continue };
+            let place = (wiring.family, shadow.key.as_str(), shadow.protocol);
+            let Some(&at) = ports.get(&place) else { continue };
+            let port = &input.services[at];
             let same = |f: &&Frontend| (f.address, f.port) == (shadow.frontend.1, shadow.frontend.2);
             let Some(frontend) = port.frontends.iter().find(same) else { continue };
             found.add(Finding {

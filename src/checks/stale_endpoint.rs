@@ -1,5 +1,7 @@
 //! New connections go to an address that is no usable endpoint: they are lost, or reach the wrong program.
 
+use hashbrown::HashMap;
+
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Address, Endpoint, Pool, ServicePort, Stale, Standing, State, percent};
 
@@ -17,15 +19,18 @@ pub(super) static CHECK: Check = Check {
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     let mut unknown = 0;
     for (at, port) in input.ports().filter(|(_, port)| !is_stale_as_a_whole(port)) {
-        let mut addresses: Vec<&Address> = Vec::new();
-        for endpoint in port.pools.iter().flat_map(|pool| &pool.endpoints) {
+        let mut stale: Vec<Vec<Place<'_>>> = Vec::new();
+        let mut by_address: HashMap<&Address, usize> = HashMap::new();
+        for (pool, endpoint) in port.pools.iter().flat_map(|pool| pool.endpoints.iter().map(move |e| (pool, e))) {
             unknown += usize::from(endpoint.about.as_ref().is_none_or(|about| about.state == State::Unknown));
-            if reason(endpoint).is_some() && !addresses.contains(&&endpoint.address) {
-                addresses.push(&endpoint.address);
+            if reason(endpoint).is_some() {
+                let place = *by_address.entry(&endpoint.address).or_insert(stale.len());
+                stale.resize_with(stale.len().max(place + 1), Vec::new);
+                stale[place].push((pool, endpoint));
             }
         }
-        for address in addresses {
-            found.add(finding(input, found.on(at, port), port, address));
+        for places in stale {
+            found.add(finding(input, found.on(at, port), port, &places));
         }
     }
     if unknown > 0 {
@@ -54,20 +59,19 @@ fn reason(endpoint: &Endpoint) -> Option<&'static str> {
     }
 }
 
-fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, address: &Address) -> Finding {
-    let of_pool = |pool: &'_ Pool| -> Option<(usize, Option<f64>)> {
-        let at = pool.endpoints.iter().position(|e| e.address == *address && reason(e).is_some())?;
-        Some((at, pool.endpoints[at].probability))
-    };
-    let places: Vec<(&Pool, usize, Option<f64>)> =
-        port.pools.iter().filter_map(|pool| of_pool(pool).map(|(at, share)| (pool, at, share))).collect();
-    let endpoints = || places.iter().map(|(pool, at, _)| &pool.endpoints[*at]);
-    let in_pool = |(pool, _, share): &(&Pool, usize, Option<f64>)| {
-        let percent = share.map_or_else(|| "some".to_owned(), percent);
+/// An endpoint and the pool that holds it.
+type Place<'p> = (&'p Pool, &'p Endpoint);
+
+/// One address, in every pool that holds it.
+fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, places: &[Place<'_>]) -> Finding {
+    let Some((_, first)) = places.first() else { return blank };
+    let address = &first.address;
+    let in_pool = |(pool, endpoint): &Place<'_>| {
+        let percent = endpoint.probability.map_or_else(|| "some".to_owned(), percent);
         if port.pools.len() > 1 { format!("{percent} ({} pool)", pool.policy.as_str()) } else { percent }
     };
     let parts = places.iter().map(in_pool).collect::<Vec<_>>().join(" and ");
-    let about = endpoints().find_map(|endpoint| endpoint.about.as_ref());
+    let about = first.about.as_ref();
     let words = about.and_then(|about| about.state.words()).unwrap_or_default();
     let ending = about.is_some_and(|about| about.state == State::ServingTerminating);
     let all = port.about.as_ref().is_some_and(|about| matches!(about.standing, Standing::NoEndpoints(_)));
@@ -77,15 +81,15 @@ fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, address: &
         _ => "",
     };
     let is_listed = matches!(about.map(|about| &about.state), Some(State::NotReady | State::ServingTerminating));
-    let shares = places.iter().map(|(.., share)| *share);
+    let shares: Option<Vec<f64>> = places.iter().map(|(_, endpoint)| endpoint.probability).collect();
     Finding {
         severity: if ending { Severity::Warning } else { blank.severity },
         address: Some(address.to_string()),
-        reason: endpoints().find_map(reason),
-        share: shares.collect::<Option<Vec<f64>>>().and_then(|all| all.into_iter().max_by(f64::total_cmp)),
+        reason: reason(first),
+        share: shares.and_then(|all| all.into_iter().max_by(f64::total_cmp)),
         message: format!("{parts} of new connections go to {address}, which is {words}{and}"),
         hint: super::syncing(input),
-        rules: endpoints().flat_map(|e| e.rules.iter().rev().copied()).collect(),
+        rules: places.iter().flat_map(|(_, endpoint)| endpoint.rules.iter().rev().copied()).collect(),
         objects: if is_listed { input.endpoint_object(port, address) } else { input.endpoints_object(port) },
         ..blank
     }

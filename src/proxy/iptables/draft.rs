@@ -29,16 +29,15 @@ pub(super) struct Draft<'d> {
     /// Frontends by the sketch they belong to, and what they are.
     by_frontend: HashMap<(usize, FrontendKind, Option<IpAddr>, Option<u16>), usize>,
     pub(super) unplaced: Vec<RuleRef>,
-    /// Rules of KUBE-SERVICES and KUBE-NODEPORTS among these.
-    pub(super) obstacles: Vec<Obstacle<'d>>,
+    /// Those of KUBE-SERVICES and KUBE-NODEPORTS among these.
+    pub(super) obstacles: Obstacles<'d>,
 }
 
-/// A rule that may take connections from the Services behind it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Obstacle<'d> {
-    /// It stands in KUBE-NODEPORTS, else in KUBE-SERVICES.
-    pub(super) node_ports: bool,
-    pub(super) raw: RawRule<'d>,
+/// Rules that may take connections from the Services behind them, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Obstacles<'d> {
+    pub(super) in_services: Vec<RawRule<'d>>,
+    pub(super) in_node_ports: Vec<RawRule<'d>>,
 }
 
 impl<'d> Draft<'d> {
@@ -53,7 +52,7 @@ impl<'d> Draft<'d> {
             by_key: HashMap::new(),
             by_frontend: HashMap::new(),
             unplaced,
-            obstacles: Vec::new(),
+            obstacles: Obstacles::default(),
         };
         draft.nat();
         draft.names(known);
@@ -125,7 +124,8 @@ impl<'d> Draft<'d> {
 
     fn obstacle(&mut self, table: Table<'d>, node_ports: bool, raw: RawRule<'d>) {
         self.unplaced.push(RuleRef { text: table.text, line: raw.line });
-        self.obstacles.push(Obstacle { node_ports, raw });
+        let of_chain = if node_ports { &mut self.obstacles.in_node_ports } else { &mut self.obstacles.in_services };
+        of_chain.push(raw);
     }
 
     fn frontend(

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::draft::{Draft, Obstacle};
+use super::draft::{Draft, Obstacles};
 use super::followed::Followed;
 use super::pool::{self, PoolRef};
 use super::portal;
@@ -65,7 +65,7 @@ pub(super) struct InFamily<'d> {
     pub(super) ruleset: Ruleset<'d>,
     rejects: Rejects<'d>,
     pub(super) pods: Vec<Network>,
-    pub(super) obstacles: Vec<Obstacle<'d>>,
+    pub(super) obstacles: Obstacles<'d>,
     pub(super) followed: Followed,
 }
 

@@ -244,12 +244,14 @@ impl<'s, 'd> Search<'s, 'd> {
         {
             return Some((Taker::Service(label.clone()), vec![rule(*line)]));
         }
-        let node_port = frontend.address.is_none();
-        let (chain, obstacles) = (if node_port { "KUBE-NODEPORTS" } else { "KUBE-SERVICES" }, &self.family.obstacles);
-        let before = obstacles.iter().filter(|o| o.node_ports == node_port && o.raw.line < own);
-        let before: Vec<RawRule<'d>> = before.map(|obstacle| obstacle.raw).collect();
+        let obstacles = &self.family.obstacles;
+        let (chain, rules) = match frontend.address {
+            None => ("KUBE-NODEPORTS", &obstacles.in_node_ports),
+            Some(_) => ("KUBE-SERVICES", &obstacles.in_services),
+        };
+        let before = &rules[..rules.partition_point(|raw| raw.line < own)];
         let connection = self.connection(Origin::External, sketch, frontend);
-        match self.follow(&before, chain, connection, 0) {
+        match self.follow(before, chain, connection, 0) {
             Met::Taken(taker, rules) => Some((taker, rules)),
             Met::Returns | Met::GoesOn => None,
         }
