@@ -19,14 +19,8 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
     if let Some(first) = of("KI402").first() {
         return Some(format!("Another mode took over, and rules of the one before were left: {}.", first.message));
     }
-    let hooks: Vec<&Finding> = of("KI301").into_iter().filter(|f| f.severity == Severity::Error).collect();
-    if !hooks.is_empty() {
-        let mut chains: Vec<&str> = hooks.iter().filter_map(|f| f.chain.as_deref()).collect();
-        chains.dedup();
-        return Some(format!(
-            "Hooks of kube-proxy were flushed ({}): a firewall reload or another program wrote the built-in chains anew.",
-            chains.join(", ")
-        ));
+    if let Some(flushed) = hooks(&of("KI301")) {
+        return Some(flushed);
     }
     if !of("KI104").is_empty() && input.wirings.iter().all(|wiring| wiring.mode.is_none() && wiring.whole) {
         return Some(format!(
@@ -38,6 +32,27 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
         return Some("KUBE-SERVICES was flushed: kube-proxy's rules are there, but nothing leads to them.".to_owned());
     }
     behind(input, findings).or_else(|| edited(findings))
+}
+
+/// Hooks that are missing, those of the nat table first.
+fn hooks(missing: &[&Finding]) -> Option<String> {
+    let chains = |nat: bool| {
+        let of_table = missing.iter().filter(|f| (f.severity == Severity::Error) == nat);
+        let mut chains: Vec<&str> = of_table.filter_map(|f| f.chain.as_deref()).collect();
+        chains.sort_unstable();
+        chains.dedup();
+        chains.join(", ")
+    };
+    match (chains(true).as_str(), chains(false).as_str()) {
+        ("", "") => None,
+        ("KUBE-SERVICES", _) => Some("KUBE-SERVICES was edited: it does not lead to KUBE-NODEPORTS.".to_owned()),
+        ("", filter) => Some(format!(
+            "Hooks of kube-proxy in the filter table were flushed ({filter}): a firewall reload or another program wrote it anew."
+        )),
+        (nat, _) => Some(format!(
+            "Hooks of kube-proxy were flushed ({nat}): a firewall reload or another program wrote the built-in chains anew."
+        )),
+    }
 }
 
 /// Findings of rules that are behind the API.
@@ -63,7 +78,8 @@ fn behind(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
     let outdated = services(findings, &OUTDATED);
     let edited = services(findings, &NEVER_WRITTEN);
     let (first, others) = outdated.split_first()?;
-    if others.is_empty() && edited.contains(first) {
+    // kube-proxy that is behind writes no such chains.
+    if outdated.iter().all(|service| edited.contains(service)) {
         return self::edited(findings);
     }
     let portal = services(findings, &OF_PORTAL);

@@ -27,7 +27,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             found.add(Finding {
                 chain: left.chains.first().cloned(),
                 message: format!(
-                    "{} of {} mode are left over, kube-proxy runs in {in_use} mode: {names}",
+                    "{} of {} mode left over, while kube-proxy runs in {in_use} mode: {names}",
                     count(left.count, "chain"),
                     left.mode
                 ),

@@ -137,7 +137,7 @@ fn hairpin(input: &Input<'_, '_>, found: &mut Found, at: usize, port: &ServicePo
         address: Some(first.address.to_string()),
         chain: Some(first.chain.clone()),
         message: format!(
-            "{} cannot reach themselves through the Service, {} first: the rule that masquerades them is missing",
+            "{}: pods cannot reach themselves through the Service, {} first: the rule that masquerades them is missing",
             count(lacking.len(), "endpoint"),
             first.address
         ),

@@ -1,7 +1,8 @@
 //! A built-in chain does not lead to the chain of kube-proxy it should lead to.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::MissingHook;
+use crate::dataplane::{MissingHook, Wiring};
+use crate::net::Family;
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -26,7 +27,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         let meant = |hook: &&MissingHook| !(hook.target == "KUBE-NODEPORTS" && hook.table == "nat" && limited);
         for hook in wiring.missing_hooks.iter().filter(meant) {
             found.add(Finding {
-                severity: if hook.table == "nat" { Severity::Error } else { Severity::Warning },
+                severity: severity(input, wiring, hook),
                 chain: Some(hook.chain.to_owned()),
                 message: format!(
                     "{} of the {} table does not lead to {}: {}",
@@ -40,6 +41,17 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 ..found.about(wiring.family)
             });
         }
+    }
+}
+
+/// Node ports may be closed to a family on purpose (nodePortAddresses), which is nearly always the second.
+fn severity(input: &Input<'_, '_>, wiring: &Wiring, hook: &MissingHook) -> Severity {
+    let lacks = |wiring: &Wiring| wiring.missing_hooks.iter().any(|other| other.target == hook.target);
+    let elsewhere = || input.wirings.iter().filter(|other| other.family == Family::Ipv4).all(|other| !lacks(other));
+    match hook.table {
+        "nat" if hook.target == "KUBE-NODEPORTS" && wiring.family == Family::Ipv6 && elsewhere() => Severity::Info,
+        "nat" => Severity::Error,
+        _ => Severity::Warning,
     }
 }
 

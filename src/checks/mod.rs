@@ -146,7 +146,7 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
 /// Where another mode is in use, its Services are not in the rules that were read.
 fn skip_other_modes(input: &Input<'_, '_>, check: &Check, found: &mut Found) {
     let other = input.wirings.iter().find_map(|w| w.mode.filter(|mode| *mode != Mode::Iptables));
-    let about_services = check.of_traffic || check.id.starts_with("KI1");
+    let about_services = check.of_traffic || check.compares || check.id.starts_with("KI1");
     if let Some(mode) = other.filter(|_| about_services) {
         found.skip(format!("kube-proxy runs in {mode} mode here, and its Services are not in these rules"));
     }

@@ -1,7 +1,7 @@
 //! Traffic policy, session affinity or source ranges of the rules are not those of the Service.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Policy, ServicePort, Verdict, count};
+use crate::dataplane::{Drift, Origin, Policy, ServicePort, Verdict, count};
 use crate::net::Network;
 
 /// The check.
@@ -33,8 +33,8 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
     let hint = super::syncing(input);
     Some(match drift {
         // What the filter table refuses is told by the check for that.
-        Drift::Policy { have: Verdict::Drop | Verdict::Reject, .. } => return None,
-        Drift::Policy { frontend, have, want } => {
+        Drift::Policy { origin: Origin::External, have: Verdict::Drop | Verdict::Reject, .. } => return None,
+        Drift::Policy { frontend, origin, have, want } => {
             let frontend = &port.frontends[*frontend];
             let have = match have {
                 Verdict::Pool(policy) => format!("go to the {} pool", policy.as_str()),
@@ -42,14 +42,23 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
             };
             let of_cluster_ip = frontend.kind == crate::dataplane::FrontendKind::ClusterIp;
             let field = if of_cluster_ip { "spec.internalTrafficPolicy" } else { "spec.externalTrafficPolicy" };
-            let (who, want) = (if of_cluster_ip { "connections" } else { "connections from outside" }, name(*want));
+            let who = match (of_cluster_ip, origin) {
+                (true, _) => "connections",
+                (_, Origin::External) => "connections from outside",
+                (_, Origin::Pod) => "connections from pods",
+                (_, Origin::Node) => "connections from the node itself",
+            };
+            // Pods and the node may use every endpoint whatever the policy for others.
+            let shortcut = !of_cluster_ip && *origin != Origin::External;
+            let but =
+                if shortcut { "may use every endpoint".to_owned() } else { format!("{field} is {}", name(*want)) };
             Finding {
                 frontend: Some(frontend.at()),
                 reason: Some("traffic-policy"),
-                message: format!("{who} to {} {} {have}, but {field} is {want}", frontend.kind.words(), frontend.at()),
-                hint,
+                message: format!("{who} to {} {} {have}, but {but}", frontend.kind.words(), frontend.at()),
+                hint: if shortcut { super::rewrite(input) } else { hint },
                 rules: frontend.rules.clone(),
-                objects: input.service_object(port, field, want),
+                objects: if shortcut { Vec::new() } else { input.service_object(port, field, name(*want)) },
                 ..blank
             }
         }
@@ -79,6 +88,21 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
                 ..blank
             }
         }
+        Drift::NotDropped(frontend) => {
+            let frontend = &port.frontends[*frontend];
+            Finding {
+                frontend: Some(frontend.at()),
+                reason: Some("source-ranges"),
+                message: format!(
+                    "clients outside the source ranges of {} {} are not dropped: the rule of the filter table is missing",
+                    frontend.kind.words(),
+                    frontend.at()
+                ),
+                hint,
+                rules: frontend.rules.clone(),
+                ..blank
+            }
+        }
         Drift::Affinity { have, want } => {
             let seconds = |seconds: &Option<u32>| seconds.map_or("none".to_owned(), |s| format!("ClientIP, {s} s"));
             Finding {
@@ -100,8 +124,10 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
 /// ClientIP affinity needs a rule for every endpoint. kube-proxy writes them together.
 fn forgetful(input: &Input<'_, '_>, found: &mut Found, at: usize, port: &ServicePort) {
     for pool in port.pools.iter().filter(|pool| pool.sticky > 0 && pool.is_whole() && pool.dead_ends.is_empty()) {
-        if pool.sticky < pool.endpoints.len() && input.is_whole(port.family) {
-            let without = count(pool.endpoints.len() - pool.sticky, "endpoint");
+        // A client comes back by one rule, if another has remembered it.
+        let complete = pool.sticky.min(pool.setting);
+        if complete < pool.endpoints.len() && input.is_whole(port.family) {
+            let without = count(pool.endpoints.len() - complete, "endpoint");
             found.add(Finding {
                 chain: Some(pool.chain.clone()),
                 reason: Some("session-affinity"),

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Frontend, Shadow, Taker};
+use crate::dataplane::{Frontend, Origin, Shadow, Taker};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -31,9 +31,11 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let Some(frontend) = port.frontends.iter().find(same) else { continue };
             found.add(Finding {
                 frontend: Some(frontend.at()),
-                share: Some(1.0),
+                // How many of the connections are whose, no rule tells.
+                share: (shadow.origins.len() == Origin::ALL.len()).then_some(1.0),
                 message: format!(
-                    "connections to {} {} never get to its rule: {}",
+                    "connections{} to {} {} never get to its rule: {}",
+                    whose(&shadow.origins),
                     frontend.kind.words(),
                     frontend.at(),
                     taker(shadow)
@@ -44,6 +46,19 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             });
         }
     }
+}
+
+/// Whose connections are taken, where not all are.
+fn whose(origins: &[Origin]) -> String {
+    if origins.len() == Origin::ALL.len() {
+        return String::new();
+    }
+    let names = origins.iter().map(|origin| match origin {
+        Origin::Pod => "pods",
+        Origin::Node => "this node",
+        Origin::External => "outside",
+    });
+    format!(" from {}", names.collect::<Vec<_>>().join(" and "))
 }
 
 fn taker(shadow: &Shadow) -> String {

@@ -57,7 +57,10 @@ struct Skew<'p> {
 
 /// How far a pool is from even. What it loses altogether is left out: that is another finding.
 fn skew(pool: &Pool) -> Option<Skew<'_>> {
-    let shares: Vec<f64> = pool.endpoints.iter().map(|endpoint| endpoint.probability).collect::<Option<_>>()?;
+    // One that only returning clients are sent to takes no part.
+    let takes_part = |endpoint: &&Endpoint| !(endpoint.remembered && endpoint.probability == Some(0.0));
+    let endpoints: Vec<&Endpoint> = pool.endpoints.iter().filter(takes_part).collect();
+    let shares: Vec<f64> = endpoints.iter().map(|endpoint| endpoint.probability).collect::<Option<_>>()?;
     let delivered: f64 = shares.iter().sum();
     if shares.len() < 2 || delivered <= 0.0 {
         return None;
@@ -66,7 +69,7 @@ fn skew(pool: &Pool) -> Option<Skew<'_>> {
     let count = shares.len() as f64;
     let even = delivered / count;
     let off = |share: f64| (share - even).abs();
-    let (worst, share) = pool.endpoints.iter().zip(&shares).max_by(|a, b| off(*a.1).total_cmp(&off(*b.1)))?;
+    let (worst, share) = endpoints.into_iter().zip(&shares).max_by(|a, b| off(*a.1).total_cmp(&off(*b.1)))?;
     let tolerance = TOLERANCE.max(count * FIVE_DECIMALS);
     let misplaced = shares.iter().map(|share| off(*share)).sum::<f64>() / 2.0;
     (off(*share) > even * tolerance).then_some(Skew { worst, share: *share, even, misplaced })

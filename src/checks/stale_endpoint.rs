@@ -47,7 +47,7 @@ fn is_stale_as_a_whole(port: &ServicePort) -> bool {
 /// Why new connections must not go to an endpoint; `None` if they may, or do not.
 fn reason(endpoint: &Endpoint) -> Option<&'static str> {
     let about = endpoint.about.as_ref()?;
-    if endpoint.probability == Some(0.0) {
+    if endpoint.probability == Some(0.0) && !endpoint.remembered {
         return None;
     }
     match &about.state {
@@ -81,13 +81,19 @@ fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, places: &[
         _ => "",
     };
     let is_listed = matches!(about.map(|about| &about.state), Some(State::NotReady | State::ServingTerminating));
+    let returning = places.iter().all(|(_, endpoint)| endpoint.probability == Some(0.0));
+    let subject = if returning {
+        "clients that come back (session affinity)".to_owned()
+    } else {
+        format!("{parts} of new connections")
+    };
     let shares: Option<Vec<f64>> = places.iter().map(|(_, endpoint)| endpoint.probability).collect();
     Finding {
         severity: if ending { Severity::Warning } else { blank.severity },
         address: Some(address.to_string()),
         reason: reason(first),
-        share: shares.and_then(|all| all.into_iter().max_by(f64::total_cmp)),
-        message: format!("{parts} of new connections go to {address}, which is {words}{and}"),
+        share: shares.filter(|_| !returning).and_then(|all| all.into_iter().max_by(f64::total_cmp)),
+        message: format!("{subject} go to {address}, which is {words}{and}"),
         hint: super::syncing(input),
         rules: places.iter().flat_map(|(_, endpoint)| endpoint.rules.iter().rev().copied()).collect(),
         objects: if is_listed { input.endpoint_object(port, address) } else { input.endpoints_object(port) },

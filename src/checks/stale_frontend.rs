@@ -1,7 +1,7 @@
 //! An address or node port is captured that the Service does not have, or must not be reached by here.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, NotWanted};
+use crate::dataplane::{Drift, NotWanted, Verdict};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -19,6 +19,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         for drift in port.about.iter().flat_map(|about| &about.drifts) {
             let Drift::StaleFrontend(frontend, why) = drift else { continue };
             let frontend = &port.frontends[*frontend];
+            let captured = frontend.routes.iter().any(|route| matches!(route.verdict, Verdict::Pool(_)));
             let (reason, words, field, value) = match why {
                 NotWanted::NotOfService => {
                     ("not-of-service", "the Service does not have it", "spec", "has no such address")
@@ -36,7 +37,14 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             found.add(Finding {
                 frontend: Some(frontend.at()),
                 reason: Some(reason),
-                message: format!("{} {} is captured, though {words}", frontend.kind.words(), frontend.at()),
+                // Nothing is reached there with the refusal or without it.
+                severity: if captured { Severity::Warning } else { Severity::Info },
+                message: format!(
+                    "{} {} is {}, though {words}",
+                    frontend.kind.words(),
+                    frontend.at(),
+                    if captured { "captured" } else { "refused" }
+                ),
                 hint: super::syncing(input),
                 rules: frontend.rules.clone(),
                 objects,

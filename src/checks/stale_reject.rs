@@ -1,7 +1,7 @@
 //! The filter table refuses connections to a Service that has usable endpoints.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, RuleRef, ServicePort, Verdict};
+use crate::dataplane::{Drift, Frontend, Origin, RuleRef, ServicePort, Verdict};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -72,7 +72,9 @@ fn frontends(port: &ServicePort, says: impl Fn(&Drift, usize) -> bool) -> Vec<&F
 fn acts(drift: &Drift, at: usize) -> bool {
     match drift {
         Drift::MissingFrontend { refused: Some(_), .. } => true,
-        Drift::Policy { frontend, have: Verdict::Drop | Verdict::Reject, .. } => *frontend == at,
+        Drift::Policy { frontend, origin: Origin::External, have: Verdict::Drop | Verdict::Reject, .. } => {
+            *frontend == at
+        }
         _ => false,
     }
 }

@@ -24,9 +24,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 chain: Some(pool.chain.clone()),
                 share,
                 message: format!(
-                    "{} of {} are programmed though topology hints mean them for other zones or nodes",
-                    count(pool.beyond_hints.len(), "endpoint"),
-                    pool.endpoints.len()
+                    "topology hints mean {} of {} for other zones or nodes, and they are programmed all the same",
+                    pool.beyond_hints.len(),
+                    count(pool.endpoints.len(), "endpoint")
                 ),
                 hint: "nothing is lost: older kube-proxies pay no heed to hints, newer ones follow them".to_owned(),
                 rules: beyond.filter_map(|endpoint| endpoint.rules.first()).copied().take(3).collect(),

@@ -131,7 +131,7 @@ pub(super) fn rules_read(rulesets: &[Ruleset<'_>]) -> usize {
 /// True if the nat table is there and whole, and not that of another mode of kube-proxy, so that Services which it does
 /// not have are missing from the node.
 pub(super) fn should_have_services(rulesets: &[Ruleset<'_>]) -> bool {
-    families(rulesets).iter().any(|extent| extent.nat_whole) && !are_of_ipvs_mode(rulesets)
+    rulesets.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat())) && !are_of_ipvs_mode(rulesets)
 }
 
 /// True if the nat tables have chains of kube-proxy's IPVS mode.
@@ -149,11 +149,13 @@ pub(super) fn foreign(objects: &Objects) -> String {
 }
 
 /// The families whose rules were read, and whether all rules of them were.
-pub(super) fn families(rulesets: &[Ruleset<'_>]) -> Vec<Extent> {
+pub(super) fn families(rulesets: &[Ruleset<'_>], survey: &Survey<'_>) -> Vec<Extent> {
     let extent = |r: &Ruleset<'_>| Extent {
         family: r.family,
         nat_whole: r.nat.is_some_and(|nat| nat.is_whole_nat()),
         filter_whole: r.filter.is_some_and(|filter| filter.is_whole_filter()),
+        external_chains: r.nat.is_some_and(|nat| nat.has_external_chains()),
+        tells_pods: survey.tells_pods(r.family),
     };
     rulesets.iter().map(extent).collect()
 }

@@ -98,7 +98,8 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
             Some(error) => outcome.missing = vec![error],
             None => {}
         }
-        if !outcome.missing.is_empty() && scene.services.is_empty() && args.output != CheckFormat::Json {
+        let for_people = matches!(args.output, CheckFormat::Text | CheckFormat::Table);
+        if !outcome.missing.is_empty() && scene.services.is_empty() && for_people {
             return Ok(outcome);
         }
         outcome.failed = checked.findings.iter().any(|finding| args.fail_on.fails(finding.severity));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Address, Endpoint, FrontendKind, Policy, ServicePort, Verdict};
+use super::{Address, Endpoint, FrontendKind, Origin, Policy, ServicePort, Verdict};
 use crate::net::Network;
 
 /// What the cluster says of a service port.
@@ -51,10 +51,12 @@ pub enum Drift {
     },
     /// The filter table refuses the frontend with this place, but nat takes its connections first.
     IdleRefusal(usize),
-    /// Connections from outside to the frontend with this place get the wrong pool, or none.
+    /// Connections to the frontend with this place get the wrong pool, or none.
     Policy {
         /// The place of the frontend.
         frontend: usize,
+        /// Where they come from.
+        origin: Origin,
         /// What the rules do with them.
         have: Verdict,
         /// The pool they should go to.
@@ -71,6 +73,8 @@ pub enum Drift {
         /// Those they should let in; empty for all.
         want: Vec<Network>,
     },
+    /// Clients that may not connect to the frontend with this place are not dropped.
+    NotDropped(usize),
     /// ClientIP affinity has another timeout, in seconds, or is missing, or should be.
     Affinity {
         /// Of the rules.

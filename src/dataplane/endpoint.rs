@@ -21,6 +21,8 @@ pub struct Endpoint {
     pub packets: Option<u64>,
     /// Its chain has a rule that masquerades, as it must for a pod that reaches itself (hairpin).
     pub hairpin: bool,
+    /// A rule sends clients there that came before, under ClientIP affinity, whatever part of the new ones it gets.
+    pub remembered: bool,
     /// What the cluster says of it; `None` without objects.
     pub about: Option<AboutEndpoint>,
 }

@@ -166,6 +166,8 @@ pub struct Pool {
     pub repeated: Vec<RuleRef>,
     /// Endpoints with a rule that clients come back by, under ClientIP affinity.
     pub sticky: usize,
+    /// Endpoints whose rule remembers the client, so that it can come back.
+    pub setting: usize,
     /// Rules that translate, to where the program that printed them could not print.
     pub garbled: Vec<RuleRef>,
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{FrontendKind, RuleRef, ServiceName};
+use super::{FrontendKind, Origin, RuleRef, ServiceName};
 use crate::net::{Family, Protocol};
 
 /// The rules of one family as a whole.
@@ -155,6 +155,8 @@ pub struct Shadow {
     pub protocol: Option<Protocol>,
     /// The frontend.
     pub frontend: (FrontendKind, Option<IpAddr>, Option<u16>),
+    /// Where those clients are whose connections are taken.
+    pub origins: Vec<Origin>,
     /// What takes them instead.
     pub by: Taker,
     /// The rules that do, the last of them first.

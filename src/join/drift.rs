@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Join;
+use super::{Extent, Join};
 use crate::dataplane::{
     Drift, Endpoint, Frontend, FrontendKind, NotWanted, Origin, Policy, ServicePort, State, Verdict,
 };
@@ -13,19 +13,20 @@ impl Join<'_, '_> {
     /// Where the frontends and policies of `port` differ from what they should be.
     pub(super) fn drifts(&self, port: &ServicePort, expected: &Expected<'_>) -> Vec<Drift> {
         // What kube-proxy must not serve is stale as a whole.
-        if expected.frontends.is_empty() {
+        let Some(extent) = self.extent(port.family).filter(|_| !expected.frontends.is_empty()) else {
             return Vec::new();
-        }
+        };
         let mut drifts = Vec::new();
         for (at, have) in port.frontends.iter().enumerate() {
             let wanted = expected.frontends.iter().find(|want| is_same(want, have));
-            frontend(&mut drifts, at, have, wanted, expected);
+            Comparison { extent, expected, at, have }.of(wanted, &mut drifts);
         }
-        if self.rules_complete(port.family) {
+        if extent.nat_whole {
             let is_there = |want: &&expect::Frontend| {
                 port.frontends.iter().any(|have| is_same(want, have) && !is_left_alone(have))
             };
-            let wanted = |want: &&expect::Frontend| want.captured == Some(true) && !may_be_dropped(want, expected);
+            let wanted =
+                |want: &&expect::Frontend| want.captured == Some(true) && !may_be_dropped(want, expected, extent);
             let missing = expected.frontends.iter().filter(wanted).filter(|want| !is_there(want));
             drifts.extend(missing.map(|want| Drift::MissingFrontend {
                 kind: want.kind,
@@ -43,8 +44,7 @@ impl Join<'_, '_> {
 
     /// Frontends of a service port without endpoints whose clients are not refused, where the filter table tells.
     pub(super) fn not_refused(&self, family: Family, frontends: &[Frontend], expected: &Expected<'_>) -> Vec<Drift> {
-        let whole =
-            self.families.iter().any(|extent| extent.family == family && extent.nat_whole && extent.filter_whole);
+        let whole = self.extent(family).is_some_and(|extent| extent.nat_whole && extent.filter_whole);
         if !whole || expected.pools.usable != Some(false) {
             return Vec::new();
         }
@@ -54,113 +54,156 @@ impl Join<'_, '_> {
     }
 }
 
-/// Compares one frontend of the rules with the same one of the Service, if there is one.
-fn frontend(
-    drifts: &mut Vec<Drift>,
+/// One frontend of the rules, to be compared with what the Service wants of it.
+struct Comparison<'c> {
+    extent: Extent,
+    expected: &'c Expected<'c>,
+    /// Its place.
     at: usize,
-    have: &Frontend,
-    wanted: Option<&expect::Frontend>,
-    expected: &Expected<'_>,
-) {
-    if have.port.is_none() {
-        return;
+    have: &'c Frontend,
+}
+
+impl Comparison<'_> {
+    fn of(&self, wanted: Option<&expect::Frontend>, drifts: &mut Vec<Drift>) {
+        let (have, expected) = (self.have, self.expected);
+        if have.port.is_none() {
+            return;
+        }
+        let captured = have.routes.iter().any(|route| is_pool(route.verdict));
+        let unclear = have.routes.iter().any(|route| route.verdict == Verdict::Unknown);
+        let is_refusal = |verdict: &Verdict| matches!(verdict, Verdict::Drop | Verdict::Reject);
+        let refused = have.routes.iter().map(|route| route.verdict).find(is_refusal);
+        let Some(want) = wanted else {
+            let ruled = captured || have.refusal.is_some();
+            drifts.extend(ruled.then_some(Drift::StaleFrontend(self.at, NotWanted::NotOfService)));
+            return;
+        };
+        match want.captured {
+            Some(false) if captured => {
+                let nobody = expected.pools.usable == Some(false);
+                let why = if nobody { NotWanted::NoEndpoints } else { NotWanted::NoLocalEndpoints };
+                drifts.push(Drift::StaleFrontend(self.at, why));
+            }
+            Some(true) if captured && !unclear => {
+                self.policy(want, drifts);
+                self.sources(want, drifts);
+            }
+            Some(true) if refused.is_some() && !unclear && !may_be_dropped(want, expected, self.extent) => {
+                let (kind, address, port) = (want.kind, want.address, want.port);
+                drifts.push(Drift::MissingFrontend { kind, address, port, refused });
+            }
+            _ => {}
+        }
     }
-    let captured = have.routes.iter().any(|route| matches!(route.verdict, Verdict::Pool(_)));
-    let unclear = have.routes.iter().any(|route| route.verdict == Verdict::Unknown);
-    let refused = have.routes.iter().map(|route| route.verdict).find(|v| matches!(v, Verdict::Drop | Verdict::Reject));
-    let Some(want) = wanted else {
-        drifts.extend(captured.then_some(Drift::StaleFrontend(at, NotWanted::NotOfService)));
-        return;
-    };
-    match want.captured {
-        Some(false) if captured => {
-            let why =
-                if expected.pools.usable == Some(false) { NotWanted::NoEndpoints } else { NotWanted::NoLocalEndpoints };
-            drifts.push(Drift::StaleFrontend(at, why));
+
+    /// Connections from outside go to the pool of the Service's policy; for a cluster IP that is everyone's. Pods and the
+    /// node itself may use every endpoint of the cluster through external addresses too.
+    fn policy(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
+        let local = self.expected.pools.local.as_ref();
+        let has_local = local.is_some_and(|pool| pool.as_ref().is_ok_and(|pool| !pool.is_empty()));
+        let outside = match want.policy {
+            // Source ranges may let in nobody that is looked at here.
+            _ if !want.sources.is_empty() => None,
+            Policy::Cluster => Some(Policy::Cluster),
+            Policy::Local => Some(Policy::Local).filter(|_| has_local),
+        };
+        let (origin, pool) = (Origin::External, self.pool_of(Origin::External));
+        let differs = match (pool, outside) {
+            (Some(pool), _) => pool != want.policy,
+            (None, outside) => outside.is_some(),
+        };
+        if differs {
+            let have = pool.map_or_else(|| self.verdict_of(origin), Verdict::Pool);
+            drifts.push(Drift::Policy { frontend: self.at, origin, have, want: want.policy });
         }
-        Some(true) if captured => {
-            policy(drifts, at, have, want, expected);
-            sources(drifts, at, have, want);
+        let shortcut = want.kind != FrontendKind::ClusterIp
+            && want.policy == Policy::Local
+            && want.sources.is_empty()
+            && self.extent.external_chains
+            && !differs;
+        let told = [(Origin::Node, true), (Origin::Pod, self.extent.tells_pods)];
+        for (origin, _) in told.into_iter().filter(|(_, told)| *told && shortcut) {
+            if self.pool_of(origin) != Some(Policy::Cluster) {
+                let have = self.pool_of(origin).map_or_else(|| self.verdict_of(origin), Verdict::Pool);
+                drifts.push(Drift::Policy { frontend: self.at, origin, have, want: Policy::Cluster });
+            }
         }
-        Some(true) if refused.is_some() && !unclear && !may_be_dropped(want, expected) => {
-            drifts.push(Drift::MissingFrontend { kind: want.kind, address: want.address, port: want.port, refused });
+    }
+
+    /// The pool connections from an origin get to.
+    fn pool_of(&self, origin: Origin) -> Option<Policy> {
+        self.have.routes.iter().filter(|route| route.origin == origin).find_map(|route| match route.verdict {
+            Verdict::Pool(policy) => Some(policy),
+            _ => None,
+        })
+    }
+
+    /// What becomes of connections from an origin that no pool takes.
+    fn verdict_of(&self, origin: Origin) -> Verdict {
+        let of_origin = self.have.routes.iter().rfind(|route| route.origin == origin);
+        of_origin.map_or(Verdict::None, |route| route.verdict)
+    }
+
+    /// The networks that may connect to a load balancer's address. The address itself may be among them: a node that has it
+    /// reaches itself from it (pkg/proxy/iptables/proxier.go).
+    fn sources(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
+        if want.kind != FrontendKind::LoadBalancer {
+            return;
         }
-        _ => {}
+        let routes = &self.have.routes;
+        let mut outside = routes.iter().filter(|route| route.origin == Origin::External && is_pool(route.verdict));
+        let open = outside.any(|route| route.sources.is_empty());
+        let mut wanted = want.sources.clone();
+        if wanted.iter().any(Network::is_everything) {
+            wanted.clear();
+        }
+        let let_in = routes.iter().filter(|route| is_pool(route.verdict)).flat_map(|route| &route.sources);
+        let own = want.address;
+        let mut let_in: Vec<Network> =
+            let_in.copied().filter(|network| own.is_none_or(|own| network.address() != Some(own))).collect();
+        let_in.sort_unstable();
+        let_in.dedup();
+        // A range around the pods, or of this node's own addresses, is open to them and shows no network.
+        let hidden = routes
+            .iter()
+            .any(|route| route.origin != Origin::External && route.sources.is_empty() && is_pool(route.verdict));
+        let lacks = wanted.iter().any(|network| !let_in.contains(network)) && !hidden;
+        let differs = match (wanted.is_empty(), open) {
+            // Nobody from outside gets in without a local endpoint under Local policy, whatever the ranges.
+            (true, open) => !open && let_in.iter().any(|network| !want.sources.contains(network)),
+            (false, true) => true,
+            (false, false) => lacks || let_in.iter().any(|network| !wanted.contains(network)),
+        };
+        if differs {
+            let have = if open { Vec::new() } else { let_in };
+            drifts.push(Drift::Sources { frontend: self.at, have, want: wanted });
+        } else if !wanted.is_empty()
+            && self.extent.nat_whole
+            && self.extent.filter_whole
+            && self.verdict_of(Origin::External) == Verdict::None
+        {
+            drifts.push(Drift::NotDropped(self.at));
+        }
     }
 }
 
-/// True if nobody but pods and the node itself can get anywhere: Local policy and no endpoint on this node. Releases
-/// differ in what they write then.
-fn may_be_dropped(want: &expect::Frontend, expected: &Expected<'_>) -> bool {
+fn is_pool(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Pool(_))
+}
+
+/// True if nobody can get anywhere: Local policy, no endpoint on this node, and rules of a release before 1.24, of which not
+/// all let pods and the node itself use the others.
+fn may_be_dropped(want: &expect::Frontend, expected: &Expected<'_>, extent: Extent) -> bool {
     let local = expected.pools.local.as_ref();
-    want.policy == Policy::Local && local.is_some_and(|pool| !pool.as_ref().is_ok_and(|pool| !pool.is_empty()))
+    let of_cluster_ip = want.kind == FrontendKind::ClusterIp;
+    want.policy == Policy::Local
+        && (of_cluster_ip || !extent.external_chains)
+        && local.is_some_and(|pool| !pool.as_ref().is_ok_and(|pool| !pool.is_empty()))
 }
 
 /// True if neither table does anything about it, so that it is as good as not there.
 fn is_left_alone(have: &Frontend) -> bool {
     have.routes.iter().all(|route| route.verdict == Verdict::None)
-}
-
-/// Connections from outside go to the pool of the Service's policy. For a cluster IP that is everyone's.
-fn policy(drifts: &mut Vec<Drift>, at: usize, have: &Frontend, want: &expect::Frontend, expected: &Expected<'_>) {
-    let outside = have.routes.iter().filter(|route| route.origin == Origin::External);
-    let verdicts: Vec<Verdict> = outside.map(|route| route.verdict).collect();
-    if verdicts.contains(&Verdict::Unknown) {
-        return;
-    }
-    let pool = verdicts.iter().find(|verdict| matches!(verdict, Verdict::Pool(_))).copied();
-    let differs = match (want.policy, pool) {
-        (Policy::Cluster, Some(Verdict::Pool(policy))) => policy != Policy::Cluster,
-        // Source ranges may let nobody in that is looked at here.
-        (Policy::Cluster, _) => false,
-        (Policy::Local, Some(Verdict::Pool(policy))) => policy != Policy::Local,
-        (Policy::Local, _) => {
-            want.sources.is_empty()
-                && expected.pools.local.as_ref().is_some_and(|p| p.as_ref().is_ok_and(|p| !p.is_empty()))
-        }
-    };
-    if differs {
-        let have = pool.or(verdicts.first().copied()).unwrap_or(Verdict::None);
-        drifts.push(Drift::Policy { frontend: at, have, want: want.policy });
-    }
-}
-
-/// The networks that may connect to a load balancer's address. The address itself may be among them: a node that has it
-/// reaches itself from it (pkg/proxy/iptables/proxier.go).
-fn sources(drifts: &mut Vec<Drift>, at: usize, have: &Frontend, want: &expect::Frontend) {
-    if want.kind != FrontendKind::LoadBalancer {
-        return;
-    }
-    let is_pool = |verdict| matches!(verdict, Verdict::Pool(_));
-    let outside = || have.routes.iter().filter(|route| route.origin == Origin::External && is_pool(route.verdict));
-    let open = outside().any(|route| route.sources.is_empty());
-    let mut wanted = want.sources.clone();
-    if wanted.iter().any(Network::is_everything) {
-        wanted.clear();
-    }
-    let mut let_in: Vec<Network> = have
-        .routes
-        .iter()
-        .filter(|route| is_pool(route.verdict))
-        .flat_map(|route| route.sources.iter().copied())
-        .filter(|network| want.address.is_none_or(|own| network.address() != Some(own)))
-        .collect();
-    let_in.sort_unstable();
-    let_in.dedup();
-    // A range around the pods, or of this node's own addresses, is open to them and shows no network.
-    let hidden = have
-        .routes
-        .iter()
-        .any(|route| route.origin != Origin::External && route.sources.is_empty() && is_pool(route.verdict));
-    let lacks = wanted.iter().any(|network| !let_in.contains(network)) && !hidden;
-    let differs = match (wanted.is_empty(), open) {
-        (true, open) => !open,
-        (false, true) => true,
-        (false, false) => lacks || let_in.iter().any(|network| !wanted.contains(network)),
-    };
-    if differs {
-        drifts.push(Drift::Sources { frontend: at, have: if open { Vec::new() } else { let_in }, want: wanted });
-    }
 }
 
 /// Usable endpoints of other nodes in a pool that is for those of this one.

@@ -73,6 +73,10 @@ fn beyond_hints<'e>(pool: &mut Pool, expected: &'e Expected<'_>, hinted: &'e [us
     let within = all().filter(|(_, endpoint)| is(endpoint, true)).count();
     let to_all = ready.len().saturating_sub(within + beyond.len());
     let to_hinted = hinted.len().saturating_sub(within) + beyond.len();
+    // What is beyond hints that changed a moment ago is no disregard of them; without it nothing else would be told.
+    if to_all >= to_hinted && within < hinted.len() {
+        return hinted;
+    }
     pool.beyond_hints = beyond;
     if to_all >= to_hinted {
         return hinted;

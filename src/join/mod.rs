@@ -28,6 +28,7 @@ type Key = (ServiceName, Protocol, Family);
 
 /// Which rules of a family were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
 pub struct Extent {
     /// The family.
     pub family: Family,
@@ -35,6 +36,11 @@ pub struct Extent {
     pub nat_whole: bool,
     /// No rules of its filter table are missing.
     pub filter_whole: bool,
+    /// External traffic has chains of its own, which send pods and the node itself to the pool of the whole cluster even
+    /// under Local policy (KUBE-EXT, since 1.24). Before that, releases differ.
+    pub external_chains: bool,
+    /// The rules tell pods from other clients.
+    pub tells_pods: bool,
 }
 
 /// A cluster, ready to be joined.
@@ -105,9 +111,16 @@ impl<'c, 'f> Join<'c, 'f> {
         for pool in &mut port.pools {
             self.pool(pool, expected.as_ref(), gone.is_some());
         }
+        // A Service that kube-proxy must leave alone may have lost its ports too.
+        let left_alone =
+            self.service(port).map(|service| expect::ServicePort { service, port: None, family: port.family });
+        let left_alone = left_alone.filter(|port| gone.is_some() && port.role() != Role::Served);
         let standing = match (known, &expected, gone) {
             (Some(known), Some(expected), _) => standing(&known, expected),
-            (.., Some(gone)) => Standing::Gone(gone),
+            (.., Some(gone)) => match &left_alone {
+                Some(port) => standing(port, &self.cluster.expected(port)),
+                None => Standing::Gone(gone),
+            },
             _ => Standing::Unknown,
         };
         let rules_complete = self.rules_complete(port.family);
@@ -142,7 +155,11 @@ impl<'c, 'f> Join<'c, 'f> {
     }
 
     fn rules_complete(&self, family: Family) -> bool {
-        self.families.iter().any(|extent| extent.family == family && extent.nat_whole)
+        self.extent(family).is_some_and(|extent| extent.nat_whole)
+    }
+
+    fn extent(&self, family: Family) -> Option<Extent> {
+        self.families.iter().find(|extent| extent.family == family).copied()
     }
 }
 

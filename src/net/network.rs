@@ -28,7 +28,8 @@ impl Network {
             }
             Some(mask) => mask.parse().ok()?,
         };
-        IpNet::new(address, prefix).ok().map(Self)
+        // The kernel looks at no bit beyond the prefix, and iptables prints none.
+        IpNet::new(address, prefix).ok().map(|network| Self(network.trunc()))
     }
 
     /// The network of one that holds `address`.
@@ -81,6 +82,12 @@ mod tests {
     fn a_bare_address_is_a_network_of_one() {
         assert_eq!(Network::parse("10.0.0.1"), Network::parse("10.0.0.1/32"));
         assert_eq!(Network::parse("fd00::1"), Network::parse("fd00::1/128"));
+    }
+
+    #[test]
+    fn bits_beyond_the_prefix_do_not_count() {
+        assert_eq!(Network::parse("198.51.100.7/24"), Network::parse("198.51.100.0/24"));
+        assert_eq!(Network::parse("fd00::7/64"), Network::parse("fd00::/64"));
     }
 
     #[test]

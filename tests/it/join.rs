@@ -540,7 +540,16 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
         let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
         let survey = Survey::of(&rulesets, &known_names(&cluster));
         let mut services = survey.services(&survey.sketches().iter().collect::<Vec<_>>());
-        let join = Join::new(&cluster, vec![Extent { family: Family::Ipv4, nat_whole: true, filter_whole: true }]);
+        let join = Join::new(
+            &cluster,
+            vec![Extent {
+                family: Family::Ipv4,
+                nat_whole: true,
+                filter_whole: true,
+                external_chains: true,
+                tells_pods: true,
+            }],
+        );
         join.describe_all(&mut services);
         services.extend(join.ports().filter(|port| join.is_shown_alone(port, None)).map(|port| join.alone(&port)));
         for width in [60, 66, 80, 100, 120] {

@@ -14,6 +14,7 @@ mod formats;
 mod hostile;
 mod join;
 mod json;
+mod judgement;
 mod laws;
 #[cfg(feature = "live")]
 mod netns;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::comment;
 use super::followed::Followed;
@@ -106,7 +106,7 @@ pub(super) struct Program<'p, 'd, 'n> {
     ids: HashMap<usize, usize>,
     pub(super) found: Spread,
     /// Chains that clients come back to under ClientIP affinity.
-    sticky: HashSet<usize>,
+    sticky: HashMap<usize, RawRule<'d>>,
     /// Memory for the rule being read.
     scratch: Rule<'d>,
 }
@@ -121,7 +121,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     ) -> Self {
         let (nodes, steps, ids) = (Vec::new(), Vec::new(), HashMap::new());
         let (found, scratch) = (Spread::default(), Rule::default());
-        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky: HashSet::new(), scratch }
+        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky: HashMap::new(), scratch }
     }
 
     /// Compiles `root` and every chain that can be reached from it.
@@ -134,7 +134,21 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         self.ids.reserve(expected);
         self.found.endpoints.reserve(expected);
         self.node_of(root, None);
-        let mut done = 0;
+        let done = self.compile_from(0);
+        // Clients may come back to endpoints that new ones are not sent to any more.
+        let mut only_sticky: Vec<(usize, RawRule<'d>)> =
+            self.sticky.iter().filter(|(chain, _)| !self.ids.contains_key(*chain)).map(|(c, raw)| (*c, *raw)).collect();
+        only_sticky.sort_by_key(|(_, raw)| raw.line);
+        for (chain, raw) in only_sticky {
+            self.node_of(chain, Some(raw));
+        }
+        self.compile_from(done);
+        self.dead_ends();
+    }
+
+    /// Compiles the nodes from this one on, and those they lead to; gives their number.
+    fn compile_from(&mut self, mut done: usize) -> usize {
+        let section = self.table.section;
         while done < self.nodes.len() {
             let start = self.steps.len();
             for raw in section.rules_of(&section.chains()[self.nodes[done].chain]) {
@@ -150,7 +164,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             self.nodes[done].steps = start..self.steps.len();
             done += 1;
         }
-        self.dead_ends();
+        done
     }
 
     /// The node of a chain that the rule `via` leads to; a new one waits to be compiled.
@@ -183,7 +197,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     fn readable_step(&mut self, node: usize, raw: RawRule<'d>, rule: &Rule<'_>) -> Option<Step> {
         let truth = self.connection.judge(rule).overall();
         let target = rule.target.as_ref()?;
-        self.note_affinity(rule, target);
+        self.note_affinity(rule, target, raw);
         let takes = match truth {
             Truth::No => {
                 // Not for these connections, but it leads there all the same.
@@ -244,9 +258,18 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                     self.recover(chain, via)
                 }
             };
+            let sets = |m: &Match<'_>| matches!(m, Match::Recent(recent) if recent.verb == RecentVerb::Set);
+            self.found.setting += usize::from(rule.matches.iter().any(sets));
             let packets = rule.counters.filter(|c| c.exact).map(|c| c.packets);
+            let remembered = self.sticky.contains_key(&chain);
             let own = section.chains()[chain].name;
-            return Effect::Action(self.deliver(own, address, via.into_iter().chain([raw]), packets, marks));
+            return Effect::Action(self.deliver(
+                own,
+                address,
+                via.into_iter().chain([raw]),
+                packets,
+                (marks, remembered),
+            ));
         }
         match target.name {
             // Kubernetes 1.1 marked in the endpoint's own chain.
@@ -264,7 +287,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 }
                 let address = rule.comment().and_then(comment::endpoint);
                 let address = address.map_or(Address::Unknown, |(ip, port)| Address::Socket(ip, port));
-                Effect::Action(self.deliver(name, address, [raw], None, true))
+                Effect::Action(self.deliver(name, address, [raw], None, (true, false)))
             }
         }
     }
@@ -291,7 +314,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         address: Address,
         rules: impl IntoIterator<Item = RawRule<'d>>,
         packets: Option<u64>,
-        hairpin: bool,
+        (hairpin, remembered): (bool, bool),
     ) -> Action {
         let rules = rules.into_iter().map(|raw| self.rule_ref(raw)).collect();
         self.found.endpoints.push(Endpoint {
@@ -301,6 +324,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             rules,
             packets,
             hairpin,
+            remembered,
             about: None,
         });
         Action::Deliver(self.found.endpoints.len() - 1)
@@ -318,7 +342,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         self.recovery.address(chain.name, own)
     }
 
-    fn note_affinity(&mut self, rule: &Rule<'_>, target: &Target<'_>) {
+    fn note_affinity(&mut self, rule: &Rule<'_>, target: &Target<'_>, raw: RawRule<'d>) {
         for item in &rule.matches {
             if let Match::Recent(recent) = item
                 && matches!(recent.verb, RecentVerb::Check | RecentVerb::Update)
@@ -326,7 +350,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             {
                 self.found.affinity_seconds.get_or_insert(seconds);
                 if let Some(chain) = self.table.section.chain_id(target.name) {
-                    self.sticky.insert(chain);
+                    self.sticky.entry(chain).or_insert(raw);
                 }
             }
         }

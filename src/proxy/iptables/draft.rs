@@ -235,29 +235,35 @@ impl<'d> Draft<'d> {
         }
     }
 
-    /// The pods' networks: those whose clients are not masqueraded, or are sent to the cluster pool under Local policy.
-    pub(super) fn pod_networks(&self) -> Vec<Network> {
-        let Some(nat) = self.ruleset.nat else { return Vec::new() };
+    /// How pods are told from others: by the networks or interfaces whose clients are not masqueraded, or are sent to the
+    /// cluster pool under Local policy.
+    pub(super) fn pod_side(&self) -> (Vec<Network>, Vec<String>) {
+        let Some(nat) = self.ruleset.nat else { return Default::default() };
         let chains = nat.section.chains().iter();
         let sample = chains.filter(|c| ChainKind::of(c.name).serves() && !c.is_empty()).take(POD_NETWORK_SAMPLE);
         let heads = sample.flat_map(|chain: &Chain<'d>| {
             let outside = ChainKind::of(chain.name) != ChainKind::Firewall;
             nat.section.rules_of(chain).take(2).filter(move |_| outside)
         });
-        let mut networks = Vec::new();
+        let (mut networks, mut interfaces) = (Vec::new(), Vec::new());
         for raw in nat.rules("KUBE-SERVICES").take(POD_NETWORK_SAMPLE).chain(heads) {
             let Ok(rule) = raw.parse() else { continue };
             let Some(target) = &rule.target else { continue };
             let kind = ChainKind::of(target.name);
+            let tells = |not: bool| (not && kind == ChainKind::MarkMasquerade) || (!not && kind == ChainKind::Cluster);
             for item in &rule.matches {
-                let Match::Source { not, network } = item else { continue };
-                let tells = (*not && kind == ChainKind::MarkMasquerade) || (!*not && kind == ChainKind::Cluster);
-                if let Some(network) = Network::parse(network).filter(|n| tells && !networks.contains(n)) {
-                    networks.push(network);
+                match item {
+                    Match::Source { not, network } if tells(*not) => {
+                        networks.extend(Network::parse(network).filter(|n| !networks.contains(n)));
+                    }
+                    Match::InInterface { not, name } if tells(*not) && !interfaces.iter().any(|i| i == name) => {
+                        interfaces.push((*name).to_owned());
+                    }
+                    _ => {}
                 }
             }
         }
-        networks
+        (networks, interfaces)
     }
 
     fn sketch(&mut self, key: String, protocol: Option<Protocol>) -> usize {

@@ -51,13 +51,29 @@ pub(super) enum Destination<'c> {
     OneOf(&'c [(Option<IpAddr>, Option<u16>)]),
 }
 
+/// How the rules of a node tell pods from others (`--detect-local-mode`).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PodSide<'c> {
+    /// Networks known to be the pods'.
+    pub(super) networks: &'c [Network],
+    /// Interfaces pods come in by, `+` at the end of one that stands for all that begin so.
+    pub(super) interfaces: &'c [String],
+}
+
+impl PodSide<'_> {
+    /// True if the rules tell pods from others.
+    pub(super) fn is_known(&self) -> bool {
+        !self.networks.is_empty() || !self.interfaces.is_empty()
+    }
+}
+
 /// A new connection, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Connection<'c> {
     /// Where it comes from.
     pub(super) client: Client,
-    /// Networks known to be the pods'.
-    pub(super) pods: &'c [Network],
+    /// Where pods are known to be.
+    pub(super) pods: PodSide<'c>,
     /// Its protocol, where known.
     pub(super) protocol: Option<Protocol>,
     /// Where it goes.
@@ -107,10 +123,8 @@ impl Connection<'_> {
             // A client not seen before is in no list.
             Match::Recent(recent) => Truth::from(recent.verb == RecentVerb::Set).negated(recent.not),
             Match::AddrType(addrtype) => self.addrtype(addrtype),
-            Match::InInterface { not, name } if self.client == Client::At(Origin::External) && is_bridge(name) => {
-                Truth::from(*not)
-            }
-            Match::InInterface { .. } | Match::OutInterface { .. } | Match::Mark { .. } => Truth::Unknown,
+            Match::InInterface { not, name } => self.comes_in_by(name).negated(*not),
+            Match::OutInterface { .. } | Match::Mark { .. } => Truth::Unknown,
             Match::Module { name, words } => self.module(name, words),
         }
     }
@@ -125,11 +139,11 @@ impl Connection<'_> {
             Client::Plain => return Truth::No,
             Client::Anyone => return Truth::Unknown,
         };
-        if self.pods.contains(&network) {
+        let pods = self.pods.networks;
+        if pods.contains(&network) {
             return Truth::from(origin == Origin::Pod);
         }
-        if origin == Origin::Pod && !self.pods.is_empty() && self.pods.iter().all(|pods| network.contains_network(pods))
-        {
+        if origin == Origin::Pod && !pods.is_empty() && pods.iter().all(|pods| network.contains_network(pods)) {
             return Truth::Yes;
         }
         // Loopback addresses never leave the node.
@@ -137,6 +151,18 @@ impl Connection<'_> {
             return Truth::No;
         }
         Truth::Unknown
+    }
+
+    fn comes_in_by(&self, interface: &str) -> Truth {
+        let of_pods = self.pods.interfaces.iter().any(|known| known == interface);
+        match self.client {
+            // What the node sends comes in by no interface.
+            Client::At(Origin::Node) => Truth::No,
+            Client::At(origin) if of_pods => Truth::from(origin == Origin::Pod),
+            Client::Plain if of_pods => Truth::No,
+            Client::At(Origin::External) if is_bridge(interface) => Truth::No,
+            _ => Truth::Unknown,
+        }
     }
 
     fn destination(&self, network: &str) -> Truth {
@@ -293,7 +319,7 @@ mod tests {
         let pods: &'static [Network] = Vec::leak(vec![Network::parse("10.244.0.0/16").expect("a network")]);
         Connection {
             client: Client::At(origin),
-            pods,
+            pods: PodSide { networks: pods, interfaces: &[] },
             protocol: Some(Protocol::Tcp),
             destination: Destination::One(Some("10.96.0.10".parse().expect("an address")), Some(53)),
         }
@@ -364,6 +390,20 @@ mod tests {
         assert_eq!(judge(&from(Origin::External), "-i cni0").0, Truth::No);
         assert_eq!(judge(&from(Origin::External), "! -i eth0").0, Truth::Unknown);
         assert_eq!(judge(&from(Origin::Pod), "! -i docker0").0, Truth::Unknown);
+        assert_eq!(judge(&from(Origin::Node), "-i eth0").0, Truth::No);
+    }
+
+    #[test]
+    fn interfaces_that_the_rules_tell_pods_by_are_theirs() {
+        let interfaces: &'static [String] = Vec::leak(vec!["eni+".to_owned()]);
+        let told = |origin| Connection { pods: PodSide { networks: &[], interfaces }, ..from(origin) };
+        let judged = |origin| judge(&told(origin), "-i eni+").0;
+        assert_eq!(
+            [judged(Origin::Pod), judged(Origin::Node), judged(Origin::External)],
+            [Truth::Yes, Truth::No, Truth::No]
+        );
+        assert_eq!(judge(&told(Origin::External), "! -i eni+").0, Truth::Yes);
+        assert_eq!(judge(&told(Origin::External), "-i eth0").0, Truth::Unknown);
     }
 
     #[test]

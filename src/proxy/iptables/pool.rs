@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::followed::Followed;
-use super::matching::{Client, Connection, Destination};
+use super::matching::{Client, Connection, Destination, PodSide};
 use super::ruleset::Table;
 use super::translate::Recovery;
 use super::walk;
@@ -35,7 +35,7 @@ impl<'d> PoolRef<'d> {
 pub(super) fn pool(
     table: Table<'_>,
     at: PoolRef<'_>,
-    protocol: Option<Protocol>,
+    (protocol, pods): (Option<Protocol>, PodSide<'_>),
     frontends: &[(Option<IpAddr>, Option<u16>)],
     recovery: &mut Recovery<'_>,
     followed: &Followed,
@@ -43,7 +43,12 @@ pub(super) fn pool(
     // KUBE-XLB parts pods and the node from others before it spreads what is left; in other pools nobody is told apart.
     let parts_clients = ChainKind::of(at.chain) == ChainKind::ExternalLocal;
     let client = if parts_clients { Client::Plain } else { Client::Anyone };
-    let connection = Connection { client, pods: &[], protocol, destination: Destination::OneOf(frontends) };
+    let connection = Connection {
+        client,
+        pods: PodSide { networks: &[], ..pods },
+        protocol,
+        destination: Destination::OneOf(frontends),
+    };
     let root =
         table.section.chain_id(at.chain).filter(|&id| !table.section.cut_off || !table.section.chains()[id].is_empty());
     let spread = match root {
@@ -62,6 +67,7 @@ pub(super) fn pool(
         dead_ends: spread.dead_ends,
         repeated: spread.repeated,
         sticky: spread.sticky,
+        setting: spread.setting,
         garbled: spread.garbled,
     };
     (pool, spread.affinity_seconds)

@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 
 use hashbrown::HashSet;
 
-use super::matching::{Client, Connection, Destination, Truth};
+use super::matching::{Client, Connection, Destination, PodSide, Truth};
 use super::pool::PoolRef;
 use super::reject::Rejects;
 use super::ruleset::Table;
@@ -31,7 +31,7 @@ const MAX_RULES: usize = 2000;
 pub(super) struct Surroundings<'s, 'd> {
     pub(super) nat: Option<Table<'d>>,
     pub(super) rejects: &'s Rejects<'d>,
-    pub(super) pods: &'s [Network],
+    pub(super) pods: PodSide<'s>,
 }
 
 /// The routes of one frontend.

@@ -44,6 +44,11 @@ impl Table<'_> {
         self.section.is_whole() && !self.mixed
     }
 
+    /// True if external traffic has chains of its own (KUBE-EXT, since 1.24).
+    pub fn has_external_chains(&self) -> bool {
+        self.section.chains().iter().any(|chain| ChainKind::of(chain.name) == ChainKind::External)
+    }
+
     /// True if nothing suggests that rules of this filter table are missing.
     pub fn is_whole_filter(&self) -> bool {
         let section = self.section;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::draft::{Draft, Obstacles};
 use super::followed::Followed;
+use super::matching::PodSide;
 use super::pool::{self, PoolRef};
 use super::portal;
 use super::reject::Rejects;
@@ -64,7 +65,8 @@ pub(super) struct FrontendSketch<'d> {
 pub(super) struct InFamily<'d> {
     pub(super) ruleset: Ruleset<'d>,
     rejects: Rejects<'d>,
-    pub(super) pods: Vec<Network>,
+    /// Networks and interfaces of pods.
+    pods: (Vec<Network>, Vec<String>),
     pub(super) obstacles: Obstacles<'d>,
     pub(super) followed: Followed,
 }
@@ -76,7 +78,7 @@ impl<'d> Survey<'d> {
         let mut survey = Self { families: Vec::new(), sketches: Vec::new(), unplaced: Vec::new() };
         for &ruleset in rulesets {
             let mut draft = Draft::of(ruleset, known);
-            let pods = draft.pod_networks();
+            let pods = draft.pod_side();
             for sketch in &mut draft.sketches {
                 sketch.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
             }
@@ -94,6 +96,11 @@ impl<'d> Survey<'d> {
     /// The service ports.
     pub fn sketches(&self) -> &[Sketch<'d>] {
         &self.sketches
+    }
+
+    /// True if the rules of a family tell pods from other clients.
+    pub fn tells_pods(&self, family: Family) -> bool {
+        self.in_family(family).is_some_and(|f| f.pods().is_known())
     }
 
     /// True if a nat table has a chain of this name.
@@ -136,7 +143,7 @@ impl<'d> Survey<'d> {
         let around = Surroundings {
             nat: family.and_then(|f| f.ruleset.nat),
             rejects: family.map_or(&nothing, |f| &f.rejects),
-            pods: family.map_or(&[], |f| &f.pods),
+            pods: family.map(InFamily::pods).unwrap_or_default(),
         };
         let mut pools: Vec<PoolRef<'d>> = sketch.root.map(PoolRef::of).into_iter().collect();
         let mut frontends = Vec::with_capacity(sketch.frontends.len());
@@ -155,8 +162,9 @@ impl<'d> Survey<'d> {
         let mut recovery = Recovery::new(sketch.name.as_ref(), sketch.protocol, likely);
         let mut affinity = None;
         let pools = pools.into_iter().filter_map(|at| {
+            let pods = around.pods;
             let (pool, seconds) =
-                pool::pool(around.nat?, at, sketch.protocol, &addresses, &mut recovery, &family?.followed);
+                pool::pool(around.nat?, at, (sketch.protocol, pods), &addresses, &mut recovery, &family?.followed);
             affinity = affinity.or(seconds);
             Some(pool)
         });
@@ -201,6 +209,13 @@ impl<'d> Survey<'d> {
 
     fn in_family(&self, family: Family) -> Option<&InFamily<'d>> {
         self.families.iter().find(|f| f.ruleset.family == family)
+    }
+}
+
+impl InFamily<'_> {
+    /// How its rules tell pods from others.
+    pub(super) fn pods(&self) -> PodSide<'_> {
+        PodSide { networks: &self.pods.0, interfaces: &self.pods.1 }
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Spread {
     pub(super) repeated: Vec<RuleRef>,
     /// Endpoints that clients come back to under ClientIP affinity.
     pub(super) sticky: usize,
+    /// Rules that translate and remember the client.
+    pub(super) setting: usize,
     /// Rules whose destination could not be printed.
     pub(super) garbled: Vec<RuleRef>,
 }

@@ -4,8 +4,8 @@ use hashbrown::HashSet;
 
 use super::super::ruleset::Table;
 use super::{EVIDENCE, reference};
-use crate::dataplane::{MissingHook, Mode};
-use crate::dump::iptables::{Match, Rule};
+use crate::dataplane::{MissingHook, Mode, Orphans};
+use crate::dump::iptables::{Match, RawRule, Rule};
 use crate::proxy::chain_name::ChainKind;
 
 /// Hooks of the filter table since 1.26, when KUBE-PROXY-FIREWALL came (`iptablesJumpChains`,
@@ -42,17 +42,30 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
             missing.extend(hook(nat, "nat", "KUBE-SERVICES", "KUBE-NODEPORTS"));
         }
     }
-    let of_iptables_mode =
-        |filter: &Table<'_>| filter.section.chain("KUBE-PROXY-FIREWALL").is_some() && mode == Some(Mode::Iptables);
-    if let Some(filter) = filter.filter(of_iptables_mode) {
-        missing.extend(FILTER.iter().filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
+    if let Some(filter) = filter.filter(|_| mode == Some(Mode::Iptables)) {
+        let has_firewall = filter.section.chain("KUBE-PROXY-FIREWALL").is_some();
+        // Where the chains themselves were deleted, nat tells the release.
+        let is_of_today = has_firewall || nat.is_some_and(is_since_1_25);
+        let wanted = FILTER.iter().filter(|(_, target)| has_firewall || *target != "KUBE-PROXY-FIREWALL");
+        let wanted = wanted.filter(|_| is_of_today);
+        missing.extend(wanted.filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
     }
     missing
 }
 
-/// True if KUBE-SERVICES is declared and empty though chains of services have rules.
-pub(super) fn portal_is_empty(nat: Table<'_>) -> bool {
-    nat.section.chain("KUBE-SERVICES").is_some_and(|chain| chain.declared && chain.is_empty()) && serves(nat)
+/// True if the nat table is of a release that says in the comments of balancing rules where they lead, or has chains for
+/// external traffic.
+fn is_since_1_25(nat: Table<'_>) -> bool {
+    let chains = nat.section.chains();
+    let balancing = chains.iter().find(|chain| ChainKind::of(chain.name) == ChainKind::Cluster && !chain.is_empty());
+    let leads = |raw: RawRule<'_>| raw.parse().is_ok_and(|rule| rule.comment().is_some_and(|c| c.contains(" -> ")));
+    nat.has_external_chains() || balancing.is_some_and(|chain| nat.rules(chain.name).any(leads))
+}
+
+/// True if KUBE-SERVICES is declared and empty though chains of services have rules that nothing else leads to either: a
+/// node port alone needs no rule there.
+pub(super) fn portal_is_empty(nat: Table<'_>, orphans: &Orphans) -> bool {
+    nat.section.chain("KUBE-SERVICES").is_some_and(|chain| chain.declared && chain.is_empty()) && orphans.rules > 0
 }
 
 fn serves(nat: Table<'_>) -> bool {

@@ -46,7 +46,7 @@ impl<'d> Survey<'d> {
             whole,
             filter_whole,
             missing_hooks: hooks::missing(known, filter.filter(|_| filter_whole), modes.mode),
-            portal_is_empty: known.is_some_and(hooks::portal_is_empty),
+            portal_is_empty: known.is_some_and(|nat| hooks::portal_is_empty(nat, &graph.orphans)),
             mark: known.and_then(marks::fault),
             dangling: graph.dangling,
             orphans: graph.orphans,

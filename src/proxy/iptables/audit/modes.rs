@@ -16,6 +16,9 @@ const OF_IPVS: [&str; 6] = [
     "KUBE-LOAD-BALANCER-FW",
 ];
 
+/// Chains of the filter table that only iptables mode fills.
+const REFUSING: [&str; 2] = ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES"];
+
 /// So many rules of KUBE-SERVICES are looked at: every sync writes the chain anew, so that the first ones tell.
 const SAMPLE: usize = 64;
 
@@ -33,7 +36,11 @@ pub(super) fn of(nat: Option<Table<'_>>, filter: Option<Table<'_>>) -> Modes {
     let leftovers = match mode {
         Some(Mode::Ipvs) => {
             let chains = nat.section.chains().iter().filter(|chain| ChainKind::of(chain.name).is_of_services());
-            leftovers(Mode::Iptables, chains.map(|chain| (nat, chain)))
+            // IPVS mode refuses nobody in these chains of the filter table.
+            let refusing = filter
+                .into_iter()
+                .flat_map(|filter| REFUSING.iter().filter_map(move |name| Some((filter, filter.section.chain(name)?))));
+            leftovers(Mode::Iptables, chains.map(|chain| (nat, chain)).chain(refusing))
         }
         Some(Mode::Iptables) => {
             let tables = std::iter::once(nat).chain(filter);

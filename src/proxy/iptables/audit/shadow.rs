@@ -49,9 +49,10 @@ pub(super) fn of(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch
     let rivals = rivals(survey, family, sketches);
     for sketch in sketches.iter().filter(of_family) {
         for frontend in sketch.frontends.iter().filter(|frontend| !frontend.rules.is_empty()) {
-            if let Some((by, rules)) = search.taker(sketch, frontend, &rivals) {
+            if let Some((origins, by, rules)) = search.taker(sketch, frontend, &rivals) {
                 let frontend = (frontend.kind, frontend.address, frontend.port);
-                shadows.found.push(Shadow { key: sketch.key.clone(), protocol: sketch.protocol, frontend, by, rules });
+                let (key, protocol) = (sketch.key.clone(), sketch.protocol);
+                shadows.found.push(Shadow { key, protocol, frontend, origins, by, rules });
             }
         }
     }
@@ -193,41 +194,43 @@ enum Met {
 }
 
 impl<'s, 'd> Search<'s, 'd> {
-    /// What takes the connections to `frontend`, if something does.
+    /// What takes the connections to `frontend`, if something does, and whose.
     fn taker(
         &mut self,
         sketch: &Sketch<'_>,
         frontend: &FrontendSketch<'_>,
         rivals: &Rivals,
-    ) -> Option<(Taker, Vec<RuleRef>)> {
-        self.before_the_portal(sketch, frontend).or_else(|| self.in_the_portal(sketch, frontend, rivals))
+    ) -> Option<(Vec<Origin>, Taker, Vec<RuleRef>)> {
+        let ahead = self.before_the_portal(sketch, frontend);
+        ahead.or_else(|| {
+            let (taker, rules) = self.in_the_portal(sketch, frontend, rivals)?;
+            Some((Origin::ALL.to_vec(), taker, rules))
+        })
     }
 
     fn before_the_portal(
         &mut self,
         sketch: &Sketch<'_>,
         frontend: &FrontendSketch<'_>,
-    ) -> Option<(Taker, Vec<RuleRef>)> {
+    ) -> Option<(Vec<Origin>, Taker, Vec<RuleRef>)> {
+        let (mut origins, mut first) = (Vec::new(), None);
         for n in 0..self.ahead.len() {
             if !self.ahead[n].may_take(frontend.port) {
                 continue;
             }
             let rules = std::mem::take(&mut self.ahead[n].rules);
             let hook = if n == 0 { "PREROUTING" } else { "OUTPUT" };
-            let met = self.ahead[n].origins.iter().find_map(|&origin| {
+            for &origin in self.ahead[n].origins {
                 let connection = self.connection(origin, sketch, frontend);
-                // A RETURN in a built-in chain goes to its policy.
-                match self.follow(&rules, hook, connection, 0) {
-                    Met::Taken(taker, rules) => Some((taker, rules)),
-                    Met::Returns | Met::GoesOn => None,
+                if let Met::Taken(taker, rules) = self.follow(&rules, hook, connection, 0) {
+                    origins.push(origin);
+                    first.get_or_insert((taker, rules));
                 }
-            });
-            self.ahead[n].rules = rules;
-            if met.is_some() {
-                return met;
             }
+            self.ahead[n].rules = rules;
         }
-        None
+        origins.sort_unstable();
+        first.map(|(taker, rules)| (origins, taker, rules))
     }
 
     fn in_the_portal(
@@ -260,7 +263,7 @@ impl<'s, 'd> Search<'s, 'd> {
     fn connection(&self, origin: Origin, sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>) -> Connection<'s> {
         Connection {
             client: Client::At(origin),
-            pods: &self.family.pods,
+            pods: self.family.pods(),
             protocol: sketch.protocol,
             destination: Destination::One(frontend.address, frontend.port),
         }

@@ -1,0 +1,267 @@
+//! What looks like a fault and is none, and what looks right and is a fault: each was judged wrong once.
+
+use serde_json::{Value, json};
+
+use crate::broken::{Node, clean, told};
+
+/// A load balancer under Local policy, on a node that has none of its endpoints.
+fn without_local_endpoints() -> Node {
+    let chain = "KUBE-SVL-PQWBAX2FD7GV5BFO";
+    let drops = "-A KUBE-EXTERNAL-SERVICES -d 203.0.113.77/32 -p tcp -m comment --comment \"edge/gw-lb:https has no local endpoints\" -m tcp --dport 443 -j DROP\n\
+        -A KUBE-EXTERNAL-SERVICES -p tcp -m comment --comment \"edge/gw-lb:https has no local endpoints\" -m addrtype --dst-type LOCAL -m tcp --dport 32485 -j DROP\n";
+    clean("node2").without(|line| line.contains(chain)).before("-A KUBE-EXTERNAL-SERVICES ", drops).change(
+        "EndpointSlice",
+        "edge/gw-lb",
+        |slice| {
+            for endpoint in slice["endpoints"].as_array_mut().expect("endpoints") {
+                if endpoint["nodeName"] == "node2" {
+                    endpoint["nodeName"] = json!("node3");
+                }
+            }
+        },
+    )
+}
+
+/// What `check` finds, endpoints' chains that nothing leads to any more left out.
+fn found(node: &Node) -> Vec<String> {
+    told(&node.check()).into_iter().filter(|found| !found.starts_with("orphan-chain")).collect()
+}
+
+fn message(node: &Node, code: &str) -> String {
+    let findings = node.check();
+    let finding = findings.iter().find(|finding| finding["code"] == code).expect("such a finding");
+    finding["message"].as_str().expect("a message").to_owned()
+}
+
+#[test]
+fn local_policy_without_a_local_endpoint_is_no_fault() {
+    assert_eq!(found(&without_local_endpoints()), Vec::<String>::new());
+    // Without any source range nobody is shut out by one, though nobody gets in.
+    let open = without_local_endpoints().change("Service", "edge/gw-lb", |service| {
+        service["spec"]["loadBalancerSourceRanges"] = json!(["0.0.0.0/0"]);
+    });
+    assert_eq!(found(&open), Vec::<String>::new());
+}
+
+#[test]
+fn local_rules_under_a_cluster_policy_drop_what_should_be_served() {
+    let node = without_local_endpoints().change("Service", "edge/gw-lb", |service| {
+        service["spec"]["externalTrafficPolicy"] = json!("Cluster");
+    });
+    assert_eq!(found(&node), ["stale-reject error edge/gw-lb:https 203.0.113.77:443"]);
+    let words =
+        "the filter table drops connections to 203.0.113.77:443, :32485, though the Service has usable endpoints";
+    assert_eq!(message(&node, "stale-reject"), words);
+    let nat_only = node.without(|line| line.contains("has no local endpoints"));
+    assert_eq!(
+        found(&nat_only),
+        [
+            "policy-mismatch warning edge/gw-lb:https 203.0.113.77:443 traffic-policy",
+            "policy-mismatch warning edge/gw-lb:https :32485 traffic-policy",
+        ]
+    );
+}
+
+#[test]
+fn bits_beyond_a_source_range_do_not_count() {
+    let node = clean("node1").change("Service", "edge/gw-lb-ranges", |service| {
+        service["spec"]["loadBalancerSourceRanges"] = json!([" 203.0.113.9/24", "198.51.100.1/25"]);
+    });
+    assert_eq!(found(&node), Vec::<String>::new());
+}
+
+#[test]
+fn source_ranges_that_differ_or_are_not_enforced() {
+    let differ = clean("node1").change("Service", "edge/gw-lb-ranges", |service| {
+        service["spec"]["loadBalancerSourceRanges"] = json!(["203.0.113.0/24"]);
+    });
+    let words =
+        "load balancer 203.0.113.78:443 lets in 198.51.100.0/25, 203.0.113.0/24, but the Service wants 203.0.113.0/24";
+    assert_eq!(message(&differ, "policy-mismatch"), words);
+    let open = clean("node1").without(|line| line.starts_with("-A KUBE-PROXY-FIREWALL "));
+    let words = "clients outside the source ranges of load balancer 203.0.113.78:443 are not dropped: the rule of the filter table is \
+                 missing";
+    assert_eq!(message(&open, "policy-mismatch"), words);
+}
+
+#[test]
+fn pods_may_be_told_by_their_interface() {
+    // As --detect-local-mode=InterfaceNamePrefix and BridgeInterface have it.
+    for interface in ["eni+", "azv+", "br0", "cali+"] {
+        let by_interface = |line: &str| {
+            let line = line.replace(" ! -s 10.244.0.0/16", &format!(" ! -i {interface}"));
+            Some(line.replace(" -s 10.244.0.0/16", &format!(" -i {interface}")))
+        };
+        for node in [clean("node1"), clean("node2"), without_local_endpoints()] {
+            assert_eq!(found(&node.lines(by_interface)), Vec::<String>::new(), "{interface}");
+        }
+    }
+}
+
+#[test]
+fn nobody_need_be_told_apart() {
+    // No cluster CIDR: no rule asks where a client is, but for the node itself.
+    let untold = |line: &str| !line.contains("10.244.0.0/16");
+    for node in [clean("node1"), without_local_endpoints()] {
+        assert_eq!(found(&node.without(untold_not(untold))), Vec::<String>::new());
+    }
+    // --masquerade-all
+    let all = |line: &str| Some(line.replace(" ! -s 10.244.0.0/16", ""));
+    assert_eq!(found(&clean("node2").lines(all)), Vec::<String>::new());
+}
+
+fn untold_not(keep: impl Fn(&str) -> bool) -> impl Fn(&str) -> bool {
+    move |line| !keep(line)
+}
+
+#[test]
+fn pods_and_the_node_keep_their_way_to_every_endpoint() {
+    let of_pods = |line: &str| {
+        line.starts_with("-A KUBE-EXT-PQWBAX2FD7GV5BFO ") && !line.ends_with("-j KUBE-SVL-PQWBAX2FD7GV5BFO")
+    };
+    let found = found(&clean("node2").without(of_pods));
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found.iter().all(|f| f.starts_with("policy-mismatch warning edge/gw-lb:https ")), "{found:#?}");
+    // A node port under Local policy must be there though this node has no endpoint for it.
+    let node_port = |line: &str| line.starts_with("-A KUBE-NODEPORTS ") && line.contains("--dport 32485 ");
+    let dropped = |line: &str| line.starts_with("-A KUBE-EXTERNAL-SERVICES ") && line.contains("--dport 32485 ");
+    let node = without_local_endpoints().without(|line| node_port(line) || dropped(line));
+    assert_eq!(told(&node.check()), ["missing-frontend error edge/gw-lb:https :32485"]);
+}
+
+#[test]
+fn clients_that_come_back_find_a_stale_endpoint_too() {
+    let node = clean("node1");
+    let chain = "KUBE-SVC-UHFQR5XQOQLE5W5X";
+    let balancing = |line: &&str| line.starts_with(&format!("-A {chain} ")) && line.contains("--mode random");
+    let first = node.dumps[0].lines().find(balancing).expect("a rule").to_owned();
+    let address = first.split("-> ").nth(1).and_then(|rest| rest.split('"').next()).expect("an address").to_owned();
+    let ip = address.split(':').next().expect("an address").to_owned();
+    let node = node.without(|line| line == first).change("EndpointSlice", "shop/web-sticky", |slice| {
+        slice["endpoints"]
+            .as_array_mut()
+            .expect("endpoints")
+            .retain(|endpoint| endpoint["addresses"][0] != ip.as_str());
+    });
+    let findings = node.check();
+    assert_eq!(told(&findings), [format!("stale-endpoint error shop/web-sticky {address} ip-reused")]);
+    assert_eq!(findings[0]["share"], Value::Null);
+    let words = findings[0]["message"].as_str().expect("a message");
+    assert!(
+        words.starts_with(&format!("clients that come back (session affinity) go to {address}, which is stale")),
+        "{words}"
+    );
+    // Nobody is remembered: nobody comes back.
+    let unset = clean("node1").lines(|line| {
+        let (before, rest) = line.split_once(" -m recent --set ").unwrap_or((line, ""));
+        Some(format!("{before}{}", rest.split_once("--rsource").map_or("", |(_, after)| after)))
+    });
+    let found = found(&unset);
+    assert_eq!(found, ["policy-mismatch warning shop/web-sticky KUBE-SVC-UHFQR5XQOQLE5W5X session-affinity"]);
+}
+
+#[test]
+fn a_terminating_endpoint_is_stale_where_others_are_ready_and_used_where_none_is() {
+    let ending = |only_one: bool| {
+        let mut seen = 0;
+        clean("node1").change("EndpointSlice", "nginx-demo/nginx-service", |slice| {
+            for endpoint in slice["endpoints"].as_array_mut().expect("endpoints") {
+                seen += 1;
+                if !only_one || seen == 1 {
+                    endpoint["conditions"] = json!({"ready": false, "serving": true, "terminating": true});
+                }
+            }
+        })
+    };
+    let one = told(&ending(true).check());
+    assert_eq!(one.len(), 1, "{one:#?}");
+    assert!(one[0].starts_with("stale-endpoint warning nginx-demo/nginx-service ") && one[0].ends_with(" not-ready"));
+    assert_eq!(told(&ending(false).check()), Vec::<String>::new());
+}
+
+#[test]
+fn hints_that_changed_are_not_hints_that_are_ignored() {
+    // All of a zone's endpoints are programmed, and the hints now name others for it.
+    let moved = clean("node2").change("EndpointSlice", "edge/gw-zone", |slice| {
+        for endpoint in slice["endpoints"].as_array_mut().expect("endpoints") {
+            let zone = endpoint["hints"]["forZones"][0]["name"].as_str().expect("a hint").to_owned();
+            let mine = slice_zone(&zone);
+            endpoint["hints"]["forZones"][0]["name"] = json!(mine);
+        }
+    });
+    let found = told(&moved.check());
+    assert!(
+        !found.is_empty() && found.iter().all(|f| f.starts_with("missing-endpoint warning edge/gw-zone ")),
+        "{found:#?}"
+    );
+}
+
+/// Another zone of the recorded cluster: each gives its endpoints to the next.
+fn slice_zone(zone: &str) -> String {
+    let (name, letter) = zone.split_at(zone.len() - 1);
+    let next = match letter {
+        "a" => "b",
+        "b" => "c",
+        _ => "a",
+    };
+    format!("{name}{next}")
+}
+
+#[test]
+fn a_filter_table_that_was_flushed_with_its_chains_is_seen() {
+    let node = clean("node1");
+    let nat = node.dumps[0].find("*nat").expect("a nat table");
+    let mut flushed = node.clone();
+    let filter: String = node.dumps[0][..nat]
+        .lines()
+        .filter(|line| !line.starts_with("-A ") && !line.starts_with(":KUBE"))
+        .fold(String::new(), |out, line| out + line + "\n");
+    flushed.dumps[0] = filter + &node.dumps[0][nat..];
+    let findings = flushed.alone();
+    let missing = findings.iter().filter(|f| f["code"] == "missing-hook" && f["severity"] == "warning").count();
+    assert_eq!((missing, findings.len()), (6, 6), "{:#?}", told(&findings));
+    let cause = flushed.run("check").json()["summary"]["cause"].as_str().expect("a cause").to_owned();
+    assert!(
+        cause.starts_with("Hooks of kube-proxy in the filter table were flushed (FORWARD, INPUT, OUTPUT)"),
+        "{cause}"
+    );
+}
+
+#[test]
+fn refusals_of_iptables_mode_are_leftovers_under_ipvs_mode() {
+    let save = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n\
+        -A FORWARD -m conntrack --ctstate NEW -j KUBE-SERVICES\n\
+        -A KUBE-SERVICES -d 10.96.0.9/32 -p tcp -m comment --comment \"shop/web has no endpoints\" -m tcp --dport 80 -j REJECT --reject-with icmp-port-unreachable\n\
+        COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n\
+        :KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\n-A OUTPUT -j KUBE-SERVICES\n\
+        -A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT\nCOMMIT\n";
+    let node = Node { dumps: vec![save.to_owned()], ..clean("node1") };
+    assert_eq!(told(&node.check()), ["leftover-mode warning KUBE-SERVICES"]);
+    let skipped = node.run("check").json()["summary"]["skipped"].to_string();
+    assert!(skipped.contains("KI403") && skipped.contains("kube-proxy runs in IPVS mode here"), "{skipped}");
+}
+
+#[test]
+fn a_service_that_became_something_else_is_told_as_that() {
+    let node = clean("node1").change("Service", "shop/web", |service| {
+        service["spec"] = json!({"type": "ExternalName", "externalName": "web.example"});
+    });
+    assert_eq!(told(&node.check()), ["stale-service error shop/web external-name"]);
+    assert!(message(&node, "stale-service").starts_with("it should have no rules: DNS name web.example ("));
+}
+
+#[test]
+fn whose_connections_an_earlier_rule_takes_is_told() {
+    let rule = "-m addrtype --dst-type LOCAL -p tcp -m tcp --dport 31589 -j DNAT --to-destination 10.244.1.99:80\n";
+    let both = clean("node1")
+        .before("-A PREROUTING ", &format!("-A PREROUTING {rule}"))
+        .before("-A OUTPUT -m comment", &format!("-A OUTPUT {rule}"));
+    assert!(message(&both, "shadowed-frontend").starts_with("connections to node port :31589 never get"));
+    let own = clean("node1").before("-A OUTPUT -m comment", &format!("-A OUTPUT {rule}"));
+    assert!(message(&own, "shadowed-frontend").starts_with("connections from this node to node port :31589 never get"));
+    let others = clean("node1").before("-A PREROUTING ", &format!("-A PREROUTING {rule}"));
+    assert!(
+        message(&others, "shadowed-frontend")
+            .starts_with("connections from pods and outside to node port :31589 never get")
+    );
+}
