@@ -11,10 +11,13 @@ use crate::net::span;
 pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
     let is_wrong = |finding: &&Finding| finding.severity > Severity::Info;
     let of = |id: &str| findings.iter().filter(is_wrong).filter(|f| f.check.id == id).collect::<Vec<_>>();
-    if !of("KI401").is_empty() {
+    if input.foreign && findings.iter().any(|finding| is_wrong(&finding) && finding.check.compares) {
         return Some(
-            "Two sets of rules act at once: iptables-legacy and iptables-nft both lead to Services.".to_owned(),
+            "The objects seem to be of another cluster than the rules: these are compared in vain.".to_owned(),
         );
+    }
+    if !of("KI401").is_empty() {
+        return Some("There are two sets of rules: iptables-legacy and iptables-nft both lead to Services.".to_owned());
     }
     if let Some(first) = of("KI402").first() {
         return Some(format!("Another mode took over, and rules of the one before were left: {}.", first.message));

@@ -20,6 +20,8 @@ pub struct Input<'i, 'f> {
     pub narrowed: bool,
     /// When the rules were read.
     pub read_at: Option<Moment>,
+    /// The objects seem to be of another cluster than the rules.
+    pub foreign: bool,
 }
 
 impl<'i> Input<'i, '_> {

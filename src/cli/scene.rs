@@ -55,6 +55,8 @@ pub(super) struct Scene<'s, 'd, 'f> {
     pub(super) services: Vec<ServicePort>,
     /// Only some were asked for.
     pub(super) narrowed: bool,
+    /// The objects seem to be of another cluster than the rules.
+    foreign: bool,
     /// Why the rules hold no Service at all.
     pub(super) nothing: Option<String>,
     /// What is to be said around the answer, so far.
@@ -107,9 +109,8 @@ pub(super) fn with<T>(
     let join = join.filter(|_| nothing.is_none() || around::should_have_services(&rulesets));
     let Chosen { sketches, mut services } = choose(&survey, join.as_ref(), question, &mut outcome.missing);
     outcome.notes.extend(objects.complete(&mut services));
-    if cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &services)) {
-        outcome.note([around::foreign(&objects)]);
-    }
+    let foreign = cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &services));
+    outcome.note(foreign.then(|| around::foreign(&objects)));
     outcome.note(around::undecided(&services));
     outcome.note(around::gaps(&services, objects.viewpoint.node.as_deref()));
     then(Scene {
@@ -121,6 +122,7 @@ pub(super) fn with<T>(
         objects: &objects,
         sketches,
         services,
+        foreign,
         narrowed: !question.what.is_empty() || question.namespace.is_some(),
         nothing,
         outcome,
@@ -141,6 +143,7 @@ impl Scene<'_, '_, '_> {
             partial: &partial,
             narrowed: self.narrowed,
             read_at: self.read_at(),
+            foreign: self.foreign,
         };
         checks::check(&input, pick, earlier)
     }

@@ -92,6 +92,8 @@ pub struct BothBackends {
     pub nft: u32,
     /// Rules in the nat table of `legacy`.
     pub legacy: u32,
+    /// The interface whose rules no built-in chain leads to: `nf_tables` or `legacy`.
+    pub idle: Option<&'static str>,
     /// One rule of each.
     pub rules: Vec<RuleRef>,
 }

@@ -8,11 +8,12 @@ use std::sync::OnceLock;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
+use kube_ipt::checks::{self, Input, Pick};
 use kube_ipt::dataplane::Select;
 use kube_ipt::dump::iptables::{Dump, Hints};
 use kube_ipt::net::Family;
 use kube_ipt::proxy::KnownNames;
-use kube_ipt::proxy::iptables::{Survey, rulesets};
+use kube_ipt::proxy::iptables::{Depth, Survey, rulesets};
 
 /// Services of twenty endpoints: 1,000 to 100,000 endpoints.
 const SERVICES: [usize; 3] = [50, 500, 5000];
@@ -76,5 +77,29 @@ fn all_services(bencher: Bencher<'_, '_>, services: usize) {
         let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
         let survey = Survey::of(&rulesets, &KnownNames::default());
         survey.services(&survey.sketches().iter().collect::<Vec<_>>()).len()
+    });
+}
+
+/// `check` of all rules, from the text on.
+#[divan::bench(args = SERVICES, sample_count = 20)]
+fn check_all(bencher: Bencher<'_, '_>, services: usize) {
+    let text = dump(services);
+    bencher.bench(|| {
+        let dumps = [Dump::scan(divan::black_box(text), Hints::default())];
+        let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
+        let survey = Survey::of(&rulesets, &KnownNames::default());
+        let sketches: Vec<_> = survey.sketches().iter().collect();
+        let services = survey.services(&sketches);
+        let wirings = survey.wirings(&sketches, Depth::Everything);
+        let input = Input {
+            services: &services,
+            wirings: &wirings,
+            cluster: None,
+            partial: &[],
+            narrowed: false,
+            read_at: None,
+            foreign: false,
+        };
+        checks::check(&input, &Pick::default(), None).findings.len()
     });
 }

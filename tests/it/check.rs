@@ -462,8 +462,14 @@ fn causes_are_told_in_one_sentence() {
         let told = recorded(case);
         assert!(told.starts_with(start) && told.ends_with('.'), "{case}: {told}");
     }
-    assert!(cause(&fires("mixed-backends").0).starts_with("Two sets of rules act at once"));
+    assert!(cause(&fires("mixed-backends").0).starts_with("There are two sets of rules"));
     assert!(cause(&fires("leftover-mode").0).starts_with("Another mode took over"));
+    let mut foreign = clean("node1");
+    foreign.objects = serde_json::from_str(
+        &fs::read_to_string(nodes().join("seed/in-sync/cluster.json")).expect("the recording is there"),
+    )
+    .expect("JSON");
+    assert!(cause(&foreign).starts_with("The objects seem to be of another cluster than the rules"));
     let flushed = clean("node1").without(|line| line.starts_with("-A ") || line.starts_with(":KUBE"));
     assert!(cause(&flushed).starts_with("There are no rules of kube-proxy on node1"));
     let portal = clean("node1").without(|line| line.starts_with("-A KUBE-SERVICES "));

@@ -265,3 +265,13 @@ fn whose_connections_an_earlier_rule_takes_is_told() {
             .starts_with("connections from pods and outside to node port :31589 never get")
     );
 }
+
+#[test]
+fn rules_of_the_other_backend_that_nothing_leads_to_are_a_warning() {
+    let mut node = clean("node1");
+    let unhooked =
+        clean("node1").without(|line| line.starts_with("-A PREROUTING ") || line.starts_with("-A OUTPUT -m comment"));
+    node.dumps.push(unhooked.dumps[0].replace(" (nf_tables)", ""));
+    assert_eq!(told(&node.check()), ["mixed-backends warning"]);
+    assert!(message(&node, "mixed-backends").ends_with("and no packet gets to those of legacy"));
+}

@@ -91,7 +91,9 @@ fn traced(args: &[&str]) -> Option<String> {
 #[test]
 fn reading_a_dump_starts_nothing_and_writes_nothing() {
     let dump = crate::run::node("kitchen-sink/node2/save.txt");
-    for args in [&["show", "--rules", "-f", &dump][..], &["list", "-o", "json", "--demo"]] {
+    for args in
+        [&["show", "--rules", "-f", &dump][..], &["list", "-o", "json", "--demo"], &["check", "--demo"], &["explain"]]
+    {
         let Some(trace) = traced(args) else { return };
         assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
         for line in trace.lines().filter(|line| line.contains("open")) {

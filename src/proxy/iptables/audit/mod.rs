@@ -63,7 +63,11 @@ fn both_backends(nat: Table<'_>, rival: Table<'_>) -> Option<BothBackends> {
     let (nft, legacy) = of(Backend::NfTables).zip(of(Backend::Legacy))?;
     let first = |table: Table<'_>| table.rules("KUBE-SERVICES").next().map(|raw| reference(table, raw));
     let rules = [nft, legacy].into_iter().filter_map(first).collect();
-    Some(BothBackends { nft: nft.section.rules, legacy: legacy.section.rules, rules })
+    let is_idle = |table: &Table<'_>| {
+        table.is_whole_nat() && ["PREROUTING", "OUTPUT"].iter().all(|hook| !hooks::leads(*table, hook, "KUBE-SERVICES"))
+    };
+    let idle = [nft, legacy].into_iter().find(is_idle).and_then(|table| table.section.backend).map(Backend::as_str);
+    Some(BothBackends { nft: nft.section.rules, legacy: legacy.section.rules, idle, rules })
 }
 
 fn reference(table: Table<'_>, raw: RawRule<'_>) -> RuleRef {
