@@ -9,9 +9,8 @@ use crate::net::span;
 
 /// What probably happened; `None` where nothing is wrong.
 pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
-    let is_wrong = |finding: &&Finding| finding.severity > Severity::Info;
-    let of = |id: &str| findings.iter().filter(is_wrong).filter(|f| f.check.id == id).collect::<Vec<_>>();
-    if input.foreign && findings.iter().any(|finding| is_wrong(&finding) && finding.check.compares) {
+    let of = |id: &str| findings.iter().filter(|f| f.is_wrong()).filter(|f| f.check.id == id).collect::<Vec<_>>();
+    if input.foreign && findings.iter().any(|finding| finding.is_wrong() && finding.check.compares) {
         return Some(
             "The objects seem to be of another cluster than the rules: these are compared in vain.".to_owned(),
         );
@@ -68,7 +67,7 @@ const OF_PORTAL: [&str; 5] = ["KI103", "KI104", "KI105", "KI106", "KI403"];
 const NEVER_WRITTEN: [&str; 6] = ["KI201", "KI202", "KI203", "KI204", "KI304", "KI306"];
 
 fn services<'f>(findings: &'f [Finding], ids: &[&str]) -> Vec<&'f str> {
-    let wrong = findings.iter().filter(|f| f.severity > Severity::Info && ids.contains(&f.check.id));
+    let wrong = findings.iter().filter(|f| f.is_wrong() && ids.contains(&f.check.id));
     // The ports of a Service change together.
     let name = |f: &'f Finding| f.service.as_deref().map(|name| name.split(':').next().unwrap_or(name));
     let mut names: Vec<&str> = wrong.filter_map(name).collect();

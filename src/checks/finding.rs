@@ -73,6 +73,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// True if something is wrong, and not just worth knowing.
+    pub fn is_wrong(&self) -> bool {
+        self.severity > Severity::Info
+    }
+
     /// A finding of `check` about the rules of a family.
     pub(super) fn about(check: &'static Check, family: Family) -> Self {
         Self {

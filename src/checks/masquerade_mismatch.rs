@@ -114,7 +114,7 @@ fn missing_rule(input: &Input<'_, '_>, blank: Finding) -> Finding {
 /// that lead to no pool, and where it cannot be told.
 fn of_cluster_ip(frontend: &Frontend) -> Option<bool> {
     let outside = frontend.routes.iter().find(|route| route.origin == Origin::External && route.sources.is_empty())?;
-    let leads = frontend.kind == FrontendKind::ClusterIp && matches!(outside.verdict, Verdict::Pool(_));
+    let leads = frontend.kind == FrontendKind::ClusterIp && outside.verdict.is_pool();
     outside.masquerade.filter(|_| leads)
 }
 

@@ -23,7 +23,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         }
     }
     for (at, port) in input.ports() {
-        for drift in port.about.iter().flat_map(|about| &about.drifts) {
+        for drift in port.drifts() {
             let (place, refused, wanted) = match drift {
                 // Without any rules it is the service port that is missing.
                 Drift::MissingFrontend { kind, address, port: number, refused } if !port.pools.is_empty() => {

@@ -116,6 +116,13 @@ pub struct Checked {
     pub cause: Option<String>,
 }
 
+impl Checked {
+    /// Findings of this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+}
+
 /// Makes the checks that `pick` wants. Of what they find, only what an `earlier` look found too is kept, if there was one.
 pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> Checked {
     let mut found = Found::new(CHECKS[0]);

@@ -20,7 +20,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         found.skip(super::NO_OBJECTS);
     }
     for (at, port) in input.ports() {
-        for drift in port.about.iter().flat_map(|about| &about.drifts) {
+        for drift in port.drifts() {
             if let Some(finding) = of_drift(input, found.on(at, port), port, drift) {
                 found.add(finding);
             }

@@ -1,7 +1,7 @@
 //! An address or node port is captured that the Service does not have, or must not be reached by here.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, NotWanted, Verdict};
+use crate::dataplane::{Drift, NotWanted};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -16,10 +16,10 @@ pub(super) static CHECK: Check = Check {
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     for (at, port) in input.ports() {
-        for drift in port.about.iter().flat_map(|about| &about.drifts) {
+        for drift in port.drifts() {
             let Drift::StaleFrontend(frontend, why) = drift else { continue };
             let frontend = &port.frontends[*frontend];
-            let captured = frontend.routes.iter().any(|route| matches!(route.verdict, Verdict::Pool(_)));
+            let captured = frontend.routes.iter().any(|route| route.verdict.is_pool());
             let (reason, words, field, value) = match why {
                 NotWanted::NotOfService => {
                     ("not-of-service", "the Service does not have it", "spec", "has no such address")

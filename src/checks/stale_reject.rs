@@ -54,7 +54,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 
 /// The frontends some drift says so of.
 fn frontends(port: &ServicePort, says: impl Fn(&Drift, usize) -> bool) -> Vec<&Frontend> {
-    let drifts = port.about.as_ref().map(|about| about.drifts.as_slice()).unwrap_or_default();
+    let drifts = port.drifts();
     let all = port.frontends.iter().enumerate();
     let said = all.filter(|(n, frontend)| {
         let of_place = |drift: &Drift| match drift {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::args::{Format, SourceArgs, duration};
 use super::scene::{self, Question};
 use super::{Answer, Failure, Outcome, answer, around};
-use crate::checks::{Checked, Pick, Severity};
+use crate::checks::{Checked, Finding, Pick, Severity};
 use crate::proxy::iptables::Depth;
 use crate::render;
 use crate::report;
@@ -137,7 +137,7 @@ fn first_look(question: &Question<'_>, pick: &Pick, pause: Duration) -> Result<C
         }
         Ok(scene.check(pick, Depth::Everything, None))
     })?;
-    if checked.findings.iter().any(|finding| finding.severity > Severity::Info) {
+    if checked.findings.iter().any(Finding::is_wrong) {
         std::thread::sleep(pause);
     }
     Ok(checked)

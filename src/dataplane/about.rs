@@ -239,6 +239,11 @@ impl ServicePort {
         forbidden || self.pools.iter().any(|pool| pool.lost_endpoints().next().is_some())
     }
 
+    /// Where its frontends and policies differ from those of the Service; none where that is not known.
+    pub fn drifts(&self) -> &[Drift] {
+        self.about.as_ref().map(|about| about.drifts.as_slice()).unwrap_or_default()
+    }
+
     /// True if rules should lead to endpoints and none does.
     pub fn lacks_rules(&self) -> bool {
         self.pools.is_empty() && self.about.as_ref().is_some_and(|about| !about.unprogrammed.is_empty())

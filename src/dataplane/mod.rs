@@ -122,6 +122,13 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// True if connections are spread over a pool.
+    pub fn is_pool(self) -> bool {
+        matches!(self, Self::Pool(_))
+    }
+}
+
 /// Which endpoints a pool holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Policy {

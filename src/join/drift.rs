@@ -69,7 +69,7 @@ impl Comparison<'_> {
         if have.port.is_none() {
             return;
         }
-        let captured = have.routes.iter().any(|route| is_pool(route.verdict));
+        let captured = have.routes.iter().any(|route| route.verdict.is_pool());
         let unclear = have.routes.iter().any(|route| route.verdict == Verdict::Unknown);
         let is_refusal = |verdict: &Verdict| matches!(verdict, Verdict::Drop | Verdict::Reject);
         let refused = have.routes.iter().map(|route| route.verdict).find(is_refusal);
@@ -151,13 +151,13 @@ impl Comparison<'_> {
             return;
         }
         let routes = &self.have.routes;
-        let mut outside = routes.iter().filter(|route| route.origin == Origin::External && is_pool(route.verdict));
+        let mut outside = routes.iter().filter(|route| route.origin == Origin::External && route.verdict.is_pool());
         let open = outside.any(|route| route.sources.is_empty());
         let mut wanted = want.sources.clone();
         if wanted.iter().any(Network::is_everything) {
             wanted.clear();
         }
-        let let_in = routes.iter().filter(|route| is_pool(route.verdict)).flat_map(|route| &route.sources);
+        let let_in = routes.iter().filter(|route| route.verdict.is_pool()).flat_map(|route| &route.sources);
         let own = want.address;
         let mut let_in: Vec<Network> =
             let_in.copied().filter(|network| own.is_none_or(|own| network.address() != Some(own))).collect();
@@ -166,7 +166,7 @@ impl Comparison<'_> {
         // A range around the pods, or of this node's own addresses, is open to them and shows no network.
         let hidden = routes
             .iter()
-            .any(|route| route.origin != Origin::External && route.sources.is_empty() && is_pool(route.verdict));
+            .any(|route| route.origin != Origin::External && route.sources.is_empty() && route.verdict.is_pool());
         let lacks = wanted.iter().any(|network| !let_in.contains(network)) && !hidden;
         let differs = match (wanted.is_empty(), open) {
             // Nobody from outside gets in without a local endpoint under Local policy, whatever the ranges.
@@ -185,10 +185,6 @@ impl Comparison<'_> {
             drifts.push(Drift::NotDropped(self.at));
         }
     }
-}
-
-fn is_pool(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Pool(_))
 }
 
 /// True if nobody can get anywhere: Local policy, no endpoint on this node, and rules of a release before 1.24, of which not
@@ -236,7 +232,7 @@ fn is_same(want: &expect::Frontend, have: &Frontend) -> bool {
 
 /// Frontends that nat takes though the filter table would refuse them.
 fn idle_refusals(drifts: &mut Vec<Drift>, port: &ServicePort, expected: &Expected<'_>) {
-    let taken = |have: &Frontend| have.routes.iter().all(|route| matches!(route.verdict, Verdict::Pool(_)));
+    let taken = |have: &Frontend| have.routes.iter().all(|route| route.verdict.is_pool());
     if expected.pools.usable == Some(true) {
         let idle = port.frontends.iter().enumerate().filter(|(_, have)| have.refusal.is_some() && taken(have));
         drifts.extend(idle.map(|(at, _)| Drift::IdleRefusal(at)));

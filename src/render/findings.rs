@@ -206,7 +206,7 @@ fn shortened(text: &str, room: Option<usize>) -> String {
 
 fn summary(checked: &Checked, services: usize, out: &mut String) {
     let counted = |severity: Severity, one: &str| {
-        let number = checked.findings.iter().filter(|finding| finding.severity == severity).count();
+        let number = checked.count(severity);
         (number > 0).then(|| count(number, one))
     };
     let counts: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "info")]
@@ -262,7 +262,7 @@ fn next(findings: &[Finding], width: Option<usize>, out: &mut String) {
     let Some(first) = worst.first() else { return };
     let mut steps: Vec<&str> = Vec::new();
     for finding in &worst {
-        if !steps.contains(&finding.hint.as_str()) && steps.len() < STEPS && finding.severity > Severity::Info {
+        if !steps.contains(&finding.hint.as_str()) && steps.len() < STEPS && finding.is_wrong() {
             steps.push(&finding.hint);
         }
     }

@@ -63,7 +63,7 @@ impl Remark {
 pub(super) fn service(service: &ServicePort, findings: &[&Finding], room: Room) -> Option<Remark> {
     let mut all = remarks(service, room);
     if room == Room::Column {
-        let told = findings.iter().filter(|finding| finding.severity > Severity::Info);
+        let told = findings.iter().filter(|finding| finding.is_wrong());
         let mut named: Vec<Remark> = told
             .map(|finding| {
                 let weight = if finding.severity == Severity::Error { Weight::Wrong } else { Weight::Caution };

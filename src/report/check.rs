@@ -15,7 +15,6 @@ pub fn check_document(
     checked: &Checked,
     quotes: &Quotes<'_>,
 ) -> CheckDocument {
-    let of = |severity| checked.findings.iter().filter(|finding| finding.severity == severity).count();
     let skipped = checked.skipped.iter().map(|skipped| Skipped {
         id: skipped.check.id,
         code: skipped.check.slug,
@@ -28,9 +27,9 @@ pub fn check_document(
         summary: Summary {
             services: services.len(),
             endpoints: services.iter().map(endpoints).sum(),
-            errors: of(Severity::Error),
-            warnings: of(Severity::Warning),
-            infos: of(Severity::Info),
+            errors: checked.count(Severity::Error),
+            warnings: checked.count(Severity::Warning),
+            infos: checked.count(Severity::Info),
             cause: checked.cause.clone(),
             skipped: skipped.collect(),
         },

@@ -10,7 +10,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::broken::{slice, told};
-use crate::netns::{in_namespace, loadable, possible, text};
+use crate::netns::{document, in_namespace, loadable, possible, room, text};
 use crate::run::nodes;
 
 /// What is done to the node, and what must be found then: `code severity service place reason` of each finding.
@@ -177,8 +177,7 @@ fn every_fault_of_the_rules_is_found_and_nothing_else() {
         .and_then(|line| line.rsplit(' ').next())
         .expect("the endpoint of the chain");
     for variant in ["nft", "legacy"] {
-        let room = tempfile::tempdir().expect("a folder");
-        fs::write(room.path().join("rules"), &save).expect("writable");
+        let room = room(&[("rules", &save)]);
         let ipt = format!("iptables-{variant}");
         let mut script = String::new();
         for (n, fault) in FAULTS.iter().enumerate() {
@@ -192,8 +191,7 @@ fn every_fault_of_the_rules_is_found_and_nothing_else() {
         let output = in_namespace(room.path(), &script);
         assert!(output.status.success(), "{variant}: {}", text(&output.stderr));
         for (n, fault) in FAULTS.iter().enumerate() {
-            let document = fs::read_to_string(room.path().join(n.to_string())).expect("was written");
-            let document: Value = serde_json::from_str(&document).expect("JSON");
+            let document = document(&room, &n.to_string());
             let all = document["findings"].as_array().expect("findings");
             let expects_orphan = fault.found.iter().any(|found| found.starts_with("orphan"));
             let wanted = |finding: &&Value| expects_orphan || finding["code"] != "orphan-chain";
@@ -217,10 +215,11 @@ fn rules_that_are_behind_the_objects_are_found_live() {
     let nobody = slice("shop", "nobody", &serde_json::json!({"port": 8080}), "10.244.9.9", "node2");
     more["items"].as_array_mut().expect("a list").push(nobody);
     for variant in ["nft", "legacy"] {
-        let room = tempfile::tempdir().expect("a folder");
-        fs::write(room.path().join("rules"), loadable("kitchen-sink/node1/save.txt")).expect("writable");
-        fs::write(room.path().join("objects.json"), &objects).expect("writable");
-        fs::write(room.path().join("more.json"), more.to_string()).expect("writable");
+        let room = room(&[
+            ("rules", &loadable("kitchen-sink/node1/save.txt")),
+            ("objects.json", &objects),
+            ("more.json", &more.to_string()),
+        ]);
         let ipt = format!("iptables-{variant}");
         let script = format!(
             "check() {{ NODE_NAME=node1 $KUBE_IPT check --family ipv4 -o json --objects $ROOM/$1.json >$ROOM/$2 2>$ROOM/notes || [ $? = 1 ]; }}
@@ -232,11 +231,8 @@ fn rules_that_are_behind_the_objects_are_found_live() {
         );
         let output = in_namespace(room.path(), &script);
         assert!(output.status.success(), "{variant}: {}", text(&output.stderr));
-        let found = |name: &str| -> Vec<String> {
-            let document = fs::read_to_string(room.path().join(name)).expect("was written");
-            let document: Value = serde_json::from_str(&document).expect("JSON");
-            told(document["findings"].as_array().expect("findings"))
-        };
+        let found =
+            |name: &str| -> Vec<String> { told(document(&room, name)["findings"].as_array().expect("findings")) };
         assert_eq!(found("clean"), Vec::<String>::new(), "{variant}");
         assert_eq!(
             found("stale"),
@@ -261,8 +257,7 @@ fn rules_in_both_backends_are_an_error() {
     if !possible() {
         return;
     }
-    let room = tempfile::tempdir().expect("a folder");
-    fs::write(room.path().join("rules"), loadable("kitchen-sink/node1/save.txt")).expect("writable");
+    let room = room(&[("rules", &loadable("kitchen-sink/node1/save.txt"))]);
     let script = "iptables-nft-restore <$ROOM/rules; iptables-legacy-restore <$ROOM/rules
                   $KUBE_IPT check --no-api --family ipv4 -o json 2>$ROOM/notes";
     let output = in_namespace(room.path(), script);
@@ -283,8 +278,7 @@ fn what_is_gone_after_the_pause_is_not_told() {
     if !possible() {
         return;
     }
-    let room = tempfile::tempdir().expect("a folder");
-    fs::write(room.path().join("rules"), loadable("kitchen-sink/node1/save.txt")).expect("writable");
+    let room = room(&[("rules", &loadable("kitchen-sink/node1/save.txt"))]);
     // A sync in progress puts the hook back while kube-ipt waits; the other fault stays.
     let script = "iptables-nft-restore <$ROOM/rules
                   iptables-nft -t nat -F PREROUTING; iptables-nft -t nat -F KUBE-SVC-I3HUB6ZVVCWJQDJP

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::run::node;
 
@@ -42,6 +43,21 @@ pub(crate) fn in_namespace(room: &Path, script: &str) -> Output {
         .expect("unshare runs")
 }
 
+/// A new folder with files of these names and texts.
+pub(crate) fn room(files: &[(&str, &str)]) -> TempDir {
+    let room = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        fs::write(room.path().join(name), text).expect("writable");
+    }
+    room
+}
+
+/// The JSON document that a script left in a room under this name.
+pub(crate) fn document(room: &TempDir, name: &str) -> Value {
+    let text = fs::read_to_string(room.path().join(name)).expect("was written");
+    serde_json::from_str(&text).expect("JSON")
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -69,9 +85,8 @@ fn live_is_what_the_saved_dump_says() {
     }
     for case in ["seed/in-sync", "kitchen-sink/node2"] {
         for variant in ["nft", "legacy"] {
-            let room = tempfile::tempdir().expect("a folder");
-            fs::write(room.path().join("4"), loadable(&format!("{case}/save.txt"))).expect("writable");
-            fs::write(room.path().join("6"), loadable(&format!("{case}/save6.txt"))).expect("writable");
+            let room =
+                room(&[("4", &loadable(&format!("{case}/save.txt"))), ("6", &loadable(&format!("{case}/save6.txt")))]);
             let output = in_namespace(
                 room.path(),
                 &format!(
@@ -82,11 +97,7 @@ fn live_is_what_the_saved_dump_says() {
                 ),
             );
             assert!(output.status.success(), "{case} {variant}: {}", text(&output.stderr));
-            let document = |name: &str| -> Value {
-                let text = fs::read_to_string(room.path().join(name)).expect("was written");
-                serde_json::from_str(&text).expect("JSON")
-            };
-            let (live, read) = (document("live"), document("read"));
+            let (live, read) = (document(&room, "live"), document(&room, "read"));
             assert!(live["services"].as_array().is_some_and(|s| s.len() >= 5), "{live:#}");
             assert_eq!(live["services"], read["services"], "{case} {variant}");
             for field in ["backend", "tables", "families", "partial"] {
@@ -103,8 +114,7 @@ fn looking_creates_no_legacy_table() {
     if !possible() {
         return;
     }
-    let room = tempfile::tempdir().expect("a folder");
-    fs::write(room.path().join("4"), loadable("seed/in-sync/save.txt")).expect("writable");
+    let room = room(&[("4", &loadable("seed/in-sync/save.txt"))]);
     let script = "iptables-nft-restore <$ROOM/4; $KUBE_IPT list -v 2>&1; cat /proc/net/ip_tables_names";
     let output = in_namespace(room.path(), script);
     let stdout = text(&output.stdout);
@@ -118,8 +128,7 @@ fn rules_in_both_backends_are_told() {
     if !possible() {
         return;
     }
-    let room = tempfile::tempdir().expect("a folder");
-    fs::write(room.path().join("4"), loadable("seed/in-sync/save.txt")).expect("writable");
+    let room = room(&[("4", &loadable("seed/in-sync/save.txt"))]);
     let script = "iptables-nft-restore <$ROOM/4; iptables-legacy-restore <$ROOM/4; $KUBE_IPT list --family ipv4";
     let output = in_namespace(room.path(), script);
     let stderr = text(&output.stderr);
@@ -138,8 +147,7 @@ fn a_held_lock_is_waited_for_and_then_told() {
     if !possible() {
         return;
     }
-    let room = tempfile::tempdir().expect("a folder");
-    fs::write(room.path().join("4"), loadable("seed/in-sync/save-nat.txt")).expect("writable");
+    let room = room(&[("4", &loadable("seed/in-sync/save-nat.txt"))]);
     // The lock file of this mount namespace only, so that nothing else on the machine waits with us.
     let script = "mount -t tmpfs none /run; iptables-legacy-restore <$ROOM/4
                   flock /run/xtables.lock sleep 30 & holder=$!; sleep 0.3
@@ -227,8 +235,7 @@ fn every_way_to_print_the_rules_says_the_same() {
     ];
     for variant in ["nft", "legacy"] {
         for (family, save) in [("iptables", "save.txt"), ("ip6tables", "save6.txt")] {
-            let room = tempfile::tempdir().expect("a folder");
-            fs::write(room.path().join("rules"), loadable(&format!("kitchen-sink/node2/{save}"))).expect("writable");
+            let room = room(&[("rules", &loadable(&format!("kitchen-sink/node2/{save}")))]);
             let mut script =
                 format!("{family}-{variant}-restore <$ROOM/rules; {family}-{variant}-save -t nat >$ROOM/whole\n");
             for (n, form) in forms.iter().enumerate() {
@@ -270,8 +277,7 @@ fn the_node_is_this_host_where_its_own_rules_are_read() {
     if !possible() {
         return;
     }
-    let room = tempfile::tempdir().expect("a folder");
-    fs::write(room.path().join("4"), loadable("seed/stale/save.txt")).expect("writable");
+    let room = room(&[("4", &loadable("seed/stale/save.txt"))]);
     fs::copy(node("seed/stale/cluster.json"), room.path().join("objects.json")).expect("writable");
     // By its name, by its address, and not by either; a dump is not of this host.
     let script = "iptables-nft-restore <$ROOM/4; ip link set lo up

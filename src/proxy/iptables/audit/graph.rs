@@ -15,6 +15,7 @@ const MOST_DANGLING: usize = 100;
 const NAMED: usize = 3;
 
 /// What following every jump has shown.
+#[derive(Default)]
 pub(in crate::proxy::iptables) struct Graph {
     pub(super) dangling: Vec<Dangling>,
     pub(super) orphans: Orphans,

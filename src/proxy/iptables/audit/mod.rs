@@ -8,7 +8,7 @@ mod shadow;
 
 use super::ruleset::Table;
 use super::survey::{InFamily, Sketch, Survey};
-use crate::dataplane::{BothBackends, Orphans, RuleRef, Wiring};
+use crate::dataplane::{BothBackends, RuleRef, Wiring};
 use crate::dump::iptables::{Backend, RawRule};
 
 /// How much is looked at.
@@ -72,11 +72,4 @@ fn both_backends(nat: Table<'_>, rival: Table<'_>) -> Option<BothBackends> {
 
 fn reference(table: Table<'_>, raw: RawRule<'_>) -> RuleRef {
     RuleRef { text: table.text, line: raw.line }
-}
-
-/// Nothing found.
-impl Default for graph::Graph {
-    fn default() -> Self {
-        Self { dangling: Vec::new(), orphans: Orphans::default() }
-    }
 }
