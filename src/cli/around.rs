@@ -148,8 +148,8 @@ pub(super) fn foreign(objects: &Objects) -> String {
     )
 }
 
-/// The families whose rules were read, and whether all rules of them were.
-pub(super) fn families(rulesets: &[Ruleset<'_>], survey: &Survey<'_>) -> Vec<Extent> {
+/// What was read of each family: which tables are whole, and what their rules can tell.
+pub(super) fn extents(rulesets: &[Ruleset<'_>], survey: &Survey<'_>) -> Vec<Extent> {
     let extent = |r: &Ruleset<'_>| Extent {
         family: r.family,
         nat_whole: r.nat.is_some_and(|nat| nat.is_whole_nat()),

@@ -92,7 +92,7 @@ pub(super) fn with<T>(
     let cluster = objects.facts.as_ref().map(|facts| Cluster::new(facts, objects.viewpoint.clone()));
     let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
     let survey = Survey::of(&rulesets, &names);
-    let join = cluster.as_ref().map(|cluster| Join::new(cluster, around::families(&rulesets, &survey)));
+    let join = cluster.as_ref().map(|cluster| Join::new(cluster, around::extents(&rulesets, &survey)));
 
     outcome.note(around::unplaced(&survey, &bundle));
     if !survey.sketches().is_empty() && rulesets.iter().all(|r| r.nat.is_none()) {

@@ -113,18 +113,20 @@ impl Comparison<'_> {
             (None, outside) => outside.is_some(),
         };
         if differs {
-            let have = pool.map_or_else(|| self.verdict_of(origin), Verdict::Pool);
-            drifts.push(Drift::Policy { frontend: self.at, origin, have, want: want.policy });
+            drifts.push(Drift::Policy { frontend: self.at, origin, have: self.fate_of(origin), want: want.policy });
         }
         let shortcut = want.kind != FrontendKind::ClusterIp
             && want.policy == Policy::Local
             && want.sources.is_empty()
             && self.extent.external_chains
             && !differs;
-        let told = [(Origin::Node, true), (Origin::Pod, self.extent.tells_pods)];
-        for (origin, _) in told.into_iter().filter(|(_, told)| *told && shortcut) {
-            if self.pool_of(origin) != Some(Policy::Cluster) {
-                let have = self.pool_of(origin).map_or_else(|| self.verdict_of(origin), Verdict::Pool);
+        if !shortcut {
+            return;
+        }
+        let pods = self.extent.tells_pods.then_some(Origin::Pod);
+        for origin in [Origin::Node].into_iter().chain(pods) {
+            let have = self.fate_of(origin);
+            if have != Verdict::Pool(Policy::Cluster) {
                 drifts.push(Drift::Policy { frontend: self.at, origin, have, want: Policy::Cluster });
             }
         }
@@ -136,6 +138,11 @@ impl Comparison<'_> {
             Verdict::Pool(policy) => Some(policy),
             _ => None,
         })
+    }
+
+    /// What becomes of connections from an origin: the pool they get to, else what their last route ends in.
+    fn fate_of(&self, origin: Origin) -> Verdict {
+        self.pool_of(origin).map_or_else(|| self.verdict_of(origin), Verdict::Pool)
     }
 
     /// What becomes of connections from an origin that no pool takes.
