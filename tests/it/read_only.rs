@@ -10,7 +10,7 @@ use kube_ipt::source::allowed;
 
 #[cfg(feature = "live")]
 /// A stand-in for every program of the list that writes down its name and arguments.
-const RECORDER: &str = "#!/bin/sh\nprintf '%s' \"${0##*/}\" >>\"$LOG\"\nprintf ' %s' \"$@\" >>\"$LOG\"\necho >>\"$LOG\"\n\
+const RECORDER: &str = "#!/bin/sh\nprintf '%s\\n' \"${0##*/} $*\" >>\"$LOG\"\n\
                         case \"$1\" in --version) echo \"iptables v1.8.9 (nf_tables)\";; *) echo '-P PREROUTING ACCEPT';; esac\n";
 
 #[cfg(feature = "live")]
