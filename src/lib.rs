@@ -9,7 +9,8 @@
 //! [`source`] brings the bytes in; everything after it is a pure function of values, but for the API server, which
 //! [`cluster`] asks. [`dump`] knows the languages of rules and nothing of Kubernetes, [`proxy`] knows what kube-proxy means
 //! by its rules, [`dataplane`] is the neutral model they are read into. [`cluster`] reduces objects to facts, [`expect`]
-//! says what kube-proxy should make of them, and [`join`] sets that beside what the rules do. [`checks`] says what is wrong
+//! says what kube-proxy should make of them, and [`join`] sets that beside what the rules do. [`trace`] follows one packet
+//! through the rules. [`checks`] says what is wrong
 //! with it, [`report`] is the JSON contract, [`render`] makes text, and [`cli`] ties them together. Imports go only towards the left; a test holds that.
 
 pub mod checks;
@@ -24,3 +25,4 @@ pub mod proxy;
 pub mod render;
 pub mod report;
 pub mod source;
+pub mod trace;

@@ -22,7 +22,7 @@ pub(super) struct Form<'q> {
 /// Answers it.
 pub(super) fn answer(question: &Question<'_>, form: &Form<'_>) -> Result<Outcome, Failure> {
     scene::with(question, |mut scene| {
-        let mut outcome = std::mem::take(&mut scene.outcome);
+        let mut outcome = scene.remarks();
         match scene.nothing.take() {
             Some(note) if !scene.services.is_empty() => outcome.note([note]),
             Some(error) => outcome.missing = vec![error],

@@ -101,6 +101,7 @@ impl Asking {
         // Where the first questions had no answer, more would not help.
         if !api.lacks_services() {
             node(&mut api, args, bundle);
+            beside(&mut api, question);
             if !self.settled {
                 later(&mut api, question, rulesets);
             } else if pods(&mut api, question, rulesets) {
@@ -165,6 +166,16 @@ fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
     }
     if bundle.is_live() && !Machine::this().name.is_some_and(|name| api.node(&name)) {
         api.nodes();
+    }
+}
+
+/// Asks for Nodes and Pods by name, whatever Services they have to do with.
+fn beside(api: &mut Api, question: &Question<'_>) {
+    for name in &question.beside.nodes {
+        api.node(name);
+    }
+    for (namespace, name) in &question.beside.pods {
+        api.pod(namespace.as_deref().or(question.namespace), name);
     }
 }
 

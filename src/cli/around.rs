@@ -135,7 +135,7 @@ pub(super) fn should_have_services(rulesets: &[Ruleset<'_>]) -> bool {
 }
 
 /// True if the nat tables have chains of kube-proxy's IPVS mode.
-fn are_of_ipvs_mode(rulesets: &[Ruleset<'_>]) -> bool {
+pub(super) fn are_of_ipvs_mode(rulesets: &[Ruleset<'_>]) -> bool {
     let mut nats = rulesets.iter().filter_map(|r| r.nat);
     nats.any(|nat| ["KUBE-LOAD-BALANCER", "KUBE-NODE-PORT"].iter().any(|chain| nat.section.chain(chain).is_some()))
 }

@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
     let question = Question::new(&args.what, args.namespace.as_deref(), &args.source, verbose)?;
     let before = args.confirm.map(|pause| first_look(&question, &pick, pause)).transpose()?;
     scene::with(&question, |mut scene| {
-        let mut outcome = std::mem::take(&mut scene.outcome);
+        let mut outcome = scene.remarks();
         let checked = scene.check(&pick, Depth::Everything, before.as_ref());
         match scene.nothing.take() {
             // kube-proxy runs and serves nothing: so it may be meant.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::Failure;
 use super::args::SourceArgs;
+use crate::dump::ipset::Sets;
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
 use crate::dump::{Foreign, is_gzip, recognise};
 use crate::proxy::iptables::joined;
-use crate::source::{self, Bundle, Capture};
+use crate::source::{self, Bundle, Capture, Tables};
 
 /// How long standard input may keep silent before we say that we wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const QUOTED: usize = 60;
 
 /// Reads what the flags name, the first that applies: files, the demo, standard input, this node.
-pub(super) fn bundle(args: &SourceArgs) -> Result<Bundle, Failure> {
+pub(super) fn bundle(args: &SourceArgs, tables: Tables) -> Result<Bundle, Failure> {
     let reads_objects = args.objects.objects.iter().any(|path| path.as_os_str() == "-");
     let mut bundle = if let Some(demo) = args.demo {
         source::Demo::from(demo).rules()
@@ -27,7 +28,7 @@ pub(super) fn bundle(args: &SourceArgs) -> Result<Bundle, Failure> {
     } else if let Some(bundle) = if reads_objects { None } else { piped()? } {
         bundle
     } else {
-        live(args)?
+        live(args, tables)?
     };
     for capture in &mut bundle.captures {
         restore(capture, &mut bundle.notes)?;
@@ -77,7 +78,7 @@ fn piped() -> Result<Option<Bundle>, Failure> {
 }
 
 #[cfg(feature = "live")]
-fn live(args: &SourceArgs) -> Result<Bundle, Failure> {
+fn live(args: &SourceArgs, tables: Tables) -> Result<Bundle, Failure> {
     if let Some(node) = args.objects.node.as_deref().filter(|node| !is_here(node)) {
         let what = format!("no dump was given, and this host is not node '{node}': its rules cannot be read from here");
         let hints = [
@@ -86,7 +87,7 @@ fn live(args: &SourceArgs) -> Result<Bundle, Failure> {
         ];
         return Err(Failure { what, hints: hints.to_vec() });
     }
-    Ok(source::local(source::Wanted { family: args.family.map(crate::net::Family::from) })?)
+    Ok(source::local(source::Wanted { family: args.family.map(crate::net::Family::from), tables })?)
 }
 
 /// True if `node` is this host by its name, or by what $NODE_NAME says.
@@ -98,7 +99,7 @@ fn is_here(node: &str) -> bool {
 }
 
 #[cfg(not(feature = "live"))]
-fn live(_: &SourceArgs) -> Result<Bundle, Failure> {
+fn live(_: &SourceArgs, _: Tables) -> Result<Bundle, Failure> {
     let what = "no dump given, and this kube-ipt was built without reading live rules".to_owned();
     Err(Failure { what, hints: vec!["iptables-save | kube-ipt show".to_owned(), "kube-ipt show -f FILE".to_owned()] })
 }
@@ -124,8 +125,31 @@ fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure
 }
 
 /// Indexes every text. A text without a single line of a dump is an error that says what it looks like.
+/// Ipsets may stand beside rules.
 pub(super) fn dumps(bundle: &Bundle) -> Result<Vec<Dump<'_>>, Failure> {
+    let beside_rules = bundle.captures.iter().any(|capture| !is_of_sets(capture));
+    let dump = |capture| {
+        if beside_rules && is_of_sets(capture) { Ok(Dump::scan("", Hints::default())) } else { dump(capture) }
+    };
     bundle.captures.iter().map(dump).collect()
+}
+
+/// The ipsets among the texts, and what is to be said of them.
+pub(super) fn sets(bundle: &Bundle) -> (Sets<'_>, Vec<String>) {
+    let (mut sets, mut notes) = (Sets::default(), Vec::new());
+    for capture in bundle.captures.iter().filter(|capture| is_of_sets(capture)) {
+        let more = Sets::scan(&capture.text);
+        if more.unread > 0 {
+            let lines = if more.unread == 1 { "1 line was".to_owned() } else { format!("{} lines were", more.unread) };
+            notes.push(format!("{}: {lines} not understood as part of an ipset listing", capture.label));
+        }
+        sets.absorb(more);
+    }
+    (sets, notes)
+}
+
+fn is_of_sets(capture: &Capture) -> bool {
+    capture.command.is_none() && recognise(capture.text.as_bytes()) == Foreign::Ipset
 }
 
 fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {

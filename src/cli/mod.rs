@@ -7,13 +7,16 @@ mod args;
 mod around;
 mod check;
 mod choose;
+mod ends;
 mod explain;
 mod gather;
 mod list;
 mod manifest;
+mod meet;
 mod objects;
 mod scene;
 mod show;
+mod trace;
 mod viewpoint;
 
 use std::io::Write as _;
@@ -48,6 +51,7 @@ enum Command {
     Show(show::Args),
     List(list::Args),
     Check(check::Args),
+    Trace(trace::Args),
     Explain(explain::Args),
     Manifest(manifest::Args),
 }
@@ -129,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(args, cli.verbose, width),
         Command::List(args) => list::run(args, cli.verbose, width),
         Command::Check(args) => check::run(args, cli.verbose, width),
+        Command::Trace(args) => trace::run(args, cli.verbose, width),
         Command::Explain(args) => explain::run(args),
         Command::Manifest(args) => Ok(manifest::run(args)),
     };

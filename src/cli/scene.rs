@@ -7,6 +7,7 @@ use super::objects::{self, Objects};
 use super::{Failure, Outcome, gather};
 use crate::checks::{self, Checked, Pick};
 use crate::dataplane::{Select, ServicePort};
+use crate::dump::ipset::Sets;
 use crate::dump::iptables::Dump;
 use crate::expect::Cluster;
 use crate::join::{self, Join};
@@ -14,7 +15,7 @@ use crate::net::{Family, Moment};
 use crate::proxy::KnownNames;
 use crate::proxy::iptables::{Depth, Ruleset, Sketch, Survey, rulesets};
 use crate::report::{Header, Quotes};
-use crate::source::Bundle;
+use crate::source::{Bundle, Tables};
 
 /// What a command wants to know.
 pub(super) struct Question<'q> {
@@ -24,6 +25,19 @@ pub(super) struct Question<'q> {
     pub(super) namespace: Option<&'q str>,
     pub(super) source: &'q SourceArgs,
     pub(super) verbose: bool,
+    /// What has to be known beside the Services.
+    pub(super) beside: Beside,
+}
+
+/// What a question needs to know beside the Services it means.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// Pods, with the namespace where one is given.
+    pub(super) pods: Vec<(Option<String>, String)>,
+    /// Nodes.
+    pub(super) nodes: Vec<String>,
+    /// Every table that a packet passes, and ipsets.
+    pub(super) way: bool,
 }
 
 impl<'q> Question<'q> {
@@ -37,7 +51,7 @@ impl<'q> Question<'q> {
         let parsed = what.iter().map(|text| Select::parse(text).map(|select| (text.clone(), select)));
         let what = parsed.collect::<Result<Vec<_>, _>>();
         let what = what.map_err(|error| Failure { what: error.to_string(), hints: Vec::new() })?;
-        Ok(Self { what, namespace, source, verbose })
+        Ok(Self { what, namespace, source, verbose, beside: Beside::default() })
     }
 }
 
@@ -49,6 +63,7 @@ pub(super) struct Scene<'s, 'd, 'f> {
     pub(super) survey: &'s Survey<'d>,
     pub(super) cluster: Option<&'s Cluster<'f>>,
     pub(super) objects: &'s Objects,
+    pub(super) sets: &'s Sets<'s>,
     /// Where each service port stands in the rules; `None` for those of which only the cluster knows.
     pub(super) sketches: Vec<Option<&'s Sketch<'d>>>,
     /// The service ports asked for, followed and joined.
@@ -70,7 +85,8 @@ pub(super) fn with<T>(
 ) -> Result<T, Failure> {
     // Rules and objects are read at the same time.
     let reading = objects::start(question);
-    let bundle = gather::bundle(question.source)?;
+    let tables = if question.beside.way { Tables::OnTheWay } else { Tables::OfServices };
+    let bundle = gather::bundle(question.source, tables)?;
     let dumps = gather::dumps(&bundle)?;
     let family = question.source.family.map(Family::from);
     let (mut rulesets, ruleset_notes) = rulesets(&dumps, family.unwrap_or(Family::Ipv4));
@@ -85,6 +101,13 @@ pub(super) fn with<T>(
     outcome.note(gather::unread_notes(&bundle, &dumps, question.verbose));
     let labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
     outcome.note(ruleset_notes.iter().map(|note| note.describe(&labels)));
+
+    let (sets, set_notes) = gather::sets(&bundle);
+    if question.beside.way {
+        outcome.note(set_notes);
+    } else if !sets.is_empty() {
+        outcome.note(["the ipsets that were given are looked into by kube-ipt trace only".to_owned()]);
+    }
 
     let mut objects = reading.finish(question, &bundle, &rulesets)?;
 
@@ -111,8 +134,6 @@ pub(super) fn with<T>(
     outcome.notes.extend(objects.complete(&mut services));
     let foreign = cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &services));
     outcome.note(foreign.then(|| around::foreign(&objects)));
-    outcome.note(around::undecided(&services));
-    outcome.note(around::gaps(&services, objects.viewpoint.node.as_deref()));
     then(Scene {
         bundle: &bundle,
         dumps: &dumps,
@@ -120,6 +141,7 @@ pub(super) fn with<T>(
         survey: &survey,
         cluster: cluster.as_ref(),
         objects: &objects,
+        sets: &sets,
         sketches,
         services,
         foreign,
@@ -148,6 +170,14 @@ impl Scene<'_, '_, '_> {
         checks::check(&input, pick, earlier)
     }
 
+    /// What is to be said around the answer, with what of the service ports could not be judged.
+    pub(super) fn remarks(&mut self) -> Outcome {
+        let mut outcome = std::mem::take(&mut self.outcome);
+        outcome.note(around::undecided(&self.services));
+        outcome.note(around::gaps(&self.services, self.objects.viewpoint.node.as_deref()));
+        outcome
+    }
+
     /// Leaves the service ports to the end of the process, which is near: taking a hundred thousand endpoints apart one by
     /// one costs a tenth of a run.
     pub(super) fn leave(self) {
@@ -170,6 +200,11 @@ impl Scene<'_, '_, '_> {
     /// What the answer was made from.
     pub(super) fn header(&self) -> Header {
         around::header(self.rulesets, self.bundle, self.dumps, self.objects)
+    }
+
+    /// What the texts are called.
+    pub(super) fn labels(&self) -> Vec<&str> {
+        self.bundle.captures.iter().map(|capture| capture.label.as_str()).collect()
     }
 
     /// The rules that findings name, as they stand in the texts.

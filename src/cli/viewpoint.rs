@@ -55,12 +55,12 @@ pub(super) fn node_name() -> Option<String> {
 
 /// This machine, if `bundle` holds its own rules.
 #[cfg(feature = "live")]
-fn machine(bundle: &Bundle) -> Machine {
+pub(super) fn machine(bundle: &Bundle) -> Machine {
     if bundle.is_live() { Machine::this() } else { Machine::default() }
 }
 
 #[cfg(not(feature = "live"))]
-fn machine(_: &Bundle) -> Machine {
+pub(super) fn machine(_: &Bundle) -> Machine {
     Machine::default()
 }
 

@@ -92,6 +92,15 @@ pub enum Origin {
 impl Origin {
     /// All origins, in the order they are shown.
     pub const ALL: [Self; 3] = [Self::Pod, Self::Node, Self::External];
+
+    /// `pod`, `node` or `external`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pod => "pod",
+            Self::Node => "node",
+            Self::External => "external",
+        }
+    }
 }
 
 /// What becomes of connections from one origin to one frontend.

@@ -1,6 +1,7 @@
 //! Answers as text: tree, table, JSON, YAML. Colours are written always; the stream decides whether they stay.
 
 mod findings;
+mod graph;
 mod json;
 mod marks;
 mod pages;
@@ -11,9 +12,11 @@ mod rows;
 mod service;
 mod table;
 mod text;
+mod trace;
 mod tree;
 
 pub use findings::{Surroundings, findings, findings_table};
+pub use graph::Graph;
 pub use json::{json, yaml};
 pub use marks::Marks;
 pub use pages::{codes, pages};
@@ -21,3 +24,4 @@ pub use palette::{ERROR, HINT, NOTE, STRONG};
 pub use service::{View, footer, origin, services};
 pub use table::{endpoints, list};
 pub use text::clean;
+pub use trace::Story;

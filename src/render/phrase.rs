@@ -23,6 +23,33 @@ pub(super) fn routes(frontend: &Frontend, several_pools: bool) -> String {
     parts.join("; ")
 }
 
+/// What becomes of connections to a frontend, and of whose: empty for everyone's.
+pub(super) fn by_verdict(frontend: &Frontend) -> Vec<(Verdict, String)> {
+    let mut groups: Vec<(Verdict, Vec<Origin>, Vec<String>)> = Vec::new();
+    for route in &frontend.routes {
+        let at = groups.iter().position(|(verdict, ..)| *verdict == route.verdict).unwrap_or_else(|| {
+            groups.push((route.verdict, Vec::new(), Vec::new()));
+            groups.len() - 1
+        });
+        let (_, origins, sources) = &mut groups[at];
+        if route.sources.is_empty() && !origins.contains(&route.origin) {
+            origins.push(route.origin);
+        }
+        for source in route.sources.iter().map(ToString::to_string) {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+    }
+    let everyone = groups.len() == 1;
+    let named = groups.into_iter().map(|(verdict, origins, sources)| {
+        let who = if origins.is_empty() { String::new() } else { clients(&origins) };
+        let parts: Vec<String> = sources.into_iter().chain((!who.is_empty()).then_some(who)).collect();
+        (verdict, if everyone { String::new() } else { parts.join(", ") })
+    });
+    named.collect()
+}
+
 /// The routes of one origin: those for source networks, then the rest.
 fn one_origin<'r>(routes: impl Iterator<Item = &'r Route>, several_pools: bool) -> String {
     let mut parts = Vec::new();

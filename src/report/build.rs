@@ -3,7 +3,7 @@
 use super::Quotes;
 use super::v1::{Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status};
 use crate::checks::Finding;
-use crate::dataplane::{self, Address, FrontendKind, Oddity, Origin, ServicePort, Standing, State, Verdict};
+use crate::dataplane::{self, Address, FrontendKind, Oddity, ServicePort, Standing, State, Verdict};
 use crate::net::Family;
 
 /// What is known of the rules a document was made from.
@@ -149,11 +149,7 @@ fn route(route: &dataplane::Route) -> Route {
         Verdict::Unknown => (None, None),
     };
     Route {
-        origin: match route.origin {
-            Origin::Pod => "pod",
-            Origin::Node => "node",
-            Origin::External => "external",
-        },
+        origin: route.origin.as_str(),
         sources: route.sources.iter().map(ToString::to_string).collect(),
         verdict,
         policy,

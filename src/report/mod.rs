@@ -7,12 +7,15 @@
 mod build;
 mod check;
 mod quotes;
+mod trace;
 mod v1;
 
 pub use build::{Header, document};
 pub use check::check_document;
 pub use quotes::{Quote, Quotes};
+pub use trace::trace_document;
 pub use v1::{
-    Any, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Pool, Route,
-    Service, Skipped, Source, Status, Summary, schema,
+    Any, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Packet, Pool, Route,
+    Service, Skipped, Source, Status, Summary, TraceDestination, TraceDocument, TraceKind, TraceOutcome, TraceStep,
+    schema,
 };

@@ -30,7 +30,7 @@ pub struct Invocation {
     pub family: Family,
     /// Kernel interface it reads, where known.
     pub backend: Option<Backend>,
-    /// `nat` or `filter`.
+    /// `nat`, `filter`, `raw` or `mangle`.
     pub table: &'static str,
 }
 
@@ -38,12 +38,16 @@ pub struct Invocation {
 pub fn allowed() -> impl Iterator<Item = Allowed> {
     const PROGRAMS: [&str; 6] =
         ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
-    const ARGS: [&[&str]; 5] = [
+    const ARGS: [&[&str]; 9] = [
         &["--version"],
         &["-w", WAIT, "-t", "nat", "-S"],
         &["-w", WAIT, "-t", "filter", "-S"],
+        &["-w", WAIT, "-t", "raw", "-S"],
+        &["-w", WAIT, "-t", "mangle", "-S"],
         &["-t", "nat", "-S"],
         &["-t", "filter", "-S"],
+        &["-t", "raw", "-S"],
+        &["-t", "mangle", "-S"],
     ];
     PROGRAMS.into_iter().flat_map(|program| ARGS.into_iter().map(move |args| Allowed { program, args }))
 }
@@ -65,7 +69,8 @@ mod tests {
             assert!(command.program.starts_with("iptables") || command.program.starts_with("ip6tables"));
             assert!(command.args.last() == Some(&"-S") || command.args == ["--version"], "{}", command.typed());
             for arg in command.args {
-                let lists = matches!(*arg, "--version" | "-w" | WAIT | "-t" | "nat" | "filter" | "-S");
+                let lists =
+                    matches!(*arg, "--version" | "-w" | WAIT | "-t" | "nat" | "filter" | "raw" | "mangle" | "-S");
                 assert!(lists, "{} changes something?", command.typed());
             }
         }

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::command::{Allowed, Backend, Invocation, allowed};
-use super::{Bundle, Capture, SourceError, Wanted};
+use super::{Bundle, Capture, SourceError, Tables, Wanted};
 use crate::net::Family;
 
 /// A node with 400,000 rules needs five seconds; this is for a program that hangs.
@@ -38,7 +38,7 @@ async fn read(wanted: Wanted) -> Result<Bundle, SourceError> {
         if wanted.family.is_some_and(|only| only != family) {
             continue;
         }
-        let plan = plan(family, &mut bundle).await?;
+        let plan = plan(family, wanted.tables, &mut bundle).await?;
         // All at once; what holds the lock makes the others wait by itself.
         let runs: Vec<_> = plan.into_iter().map(|run| tokio::spawn(async move { (list(&run).await, run) })).collect();
         for run in runs {
@@ -47,6 +47,8 @@ async fn read(wanted: Wanted) -> Result<Bundle, SourceError> {
                 Ok(listing) => bundle.add(run, listing),
                 // A node without IPv6 is no fault; the IPv4 rules were read.
                 Err(error) if family == Family::Ipv6 && wanted.family.is_none() => bundle.notes.push(error.what),
+                // Kernels are built without these.
+                Err(error) if matches!(run.1.table, "raw" | "mangle") => bundle.notes.push(error.what),
                 Err(error) => _ = refused.get_or_insert(error),
             }
         }
@@ -72,7 +74,7 @@ impl Bundle {
 }
 
 /// Which programs to run for which tables.
-async fn plan(family: Family, bundle: &mut Bundle) -> Result<Vec<(String, Invocation)>, SourceError> {
+async fn plan(family: Family, tables: Tables, bundle: &mut Bundle) -> Result<Vec<(String, Invocation)>, SourceError> {
     let plain = if family == Family::Ipv4 { "iptables" } else { "ip6tables" };
     let (nft, legacy) = (format!("{plain}-nft"), format!("{plain}-legacy"));
     let mut programs = Vec::new();
@@ -91,9 +93,9 @@ async fn plan(family: Family, bundle: &mut Bundle) -> Result<Vec<(String, Invoca
     let loaded = legacy_tables(family);
     let mut runs = Vec::new();
     for (program, backend) in programs {
-        for table in ["nat", "filter"] {
+        for &table in tables.names() {
             let exists = backend != Some(Backend::Legacy)
-                || loaded.as_ref().is_none_or(|names| names.iter().any(|n| n == table));
+                || loaded.as_ref().is_none_or(|names| names.iter().any(|name| name == table));
             if exists {
                 runs.push((program.clone(), Invocation { family, backend, table }));
             }

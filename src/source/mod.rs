@@ -65,8 +65,30 @@ impl SourceError {
 }
 
 /// What to read from the running node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     /// Only this family; both where `None`.
     pub family: Option<Family>,
+    /// Which tables.
+    pub tables: Tables,
+}
+
+/// Tables of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// nat and filter, which hold Services.
+    OfServices,
+    /// Also raw and mangle, which can mark, drop or exempt a packet on its way.
+    OnTheWay,
+}
+
+impl Tables {
+    /// Their names, those that must be there first.
+    #[cfg(feature = "live")]
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::OfServices => &["nat", "filter"],
+            Self::OnTheWay => &["nat", "filter", "raw", "mangle"],
+        }
+    }
 }

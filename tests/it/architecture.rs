@@ -16,11 +16,25 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("expect", &["net", "dataplane", "cluster"]),
         ("join", &["net", "dataplane", "cluster", "expect", "proxy"]),
         ("checks", &["net", "dataplane", "cluster", "expect", "proxy"]),
-        ("report", &["net", "dataplane", "checks"]),
-        ("render", &["net", "dataplane", "checks", "report"]),
+        ("trace", &["net", "dump", "dataplane", "proxy"]),
+        ("report", &["net", "dataplane", "checks", "trace"]),
+        ("render", &["net", "dataplane", "checks", "report", "trace"]),
         (
             "cli",
-            &["net", "source", "dump", "dataplane", "proxy", "cluster", "expect", "join", "checks", "report", "render"],
+            &[
+                "net",
+                "source",
+                "dump",
+                "dataplane",
+                "proxy",
+                "cluster",
+                "expect",
+                "join",
+                "checks",
+                "trace",
+                "report",
+                "render",
+            ],
         ),
     ])
 }

@@ -21,6 +21,15 @@ impl Rule<'_> {
     }
 }
 
+impl Match<'_> {
+    /// The condition alone, as it stands in a rule.
+    pub fn emit(&self) -> String {
+        let mut out = String::new();
+        emit_match(self, &mut out);
+        out
+    }
+}
+
 fn emit_match(item: &Match<'_>, out: &mut String) {
     match item {
         Match::Source { not, network } => negatable(*not, "-s", network, out),

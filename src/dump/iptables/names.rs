@@ -5,7 +5,7 @@ use std::fmt;
 use crate::net::Family;
 
 /// One of the kernel's five tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TableName {
     /// Before connection tracking.
     Raw,

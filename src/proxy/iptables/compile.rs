@@ -41,6 +41,11 @@ const CONTINUING: [&str; 21] = [
     "TEE",
 ];
 
+/// True for a target after which the next rule is tried and that changes nothing about where a packet goes.
+pub fn only_watches(target: &str) -> bool {
+    CONTINUING.contains(&target) && !matches!(target, "CONNMARK" | "CT" | "NOTRACK")
+}
+
 /// Verdicts that end the walk without sending the connection to an endpoint.
 const ENDING: [&str; 9] = ["ACCEPT", "DROP", "REJECT", "QUEUE", "NFQUEUE", "SNAT", "MASQUERADE", "MIRROR", "TARPIT"];
 

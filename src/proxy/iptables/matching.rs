@@ -2,20 +2,25 @@
 
 use std::net::IpAddr;
 
+use super::mark;
 use crate::dataplane::Origin;
-use crate::dump::iptables::{AddrType, Match, Ports, RecentVerb, Rule, Word};
+use crate::dump::iptables::{AddrType, Match, Ports, Recent, RecentVerb, Rule, Word};
 use crate::net::{Network, Protocol};
 
 /// Yes, no, or it cannot be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Truth {
+pub enum Truth {
+    /// It does not.
     No,
+    /// It cannot be known.
     Unknown,
+    /// It does.
     Yes,
 }
 
 impl Truth {
-    fn negated(self, not: bool) -> Self {
+    /// The opposite, if `not`.
+    pub fn negated(self, not: bool) -> Self {
         match (self, not) {
             (Self::Yes, true) => Self::No,
             (Self::No, true) => Self::Yes,
@@ -53,11 +58,11 @@ pub(super) enum Destination<'c> {
 
 /// How the rules of a node tell pods from others (`--detect-local-mode`).
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct PodSide<'c> {
+pub struct PodSide<'c> {
     /// Networks known to be the pods'.
-    pub(super) networks: &'c [Network],
+    pub networks: &'c [Network],
     /// Interfaces pods come in by, `+` at the end of one that stands for all that begin so.
-    pub(super) interfaces: &'c [String],
+    pub interfaces: &'c [String],
 }
 
 impl PodSide<'_> {
@@ -96,51 +101,176 @@ impl Judgement {
     }
 }
 
+/// What is known of a packet, asked for condition by condition. What is not answered here cannot be known.
+pub trait Facts {
+    /// Does its source address lie in the network?
+    fn source(&self, network: &Network) -> Truth;
+    /// Does its destination address?
+    fn destination(&self, network: &Network) -> Truth;
+    /// Is its source an address of this node?
+    fn source_is_local(&self) -> Truth;
+    /// Is its destination?
+    fn destination_is_local(&self) -> Truth;
+    /// Its protocol, where it is known.
+    fn protocol(&self) -> Option<Protocol>;
+    /// Does its source port meet the condition, which comes first as the rule writes it?
+    fn source_port(&self, _: &str, _: &dyn Fn(u16) -> Truth) -> Truth {
+        Truth::Unknown
+    }
+    /// Does its destination port? The condition as the rule writes it comes first.
+    fn destination_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth;
+    /// Did it come in by this interface? `+` at the end of a name stands for all that begin so.
+    fn comes_in_by(&self, interface: &str) -> Truth;
+    /// Does it go out by this interface?
+    fn goes_out_by(&self, _: &str) -> Truth {
+        Truth::Unknown
+    }
+    /// Does its mark, as far as `mask` shows it, have this value?
+    fn mark(&self, _: u32, _: u32) -> Truth {
+        Truth::Unknown
+    }
+    /// Is the client on this list of `-m recent`? One not seen before is on none.
+    fn remembered(&self, _: &Recent<'_>) -> Truth {
+        Truth::No
+    }
+    /// Has its connection one of these states, comma-separated? A connection's first packet is NEW; it is not translated yet.
+    fn state(&self, states: &str) -> Truth {
+        Truth::from(states.split(',').any(|state| state == "NEW"))
+    }
+    /// Is it a member of the ipset, looked up by these directions (`src`, `dst,dst`)?
+    fn in_set(&self, _: &str, _: &str) -> Truth {
+        Truth::Unknown
+    }
+    /// A condition of a kind that is asked for nowhere above.
+    fn other(&self, _: &Match<'_>) -> Truth {
+        Truth::Unknown
+    }
+}
+
+/// Does the packet meet the condition? `-m statistic` is always met here: it is a matter of shares.
+pub fn meets(packet: &impl Facts, item: &Match<'_>) -> Truth {
+    match item {
+        Match::Source { not, network } => in_network(packet, network, item, |n| packet.source(n)).negated(*not),
+        Match::Destination { not, network } => {
+            in_network(packet, network, item, |n| packet.destination(n)).negated(*not)
+        }
+        Match::Protocol { not, name } => protocol(packet, name, item).negated(*not),
+        Match::Comment(_) | Match::Statistic(_) => Truth::Yes,
+        Match::Ports(ports) => self::ports(packet, ports, item),
+        Match::Recent(recent) => match recent.verb {
+            RecentVerb::Set => Truth::Yes,
+            _ => packet.remembered(recent),
+        }
+        .negated(recent.not),
+        Match::AddrType(addrtype) => self::addrtype(packet, addrtype, item),
+        Match::InInterface { not, name } => packet.comes_in_by(name).negated(*not),
+        Match::OutInterface { not, name } => packet.goes_out_by(name).negated(*not),
+        Match::Mark { not, value } => match mark::masked(value) {
+            Some((value, mask)) => packet.mark(value, mask).negated(*not),
+            None => packet.other(item),
+        },
+        Match::Module { name, words } => module(packet, name, words, item),
+    }
+}
+
+fn in_network(packet: &impl Facts, text: &str, item: &Match<'_>, within: impl Fn(&Network) -> Truth) -> Truth {
+    match Network::parse(text) {
+        Some(network) if network.is_everything() => Truth::Yes,
+        Some(network) => within(&network),
+        None => packet.other(item),
+    }
+}
+
+fn protocol(packet: &impl Facts, name: &str, item: &Match<'_>) -> Truth {
+    match (packet.protocol(), Protocol::parse(name)) {
+        (_, None) if matches!(name, "all" | "0") => Truth::Yes,
+        (_, None) => packet.other(item),
+        (None, Some(_)) => Truth::Yes,
+        (Some(have), Some(wanted)) => Truth::from(have == wanted),
+    }
+}
+
+fn ports(packet: &impl Facts, ports: &Ports<'_>, item: &Match<'_>) -> Truth {
+    let met = |side: Option<(bool, &str)>, judge: &dyn Fn(&str) -> Truth| {
+        side.map_or(Truth::Yes, |(not, range)| judge(range).negated(not))
+    };
+    let destination = met(ports.destination, &|range| packet.destination_port(range, &|port| in_range(range, port)));
+    let source = met(ports.source, &|range| packet.source_port(range, &|port| in_range(range, port)));
+    let rest = match ports.rest.iter().map(|word| word.text.as_ref()).collect::<Vec<_>>().as_slice() {
+        [] => Truth::Yes,
+        ["--syn"] => Truth::Yes,
+        ["!", "--syn"] => Truth::No,
+        ["--tcp-flags", mask, wanted] => opens(mask, wanted),
+        ["!", "--tcp-flags", mask, wanted] => opens(mask, wanted).negated(true),
+        _ => packet.other(item),
+    };
+    destination.min(source).min(rest)
+}
+
+/// Is the packet that opens a TCP connection, which has SYN and nothing else, met by these flags?
+fn opens(mask: &str, wanted: &str) -> Truth {
+    let looked_at = mask.split(',').any(|flag| matches!(flag, "SYN" | "ALL"));
+    Truth::from(if looked_at { wanted == "SYN" } else { wanted == "NONE" })
+}
+
+fn addrtype(packet: &impl Facts, addrtype: &AddrType<'_>, item: &Match<'_>) -> Truth {
+    let of = |side: Option<(bool, &str)>, is_local: &dyn Fn() -> Truth| {
+        side.map_or(Truth::Yes, |(not, types)| {
+            let local = if types == "LOCAL" { is_local() } else { packet.other(item) };
+            local.negated(not)
+        })
+    };
+    let source = of(addrtype.source, &|| packet.source_is_local());
+    source.min(of(addrtype.destination, &|| packet.destination_is_local()))
+}
+
+fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>) -> Truth {
+    let words: Vec<&str> = words.iter().map(|w| w.text.as_ref()).collect();
+    let (not, option) = match words.as_slice() {
+        ["!", option @ ..] => (true, option),
+        option => (false, option),
+    };
+    match (name, option) {
+        // Counts and always matches (xt_nfacct.c).
+        ("nfacct", _) => Truth::Yes,
+        ("conntrack" | "state", ["--ctstate" | "--state", states]) => packet.state(states).negated(not),
+        ("multiport", ["--dports" | "--destination-ports", ports]) => {
+            let any = |port| ports.split(',').map(|range| in_range(range, port)).max().unwrap_or(Truth::No);
+            packet.destination_port(ports, &any).negated(not)
+        }
+        ("set", ["--match-set", set, directions]) => packet.in_set(set, directions).negated(not),
+        _ => packet.other(item),
+    }
+}
+
 impl Connection<'_> {
     /// Judges every condition of `rule`, `-m statistic` apart, which is a matter of shares.
     pub(super) fn judge(&self, rule: &Rule<'_>) -> Judgement {
         let mut judgement = Judgement { truth: Truth::Yes, sources: Vec::new() };
         for item in &rule.matches {
             if let Match::Source { not: false, network } = item
-                && self.source(network) == Truth::Unknown
                 && let Some(network) = Network::parse(network)
+                && !network.is_everything()
+                && self.source(&network) == Truth::Unknown
             {
                 judgement.sources.push(network);
                 continue;
             }
-            judgement.truth = judgement.truth.min(self.meets(item));
+            judgement.truth = judgement.truth.min(meets(self, item));
         }
         judgement
     }
+}
 
-    fn meets(&self, item: &Match<'_>) -> Truth {
-        match item {
-            Match::Source { not, network } => self.source(network).negated(*not),
-            Match::Destination { not, network } => self.destination(network).negated(*not),
-            Match::Protocol { not, name } => self.protocol(name).negated(*not),
-            Match::Comment(_) | Match::Statistic(_) => Truth::Yes,
-            Match::Ports(ports) => self.ports(ports),
-            // A client not seen before is in no list.
-            Match::Recent(recent) => Truth::from(recent.verb == RecentVerb::Set).negated(recent.not),
-            Match::AddrType(addrtype) => self.addrtype(addrtype),
-            Match::InInterface { not, name } => self.comes_in_by(name).negated(*not),
-            Match::OutInterface { .. } | Match::Mark { .. } => Truth::Unknown,
-            Match::Module { name, words } => self.module(name, words),
-        }
-    }
-
-    fn source(&self, network: &str) -> Truth {
-        let Some(network) = Network::parse(network) else { return Truth::Unknown };
-        if network.is_everything() {
-            return Truth::Yes;
-        }
+impl Facts for Connection<'_> {
+    fn source(&self, network: &Network) -> Truth {
         let origin = match self.client {
             Client::At(origin) => origin,
             Client::Plain => return Truth::No,
             Client::Anyone => return Truth::Unknown,
         };
         let pods = self.pods.networks;
-        if pods.contains(&network) {
+        if pods.contains(network) {
             return Truth::from(origin == Origin::Pod);
         }
         if origin == Origin::Pod && !pods.is_empty() && pods.iter().all(|pods| network.contains_network(pods)) {
@@ -153,87 +283,55 @@ impl Connection<'_> {
         Truth::Unknown
     }
 
-    fn comes_in_by(&self, interface: &str) -> Truth {
-        let of_pods = self.pods.interfaces.iter().any(|known| known == interface);
-        match self.client {
-            // What the node sends comes in by no interface.
-            Client::At(Origin::Node) => Truth::No,
-            Client::At(origin) if of_pods => Truth::from(origin == Origin::Pod),
-            Client::Plain if of_pods => Truth::No,
-            Client::At(Origin::External) if is_bridge(interface) => Truth::No,
-            _ => Truth::Unknown,
-        }
-    }
-
-    fn destination(&self, network: &str) -> Truth {
-        let Some(network) = Network::parse(network) else { return Truth::Unknown };
+    fn destination(&self, network: &Network) -> Truth {
         self.destination.all(|address, _| match address {
-            _ if network.is_everything() => Truth::Yes,
             Some(address) => Truth::from(network.contains(address)),
             None if network.is_loopback() => Truth::No,
             None => Truth::Unknown,
         })
     }
 
-    /// Judges a condition on the destination port.
-    fn port(&self, condition: impl Fn(u16) -> Truth) -> Truth {
-        self.destination.all(|_, port| port.map_or(Truth::Unknown, &condition))
-    }
-
-    fn protocol(&self, name: &str) -> Truth {
-        match (self.protocol, Protocol::parse(name)) {
-            (_, None) if matches!(name, "all" | "0") => Truth::Yes,
-            (_, None) => Truth::Unknown,
-            (None, Some(_)) => Truth::Yes,
-            (Some(have), Some(wanted)) => Truth::from(have == wanted),
+    fn source_is_local(&self) -> Truth {
+        match self.client {
+            Client::At(origin) => Truth::from(origin == Origin::Node),
+            Client::Plain => Truth::No,
+            Client::Anyone => Truth::Unknown,
         }
     }
 
-    fn ports(&self, ports: &Ports<'_>) -> Truth {
-        let destination =
-            ports.destination.map_or(Truth::Yes, |(not, range)| self.port(|port| in_range(range, port)).negated(not));
-        let rest = if ports.source.is_none() && ports.rest.is_empty() { Truth::Yes } else { Truth::Unknown };
-        destination.min(rest)
+    fn destination_is_local(&self) -> Truth {
+        self.destination.all(|address, _| if address.is_none() { Truth::Yes } else { Truth::Unknown })
     }
 
-    fn addrtype(&self, addrtype: &AddrType<'_>) -> Truth {
-        let source = addrtype.source.map_or(Truth::Yes, |(not, types)| {
-            let local = match (types, self.client) {
-                ("LOCAL", Client::At(origin)) => Truth::from(origin == Origin::Node),
-                ("LOCAL", Client::Plain) => Truth::No,
-                _ => Truth::Unknown,
-            };
-            local.negated(not)
-        });
-        let destination = addrtype.destination.map_or(Truth::Yes, |(not, types)| {
-            let local = match types {
-                "LOCAL" => {
-                    self.destination.all(|address, _| if address.is_none() { Truth::Yes } else { Truth::Unknown })
-                }
-                _ => Truth::Unknown,
-            };
-            local.negated(not)
-        });
-        source.min(destination)
+    fn protocol(&self) -> Option<Protocol> {
+        self.protocol
     }
 
-    fn module(&self, name: &str, words: &[Word<'_>]) -> Truth {
-        let words: Vec<&str> = words.iter().map(|w| w.text.as_ref()).collect();
-        let (not, option) = match words.as_slice() {
-            ["!", option @ ..] => (true, option),
-            option => (false, option),
-        };
-        match (name, option) {
-            // Counts and always matches (xt_nfacct.c).
-            ("nfacct", _) => Truth::Yes,
-            // A connection's first packet is NEW; it is not translated yet.
-            ("conntrack" | "state", ["--ctstate" | "--state", states]) => {
-                Truth::from(states.split(',').any(|state| state == "NEW")).negated(not)
-            }
-            ("multiport", ["--dports" | "--destination-ports", ports]) => {
-                let any = |port| ports.split(',').map(|range| in_range(range, port)).max().unwrap_or(Truth::No);
-                self.port(any).negated(not)
-            }
+    fn destination_port(&self, _: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
+        self.destination.all(|_, port| port.map_or(Truth::Unknown, condition))
+    }
+
+    fn comes_in_by(&self, interface: &str) -> Truth {
+        match self.client {
+            Client::At(origin) => self.pods.comes_in_by(interface, origin),
+            Client::Plain if self.pods.are_behind(interface) => Truth::No,
+            _ => Truth::Unknown,
+        }
+    }
+}
+
+impl PodSide<'_> {
+    fn are_behind(&self, interface: &str) -> bool {
+        self.interfaces.iter().any(|known| known == interface)
+    }
+
+    /// Does what someone there sends come in by this interface?
+    pub fn comes_in_by(&self, interface: &str, origin: Origin) -> Truth {
+        match origin {
+            // What the node sends comes in by no interface.
+            Origin::Node => Truth::No,
+            _ if self.are_behind(interface) => Truth::from(origin == Origin::Pod),
+            Origin::External if is_bridge(interface) => Truth::No,
             _ => Truth::Unknown,
         }
     }
@@ -263,7 +361,7 @@ fn is_bridge(name: &str) -> bool {
 }
 
 /// Is `port` in `a`, `a:b`, `a:` or `:b`?
-fn in_range(range: &str, port: u16) -> Truth {
+pub fn in_range(range: &str, port: u16) -> Truth {
     let bound = |text: &str, open: u16| if text.is_empty() { Some(open) } else { service_port(text) };
     let bounds = match range.split_once(':') {
         Some((low, high)) => bound(low, 0).zip(bound(high, u16::MAX)),

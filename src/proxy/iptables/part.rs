@@ -61,6 +61,11 @@ pub(super) fn share(rule: &Rule<'_>) -> Part {
     })
 }
 
+/// The same as a number, 0..=1; `None` where the text of a condition tells no probability.
+pub fn share_of(rule: &Rule<'_>) -> Option<f64> {
+    share(rule).known()
+}
+
 /// As the kernel holds it; unknown if the text is no probability.
 pub(super) fn probability_of(statistic: &Statistic<'_>) -> Option<f64> {
     probability(statistic).known()

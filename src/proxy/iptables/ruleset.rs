@@ -17,6 +17,25 @@ pub struct Ruleset<'d> {
     pub filter: Option<Table<'d>>,
     /// The nat table of the kernel's other interface, where that leads to Services too.
     pub rival: Option<Table<'d>>,
+    /// Rules before connection tracking.
+    pub raw: Option<Table<'d>>,
+    /// Rules that mark or change packets.
+    pub mangle: Option<Table<'d>>,
+    /// SELinux marks, and now and then a DROP.
+    pub security: Option<Table<'d>>,
+}
+
+impl<'d> Ruleset<'d> {
+    /// The table of this name.
+    pub fn table(&self, name: TableName) -> Option<Table<'d>> {
+        match name {
+            TableName::Raw => self.raw,
+            TableName::Mangle => self.mangle,
+            TableName::Nat => self.nat,
+            TableName::Filter => self.filter,
+            TableName::Security => self.security,
+        }
+    }
 }
 
 /// A table, and which text it stands in.
@@ -125,7 +144,9 @@ pub fn rulesets<'d>(dumps: &'d [Dump<'d>], fallback: Family) -> (Vec<Ruleset<'d>
         notes.extend(shown.filter(|t| t.section.cut_off).map(|t| Note::CutOff(t.text, t.section.table)));
         if nat.is_some() || filter.is_some() {
             let rival = rival(&of(Role::Nat).collect::<Vec<_>>(), nat);
-            found.push(Ruleset { family, nat, filter, rival });
+            let beside = |name: TableName| beside(of(Role::Other), name, nat.or(filter));
+            let (raw, mangle) = (beside(TableName::Raw), beside(TableName::Mangle));
+            found.push(Ruleset { family, nat, filter, rival, raw, mangle, security: beside(TableName::Security) });
         }
     }
     notes.dedup();
@@ -158,6 +179,19 @@ fn rival<'d>(tables: &[Table<'d>], nat: Option<Table<'d>>) -> Option<Table<'d>> 
     let own = nat?.section.backend?;
     let differs = |t: &&Table<'d>| t.section.backend.is_some_and(|other| other != own) && serves(t.section);
     tables.iter().rfind(differs).copied()
+}
+
+/// The last of the tables of this name that are of the same kernel interface as `chosen`, those of the same text first.
+fn beside<'d>(
+    tables: impl Iterator<Item = Table<'d>>,
+    name: TableName,
+    chosen: Option<Table<'d>>,
+) -> Option<Table<'d>> {
+    let chosen = chosen?;
+    let (one, text) = (chosen.section.backend, chosen.text);
+    let fits = |other: Option<Backend>| one == other || one.is_none() || other.is_none();
+    let named = tables.filter(|t| t.section.table == Some(name) && fits(t.section.backend));
+    named.max_by_key(|t| t.text == text)
 }
 
 /// Chooses the filter table that goes with `nat`: of the same kernel interface, and from the same text. One from another

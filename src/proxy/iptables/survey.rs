@@ -100,7 +100,12 @@ impl<'d> Survey<'d> {
 
     /// True if the rules of a family tell pods from other clients.
     pub fn tells_pods(&self, family: Family) -> bool {
-        self.in_family(family).is_some_and(|f| f.pods().is_known())
+        self.pods(family).is_known()
+    }
+
+    /// How the rules of a family tell pods from other clients.
+    pub fn pods(&self, family: Family) -> PodSide<'_> {
+        self.in_family(family).map(InFamily::pods).unwrap_or_default()
     }
 
     /// True if a nat table has a chain of this name.

@@ -13,7 +13,7 @@ use crate::proxy::chain_name;
 
 /// What a translating target does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Translation {
+pub enum Translation {
     /// Goes here.
     To(Address),
     /// The dump garbled the destination.
@@ -21,7 +21,7 @@ pub(super) enum Translation {
 }
 
 /// The destination of a DNAT, REDIRECT or similar target; `None` if the target does not translate the destination.
-pub(super) fn of(target: &Target<'_>) -> Option<Translation> {
+pub fn of(target: &Target<'_>) -> Option<Translation> {
     match target.name {
         "DNAT" => Some(dnat(target)),
         "REDIRECT" => {

@@ -1,9 +1,10 @@
 //! Does what KUBE-MARK-MASQ marks get masqueraded?
 
+use super::super::mark::{apply, masked};
 use super::super::ruleset::Table;
 use super::reference;
 use crate::dataplane::MarkFault;
-use crate::dump::iptables::{Match, Rule, Target};
+use crate::dump::iptables::{Match, Rule};
 
 /// What is wrong between KUBE-MARK-MASQ and KUBE-POSTROUTING, in a nat table that is all there.
 pub(super) fn fault(nat: Table<'_>) -> Option<MarkFault> {
@@ -62,39 +63,6 @@ fn meets(rule: &Rule<'_>, mark: u32) -> Option<bool> {
         }
     }
     Some(met)
-}
-
-/// The mark a MARK target leaves (`mark_tg`, net/netfilter/xt_mark.c: the mask is cleared, the value is toggled).
-fn apply(target: &Target<'_>, mark: u32) -> Option<u32> {
-    if let Some((value, mask)) = target.option("--set-xmark").and_then(masked) {
-        return Some((mark & !mask) ^ value);
-    }
-    if let Some((value, mask)) = target.option("--set-mark").and_then(masked) {
-        return Some((mark & !mask) | value);
-    }
-    let number = |flag: &str| target.option(flag).and_then(number);
-    if let Some(bits) = number("--or-mark") {
-        return Some(mark | bits);
-    }
-    if let Some(bits) = number("--and-mark") {
-        return Some(mark & bits);
-    }
-    number("--xor-mark").map(|bits| mark ^ bits)
-}
-
-/// `value/mask`; without a mask all bits count.
-fn masked(text: &str) -> Option<(u32, u32)> {
-    match text.split_once('/') {
-        Some((value, mask)) => Some((number(value)?, number(mask)?)),
-        None => Some((number(text)?, u32::MAX)),
-    }
-}
-
-fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,251 @@
+//! `kube-ipt trace`: what becomes of one connection, and why.
+
+use std::net::IpAddr;
+
+use clap::ValueEnum;
+use hashbrown::HashMap;
+
+use super::args::{Format, SourceArgs};
+use super::ends::{From, To};
+use super::meet::{self, Met};
+use super::scene::{self, Beside, Question, Scene};
+use super::{Answer, Failure, Outcome, answer, around};
+use crate::dataplane::{Address, Endpoint, RuleRef, Select};
+use crate::net::Family;
+use crate::proxy::iptables::Ruleset;
+use crate::render::{self, Graph};
+use crate::report::{self, Packet};
+use crate::trace::{self, Journey, Trace};
+
+/// Follow one new connection through the node's rules: where it can end up, how likely, and by which rules.
+///
+/// FROM is the client: an address (10.244.1.7), a pod (shop/cart-0), `pod` for any pod of this node, `node`, node/NAME,
+/// `localhost`, or `external` for someone outside every network the rules name.
+///
+/// TO is where it connects to: a Service (nginx, shop/cart:http, service/shop/cart:80), an address (10.96.0.10:53/udp), a
+/// node port (:30080), pod/ns/name:port, node:port or localhost:port.
+///
+/// What a dump does not tell (the interface, the contents of ipsets) is followed both ways, and said.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The client.
+    #[arg(value_name = "FROM")]
+    from: String,
+    /// Where it connects to.
+    #[arg(value_name = "TO")]
+    to: String,
+    /// Names are those of this namespace.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// An address of the node; given once or more, these are all it has.
+    ///
+    /// Without it, the addresses of this host where its own rules are read, else those of the Node object.
+    #[arg(long, value_name = "IP")]
+    node_ip: Vec<IpAddr>,
+    /// The interface it comes in by.
+    #[arg(long, value_name = "NAME")]
+    in_interface: Option<String>,
+    /// The interface it goes out by.
+    #[arg(long, value_name = "NAME")]
+    out_interface: Option<String>,
+    /// The client was there before, so that ClientIP affinity decides.
+    #[arg(long)]
+    sticky: bool,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = TraceFormat::Text)]
+    output: TraceFormat,
+    /// Show every endpoint.
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// Forms of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TraceFormat {
+    /// The way of the connection, with the verdict at its end.
+    Text,
+    /// JSON, schema kube-ipt/v1.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// A drawing for Graphviz.
+    Dot,
+    /// A drawing for Mermaid.
+    Mermaid,
+}
+
+pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
+    let from = From::parse(&args.from).map_err(failure)?;
+    let to = To::parse(&args.to).map_err(failure)?;
+    let what = match &to {
+        To::Select(select, ..) => select.clone(),
+        To::Pod(namespace, name, ..) => Select::Pod { namespace: namespace.clone(), name: name.clone() },
+        To::Node(_, port, protocol) | To::Localhost(port, protocol) => Select::NodePort(*port, *protocol),
+    };
+    let mut beside = Beside { way: true, ..Beside::default() };
+    match &from {
+        From::Pod(namespace, name) => beside.pods.push((namespace.clone(), name.clone())),
+        From::Node(name) => beside.nodes.push(name.clone()),
+        From::Name(name) => {
+            beside.nodes.push(name.clone());
+            beside.pods.push((None, name.clone()));
+        }
+        _ => {}
+    }
+    match &to {
+        To::Node(Some(name), ..) => beside.nodes.push(name.clone()),
+        To::Pod(namespace, name, ..) => beside.pods.push((namespace.clone(), name.clone())),
+        _ => {}
+    }
+    let what = vec![(args.to.clone(), what)];
+    let namespace = args.namespace.as_deref();
+    let question = Question { what, namespace, source: &args.source, verbose, beside };
+    scene::with(&question, |scene| answer(args, &from, &to, scene, verbose, width))
+}
+
+fn failure(what: String) -> Failure {
+    Failure { what, hints: Vec::new() }
+}
+
+fn answer(
+    args: &Args,
+    from: &From,
+    to: &To,
+    mut scene: Scene<'_, '_, '_>,
+    verbose: bool,
+    width: Option<usize>,
+) -> Result<Outcome, Failure> {
+    let mut outcome = std::mem::take(&mut scene.outcome);
+    let missing = std::mem::take(&mut outcome.missing);
+    if around::are_of_ipvs_mode(scene.rulesets) {
+        let what = "cannot follow connections: kube-proxy runs in IPVS mode there, and its virtual servers decide, which this \
+                    version does not read";
+        return Err(Failure { what: what.to_owned(), hints: vec!["ipvsadm -Ln    (on the node)".to_owned()] });
+    }
+    let asked = meet::Asked {
+        from,
+        to,
+        node_ips: &args.node_ip,
+        namespace: args.namespace.as_deref(),
+        family: args.source.family.map(Family::from),
+        typed: (&args.from, &args.to),
+    };
+    let met = match meet::ends(&asked, &scene, missing)? {
+        Ok(met) => met,
+        Err(missing) => {
+            outcome.missing = missing;
+            return Ok(outcome);
+        }
+    };
+    let Some(ruleset) = scene.rulesets.iter().find(|ruleset| ruleset.family == met.family) else {
+        let what = format!("cannot follow an {} connection: no rules of that family were read", met.family);
+        return Err(Failure {
+            what,
+            hints: vec![format!("-f FILE    (with the output of {}-save)", program(met.family))],
+        });
+    };
+    outcome.note(met.notes.iter().cloned());
+    outcome.note(unread(ruleset, scene.bundle.is_live()));
+    let pods = scene.survey.pods(met.family);
+    let journey = Journey {
+        origin: met.origin,
+        source: met.source.clone(),
+        source_port: met.source_port,
+        destination: met.destination,
+        port: met.port,
+        protocol: met.protocol,
+        locals: met.locals.clone(),
+        pod_networks: pods.networks,
+        pod_interfaces: pods.interfaces,
+        comes_in_by: args.in_interface.clone(),
+        goes_out_by: args.out_interface.clone(),
+        seen: args.sticky,
+        sets: scene.sets,
+    };
+    let endpoints = || scene.services.iter().flat_map(|s| &s.pools).flat_map(|pool| &pool.endpoints);
+    let recovered: HashMap<RuleRef, Address> =
+        endpoints().filter_map(|e| Some((*e.rules.last()?, e.address.clone()))).collect();
+    let known: HashMap<&Address, &Endpoint> = endpoints().map(|endpoint| (&endpoint.address, endpoint)).collect();
+    let about = |address: &Address| known.get(address).and_then(|endpoint| endpoint.about.as_ref());
+    let every_rule = verbose && !matches!(args.output, TraceFormat::Dot | TraceFormat::Mermaid);
+    let trace = trace::trace(ruleset, &journey, &recovered, every_rule);
+    outcome.note(loopback_needs(&met, &trace));
+
+    let mut header = scene.header();
+    header.families = vec![met.family];
+    let others = [("raw", ruleset.raw), ("mangle", ruleset.mangle), ("security", ruleset.security)];
+    header.tables.extend(others.iter().filter(|(_, table)| table.is_some()).map(|(name, _)| *name));
+    let packet = packet(args, &met);
+    outcome.answer = match args.output {
+        TraceFormat::Text => {
+            let story = render::Story { packet: &packet, trace: &trace, about: &about, every_rule };
+            let view = render::View { width, all: args.all };
+            Answer::Text(story.draw(view) + &render::origin(&header, around::rules_read(&[*ruleset]), width))
+        }
+        TraceFormat::Json | TraceFormat::Yaml => {
+            let format = if args.output == TraceFormat::Json { Format::Json } else { Format::Yaml };
+            answer::written(report::trace_document(&header, packet, &trace, about, &scene.labels()), format)?
+        }
+        TraceFormat::Dot => Answer::Text(Graph::of_trace(&packet, &trace).dot()),
+        TraceFormat::Mermaid => Answer::Text(Graph::of_trace(&packet, &trace).mermaid()),
+    };
+    drop(known);
+    scene.leave();
+    Ok(outcome)
+}
+
+fn packet(args: &Args, met: &Met) -> Packet {
+    Packet {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        origin: met.origin.as_str(),
+        source: met.source_address().map(|ip| ip.to_string()),
+        source_port: met.source_port,
+        destination: met.destination.map(|ip| ip.to_string()),
+        port: met.port,
+        protocol: met.protocol.to_string(),
+        service: met.service.clone(),
+    }
+}
+
+fn program(family: Family) -> &'static str {
+    if family == Family::Ipv4 { "iptables" } else { "ip6tables" }
+}
+
+/// Tables that were not read, and so not followed. Those that a whole save does not hold are not on the node.
+fn unread(ruleset: &Ruleset<'_>, live: bool) -> Option<String> {
+    let (nat, filter) = match (ruleset.nat, ruleset.filter) {
+        (Some(nat), Some(filter)) => (nat, filter),
+        (Some(_), None) => {
+            return Some(
+                "only the nat table was read: rules of filter, raw and mangle, which may refuse, drop or exempt the connection, \
+                 were not followed"
+                    .to_owned(),
+            );
+        }
+        _ => {
+            return Some("the nat table was not read: whether the connection is translated was not followed".to_owned());
+        }
+    };
+    if nat.mixed || !nat.section.complete || !filter.section.complete {
+        return Some("lines of the dump are missing: rules that are not in it were not followed".to_owned());
+    }
+    let one_save = live || (nat.text == filter.text && nat.section.table_told);
+    let others = ruleset.raw.is_some() || ruleset.mangle.is_some();
+    (!one_save && !others).then(|| {
+        "the tables raw and mangle were not read: their rules, which may drop or exempt the connection, were not followed"
+            .to_owned()
+    })
+}
+
+/// What a connection from a loopback address to another host needs beside rules.
+fn loopback_needs(met: &Met, trace: &Trace) -> Option<String> {
+    let leaves = trace.destinations.iter().any(|d| d.address.ip().is_some_and(|ip| !ip.is_loopback()));
+    (met.source_address().is_some_and(|ip| ip.is_loopback() && ip.is_ipv4()) && leaves).then(|| {
+        "from 127.0.0.1 to another address the kernel sends nothing unless net.ipv4.conf.all.route_localnet is 1, which no rule \
+         tells"
+            .to_owned()
+    })
+}

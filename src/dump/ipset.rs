@@ -1,0 +1,166 @@
+//! The contents of ipsets, as `ipset save` and `ipset list` print them.
+
+use hashbrown::HashMap;
+
+use crate::net::{Network, Protocol};
+
+/// The sets of a node by name.
+#[derive(Debug, Default)]
+pub struct Sets<'a> {
+    by_name: HashMap<&'a str, Set<'a>>,
+    /// Lines that are no part of a listing.
+    pub unread: usize,
+}
+
+/// One set.
+#[derive(Debug, Default)]
+pub struct Set<'a> {
+    /// Its type: `hash:ip,port`, `bitmap:port`, `list:set`.
+    pub kind: &'a str,
+    /// Its members.
+    pub members: Vec<Member<'a>>,
+}
+
+/// A member of a set.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// One for each dimension of the set's type.
+    pub parts: Vec<Part<'a>>,
+    /// An exception: what it names is not in the set, though a wider member names it too.
+    pub nomatch: bool,
+}
+
+/// One dimension of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// An address or a network.
+    Network(Network),
+    /// Ports of a protocol, from and to.
+    Ports(Protocol, u16, u16),
+    /// Anything else: a MAC address, an interface, a mark, the name of another set.
+    Other(&'a str),
+}
+
+impl<'a> Sets<'a> {
+    /// Reads one listing.
+    pub fn scan(text: &'a str) -> Self {
+        let mut sets = Self::default();
+        // The set whose members follow, in the form of `ipset list`.
+        let mut open: Option<&'a str> = None;
+        let mut in_members = false;
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let mut words = line.split_ascii_whitespace();
+            match (words.next().unwrap_or_default(), words.next()) {
+                ("create" | "-N", Some(name)) => {
+                    let kind = words.next().unwrap_or_default();
+                    sets.by_name.entry(name).or_default().kind = kind;
+                }
+                ("add" | "-A", Some(name)) => match words.next() {
+                    Some(member) => sets.add(name, member, words.any(|word| word == "nomatch")),
+                    None => sets.unread += 1,
+                },
+                ("Name:", Some(name)) => {
+                    sets.by_name.entry(name).or_default();
+                    (open, in_members) = (Some(name), false);
+                }
+                ("Type:", Some(kind)) if open.is_some() => {
+                    if let Some(set) = open.and_then(|name| sets.by_name.get_mut(name)) {
+                        set.kind = kind;
+                    }
+                }
+                ("Members:", None) => in_members = true,
+                (member, rest) if in_members && !member.ends_with(':') => {
+                    let nomatch = rest == Some("nomatch") || words.any(|word| word == "nomatch");
+                    if let Some(name) = open {
+                        sets.add(name, member, nomatch);
+                    }
+                }
+                (field, _) if open.is_some() && (field.ends_with(':') || line.contains(": ")) => {}
+                ("COMMIT" | "flush" | "destroy", _) => {}
+                _ => sets.unread += 1,
+            }
+        }
+        sets
+    }
+
+    fn add(&mut self, name: &'a str, member: &'a str, nomatch: bool) {
+        let set = self.by_name.entry(name).or_default();
+        let kinds = set.kind.split_once(':').map_or("", |(_, dimensions)| dimensions).split(',');
+        let parts = member.split(',').zip(kinds.chain(std::iter::repeat("")));
+        set.members.push(Member { parts: parts.map(|(text, kind)| part(text, kind)).collect(), nomatch });
+    }
+
+    /// Adds the sets of another listing; of two with one name the later one counts.
+    pub fn absorb(&mut self, other: Self) {
+        self.by_name.extend(other.by_name);
+        self.unread += other.unread;
+    }
+
+    /// The set called `name`.
+    pub fn get(&self, name: &str) -> Option<&Set<'a>> {
+        self.by_name.get(name)
+    }
+
+    /// True if there is no set.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+fn part<'a>(text: &'a str, kind: &str) -> Part<'a> {
+    let parsed = match kind {
+        "ip" | "net" => Network::parse(text).map(Part::Network),
+        "port" => ports(text),
+        _ => None,
+    };
+    parsed.unwrap_or(Part::Other(text))
+}
+
+/// `tcp:80`, `udp:1000-2000`, `80`, which is TCP.
+fn ports<'a>(text: &str) -> Option<Part<'a>> {
+    let (protocol, range) = match text.split_once(':') {
+        Some((protocol, range)) => (Protocol::parse(protocol)?, range),
+        None => (Protocol::Tcp, text),
+    };
+    let (low, high) = range.split_once('-').unwrap_or((range, range));
+    Some(Part::Ports(protocol, low.parse().ok()?, high.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(parts: &[Part<'static>], nomatch: bool) -> Member<'static> {
+        Member { parts: parts.to_vec(), nomatch }
+    }
+
+    fn net(text: &str) -> Part<'static> {
+        Part::Network(Network::parse(text).expect("a network"))
+    }
+
+    #[test]
+    fn both_forms_hold_the_same() {
+        let saved = "create NAMED hash:net,port family inet hashsize 64\nadd NAMED 10.0.0.0/8,udp:53\n\
+                     add NAMED 10.1.0.0/16,tcp:80-90 nomatch\n";
+        let listed = "Name: NAMED\nType: hash:net,port\nRevision: 7\nHeader: family inet hashsize 64\nSize in memory: 600\n\
+                      References: 0\nNumber of entries: 2\nMembers:\n10.0.0.0/8,udp:53\n10.1.0.0/16,tcp:80-90 nomatch\n";
+        for text in [saved, listed] {
+            let sets = Sets::scan(text);
+            let set = sets.get("NAMED").expect("the set");
+            assert_eq!((set.kind, sets.unread), ("hash:net,port", 0), "{text}");
+            let expected = [
+                member(&[net("10.0.0.0/8"), Part::Ports(Protocol::Udp, 53, 53)], false),
+                member(&[net("10.1.0.0/16"), Part::Ports(Protocol::Tcp, 80, 90)], true),
+            ];
+            assert_eq!(set.members, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_listing_is_counted() {
+        let sets = Sets::scan("dear all,\nadd\ncreate S hash:mac\nadd S 00:11:22:33:44:55\n");
+        assert_eq!(sets.unread, 2);
+        assert_eq!(sets.get("S").expect("the set").members, [member(&[Part::Other("00:11:22:33:44:55")], false)]);
+        assert!(Sets::scan("").is_empty());
+    }
+}

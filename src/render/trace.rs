@@ -1,0 +1,329 @@
+//! The way of a connection as a story: hook by hook, rule by rule, and the verdict in a sentence at its end.
+
+use std::fmt::Write as _;
+
+use owo_colors::Style;
+
+use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
+use super::service::View;
+use super::text::{clean, percent, wrap};
+use crate::dataplane::{AboutEndpoint, Address};
+use crate::net::Host;
+use crate::report::Packet;
+use crate::trace::{Action, Destination, End, Hook, Outcome, Step, Trace, Why};
+
+/// Endpoints shown of a chain unless all are asked for.
+const SHOWN: usize = 12;
+
+/// Rules in a row that do not apply and are still told one by one.
+const FEW: usize = 3;
+
+/// What a story is made of.
+pub struct Story<'s> {
+    /// The connection.
+    pub packet: &'s Packet,
+    /// What becomes of it.
+    pub trace: &'s Trace,
+    /// What is known of endpoints, by their address.
+    pub about: &'s dyn Fn(&Address) -> Option<&'s AboutEndpoint>,
+    /// Tell every rule, those that do not apply too.
+    pub every_rule: bool,
+}
+
+/// One line of the story.
+struct Row {
+    line: Option<u32>,
+    chain: String,
+    text: String,
+    style: Style,
+}
+
+impl Story<'_> {
+    /// Draws it.
+    pub fn draw(&self, view: View) -> String {
+        let mut out = String::new();
+        push(&mut out, &paint(&self.heading(), STRONG));
+        let rows = self.rows(view);
+        let chain = rows.iter().filter_map(|(_, row)| row.as_ref()).map(|row| row.chain.len()).max().unwrap_or(0);
+        let mut last = None;
+        for (place, row) in &rows {
+            if last != Some(*place) {
+                push(&mut out, &paint(&format!("{} {}", place.0.as_str(), place.1), STRONG));
+                last = Some(*place);
+            }
+            if let Some(row) = row {
+                draw(row, chain, view.width, &mut out);
+            }
+        }
+        out.push('\n');
+        self.verdict(view, &mut out);
+        out
+    }
+
+    fn heading(&self) -> String {
+        let packet = self.packet;
+        let who = match (packet.from.as_str(), packet.source.as_deref()) {
+            ("pod", _) => "any pod of this node".to_owned(),
+            ("external", _) => "someone outside".to_owned(),
+            ("node", Some(ip)) => format!("this node ({ip})"),
+            ("node", None) => "this node".to_owned(),
+            (from, Some(ip)) if from != ip && !from.contains(ip) => format!("{from} ({ip})"),
+            (from, _) => from.to_owned(),
+        };
+        let host = packet
+            .destination
+            .as_deref()
+            .map(|ip| ip.parse().map_or_else(|_| ip.to_owned(), |ip| Host(ip).to_string()));
+        let to =
+            host.map_or_else(|| format!("port {} of this node", packet.port), |host| format!("{host}:{}", packet.port));
+        let service = packet.service.as_ref().map(|name| format!("  ({name})")).unwrap_or_default();
+        clean(&format!("{who} → {to}/{}{service}", packet.protocol)).into_owned()
+    }
+
+    /// The lines, each with its hook and table.
+    fn rows(&self, view: View) -> Vec<((Hook, &'static str), Option<Row>)> {
+        let steps = &self.trace.steps;
+        let mut rows = Vec::new();
+        // Chains whose rules are told with the rule that leads to them.
+        let mut folded: Vec<(Hook, &str, &str)> = Vec::new();
+        let mut endpoints = (String::new(), 0);
+        let mut failing: Vec<&Step> = Vec::new();
+        for step in steps {
+            let place = (step.hook, step.table);
+            if matches!(step.why, Why::Fails(_)) {
+                if failing.first().is_some_and(|first| first.chain != step.chain || first.hook != step.hook) {
+                    self.tell_failing(&mut failing, &mut rows);
+                }
+                failing.push(step);
+                continue;
+            }
+            self.tell_failing(&mut failing, &mut rows);
+            if folded.contains(&(step.hook, step.table, step.chain.as_str())) || (!self.every_rule && is_idle(step)) {
+                continue;
+            }
+            match self.endpoint(step) {
+                Some((target, address)) => {
+                    folded.push((step.hook, step.table, target));
+                    let count = if endpoints.0 == step.chain { endpoints.1 + 1 } else { 1 };
+                    endpoints = (step.chain.clone(), count);
+                    if count <= SHOWN || view.all {
+                        rows.push((place, Some(self.endpoint_row(step, target, address))));
+                    } else if count == SHOWN + 1 {
+                        let more = self.endpoints_of(&step.chain) - SHOWN;
+                        let text = format!("… {more} more, --all shows every one");
+                        rows.push((place, Some(Row { line: None, chain: String::new(), text, style: DIM })));
+                    }
+                }
+                None => rows.push((place, Some(row(step)))),
+            }
+        }
+        self.tell_failing(&mut failing, &mut rows);
+        rows
+    }
+
+    /// Rules that do not apply: one by one if they are few, else the first of them.
+    fn tell_failing(&self, failing: &mut Vec<&Step>, rows: &mut Vec<((Hook, &'static str), Option<Row>)>) {
+        let few = failing.len() <= FEW;
+        for step in failing.iter().take(if few { FEW } else { 1 }) {
+            let Why::Fails(condition) = &step.why else { continue };
+            let text = if few {
+                format!("does not apply: {}", clean(condition))
+            } else {
+                format!("and {} more do not apply: {}", failing.len() - 1, clean(condition))
+            };
+            let line = step.rule.map(|rule| rule.line);
+            rows.push(((step.hook, step.table), Some(Row { line, chain: step.chain.clone(), text, style: DIM })));
+        }
+        failing.clear();
+    }
+
+    /// The chain and address of the endpoint that a rule leads to, where nothing else happens there.
+    fn endpoint<'t>(&'t self, step: &'t Step) -> Option<(&'t str, &'t Address)> {
+        let Action::Jump(target) = &step.action else { return None };
+        if self.every_rule {
+            return None;
+        }
+        let inside = |other: &&Step| other.hook == step.hook && other.table == step.table && other.chain == *target;
+        let mut inside = self.trace.steps.iter().filter(inside).filter(|other| !is_idle(other));
+        let mut address = None;
+        let only_translates = inside.all(|other| match &other.action {
+            Action::Dnat(to) => address.replace(to).is_none(),
+            Action::Jump(chain) => chain == "KUBE-MARK-MASQ",
+            _ => false,
+        });
+        address.filter(|_| only_translates).map(|address| (target.as_str(), address))
+    }
+
+    fn endpoints_of(&self, chain: &str) -> usize {
+        self.trace.steps.iter().filter(|step| step.chain == chain && self.endpoint(step).is_some()).count()
+    }
+
+    fn endpoint_row(&self, step: &Step, target: &str, address: &Address) -> Row {
+        let mut text = format!("{}  → {}", percent(step.probability), clean(&address.to_string()));
+        let about = (self.about)(address);
+        for known in about.into_iter().flat_map(|about| [about.pod.as_deref(), about.node.as_deref()]).flatten() {
+            let _ = write!(text, "  {}", clean(known));
+        }
+        if about.is_some_and(|about| about.local == Some(true)) {
+            text.push_str(" (local)");
+        }
+        if let Some(words) = about.and_then(|about| about.state.words()) {
+            let _ = write!(text, "  ✗ {}", clean(&words));
+        }
+        if self.trace.destinations.iter().any(|d| d.address == *address && d.masquerade == Some(true))
+            && self.trace.steps.iter().any(|s| s.chain == target && matches!(s.action, Action::Jump(_)) && !s.idle)
+        {
+            text.push_str("  masqueraded, for it is the client itself");
+        }
+        Row { line: step.rule.map(|rule| rule.line), chain: step.chain.clone(), text, style: Style::new() }
+    }
+
+    fn verdict(&self, view: View, out: &mut String) {
+        let several = self.trace.outcomes.len() > 1;
+        for outcome in &self.trace.outcomes {
+            let share = if several { format!("{}  ", percent(outcome.probability)) } else { String::new() };
+            let style = match outcome.end {
+                End::Drop | End::Reject => ERROR,
+                End::Unknown(_) => NOTE,
+                _ => STRONG,
+            };
+            let sentence = self.sentence(outcome);
+            let indent = share.chars().count();
+            let room = view.width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20));
+            for (n, line) in wrap(&clean(&sentence), room).iter().enumerate() {
+                let head = if n == 0 { share.clone() } else { " ".repeat(indent) };
+                push(out, &format!("{head}{}", paint(line, style)));
+            }
+        }
+        for open in &self.trace.open {
+            let hint = open.hint.map(|hint| format!(" ({hint} tells)")).unwrap_or_default();
+            let text = format!("not known: whether {}{hint}", open.what);
+            for line in wrap(&clean(&text), view.width.unwrap_or(usize::MAX)) {
+                push(out, &paint(&line, NOTE));
+            }
+        }
+    }
+
+    fn sentence(&self, outcome: &Outcome) -> String {
+        match &outcome.end {
+            End::Delivered => {
+                let destinations = &self.trace.destinations;
+                let to = match destinations.as_slice() {
+                    [only] => only.address.to_string(),
+                    many => format!("one of {} endpoints", many.len()),
+                };
+                format!("delivered to {to}, {}", self.kept(destinations))
+            }
+            End::Untranslated { local: Some(true) } => {
+                format!("not translated: a program of this node that listens on port {} gets it", self.packet.port)
+            }
+            End::Untranslated { local } => {
+                let to = self.packet.destination.as_deref().unwrap_or("its destination");
+                let or = if local.is_none() { ", or a program of this node gets it" } else { "" };
+                let kept = match outcome.masquerade {
+                    Some(true) => ", its source as this node's",
+                    Some(false) => " as it is",
+                    None => "; whether its source becomes this node's is not known",
+                };
+                format!("not translated: it goes on to {to}{kept}{or}")
+            }
+            End::Drop => format!("dropped {}", self.by(outcome)),
+            End::Reject => format!("rejected {}", self.by(outcome)),
+            End::Unknown(why) => format!("it cannot be told: {why}"),
+        }
+    }
+
+    /// What becomes of the client's address.
+    fn kept(&self, destinations: &[Destination]) -> String {
+        let all = |wanted: Option<bool>| destinations.iter().all(|d| d.masquerade == wanted);
+        if all(Some(false)) {
+            return "the client keeps its address".to_owned();
+        }
+        if all(Some(true)) {
+            return "the client appears as this node (masqueraded)".to_owned();
+        }
+        if destinations.iter().any(|d| d.masquerade.is_none()) {
+            return "whether the client keeps its address is not known".to_owned();
+        }
+        let masqueraded = destinations.iter().filter(|d| d.masquerade == Some(true));
+        let named: Vec<String> = masqueraded.map(|d| d.address.to_string()).collect();
+        format!("the client keeps its address, but appears as this node to {}", named.join(", "))
+    }
+
+    /// The rule or policy that ended it.
+    fn by(&self, outcome: &Outcome) -> String {
+        let Some(step) = outcome.by.and_then(|at| self.trace.steps.get(at)) else { return "by a rule".to_owned() };
+        let Step { hook, table, chain, .. } = step;
+        match step.rule {
+            None => format!("by the policy of {chain} ({table})"),
+            Some(rule) => {
+                let comment = step.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
+                format!("by {chain}, line {} ({table}, {}){comment}", rule.line, hook.as_str())
+            }
+        }
+    }
+}
+
+/// Nothing comes of it: it leads to a chain where nothing applies, sends back, or only watches.
+fn is_idle(step: &Step) -> bool {
+    step.idle || matches!(step.action, Action::Return | Action::Nothing)
+}
+
+fn row(step: &Step) -> Row {
+    let what = match &step.action {
+        Action::Jump(chain) if step.idle => format!("→ {chain}, where nothing applies"),
+        Action::Jump(chain) => format!("→ {chain}"),
+        Action::Goto(chain) => format!("→ {chain}, and not back"),
+        Action::Return => "back".to_owned(),
+        Action::Accept => "accepted".to_owned(),
+        Action::Drop => "dropped".to_owned(),
+        Action::Reject => "rejected".to_owned(),
+        Action::Dnat(address) => format!("the destination becomes {address}"),
+        Action::Masquerade => "the source becomes an address of this node".to_owned(),
+        Action::Mark(mark) => format!("the mark becomes {mark:#x}"),
+        Action::ConnMark(mark) => format!("the mark of the connection becomes {mark:#x}"),
+        Action::Untrack => "not tracked, and so not translated".to_owned(),
+        Action::Nothing => "changes nothing about its way".to_owned(),
+        Action::Unknown(why) => why.clone(),
+    };
+    let part = match step.probability {
+        Some(part) if part >= 1.0 - 1e-12 => String::new(),
+        part => format!("{}  ", percent(part)),
+    };
+    let open = match &step.why {
+        Why::Open(what) => format!("  ? if {what}"),
+        _ => String::new(),
+    };
+    let comment = step.comment.as_ref().map(|comment| format!("  \"{comment}\"")).unwrap_or_default();
+    let policy = if step.rule.is_none() { "by the policy: " } else { "" };
+    let text = clean(&format!("{part}{policy}{what}{comment}{open}")).into_owned();
+    let style = if matches!(step.action, Action::Drop | Action::Reject) { ERROR } else { Style::new() };
+    Row { line: step.rule.map(|rule| rule.line), chain: step.chain.clone(), text, style }
+}
+
+fn draw(row: &Row, chain: usize, width: Option<usize>, out: &mut String) {
+    let line = row.line.map(|line| line.to_string()).unwrap_or_default();
+    let head = format!("{line:>7}  {:chain$}  ", clean(&row.chain));
+    let indent = head.chars().count();
+    match width {
+        // A narrow terminal gets the text below its chain.
+        Some(width) if width < indent + 40 => {
+            push(out, &paint(head.trim_end(), DIM));
+            for line in wrap(&row.text, width.saturating_sub(9).max(20)) {
+                push(out, &format!("         {}", paint(&line, row.style)));
+            }
+        }
+        width => {
+            let lines = wrap(&row.text, width.map_or(usize::MAX, |width| width - indent));
+            for (n, line) in lines.iter().enumerate() {
+                let head = if n == 0 { paint(&head, DIM) } else { " ".repeat(indent) };
+                push(out, &format!("{head}{}", paint(line, row.style)));
+            }
+        }
+    }
+}
+
+fn push(out: &mut String, line: &str) {
+    out.push_str(line.trim_end());
+    out.push('\n');
+}

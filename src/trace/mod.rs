@@ -1,0 +1,144 @@
+//! One packet through the hooks, tables and chains of a node: what becomes of a new connection, and why.
+//!
+//! [`Journey`] says who connects to what and what is known of the node; [`trace`] follows it through raw, mangle, nat and
+//! filter, before and after translation, and lists every way it can end. Nothing is sampled: a rule that chooses by chance
+//! parts the connections, and what cannot be known is followed both ways.
+
+mod hook;
+mod journey;
+mod leaf;
+mod packet;
+mod story;
+mod sum;
+mod walk;
+
+use hashbrown::HashMap;
+
+pub use hook::Hook;
+pub use journey::{Journey, Locals, Source};
+pub use story::{Action, Destination, End, Open, Outcome, Step, Trace, Why};
+
+use crate::dataplane::{Address, RuleRef};
+use crate::proxy::iptables::Ruleset;
+use packet::Leaves;
+use sum::Shares;
+use walk::{Ended, Walked};
+
+/// A part of new connections this small is the rounding of doubles.
+const NOTHING: f64 = 1e-12;
+
+/// Follows a connection through the rules of its family. With `every_rule`, rules that do not apply are among the steps.
+/// `recovered` are destinations of rules that the program which made the dump could not print.
+pub fn trace(
+    ruleset: &Ruleset<'_>,
+    journey: &Journey<'_>,
+    recovered: &HashMap<RuleRef, Address>,
+    every_rule: bool,
+) -> Trace {
+    let Walked { steps, ended, leaves } = walk::walk(ruleset, journey, recovered, every_rule);
+    let steps = steps.into_iter().map(|(step, shares)| Step { probability: shares.known(), ..step }).collect();
+    let destinations = destinations(&ended);
+    let (outcomes, open) = outcomes(&ended, &leaves);
+    let masquerade = any(outcomes.iter().map(|outcome| outcome.masquerade));
+    Trace { steps, outcomes, destinations, masquerade, open }
+}
+
+/// What several ways sum up to.
+#[derive(Default)]
+struct Sum {
+    all: Shares,
+    masqueraded: Shares,
+    by: Option<usize>,
+}
+
+impl Sum {
+    fn add(&mut self, ended: &Ended) {
+        self.all.add(&ended.way.share);
+        if ended.way.state.masqueraded {
+            self.masqueraded.add(&ended.way.share);
+        }
+        self.by = self.by.or(ended.by);
+    }
+
+    /// Whether the source is replaced: on all of these ways or on none.
+    fn masquerade(&self) -> Option<bool> {
+        if self.masqueraded == Shares::default() {
+            return Some(false);
+        }
+        if self.masqueraded == self.all {
+            return Some(true);
+        }
+        match (self.all.known(), self.masqueraded.known()) {
+            (Some(all), Some(some)) if (all - some).abs() < NOTHING => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// True if one is, `None` if one may be.
+fn any(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    all.fold(Some(false), |any, one| match (any, one) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (None, _) | (_, None) => None,
+        _ => Some(false),
+    })
+}
+
+/// The sums of what has the same key, in the order in which keys are met.
+fn sums<K: Clone + Eq + std::hash::Hash>(keyed: impl Iterator<Item = (K, usize)>, ended: &[Ended]) -> Vec<(K, Sum)> {
+    let mut places: HashMap<K, usize> = HashMap::new();
+    let mut sums: Vec<(K, Sum)> = Vec::new();
+    for (key, at) in keyed.filter(|(_, at)| ended[*at].way.share.part > NOTHING) {
+        let place = *places.entry(key.clone()).or_insert(sums.len());
+        if place == sums.len() {
+            sums.push((key, Sum::default()));
+        }
+        sums[place].1.add(&ended[at]);
+    }
+    sums
+}
+
+fn destinations(ended: &[Ended]) -> Vec<Destination> {
+    let delivered = ended.iter().enumerate().filter(|(_, e)| e.end == End::Delivered);
+    let keyed = delivered.filter_map(|(at, e)| Some((e.way.state.translated.clone()?, at)));
+    let sums = sums(keyed, ended).into_iter();
+    sums.map(|(address, sum)| Destination { address, probability: sum.all.known(), masquerade: sum.masquerade() })
+        .collect()
+}
+
+/// How it can end, and what that depends on.
+fn outcomes(ended: &[Ended], leaves: &Leaves) -> (Vec<Outcome>, Vec<Open>) {
+    let end = |e: &Ended| match &e.end {
+        // Whether it is for this node is told apart only where that is known.
+        End::Untranslated { .. } if ended.iter().any(|other| is_untranslated(other) && other.end != e.end) => {
+            End::Untranslated { local: None }
+        }
+        end => end.clone(),
+    };
+    let mut open: Vec<u16> = Vec::new();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for (end, sum) in sums(ended.iter().map(end).zip(0..), ended) {
+        let probability = sum.all.known();
+        if probability.is_none() {
+            open.extend(sum.all.leaves());
+        }
+        outcomes.push(Outcome { end, probability, masquerade: sum.masquerade(), by: sum.by });
+    }
+    for destination in sums(ended.iter().zip(0..).map(|(e, at)| (e.way.state.translated.clone(), at)), ended) {
+        let sum = destination.1;
+        if sum.all.known().is_none() {
+            open.extend(sum.all.leaves());
+        } else if sum.masquerade().is_none() {
+            open.extend(sum.masqueraded.leaves());
+        }
+    }
+    outcomes.sort_by(|a, b| b.probability.unwrap_or(-1.0).total_cmp(&a.probability.unwrap_or(-1.0)));
+    open.sort_unstable();
+    open.dedup();
+    let open = open.into_iter().filter_map(|leaf| leaves.get(leaf));
+    (outcomes, open.map(|leaf| Open { what: leaf.to_string(), hint: leaf.hint() }).collect())
+}
+
+fn is_untranslated(ended: &Ended) -> bool {
+    matches!(ended.end, End::Untranslated { .. })
+}

@@ -1,0 +1,300 @@
+//! A packet on its way: what rules have made of it, and what they can ask of it.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::hook::Hook;
+use super::journey::{Journey, Source};
+use super::leaf::{Leaf, World};
+use crate::dataplane::{Address, Origin};
+use crate::dump::ipset::{Member, Part, Set};
+use crate::dump::iptables::{Match, Recent};
+use crate::net::{Network, Protocol};
+use crate::proxy::iptables::{Facts, PodSide, Truth};
+
+/// Where a packet is headed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    At(IpAddr),
+    /// An address of this node, which one is not known.
+    Here,
+    /// One of several, or one the dump does not tell.
+    Somewhere,
+}
+
+impl Place {
+    pub(super) fn ip(self) -> Option<IpAddr> {
+        if let Self::At(ip) = self { Some(ip) } else { None }
+    }
+}
+
+/// What rules change about a packet.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct State {
+    pub(super) place: Place,
+    /// `None` where the dump does not tell.
+    pub(super) port: Option<u16>,
+    pub(super) mark: u32,
+    /// The mark of its connection.
+    pub(super) connmark: u32,
+    /// Its connection is tracked: without that there is no translation.
+    pub(super) tracked: bool,
+    /// Where its destination was translated to.
+    pub(super) translated: Option<Address>,
+    /// Its source becomes an address of the node.
+    pub(super) masqueraded: bool,
+}
+
+/// The things nobody knows, numbered in the order they were met.
+#[derive(Debug, Default)]
+pub(super) struct Leaves {
+    all: Vec<Leaf>,
+    ids: HashMap<Leaf, u16>,
+}
+
+impl Leaves {
+    fn id(&mut self, leaf: Leaf) -> u16 {
+        let next = u16::try_from(self.all.len()).unwrap_or(u16::MAX);
+        *self.ids.entry(leaf).or_insert_with_key(|leaf| {
+            self.all.push(leaf.clone());
+            next
+        })
+    }
+
+    pub(super) fn get(&self, id: u16) -> Option<&Leaf> {
+        self.all.get(usize::from(id))
+    }
+
+    /// The things of which `world` says that they are so.
+    fn true_in<'l>(&'l self, world: &'l World) -> impl Iterator<Item = &'l Leaf> {
+        world.leaves().filter(|id| world.get(*id) == Some(true)).filter_map(|id| self.get(id))
+    }
+}
+
+/// A packet as one rule sees it.
+pub(super) struct View<'v> {
+    pub(super) journey: &'v Journey<'v>,
+    pub(super) state: &'v State,
+    pub(super) world: &'v World,
+    pub(super) leaves: &'v RefCell<Leaves>,
+    pub(super) hook: Hook,
+    /// Line of the rule.
+    pub(super) line: u32,
+    /// The first thing that was asked, is not known, and about which the world makes no choice.
+    pub(super) open: Cell<Option<u16>>,
+}
+
+impl View<'_> {
+    /// What the world says about a thing nobody knows.
+    fn ask(&self, leaf: Leaf) -> Truth {
+        let id = self.leaves.borrow_mut().id(leaf);
+        match self.world.get(id) {
+            Some(choice) => choice.into(),
+            None => {
+                if self.open.get().is_none() {
+                    self.open.set(Some(id));
+                }
+                Truth::Unknown
+            }
+        }
+    }
+
+    /// The name of a thing the world says is so, if it is of the kind that `name` picks: of interfaces and lists only one
+    /// can be the one.
+    fn chosen(&self, name: impl Fn(&Leaf) -> Option<&str>) -> Option<String> {
+        self.leaves.borrow().true_in(self.world).find_map(|leaf| name(leaf).map(str::to_owned))
+    }
+
+    /// True if every address of `network` is one that pods may have.
+    fn is_of_pods(&self, network: &Network) -> bool {
+        self.journey.pod_networks.iter().any(|pods| pods.contains_network(network))
+    }
+
+    fn is_member(&self, set: &Set<'_>, directions: &str, name: &str) -> Truth {
+        let is = |member: &Member<'_>| self.fits(member, directions, name);
+        let judged: Vec<(&Member<'_>, Truth)> = set.members.iter().map(|member| (member, is(member))).collect();
+        let first = |member: &Member<'_>| match member.parts.first() {
+            Some(Part::Network(network)) => Some(*network),
+            _ => None,
+        };
+        let excepted = |wide: &Member<'_>| {
+            let exceptions = judged.iter().filter(|(member, truth)| member.nomatch && *truth != Truth::No);
+            let inside = exceptions.filter(|(narrow, _)| {
+                first(wide).zip(first(narrow)).is_some_and(|(wide, narrow)| wide.contains_network(&narrow))
+            });
+            inside.map(|(_, truth)| *truth).max().unwrap_or(Truth::No)
+        };
+        let members = judged.iter().filter(|(member, truth)| !member.nomatch && *truth != Truth::No);
+        members.map(|(member, truth)| (*truth).min(excepted(member).negated(true))).max().unwrap_or(Truth::No)
+    }
+
+    fn fits(&self, member: &Member<'_>, directions: &str, set: &str) -> Truth {
+        let mut sides = directions.split(',');
+        let mut truth = Truth::Yes;
+        for part in &member.parts {
+            let from = sides.next() == Some("src");
+            truth = truth.min(match part {
+                Part::Network(network) if from => self.source(network),
+                Part::Network(network) => self.destination(network),
+                Part::Ports(protocol, ..) if *protocol != self.journey.protocol => Truth::No,
+                Part::Ports(_, low, high) => {
+                    let within = |port: u16| Truth::from((*low..=*high).contains(&port));
+                    let range = format!("{low}:{high}");
+                    if from { self.source_port(&range, &within) } else { self.destination_port(&range, &within) }
+                }
+                Part::Other(inner) => match self.journey.sets.get(inner).filter(|inner| inner.kind != "list:set") {
+                    Some(inner_set) => self.is_member(inner_set, directions, inner),
+                    None => {
+                        self.ask(Leaf::InSet { set: set.to_owned(), directions: directions.to_owned(), known: true })
+                    }
+                },
+            });
+        }
+        truth
+    }
+}
+
+impl Facts for View<'_> {
+    fn source(&self, network: &Network) -> Truth {
+        let pods = self.journey.pod_networks;
+        let apart = |one: &Network, other: &Network| !one.contains_network(other) && !other.contains_network(one);
+        match &self.journey.source {
+            Source::Exactly(ip) => network.contains(*ip).into(),
+            Source::Outside => Truth::No,
+            Source::OneOf(ips) if ips.iter().all(|ip| network.contains(*ip)) => Truth::Yes,
+            Source::OneOf(ips) if !ips.iter().any(|ip| network.contains(*ip)) => Truth::No,
+            Source::SomePod if !pods.is_empty() && pods.iter().all(|pods| network.contains_network(pods)) => Truth::Yes,
+            Source::SomePod if network.is_loopback() || network.address().is_some() => Truth::No,
+            Source::SomePod if !pods.is_empty() && pods.iter().all(|pods| apart(pods, network)) => Truth::No,
+            Source::SomeLocal if network.is_loopback() || self.is_of_pods(network) => Truth::No,
+            _ => self.ask(Leaf::SourceIn(*network)),
+        }
+    }
+
+    fn destination(&self, network: &Network) -> Truth {
+        match self.state.place {
+            Place::At(ip) => network.contains(ip).into(),
+            Place::Here if network.is_loopback() => Truth::No,
+            Place::Here if self.journey.locals.complete => {
+                let mut own = self.journey.locals.of(network.family()).map(|ip| network.contains(ip)).peekable();
+                match own.peek().copied() {
+                    Some(first) if own.all(|inside| inside == first) => first.into(),
+                    _ => self.ask(Leaf::DestinationIn(*network)),
+                }
+            }
+            _ => self.ask(Leaf::DestinationIn(*network)),
+        }
+    }
+
+    fn source_is_local(&self) -> Truth {
+        // From elsewhere it would be a martian, which the kernel drops.
+        (self.journey.origin == Origin::Node).into()
+    }
+
+    fn destination_is_local(&self) -> Truth {
+        match self.state.place {
+            Place::Here => Truth::Yes,
+            Place::Somewhere => self.ask(Leaf::IsLocal(None)),
+            Place::At(ip) => match self.journey.locals.contain(ip) {
+                Truth::Unknown => self.ask(Leaf::IsLocal(Some(ip))),
+                known => known,
+            },
+        }
+    }
+
+    fn protocol(&self) -> Option<Protocol> {
+        Some(self.journey.protocol)
+    }
+
+    fn source_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
+        self.journey.source_port.map_or_else(|| self.ask(Leaf::SourcePort(range.to_owned())), condition)
+    }
+
+    fn destination_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
+        self.state.port.map_or_else(|| self.ask(Leaf::DestinationPort(range.to_owned())), condition)
+    }
+
+    fn comes_in_by(&self, interface: &str) -> Truth {
+        if self.journey.origin == Origin::Node {
+            // What it sends to itself comes back in by the loopback interface.
+            return (self.hook.is_inbound() && fits(interface, "lo")).into();
+        }
+        if let Some(known) = &self.journey.comes_in_by {
+            return fits(interface, known).into();
+        }
+        if interface == "lo" {
+            return Truth::No;
+        }
+        let pods = PodSide { networks: self.journey.pod_networks, interfaces: self.journey.pod_interfaces };
+        match pods.comes_in_by(interface, self.journey.origin) {
+            Truth::Unknown => {
+                let chosen = self.chosen(|leaf| if let Leaf::ComesInBy(name) = leaf { Some(name) } else { None });
+                match chosen {
+                    Some(chosen) if chosen != interface && !chosen.ends_with('+') => fits(interface, &chosen).into(),
+                    _ => self.ask(Leaf::ComesInBy(interface.to_owned())),
+                }
+            }
+            known => known,
+        }
+    }
+
+    fn goes_out_by(&self, interface: &str) -> Truth {
+        match self.destination_is_local() {
+            Truth::Yes => fits(interface, "lo").into(),
+            Truth::Unknown => Truth::Unknown,
+            Truth::No if interface == "lo" => Truth::No,
+            Truth::No => match &self.journey.goes_out_by {
+                Some(known) => fits(interface, known).into(),
+                None => self.ask(Leaf::GoesOutBy(interface.to_owned(), self.state.place.ip())),
+            },
+        }
+    }
+
+    fn mark(&self, value: u32, mask: u32) -> Truth {
+        (self.state.mark & mask == value).into()
+    }
+
+    fn remembered(&self, recent: &Recent<'_>) -> Truth {
+        if !self.journey.seen {
+            return Truth::No;
+        }
+        let list = recent.name.unwrap_or("DEFAULT");
+        let chosen = self.chosen(|leaf| if let Leaf::Remembered(list) = leaf { Some(list) } else { None });
+        match chosen {
+            Some(chosen) => (chosen == list).into(),
+            None => self.ask(Leaf::Remembered(list.to_owned())),
+        }
+    }
+
+    fn state(&self, states: &str) -> Truth {
+        let has = |state: &str| match state {
+            "NEW" => self.state.tracked,
+            "UNTRACKED" => !self.state.tracked,
+            "DNAT" => self.state.translated.is_some(),
+            "SNAT" => self.state.masqueraded,
+            _ => false,
+        };
+        states.split(',').any(has).into()
+    }
+
+    fn in_set(&self, set: &str, directions: &str) -> Truth {
+        match self.journey.sets.get(set) {
+            Some(known) => self.is_member(known, directions, set),
+            None => self.ask(Leaf::InSet { set: set.to_owned(), directions: directions.to_owned(), known: false }),
+        }
+    }
+
+    fn other(&self, item: &Match<'_>) -> Truth {
+        self.ask(Leaf::Other { line: self.line, text: item.emit() })
+    }
+}
+
+/// Is an interface of this name meant by `pattern`, which may end in `+`?
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('+') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    }
+}
