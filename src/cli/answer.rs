@@ -7,7 +7,7 @@ use super::{Answer, Failure, Outcome};
 use crate::checks::{Checked, Pick};
 use crate::dataplane::{ServicePort, Walkthrough};
 use crate::proxy::iptables::{Depth, Sketch};
-use crate::render::{self, Marks, View};
+use crate::render::{self, Graph, Marks, View};
 use crate::report::{self, Kind};
 
 /// How a command wants its answer.
@@ -28,7 +28,7 @@ pub(super) fn answer(question: &Question<'_>, form: &Form<'_>) -> Result<Outcome
             Some(error) => outcome.missing = vec![error],
             None => {}
         }
-        if scene.services.is_empty() && matches!(form.format, Format::Tree | Format::Table | Format::Wide) {
+        if scene.services.is_empty() && !matches!(form.format, Format::Json | Format::Yaml) {
             return Ok(outcome);
         }
         let checked = scene.check(&pick(form.kind)?, Depth::Services, None);
@@ -63,6 +63,8 @@ fn text(mut scene: Scene<'_, '_, '_>, checked: &Checked, form: &Form<'_>) -> Res
             let document = report::document(kind, &header, services, &checked.findings, &scene.quotes(checked));
             written(document, form.format)?
         }
+        (Format::Dot, _) => Answer::Text(Graph::of_services(&scene.services).dot()),
+        (Format::Mermaid, _) => Answer::Text(Graph::of_services(&scene.services).mermaid()),
         (_, Kind::List) => Answer::Text(render::list(&scene.services, &marks, wide, form.width)),
         (_, Kind::Show) => Answer::Text(render::endpoints(&scene.services, &marks, wide, form.width)),
     };

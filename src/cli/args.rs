@@ -137,6 +137,10 @@ pub(super) enum Format {
     Json,
     /// The same as YAML.
     Yaml,
+    /// A drawing for Graphviz.
+    Dot,
+    /// A drawing for Mermaid.
+    Mermaid,
 }
 
 /// `--family`

@@ -1,5 +1,7 @@
 //! `kube-ipt list`: one row per service port.
 
+use clap::ValueEnum;
+
 use super::answer::{self, Form};
 use super::args::{Format, OutputArgs, SourceArgs};
 use super::scene::Question;
@@ -10,16 +12,43 @@ use crate::report::Kind;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Form of the answer.
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    output: ListFormat,
     #[command(flatten)]
     shared: OutputArgs,
     #[command(flatten)]
     source: SourceArgs,
 }
 
+/// Forms of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ListFormat {
+    /// Services with their frontends and endpoints.
+    Tree,
+    /// Rows.
+    Table,
+    /// Rows with every column.
+    Wide,
+    /// JSON, schema kube-ipt/v1.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+impl From<ListFormat> for Format {
+    fn from(format: ListFormat) -> Self {
+        match format {
+            ListFormat::Tree => Self::Tree,
+            ListFormat::Table => Self::Table,
+            ListFormat::Wide => Self::Wide,
+            ListFormat::Json => Self::Json,
+            ListFormat::Yaml => Self::Yaml,
+        }
+    }
+}
+
 pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
     let question = Question::new(&[], args.shared.namespace.as_deref(), &args.source, verbose)?;
-    let form = Form { kind: Kind::List, rules: false, format: args.output, shared: &args.shared, width };
+    let form = Form { kind: Kind::List, rules: false, format: args.output.into(), shared: &args.shared, width };
     answer::answer(&question, &form)
 }

@@ -226,7 +226,9 @@ fn unread(ruleset: &Ruleset<'_>, live: bool) -> Option<String> {
             );
         }
         _ => {
-            return Some("the nat table was not read: whether the connection is translated was not followed".to_owned());
+            return Some(
+                "the nat table was not read: whether the connection is translated was not followed".to_owned(),
+            );
         }
     };
     if nat.mixed || !nat.section.complete || !filter.section.complete {

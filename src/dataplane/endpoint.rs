@@ -19,6 +19,8 @@ pub struct Endpoint {
     pub rules: Vec<RuleRef>,
     /// New connections it got since its chain was last written, where the dump has exact counters.
     pub packets: Option<u64>,
+    /// New connections that the rule which leads to its chain counted, where the dump has exact counters.
+    pub arrived: Option<u64>,
     /// Its chain has a rule that masquerades, as it must for a pod that reaches itself (hairpin).
     pub hairpin: bool,
     /// A rule sends clients there that came before, under ClientIP affinity, whatever part of the new ones it gets.

@@ -4,6 +4,7 @@
 //! that justify it.
 
 mod about;
+mod balance;
 mod endpoint;
 mod name;
 mod select;
@@ -13,6 +14,7 @@ mod words;
 use std::net::IpAddr;
 
 pub use about::{AboutEndpoint, AboutService, Absent, Drift, Gap, Gone, NotWanted, Stale, Standing, State};
+pub use balance::{Balance, ChiSquare, Unjudged};
 pub use endpoint::{Address, Endpoint};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, nearest};
@@ -186,6 +188,8 @@ pub struct Pool {
     pub setting: usize,
     /// Rules that translate, to where the program that printed them could not print.
     pub garbled: Vec<RuleRef>,
+    /// Counters of its rules were printed in short.
+    pub abbreviated: bool,
 }
 
 /// A chain that rules lead to and that has no effect.

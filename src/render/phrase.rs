@@ -1,6 +1,6 @@
 //! Words for frontends, routes and oddities, the same wherever they are shown.
 
-use crate::dataplane::{Frontend, Oddity, Origin, Policy, Pool, Route, ServicePort, Verdict};
+use crate::dataplane::{Balance, Frontend, Oddity, Origin, Policy, Pool, Route, ServicePort, Verdict};
 
 /// What a frontend does beyond handing everyone to the only pool; empty where that is all.
 pub(super) fn routes(frontend: &Frontend, several_pools: bool) -> String {
@@ -16,9 +16,11 @@ pub(super) fn routes(frontend: &Frontend, several_pools: bool) -> String {
         return text.clone();
     }
     let mut parts: Vec<String> = Vec::new();
-    for (origins, text) in groups {
-        let text = if text.is_empty() { "delivered".to_owned() } else { text };
-        parts.push(format!("{}: {text}", clients(&origins)));
+    let last = groups.len() - 1;
+    for (n, (origins, text)) in groups.into_iter().enumerate() {
+        let text = if text.is_empty() { "source kept".to_owned() } else { text };
+        let who = if n == last && origins.len() > 1 { "everyone else".to_owned() } else { clients(&origins) };
+        parts.push(format!("{who}: {text}"));
     }
     parts.join("; ")
 }
@@ -43,7 +45,11 @@ pub(super) fn by_verdict(frontend: &Frontend) -> Vec<(Verdict, String)> {
     }
     let everyone = groups.len() == 1;
     let named = groups.into_iter().map(|(verdict, origins, sources)| {
-        let who = if origins.is_empty() { String::new() } else { clients(&origins) };
+        let who = match origins.as_slice() {
+            [] => String::new(),
+            all if all.len() == Origin::ALL.len() => "everyone else".to_owned(),
+            some => clients(some),
+        };
         let parts: Vec<String> = sources.into_iter().chain((!who.is_empty()).then_some(who)).collect();
         (verdict, if everyone { String::new() } else { parts.join(", ") })
     });
@@ -55,18 +61,32 @@ fn one_origin<'r>(routes: impl Iterator<Item = &'r Route>, several_pools: bool) 
     let mut parts = Vec::new();
     let mut limited = false;
     for route in routes {
-        let what = verdict(route.verdict, several_pools);
+        let what = outcome(route, several_pools);
         if route.sources.is_empty() {
-            parts.push(if limited && !what.is_empty() { format!("others {what}") } else { what.to_owned() });
+            parts.push(if limited && !what.is_empty() { format!("others {what}") } else { what });
         } else {
             limited = true;
             let networks: Vec<String> = route.sources.iter().map(ToString::to_string).collect();
-            let what = if what.is_empty() { "delivered" } else { what };
+            let what = if what.is_empty() { "delivered".to_owned() } else { what };
             parts.push(format!("from {} {what}", networks.join(", ")));
         }
     }
     parts.retain(|p| !p.is_empty());
     parts.join(", ")
+}
+
+/// Where a route ends, and whether the client's address is replaced on the way.
+fn outcome(route: &Route, several_pools: bool) -> String {
+    let masquerade = match (route.verdict, route.masquerade) {
+        (Verdict::Pool(_), Some(true)) => "masqueraded",
+        (Verdict::Pool(_), None) => "perhaps masqueraded",
+        _ => "",
+    };
+    match (verdict(route.verdict, several_pools), masquerade) {
+        (pool, "") => pool.to_owned(),
+        ("", masquerade) => masquerade.to_owned(),
+        (pool, masquerade) => format!("{pool} ({masquerade})"),
+    }
 }
 
 fn verdict(verdict: Verdict, several_pools: bool) -> &'static str {
@@ -111,6 +131,26 @@ pub(super) fn without_pool(service: &ServicePort) -> &'static str {
     } else {
         "no endpoints"
     }
+}
+
+/// What counters say of a pool's balance, and whether it does not fit; `None` where they say nothing.
+pub(super) fn balance(balance: &Balance) -> Option<(String, bool)> {
+    let counted = |number: u64| format!("{} counted", crate::dataplane::count(number, "new connection"));
+    Some(match balance {
+        Balance::Unjudged(Some(0), _) => return None,
+        Balance::Unjudged(connections, why) => {
+            let counted = connections.map(|number| format!("{}: ", counted(number))).unwrap_or_default();
+            (format!("{counted}{}", why.words()), false)
+        }
+        Balance::Judged(test) => {
+            let verdict = if test.fits() { "the balance fits" } else { "the balance does not fit the shares" };
+            let p = if test.p_value < 0.001 { "p < 0.001".to_owned() } else { format!("p = {:.3}", test.p_value) };
+            let (statistic, degrees) = (test.statistic, test.degrees);
+            let freedom = if degrees == 1 { "degree" } else { "degrees" };
+            let figures = format!("chi-square {statistic:.2}, {degrees} {freedom} of freedom, {p}");
+            (format!("{}: {verdict} ({figures})", counted(test.connections)), !test.fits())
+        }
+    })
 }
 
 /// Something odd about a pool, as a sentence.

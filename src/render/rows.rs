@@ -1,5 +1,7 @@
 //! The endpoints of a pool, one a line, in columns: share, address, pod, node, and what is to be said of it.
 
+use std::fmt::Write as _;
+
 use super::palette::{DIM, paint};
 use super::remark::{self, Remark};
 use super::text::{bar, clean, percent};
@@ -15,6 +17,8 @@ const GAP: &str = "  ";
 /// One endpoint.
 pub(super) struct Row {
     share: Option<f64>,
+    /// New connections that were counted.
+    counted: String,
     address: String,
     /// The chain, where the address does not tell the endpoint.
     chain: String,
@@ -30,6 +34,7 @@ impl Row {
         let about = endpoint.about.as_ref();
         let row = Self {
             share: endpoint.probability,
+            counted: String::new(),
             address: clean(&endpoint.address.to_string()).into_owned(),
             chain: if unknown { clean(&endpoint.chain).into_owned() } else { String::new() },
             pod: String::new(),
@@ -43,10 +48,16 @@ impl Row {
         }
     }
 
+    /// Adds the connections that were counted.
+    pub(super) fn count(&mut self, endpoint: &Endpoint) {
+        self.counted = endpoint.packets.map(|packets| format!("{packets} counted")).unwrap_or_default();
+    }
+
     /// A row for an endpoint that gets nothing.
     pub(super) fn absent(absent: &Absent, namespace: Option<&str>) -> Self {
         let row = Self {
             share: Some(0.0),
+            counted: String::new(),
             address: absent.address.to_string(),
             chain: String::new(),
             pod: String::new(),
@@ -76,7 +87,7 @@ impl Row {
 pub(super) fn nodes(rows: &[Row], width: Option<usize>, bars: bool) -> Vec<Node> {
     let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or_default();
     let (address, pod, node) = (widest(|r| &r.address), widest(|r| &r.pod), widest(|r| &r.node));
-    let columns = Columns { address, pod, node };
+    let columns = Columns { counted: widest(|r| &r.counted), address, pod, node };
     let fits = |length: usize| width.is_none_or(|width| length <= width);
     let bars = bars && rows.iter().all(|row| fits(columns.length(row, true, true)));
     let node = |row: &Row| {
@@ -88,6 +99,7 @@ pub(super) fn nodes(rows: &[Row], width: Option<usize>, bars: bool) -> Vec<Node>
 
 /// Widths of the columns that are padded.
 struct Columns {
+    counted: usize,
     address: usize,
     pod: usize,
     node: usize,
@@ -116,13 +128,16 @@ impl Columns {
         let about = if remark.is_empty() { about.trim_end() } else { about.as_str() };
         let behind = [row.chain.as_str(), about, &remark].into_iter().filter(|text| !text.is_empty());
         let behind: usize = behind.map(|text| GAP.len() + text.chars().count()).sum();
-        let bar = if bars { 11 } else { 0 };
+        let bar = if bars { 11 } else { 0 } + if self.counted > 0 { GAP.len() + self.counted } else { 0 };
         INDENT + 8 + bar + GAP.len() + self.address.max(row.address.chars().count()) + behind
     }
 
     /// The line of a row, with what does not fit on lines of its own.
     fn node(&self, row: &Row, bars: bool, about_fits: bool, remark_fits: bool) -> Node {
-        let bar = if bars { format!(" {}", bar(row.share)) } else { String::new() };
+        let mut bar = if bars { format!(" {}", bar(row.share)) } else { String::new() };
+        if self.counted > 0 {
+            let _ = write!(bar, "{GAP}{:>width$}", row.counted, width = self.counted);
+        }
         let mut node =
             Node::new(format!("{}{bar}{GAP}{:width$}", percent(row.share), row.address, width = self.address));
         if !row.chain.is_empty() {

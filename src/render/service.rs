@@ -89,7 +89,10 @@ fn node(service: &ServicePort, walkthrough: &Walkthrough, findings: &[&Finding],
         let mut node = Node::new(pool_line(service, pool));
         node.details = steps.map(|s| details(&s.head)).unwrap_or_default();
         let namespace = service.name.as_ref().map(|name| name.namespace.as_str());
-        pool_children(namespace, pool, &mut node, view, |endpoint| steps.and_then(|s| s.endpoints.get(endpoint)));
+        let sticky = service.affinity_seconds.is_some();
+        pool_children(namespace, pool, sticky, &mut node, view, |endpoint| {
+            steps.and_then(|s| s.endpoints.get(endpoint))
+        });
         root.children.push(node);
     }
     if let Some(about) = service.about.as_ref().filter(|about| !about.unprogrammed.is_empty()) {
@@ -158,6 +161,7 @@ fn pool_line(service: &ServicePort, pool: &Pool) -> String {
 fn pool_children<'w>(
     namespace: Option<&str>,
     pool: &Pool,
+    sticky: bool,
     node: &mut Node,
     view: View,
     steps: impl Fn(usize) -> Option<&'w Vec<RuleNote>>,
@@ -167,7 +171,10 @@ fn pool_children<'w>(
     let absent = self::shown(pool.missing.len(), view);
     let endpoints = pool.endpoints.iter().take(shown).map(|endpoint| Row::of(endpoint, namespace));
     let missing = pool.missing.iter().take(absent).map(|absent| Row::absent(absent, namespace));
-    let rows: Vec<Row> = endpoints.chain(missing).collect();
+    let mut rows: Vec<Row> = endpoints.chain(missing).collect();
+    if pool.endpoints.iter().any(|endpoint| endpoint.packets.is_some_and(|packets| packets > 0)) {
+        rows.iter_mut().zip(&pool.endpoints).for_each(|(row, endpoint)| row.count(endpoint));
+    }
     let mut drawn = rows::nodes(&rows, view.width, bars).into_iter();
     for (n, mut child) in drawn.by_ref().take(shown).enumerate() {
         child.details.extend(steps(n).map(|notes| details(notes)).unwrap_or_default());
@@ -191,6 +198,10 @@ fn pool_children<'w>(
     if let Some(lost) = pool.lost() {
         let line = format!("{} reach no endpoint: they fall through the chain untranslated", percent(Some(lost)));
         node.children.push(Node::new(paint(&line, ERROR)));
+    }
+    if let Some((text, wrong)) = pool.balance(sticky).as_ref().and_then(phrase::balance) {
+        let (label, style) = if wrong { ("! ", NOTE) } else { ("", DIM) };
+        node.details.push(Detail { label: label.to_owned(), text, style });
     }
     for oddity in &pool.oddities {
         let text = clean(&phrase::oddity(oddity)).into_owned();

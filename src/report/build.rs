@@ -1,7 +1,7 @@
 //! From the dataplane to the contract.
 
 use super::Quotes;
-use super::v1::{Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status};
+use super::v1::{Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status};
 use crate::checks::Finding;
 use crate::dataplane::{self, Address, FrontendKind, Oddity, ServicePort, Standing, State, Verdict};
 use crate::net::Family;
@@ -81,7 +81,7 @@ fn service(port: &ServicePort) -> Service {
         status: status(port),
         session_affinity_seconds: port.affinity_seconds,
         frontends: port.frontends.iter().map(frontend).collect(),
-        pools: port.pools.iter().map(pool).collect(),
+        pools: port.pools.iter().map(|one| pool(one, port.affinity_seconds.is_some())).collect(),
         unprogrammed: about.map(|about| about.unprogrammed.iter().map(missing).collect()),
         findings: Vec::new(),
     }
@@ -157,7 +157,7 @@ fn route(route: &dataplane::Route) -> Route {
     }
 }
 
-fn pool(pool: &dataplane::Pool) -> Pool {
+fn pool(pool: &dataplane::Pool, sticky: bool) -> Pool {
     let known = pool.is_whole() && pool.expected.is_some_and(|expected| expected.is_ok());
     Pool {
         policy: pool.policy.as_str(),
@@ -166,6 +166,28 @@ fn pool(pool: &dataplane::Pool) -> Pool {
         endpoints: pool.endpoints.iter().map(endpoint).collect(),
         expected: pool.expected.and_then(Result::ok),
         missing: known.then(|| pool.missing.iter().map(missing).collect()),
+        balance: pool.balance(sticky).as_ref().map(balance),
+    }
+}
+
+fn balance(balance: &dataplane::Balance) -> Balance {
+    match balance {
+        dataplane::Balance::Judged(test) => Balance {
+            connections: Some(test.connections),
+            fits: Some(test.fits()),
+            chi_square: Some(test.statistic),
+            degrees_of_freedom: Some(test.degrees),
+            p_value: Some(test.p_value),
+            reason: None,
+        },
+        dataplane::Balance::Unjudged(connections, why) => Balance {
+            connections: *connections,
+            fits: None,
+            chi_square: None,
+            degrees_of_freedom: None,
+            p_value: None,
+            reason: Some(why.words().to_owned()),
+        },
     }
 }
 

@@ -15,7 +15,7 @@ pub use check::check_document;
 pub use quotes::{Quote, Quotes};
 pub use trace::trace_document;
 pub use v1::{
-    Any, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Packet, Pool, Route,
-    Service, Skipped, Source, Status, Summary, TraceDestination, TraceDocument, TraceKind, TraceOutcome, TraceStep,
-    schema,
+    Any, Balance, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Packet,
+    Pool, Route, Service, Skipped, Source, Status, Summary, TraceDestination, TraceDocument, TraceKind, TraceOutcome,
+    TraceStep, schema,
 };

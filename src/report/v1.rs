@@ -155,6 +155,25 @@ pub struct Pool {
     pub expected: Option<usize>,
     /// Endpoints it should have and has not; null without objects, or where it cannot be told.
     pub missing: Option<Vec<Missing>>,
+    /// Whether the connections that were counted fit the shares; null without counters, and for fewer than two endpoints.
+    pub balance: Option<Balance>,
+}
+
+/// The connections a pool's counters counted, held against its shares.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Balance {
+    /// New connections that were counted; null where counters are abbreviated.
+    pub connections: Option<u64>,
+    /// False if chance alone explains the difference less than once in a thousand times; null where it was not judged.
+    pub fits: Option<bool>,
+    /// The statistic of Pearson's chi-square test; null where it was not judged.
+    pub chi_square: Option<f64>,
+    /// Its degrees of freedom; null where it was not judged.
+    pub degrees_of_freedom: Option<u32>,
+    /// How often chance alone gives a statistic as large or larger, 0..=1; null where it was not judged.
+    pub p_value: Option<f64>,
+    /// Why it was not judged; null where it was.
+    pub reason: Option<String>,
 }
 
 /// An endpoint that should get connections and gets none.
@@ -322,7 +341,8 @@ pub struct TraceDocument {
     pub packet: Packet,
     /// `delivered`, `drop`, `reject` or `untranslated`; null where it can end in more than one way, or cannot be told.
     pub verdict: Option<&'static str>,
-    /// True if its source becomes an address of this node, on every way or on some; null where that cannot be told.
+    /// True if it is marked for masquerading on its way, or its source is replaced, for every endpoint or for some; null where
+    /// that cannot be told. What is marked and does not leave the node keeps its source all the same, as `destinations` say.
     pub masquerade: Option<bool>,
     /// Every endpoint a new connection can reach, in the order of the rules.
     pub destinations: Vec<TraceDestination>,

@@ -39,7 +39,7 @@ pub fn trace(
     let steps = steps.into_iter().map(|(step, shares)| Step { probability: shares.known(), ..step }).collect();
     let destinations = destinations(&ended);
     let (outcomes, open) = outcomes(&ended, &leaves);
-    let masquerade = any(outcomes.iter().map(|outcome| outcome.masquerade));
+    let masquerade = marked(&ended);
     Trace { steps, outcomes, destinations, masquerade, open }
 }
 
@@ -75,13 +75,12 @@ impl Sum {
     }
 }
 
-/// True if one is, `None` if one may be.
-fn any(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    all.fold(Some(false), |any, one| match (any, one) {
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (None, _) | (_, None) => None,
-        _ => Some(false),
-    })
+/// True if the connection is marked for masquerading or masqueraded on some way.
+fn marked(ended: &[Ended]) -> Option<bool> {
+    let mut shares = Shares::default();
+    let marked = ended.iter().filter(|ended| ended.way.state.marked || ended.way.state.masqueraded);
+    marked.for_each(|ended| shares.add(&ended.way.share));
+    shares.known().map(|part| part > NOTHING)
 }
 
 /// The sums of what has the same key, in the order in which keys are met.

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) tracked: bool,
     /// Where its destination was translated to.
     pub(super) translated: Option<Address>,
+    /// kube-proxy marked it for masquerading, which is done where it leaves the node.
+    pub(super) marked: bool,
     /// Its source becomes an address of the node.
     pub(super) masqueraded: bool,
 }

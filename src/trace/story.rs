@@ -13,7 +13,8 @@ pub struct Trace {
     pub outcomes: Vec<Outcome>,
     /// Where it can be delivered to after translation, in the order of the rules.
     pub destinations: Vec<Destination>,
-    /// Whether its source becomes an address of this node: true if it does on some way, `None` where that cannot be told.
+    /// Whether it is marked for masquerading, or its source is replaced: true if so on some way, `None` where that cannot be
+    /// told. What is marked and stays on this node keeps its source all the same; destinations tell.
     pub masquerade: Option<bool>,
     /// What is not known and decides how it ends.
     pub open: Vec<Open>,

@@ -82,6 +82,7 @@ pub(super) fn walk(
         connmark: 0,
         tracked: true,
         translated: None,
+        marked: false,
         masqueraded: false,
     };
     walker.follow(vec![Way { state, share: Share::ALL }]);
@@ -369,11 +370,13 @@ impl<'d> Walker<'_, 'd> {
                 into.extend(met.into_iter().map(|(way, _)| way));
             }
             Effect::Jump(next, goto) => {
-                let target = target.name.to_owned();
-                let action = if goto { Action::Goto(target) } else { Action::Jump(target) };
+                let target = target.name;
+                let action = if goto { Action::Goto(target.to_owned()) } else { Action::Jump(target.to_owned()) };
                 let by = self.note_all(spot, name, raw, &action, &met);
                 let before = self.noted;
-                let returned = self.chain(spot, next, met.into_iter().map(|(way, _)| way).collect(), depth + 1);
+                let marks = ChainKind::of(target) == ChainKind::MarkMasquerade;
+                let ways = met.into_iter().map(|(way, _)| marked(way, marks)).collect();
+                let returned = self.chain(spot, next, ways, depth + 1);
                 // Other ways may have met something there.
                 self.steps[by].0.idle &= self.noted == before;
                 if goto { back.extend(returned) } else { into = returned }
@@ -402,7 +405,9 @@ impl<'d> Walker<'_, 'd> {
                 for (mut way, why) in met {
                     let action = changed(&mut way.state, change, target);
                     self.note(spot, name, Some(raw), &action, &way.share, why);
-                    into.push(way);
+                    // Kubernetes 1.1 marked in the endpoint's own chain.
+                    let marks = matches!(change, Change::Mark) && ChainKind::of(name) == ChainKind::Endpoint;
+                    into.push(marked(way, marks));
                 }
             }
             Effect::End(end, action) => self.end(spot, name, raw, met, &end, &action),
@@ -621,6 +626,10 @@ fn asks_list(rule: &Rule<'_>) -> bool {
             if !recent.not && matches!(recent.verb, RecentVerb::Check | RecentVerb::Update))
     };
     rule.matches.iter().any(asks)
+}
+
+fn marked(way: Way, marks: bool) -> Way {
+    Way { state: State { marked: way.state.marked || marks, ..way.state }, ..way }
 }
 
 /// The packet after its destination was translated.

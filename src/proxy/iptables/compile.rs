@@ -87,6 +87,11 @@ enum Effect {
     Unknown,
 }
 
+/// Packets a rule counted, where the dump has its counters in full.
+fn exact_packets(rule: &Rule<'_>) -> Option<u64> {
+    rule.counters.filter(|counters| counters.exact).map(|counters| counters.packets)
+}
+
 /// A chain and where its steps are.
 #[derive(Debug, Clone)]
 pub(super) struct Node<'d> {
@@ -265,14 +270,17 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             };
             let sets = |m: &Match<'_>| matches!(m, Match::Recent(recent) if recent.verb == RecentVerb::Set);
             self.found.setting += usize::from(rule.matches.iter().any(sets));
-            let packets = rule.counters.filter(|c| c.exact).map(|c| c.packets);
+            self.found.abbreviated |= rule.counters.is_some_and(|counters| !counters.exact);
+            let packets = exact_packets(rule);
+            // Without counters here there are none there.
+            let arrived = via.filter(|_| packets.is_some()).and_then(|raw| exact_packets(&raw.parse().ok()?));
             let remembered = self.sticky.contains_key(&chain);
             let own = section.chains()[chain].name;
             return Effect::Action(self.deliver(
                 own,
                 address,
                 via.into_iter().chain([raw]),
-                packets,
+                (packets, arrived),
                 (marks, remembered),
             ));
         }
@@ -292,7 +300,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 }
                 let address = rule.comment().and_then(comment::endpoint);
                 let address = address.map_or(Address::Unknown, |(ip, port)| Address::Socket(ip, port));
-                Effect::Action(self.deliver(name, address, [raw], None, (true, false)))
+                Effect::Action(self.deliver(name, address, [raw], (None, None), (true, false)))
             }
         }
     }
@@ -318,7 +326,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         chain: &str,
         address: Address,
         rules: impl IntoIterator<Item = RawRule<'d>>,
-        packets: Option<u64>,
+        (packets, arrived): (Option<u64>, Option<u64>),
         (hairpin, remembered): (bool, bool),
     ) -> Action {
         let rules = rules.into_iter().map(|raw| self.rule_ref(raw)).collect();
@@ -328,6 +336,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             chain: chain.to_owned(),
             rules,
             packets,
+            arrived,
             hairpin,
             remembered,
             about: None,

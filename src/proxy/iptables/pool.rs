@@ -69,6 +69,7 @@ pub(super) fn pool(
         sticky: spread.sticky,
         setting: spread.setting,
         garbled: spread.garbled,
+        abbreviated: spread.abbreviated,
     };
     (pool, spread.affinity_seconds)
 }

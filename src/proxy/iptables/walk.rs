@@ -39,6 +39,8 @@ pub(super) struct Spread {
     pub(super) setting: usize,
     /// Rules whose destination could not be printed.
     pub(super) garbled: Vec<RuleRef>,
+    /// Counters of rules that translate were printed in short.
+    pub(super) abbreviated: bool,
 }
 
 /// Follows the chain at `root`.
@@ -178,7 +180,8 @@ fn merge(endpoints: &mut Vec<Endpoint>, repeated: &mut Vec<RuleRef>) {
         if let Some(&at) = known {
             let same = &mut merged[at];
             same.probability = same.probability.zip(endpoint.probability).map(|(a, b)| a + b);
-            same.packets = same.packets.zip(endpoint.packets).map(|(a, b)| a.saturating_add(b));
+            same.packets = sum(same.packets, endpoint.packets);
+            same.arrived = sum(same.arrived, endpoint.arrived);
             same.hairpin &= endpoint.hairpin;
             repeated.extend(endpoint.rules.first());
             same.rules.extend(endpoint.rules);
@@ -188,6 +191,10 @@ fn merge(endpoints: &mut Vec<Endpoint>, repeated: &mut Vec<RuleRef>) {
         }
     }
     *endpoints = merged;
+}
+
+fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.zip(other).map(|(a, b)| a.saturating_add(b))
 }
 
 fn all_distinct(endpoints: &[Endpoint]) -> bool {
