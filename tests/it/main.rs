@@ -15,6 +15,8 @@ mod hostile;
 mod join;
 mod json;
 mod judgement;
+#[cfg(feature = "live")]
+mod kernel;
 mod laws;
 #[cfg(feature = "live")]
 mod netns;
