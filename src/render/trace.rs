@@ -7,13 +7,16 @@ use owo_colors::Style;
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::service::View;
 use super::text::{clean, percent, wrap};
-use crate::dataplane::{AboutEndpoint, Address};
+use crate::dataplane::{self, AboutEndpoint, Address, State};
 use crate::net::Host;
 use crate::report::Packet;
 use crate::trace::{Action, Destination, End, Hook, Outcome, Step, Trace, Why};
 
 /// Endpoints shown of a chain unless all are asked for.
 const SHOWN: usize = 12;
+
+/// Unknown things that are named unless all are asked for.
+const OPEN: usize = 6;
 
 /// Rules in a row that do not apply and are still told one by one.
 const FEW: usize = 3;
@@ -84,8 +87,8 @@ impl Story<'_> {
     fn rows(&self, view: View) -> Vec<((Hook, &'static str), Option<Row>)> {
         let steps = &self.trace.steps;
         let mut rows = Vec::new();
-        // Chains whose rules are told with the rule that leads to them.
-        let mut folded: Vec<(Hook, &str, &str)> = Vec::new();
+        // Chains that a rule which was told leads to. The others are told with the rule that leads there, or not at all.
+        let mut entered: Vec<(Hook, &str, &str)> = Vec::new();
         let mut endpoints = (String::new(), 0);
         let mut failing: Vec<&Step> = Vec::new();
         for step in steps {
@@ -98,12 +101,16 @@ impl Story<'_> {
                 continue;
             }
             self.tell_failing(&mut failing, &mut rows);
-            if folded.contains(&(step.hook, step.table, step.chain.as_str())) || (!self.every_rule && is_idle(step)) {
+            // The first chain of a table is what the hook itself calls.
+            if entered.last().is_none_or(|(hook, table, _)| (*hook, *table) != place) {
+                entered.push((step.hook, step.table, &step.chain));
+            }
+            let is_entered = || entered.contains(&(step.hook, step.table, step.chain.as_str()));
+            if !self.every_rule && (is_idle(step) || !is_entered()) {
                 continue;
             }
             match self.endpoint(step) {
                 Some((target, address)) => {
-                    folded.push((step.hook, step.table, target));
                     let count = if endpoints.0 == step.chain { endpoints.1 + 1 } else { 1 };
                     endpoints = (step.chain.clone(), count);
                     if count <= SHOWN || view.all {
@@ -114,7 +121,12 @@ impl Story<'_> {
                         rows.push((place, Some(Row { line: None, chain: String::new(), text, style: DIM })));
                     }
                 }
-                None => rows.push((place, Some(row(step)))),
+                None => {
+                    if let Action::Jump(target) | Action::Goto(target) = &step.action {
+                        entered.push((step.hook, step.table, target));
+                    }
+                    rows.push((place, Some(row(step))));
+                }
             }
         }
         self.tell_failing(&mut failing, &mut rows);
@@ -140,7 +152,8 @@ impl Story<'_> {
     /// The chain and address of the endpoint that a rule leads to, where nothing else happens there.
     fn endpoint<'t>(&'t self, step: &'t Step) -> Option<(&'t str, &'t Address)> {
         let Action::Jump(target) = &step.action else { return None };
-        if self.every_rule {
+        // What the hook itself calls is told step by step.
+        if self.every_rule || step.chain == step.hook.as_str() {
             return None;
         }
         let inside = |other: &&Step| other.hook == step.hook && other.table == step.table && other.chain == *target;
@@ -184,6 +197,7 @@ impl Story<'_> {
             let share = if several { format!("{}  ", percent(outcome.probability)) } else { String::new() };
             let style = match outcome.end {
                 End::Drop | End::Reject => ERROR,
+                End::Delivered if !self.lost(&self.trace.destinations).is_empty() => ERROR,
                 End::Unknown(_) => NOTE,
                 _ => STRONG,
             };
@@ -195,12 +209,16 @@ impl Story<'_> {
                 push(out, &format!("{head}{}", paint(line, style)));
             }
         }
-        for open in &self.trace.open {
+        let shown = if view.all { usize::MAX } else { OPEN };
+        for open in self.trace.open.iter().take(shown) {
             let hint = open.hint.map(|hint| format!(" ({hint} tells)")).unwrap_or_default();
             let text = format!("not known: whether {}{hint}", open.what);
             for line in wrap(&clean(&text), view.width.unwrap_or(usize::MAX)) {
                 push(out, &paint(&line, NOTE));
             }
+        }
+        if self.trace.open.len() > shown {
+            push(out, &paint(&format!("and {} more, --all names every one", self.trace.open.len() - shown), NOTE));
         }
     }
 
@@ -212,7 +230,7 @@ impl Story<'_> {
                     [only] => only.address.to_string(),
                     many => format!("one of {} endpoints", many.len()),
                 };
-                format!("delivered to {to}, {}", self.kept(destinations))
+                format!("delivered to {to}, {}{}", self.kept(destinations), self.lost(destinations))
             }
             End::Untranslated { local: Some(true) } => {
                 format!("not translated: a program of this node that listens on port {} gets it", self.packet.port)
@@ -231,6 +249,24 @@ impl Story<'_> {
             End::Reject => format!("rejected {}", self.by(outcome)),
             End::Unknown(why) => format!("it cannot be told: {why}"),
         }
+    }
+
+    /// The endpoints that are none any more, where the cluster tells.
+    fn lost(&self, destinations: &[Destination]) -> String {
+        let is_lost = |address: &Address| {
+            (self.about)(address).is_some_and(|about| matches!(about.state, State::Stale(_) | State::NotReady))
+        };
+        let lost: Vec<&Destination> = destinations.iter().filter(|d| is_lost(&d.address)).collect();
+        if lost.is_empty() {
+            return String::new();
+        }
+        let share = lost
+            .iter()
+            .map(|d| d.probability)
+            .sum::<Option<f64>>()
+            .map_or_else(|| "some".to_owned(), dataplane::percent);
+        let named: Vec<String> = lost.iter().map(|d| d.address.to_string()).collect();
+        format!("; but {share} go to {}, stale or not ready", named.join(", "))
     }
 
     /// What becomes of the client's address.

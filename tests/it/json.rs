@@ -34,6 +34,11 @@ fn every_answer_keeps_to_the_schema() {
                 assert!(errors.is_empty(), "{}: {errors:?}", case.display());
             }
         }
+        let traced = kube_ipt("trace -v -o json --no-api external 10.96.0.1 -f").arg(case.join("nat-S.txt"));
+        let (document, stderr, _) = traced.output();
+        let document = serde_json::from_str(&document).unwrap_or_else(|e| panic!("{e}: {stderr}"));
+        let errors: Vec<String> = validator.iter_errors(&document).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", case.display());
     }
     assert!(!validator.is_valid(&json!({"schema": "kube-ipt/v1"})), "the schema asks for something");
 }
@@ -86,7 +91,7 @@ fn one_service_in_full() {
                 }],
                 "pools": [{
                     "policy": "cluster", "chain": "KUBE-SVC-I3HUB6ZVVCWJQDJP", "undelivered": 0.0, "expected": 3,
-                    "missing": [],
+                    "missing": [], "balance": null,
                     "endpoints": [
                         endpoint("10.244.1.3:80", 0.333_333_333_488_553_76, "KUBE-SEP-77BN6HMO4OF56OSL", "crrbd", "node1"),
                         endpoint("10.244.3.2:80", 0.333_333_333_255_723_1, "KUBE-SEP-BJSIFI6IXUCQDUDO", "d7fks", "node3"),

@@ -29,6 +29,7 @@ mod show;
 mod sources;
 #[cfg(feature = "live")]
 mod stand_in;
+mod trace;
 
 #[path = "../support/generate.rs"]
 mod generate;

@@ -58,6 +58,12 @@ impl Run {
         self
     }
 
+    /// More arguments, parted by blanks.
+    pub(crate) fn args(mut self, words: &str) -> Self {
+        self.command.args(words.split_ascii_whitespace());
+        self
+    }
+
     /// Text on standard input; /dev/null without.
     pub(crate) fn stdin(mut self, text: impl AsRef<[u8]>) -> Self {
         self.stdin = Some(text.as_ref().to_vec());
