@@ -51,6 +51,9 @@ impl Met {
     }
 }
 
+/// Where a connection comes from: the client's place, its address and its port.
+type Client = (Origin, Source, Option<u16>);
+
 /// Where a connection goes.
 struct Target {
     /// `None` for an address of the node.
@@ -289,7 +292,7 @@ impl Around<'_, '_, '_, '_> {
         target: &Target,
         locals: &Locals,
         notes: &mut Vec<String>,
-    ) -> Result<Result<(Origin, Source, Option<u16>), String>, Failure> {
+    ) -> Result<Result<Client, String>, Failure> {
         let family = Some(target.family);
         Ok(Ok(match self.asked.from {
             From::Address(ip, port) => {

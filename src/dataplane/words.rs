@@ -19,7 +19,7 @@ pub fn percent(part: f64) -> String {
 }
 
 /// `1 endpoint`, `3 endpoints`
-pub fn count<N: fmt::Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
+pub fn count<N: Copy + fmt::Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
     if number == N::from(1) { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 

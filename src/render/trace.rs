@@ -95,12 +95,12 @@ impl Story<'_> {
             let place = (step.hook, step.table);
             if matches!(step.why, Why::Fails(_)) {
                 if failing.first().is_some_and(|first| first.chain != step.chain || first.hook != step.hook) {
-                    self.tell_failing(&mut failing, &mut rows);
+                    tell_failing(&mut failing, &mut rows);
                 }
                 failing.push(step);
                 continue;
             }
-            self.tell_failing(&mut failing, &mut rows);
+            tell_failing(&mut failing, &mut rows);
             // The first chain of a table is what the hook itself calls.
             if entered.last().is_none_or(|(hook, table, _)| (*hook, *table) != place) {
                 entered.push((step.hook, step.table, &step.chain));
@@ -129,24 +129,8 @@ impl Story<'_> {
                 }
             }
         }
-        self.tell_failing(&mut failing, &mut rows);
+        tell_failing(&mut failing, &mut rows);
         rows
-    }
-
-    /// Rules that do not apply: one by one if they are few, else the first of them.
-    fn tell_failing(&self, failing: &mut Vec<&Step>, rows: &mut Vec<((Hook, &'static str), Option<Row>)>) {
-        let few = failing.len() <= FEW;
-        for step in failing.iter().take(if few { FEW } else { 1 }) {
-            let Why::Fails(condition) = &step.why else { continue };
-            let text = if few {
-                format!("does not apply: {}", clean(condition))
-            } else {
-                format!("and {} more do not apply: {}", failing.len() - 1, clean(condition))
-            };
-            let line = step.rule.map(|rule| rule.line);
-            rows.push(((step.hook, step.table), Some(Row { line, chain: step.chain.clone(), text, style: DIM })));
-        }
-        failing.clear();
     }
 
     /// The chain and address of the endpoint that a rule leads to, where nothing else happens there.
@@ -230,7 +214,7 @@ impl Story<'_> {
                     [only] => only.address.to_string(),
                     many => format!("one of {} endpoints", many.len()),
                 };
-                format!("delivered to {to}, {}{}", self.kept(destinations), self.lost(destinations))
+                format!("delivered to {to}, {}{}", kept(destinations), self.lost(destinations))
             }
             End::Untranslated { local: Some(true) } => {
                 format!("not translated: a program of this node that listens on port {} gets it", self.packet.port)
@@ -269,23 +253,6 @@ impl Story<'_> {
         format!("; but {share} go to {}, stale or not ready", named.join(", "))
     }
 
-    /// What becomes of the client's address.
-    fn kept(&self, destinations: &[Destination]) -> String {
-        let all = |wanted: Option<bool>| destinations.iter().all(|d| d.masquerade == wanted);
-        if all(Some(false)) {
-            return "the client keeps its address".to_owned();
-        }
-        if all(Some(true)) {
-            return "the client appears as this node (masqueraded)".to_owned();
-        }
-        if destinations.iter().any(|d| d.masquerade.is_none()) {
-            return "whether the client keeps its address is not known".to_owned();
-        }
-        let masqueraded = destinations.iter().filter(|d| d.masquerade == Some(true));
-        let named: Vec<String> = masqueraded.map(|d| d.address.to_string()).collect();
-        format!("the client keeps its address, but appears as this node to {}", named.join(", "))
-    }
-
     /// The rule or policy that ended it.
     fn by(&self, outcome: &Outcome) -> String {
         let Some(step) = outcome.by.and_then(|at| self.trace.steps.get(at)) else { return "by a rule".to_owned() };
@@ -298,6 +265,39 @@ impl Story<'_> {
             }
         }
     }
+}
+
+/// Rules that do not apply: one by one if they are few, else the first of them.
+fn tell_failing(failing: &mut Vec<&Step>, rows: &mut Vec<((Hook, &'static str), Option<Row>)>) {
+    let few = failing.len() <= FEW;
+    for step in failing.iter().take(if few { FEW } else { 1 }) {
+        let Why::Fails(condition) = &step.why else { continue };
+        let text = if few {
+            format!("does not apply: {}", clean(condition))
+        } else {
+            format!("and {} more do not apply: {}", failing.len() - 1, clean(condition))
+        };
+        let line = step.rule.map(|rule| rule.line);
+        rows.push(((step.hook, step.table), Some(Row { line, chain: step.chain.clone(), text, style: DIM })));
+    }
+    failing.clear();
+}
+
+/// What becomes of the client's address.
+fn kept(destinations: &[Destination]) -> String {
+    let all = |wanted: Option<bool>| destinations.iter().all(|d| d.masquerade == wanted);
+    if all(Some(false)) {
+        return "the client keeps its address".to_owned();
+    }
+    if all(Some(true)) {
+        return "the client appears as this node (masqueraded)".to_owned();
+    }
+    if destinations.iter().any(|d| d.masquerade.is_none()) {
+        return "whether the client keeps its address is not known".to_owned();
+    }
+    let masqueraded = destinations.iter().filter(|d| d.masquerade == Some(true));
+    let named: Vec<String> = masqueraded.map(|d| d.address.to_string()).collect();
+    format!("the client keeps its address, but appears as this node to {}", named.join(", "))
 }
 
 /// Nothing comes of it: it leads to a chain where nothing applies, sends back, or only watches.

@@ -4,10 +4,13 @@
 //! filter, before and after translation, and lists every way it can end. Nothing is sampled: a rule that chooses by chance
 //! parts the connections, and what cannot be known is followed both ways.
 
+mod effect;
 mod hook;
 mod journey;
 mod leaf;
 mod packet;
+mod record;
+mod spot;
 mod story;
 mod sum;
 mod walk;

@@ -75,7 +75,9 @@ mod tests {
 
     fn known(all: &[Share]) -> Option<f64> {
         let mut shares = Shares::default();
-        all.iter().for_each(|share| shares.add(share));
+        for share in all {
+            shares.add(share);
+        }
         shares.known()
     }
 

@@ -22,15 +22,14 @@ use crate::run::kube_ipt;
 const NODE: &str = "kitchen-sink/node2/save.txt";
 const NODE_IP: &str = "10.200.0.12";
 
-/// Who opens connections: a name, the host, the address it binds (none where the kernel chooses), FROM for `trace`, and
-/// the origin of `show` it stands for, if it is a plain one.
-const CLIENTS: [(&str, &str, Option<&str>, &str, Option<&str>); 6] = [
-    ("pod", "pod", Some("10.244.2.200"), "10.244.2.200", Some("pod")),
-    ("endpoint", "b0", Some("10.244.2.2"), "10.244.2.2", None),
-    ("node", "", None, "node", Some("node")),
-    ("localhost", "", Some("127.0.0.1"), "localhost", None),
-    ("external", "ext", Some("10.200.0.100"), "10.200.0.100", Some("external")),
-    ("allowed", "ext", Some("203.0.113.50"), "203.0.113.50", None),
+/// Who opens connections: a name, the host, the address it binds (none where the kernel chooses), and FROM for `trace`.
+const CLIENTS: [(&str, &str, Option<&str>, &str); 6] = [
+    ("pod", "pod", Some("10.244.2.200"), "10.244.2.200"),
+    ("endpoint", "b0", Some("10.244.2.2"), "10.244.2.2"),
+    ("node", "", None, "node"),
+    ("localhost", "", Some("127.0.0.1"), "localhost"),
+    ("external", "ext", Some("10.200.0.100"), "10.200.0.100"),
+    ("allowed", "ext", Some("203.0.113.50"), "203.0.113.50"),
 ];
 
 /// Hosts behind links of their own, with the addresses that lead there.
@@ -328,7 +327,7 @@ fn the_kernel_does_what_trace_says() {
     run(room.path(), &(setup() + &connect()));
     let tracked = tracked(room.path());
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for (name, _, _, from, _) in CLIENTS {
+    for (name, _, _, from) in CLIENTS {
         let done = fs::read_to_string(room.path().join(format!("done-{name}"))).expect("done");
         for line in done.lines() {
             let words: Vec<&str> = line.splitn(4, ' ').collect();

@@ -130,10 +130,8 @@ fn a_plain_connection_goes_where_the_tree_says() {
 
 /// Traces a connection from every origin to a frontend, and compares with its routes.
 fn hold_against(file: &str, node_ip: &str, service: &Value, frontend: &Value) -> usize {
-    let host = frontend["address"].as_str().map_or(String::new(), |ip| match ip.contains(':') {
-        true => format!("[{ip}]"),
-        false => ip.to_owned(),
-    });
+    let bracketed = |ip: &str| if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+    let host = frontend["address"].as_str().map_or(String::new(), bracketed);
     let to = format!("{host}:{}/{}", frontend["port"], service["protocol"].as_str().expect("a protocol"));
     let family = service["family"].as_str().expect("a family");
     for origin in ["pod", "node", "external"] {
@@ -393,14 +391,15 @@ fn what_cannot_be_told_is_never_guessed() {
         reason(&looped).is_some_and(|why| why.starts_with("chains call each other more than 100 deep")),
         "{looped:#}"
     );
-    let doubling: String = (0..40).map(|n| format!("-A c{n} -j c{}\n-A c{n} -j c{}\n", n + 1, n + 1)).collect();
+    let repeated = |count: u32, rule: &dyn Fn(u32) -> String| (0..count).map(rule).collect::<Vec<_>>().concat();
+    let doubling = repeated(40, &|n| format!("-A c{n} -j c{}\n-A c{n} -j c{}\n", n + 1, n + 1));
     let doubled = trace(
         &tables(&format!("-A services -j c0\n{doubling}-A c40 -s 10.9.9.9/32 -j ACCEPT\n"), ""),
         &format!("10.1.0.1 {TO}"),
     );
     assert_eq!(reason(&doubled).as_deref(), Some("there are too many rules on the way to follow them all"));
     // Twelve unknown things, each of which may drop it.
-    let many: String = (0..12).map(|n| format!("-A FORWARD -m set --match-set s{n} src -j DROP\n")).collect();
+    let many = repeated(12, &|n| format!("-A FORWARD -m set --match-set s{n} src -j DROP\n"));
     let open = trace(&tables(DNAT, &many), &format!("10.1.0.1 {TO}"));
     assert_eq!(reason(&open).as_deref(), Some("it depends on more than 10 things that are not known"));
 }

@@ -20,6 +20,7 @@ pub enum Truth {
 
 impl Truth {
     /// The opposite, if `not`.
+    #[must_use]
     pub fn negated(self, not: bool) -> Self {
         match (self, not) {
             (Self::Yes, true) => Self::No,
@@ -197,8 +198,7 @@ fn ports(packet: &impl Facts, ports: &Ports<'_>, item: &Match<'_>) -> Truth {
     let destination = met(ports.destination, &|range| packet.destination_port(range, &|port| in_range(range, port)));
     let source = met(ports.source, &|range| packet.source_port(range, &|port| in_range(range, port)));
     let rest = match ports.rest.iter().map(|word| word.text.as_ref()).collect::<Vec<_>>().as_slice() {
-        [] => Truth::Yes,
-        ["--syn"] => Truth::Yes,
+        [] | ["--syn"] => Truth::Yes,
         ["!", "--syn"] => Truth::No,
         ["--tcp-flags", mask, wanted] => opens(mask, wanted),
         ["!", "--tcp-flags", mask, wanted] => opens(mask, wanted).negated(true),

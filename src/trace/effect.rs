@@ -1,0 +1,140 @@
+//! What targets do with packets.
+
+use hashbrown::HashMap;
+
+use super::packet::{Place, State};
+use super::spot::At;
+use super::story::{Action, End};
+use crate::dataplane::{Address, RuleRef};
+use crate::dump::iptables::{Match, RecentVerb, Rule, Target};
+use crate::proxy::iptables::{Translation, apply_mark, masked_mark, only_watches, translation};
+
+/// What a target does with a packet that meets its rule.
+pub(super) enum Effect {
+    /// The next rule follows anyway.
+    Nothing,
+    /// To the chain with this number; true if it does not come back.
+    Jump(usize, bool),
+    Return,
+    Accept,
+    End(End, Action),
+    Translate(Address),
+    /// It changes and goes on.
+    Change(Change),
+    Masquerade,
+    Unknown(String),
+}
+
+/// What a target changes about a packet that goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Mark,
+    ConnMark,
+    Untrack,
+}
+
+/// What the target of the rule at `at` does; `recovered` are destinations that the dump garbled.
+pub(super) fn of(at: At<'_>, target: &Target<'_>, recovered: &HashMap<RuleRef, Address>) -> Effect {
+    let (section, line) = (at.spot.table.section, at.line());
+    let chain = if target.name == "DNAT" { None } else { section.chain_id(target.name) };
+    if let Some(chain) = chain {
+        let there = &section.chains()[chain];
+        // Where the text ends inside the table, the rules of a declared chain may be what was lost.
+        if there.declared || !there.is_empty() {
+            return Effect::Jump(chain, target.goto);
+        }
+    }
+    match translation(target) {
+        Some(Translation::To(address)) => return Effect::Translate(address),
+        Some(Translation::Garbled) => {
+            let known = at.rule().and_then(|rule| recovered.get(&rule));
+            return Effect::Translate(known.cloned().unwrap_or(Address::Unknown));
+        }
+        None => {}
+    }
+    match target.name {
+        "RETURN" => Effect::Return,
+        "ACCEPT" => Effect::Accept,
+        "DROP" | "TARPIT" => Effect::End(End::Drop, Action::Drop),
+        "REJECT" => Effect::End(End::Reject, Action::Reject),
+        "MASQUERADE" | "SNAT" => Effect::Masquerade,
+        "MARK" => Effect::Change(Change::Mark),
+        "CONNMARK" => Effect::Change(Change::ConnMark),
+        "NOTRACK" => Effect::Change(Change::Untrack),
+        "CT" if target.options.iter().any(|word| word.text == "--notrack") => Effect::Change(Change::Untrack),
+        "CT" => Effect::Nothing,
+        "QUEUE" | "NFQUEUE" => Effect::Unknown(format!("line {line} hands it to another program")),
+        name if only_watches(name) => Effect::Nothing,
+        name => Effect::Unknown(format!("{name}, which line {line} leads to, is not in the dump")),
+    }
+}
+
+/// True for a rule that asks whether the client is on a list.
+pub(super) fn asks_list(rule: &Rule<'_>) -> bool {
+    let asks = |item: &Match<'_>| {
+        matches!(item, Match::Recent(recent)
+            if !recent.not && matches!(recent.verb, RecentVerb::Check | RecentVerb::Update))
+    };
+    rule.matches.iter().any(asks)
+}
+
+/// The packet after its destination was translated.
+pub(super) fn translated(state: &State, address: &Address) -> State {
+    let (place, port, address) = match address {
+        Address::Socket(ip, port) => (Place::At(*ip), Some(*port), address.clone()),
+        Address::SamePort(ip) => {
+            let socket = state.port.map_or_else(|| address.clone(), |port| Address::Socket(*ip, port));
+            (Place::At(*ip), state.port, socket)
+        }
+        Address::UnknownPort(ip) => (Place::At(*ip), None, address.clone()),
+        // REDIRECT and TPROXY lead to this node.
+        Address::Other(text) if text.starts_with("this node") || text.starts_with("TPROXY") => {
+            (Place::Here, None, address.clone())
+        }
+        Address::Other(_) | Address::Unknown => (Place::Somewhere, None, address.clone()),
+    };
+    State { place, port, translated: Some(address), ..state.clone() }
+}
+
+/// Changes the packet as MARK, CONNMARK and CT do.
+pub(super) fn changed(state: &mut State, change: Change, target: &Target<'_>) -> Action {
+    match change {
+        Change::Untrack => {
+            state.tracked = false;
+            Action::Untrack
+        }
+        Change::Mark => match apply_mark(target, state.mark) {
+            Some(mark) => {
+                state.mark = mark;
+                Action::Mark(mark)
+            }
+            None => Action::Nothing,
+        },
+        Change::ConnMark => connmark(state, target),
+    }
+}
+
+/// `--save-mark`, `--restore-mark` and `--set-xmark` (`connmark_tg`, net/netfilter/xt_connmark.c).
+fn connmark(state: &mut State, target: &Target<'_>) -> Action {
+    let has = |flag: &str| target.options.iter().any(|word| word.text == flag);
+    let mask = |flag: &str| {
+        let text = target.option(flag).or_else(|| target.option("--mask"));
+        text.and_then(masked_mark).map_or(u32::MAX, |(mask, _)| mask)
+    };
+    let (of_connection, of_packet) = (mask("--ctmask"), mask("--nfmask"));
+    if has("--save-mark") {
+        state.connmark = (state.connmark & !of_connection) ^ (state.mark & of_packet);
+        return Action::ConnMark(state.connmark);
+    }
+    if has("--restore-mark") {
+        state.mark = (state.mark & !of_packet) ^ (state.connmark & of_connection);
+        return Action::Mark(state.mark);
+    }
+    match apply_mark(target, state.connmark) {
+        Some(connmark) => {
+            state.connmark = connmark;
+            Action::ConnMark(connmark)
+        }
+        None => Action::Nothing,
+    }
+}
