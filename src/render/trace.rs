@@ -125,7 +125,7 @@ impl Story<'_> {
                     if let Action::Jump(target) | Action::Goto(target) = &step.action {
                         entered.push((step.hook, step.table, target));
                     }
-                    rows.push((place, Some(row(step))));
+                    rows.push((place, Some(row(step, self.every_rule))));
                 }
             }
         }
@@ -214,7 +214,7 @@ impl Story<'_> {
                     [only] => only.address.to_string(),
                     many => format!("one of {} endpoints", many.len()),
                 };
-                format!("delivered to {to}, {}{}", kept(destinations), self.lost(destinations))
+                format!("delivered to {to}, {}{}", self.kept(destinations), self.lost(destinations))
             }
             End::Untranslated { local: Some(true) } => {
                 format!("not translated: a program of this node that listens on port {} gets it", self.packet.port)
@@ -253,6 +253,27 @@ impl Story<'_> {
         format!("; but {share} go to {}, stale or not ready", named.join(", "))
     }
 
+    /// What becomes of the client's address.
+    fn kept(&self, destinations: &[Destination]) -> String {
+        let all = |wanted: Option<bool>| destinations.iter().all(|d| d.masquerade == wanted);
+        if all(Some(false)) {
+            return "the client keeps its address".to_owned();
+        }
+        if all(Some(true)) {
+            return "the client appears as this node (masqueraded)".to_owned();
+        }
+        if self.trace.masquerade == Some(true) && destinations.iter().all(|d| d.masquerade != Some(false)) {
+            return "the client appears as this node (masqueraded), unless the endpoint is at the node's own address"
+                .to_owned();
+        }
+        if destinations.iter().any(|d| d.masquerade.is_none()) {
+            return "whether the client keeps its address is not known".to_owned();
+        }
+        let masqueraded = destinations.iter().filter(|d| d.masquerade == Some(true));
+        let named: Vec<String> = masqueraded.map(|d| d.address.to_string()).collect();
+        format!("the client keeps its address, but appears as this node to {}", named.join(", "))
+    }
+
     /// The rule or policy that ended it.
     fn by(&self, outcome: &Outcome) -> String {
         let Some(step) = outcome.by.and_then(|at| self.trace.steps.get(at)) else { return "by a rule".to_owned() };
@@ -283,29 +304,13 @@ fn tell_failing(failing: &mut Vec<&Step>, rows: &mut Vec<((Hook, &'static str), 
     failing.clear();
 }
 
-/// What becomes of the client's address.
-fn kept(destinations: &[Destination]) -> String {
-    let all = |wanted: Option<bool>| destinations.iter().all(|d| d.masquerade == wanted);
-    if all(Some(false)) {
-        return "the client keeps its address".to_owned();
-    }
-    if all(Some(true)) {
-        return "the client appears as this node (masqueraded)".to_owned();
-    }
-    if destinations.iter().any(|d| d.masquerade.is_none()) {
-        return "whether the client keeps its address is not known".to_owned();
-    }
-    let masqueraded = destinations.iter().filter(|d| d.masquerade == Some(true));
-    let named: Vec<String> = masqueraded.map(|d| d.address.to_string()).collect();
-    format!("the client keeps its address, but appears as this node to {}", named.join(", "))
-}
-
 /// Nothing comes of it: it leads to a chain where nothing applies, sends back, or only watches.
 fn is_idle(step: &Step) -> bool {
     step.idle || matches!(step.action, Action::Return | Action::Nothing)
 }
 
-fn row(step: &Step) -> Row {
+/// With `why`, the conditions that are met stand behind it, else the rule's comment.
+fn row(step: &Step, why: bool) -> Row {
     let what = match &step.action {
         Action::Jump(chain) if step.idle => format!("→ {chain}, where nothing applies"),
         Action::Jump(chain) => format!("→ {chain}"),
@@ -330,7 +335,13 @@ fn row(step: &Step) -> Row {
         Why::Open(what) => format!("  ? if {what}"),
         _ => String::new(),
     };
-    let comment = step.comment.as_ref().map(|comment| format!("  \"{comment}\"")).unwrap_or_default();
+    let comment = match (&step.comment, why) {
+        (_, true) if step.rule.is_none() => String::new(),
+        (_, true) if step.conditions.is_empty() => "  for it asks for nothing".to_owned(),
+        (_, true) => format!("  for {}", step.conditions),
+        (Some(comment), false) => format!("  \"{comment}\""),
+        (None, false) => String::new(),
+    };
     let policy = if step.rule.is_none() { "by the policy: " } else { "" };
     let text = clean(&format!("{part}{policy}{what}{comment}{open}")).into_owned();
     let style = if matches!(step.action, Action::Drop | Action::Reject) { ERROR } else { Style::new() };

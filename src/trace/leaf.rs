@@ -88,6 +88,11 @@ impl World {
         world
     }
 
+    /// The choice it makes, if it is one.
+    pub(super) fn only(&self) -> Option<(u16, bool)> {
+        if let [only] = self.0.as_slice() { Some(*only) } else { None }
+    }
+
     /// How many choices it makes.
     pub(super) fn len(&self) -> usize {
         self.0.len()

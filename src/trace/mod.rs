@@ -23,6 +23,7 @@ pub use story::{Action, Destination, End, Open, Outcome, Step, Trace, Why};
 
 use crate::dataplane::{Address, RuleRef};
 use crate::proxy::iptables::Ruleset;
+use leaf::Leaf;
 use packet::Leaves;
 use sum::Shares;
 use walk::{Ended, Walked};
@@ -137,8 +138,24 @@ fn outcomes(ended: &[Ended], leaves: &Leaves) -> (Vec<Outcome>, Vec<Open>) {
     outcomes.sort_by(|a, b| b.probability.unwrap_or(-1.0).total_cmp(&a.probability.unwrap_or(-1.0)));
     open.sort_unstable();
     open.dedup();
-    let open = open.into_iter().filter_map(|leaf| leaves.get(leaf));
-    (outcomes, open.map(|leaf| Open { what: leaf.to_string(), hint: leaf.hint() }).collect())
+    (outcomes, told(open.into_iter().filter_map(|leaf| leaves.get(leaf)).collect()))
+}
+
+/// Unknown things in words. That one of many endpoints may be on the node is said once.
+fn told(open: Vec<&Leaf>) -> Vec<Open> {
+    let (local, mut others): (Vec<&Leaf>, Vec<&Leaf>) =
+        open.into_iter().partition(|leaf| matches!(leaf, Leaf::IsLocal(Some(_))));
+    let many = match local.as_slice() {
+        [first, _, _, ..] => {
+            Some(Open { what: format!("any of {} addresses is one of this node's", local.len()), hint: first.hint() })
+        }
+        few => {
+            others.splice(0..0, few.iter().copied());
+            None
+        }
+    };
+    let others = others.into_iter().map(|leaf| Open { what: leaf.to_string(), hint: leaf.hint() });
+    many.into_iter().chain(others).collect()
 }
 
 fn is_untranslated(ended: &Ended) -> bool {

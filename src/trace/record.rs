@@ -7,7 +7,7 @@ use super::spot::At;
 use super::story::{Action, Step, Why};
 use super::sum::{Share, Shares};
 use crate::dataplane::RuleRef;
-use crate::dump::iptables::{Rule, TableName};
+use crate::dump::iptables::{Match, Rule, TableName};
 
 /// What is told of a rule: where it is asked, and whether it applies.
 type Key = (Hook, TableName, Option<RuleRef>, bool);
@@ -65,6 +65,7 @@ impl Record {
                 chain: at.chain.to_owned(),
                 rule: at.rule(),
                 text: parsed.as_ref().map(Rule::emit).unwrap_or_default(),
+                conditions: parsed.as_ref().map(conditions).unwrap_or_default(),
                 comment: parsed.as_ref().and_then(|rule| rule.comment()).map(str::to_owned),
                 action: action.clone(),
                 probability: None,
@@ -77,4 +78,10 @@ impl Record {
         }
         step
     }
+}
+
+/// What a rule asks for, in the order written.
+fn conditions(rule: &Rule<'_>) -> String {
+    let asked = rule.matches.iter().filter(|item| !matches!(item, Match::Comment(_)));
+    asked.map(Match::emit).collect::<Vec<_>>().join(" ")
 }

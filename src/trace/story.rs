@@ -111,6 +111,8 @@ pub struct Step {
     pub rule: Option<RuleRef>,
     /// The rule as the dump has it, without `-A` and the chain.
     pub text: String,
+    /// Its conditions alone; empty for a rule that asks for nothing.
+    pub conditions: String,
     /// Its comment.
     pub comment: Option<String>,
     /// What it does.

@@ -1,5 +1,7 @@
 //! Parts of new connections, each in some worlds, and what they sum up to.
 
+use std::collections::BTreeMap;
+
 use super::leaf::World;
 
 /// What a known probability may differ by between worlds: the rounding of doubles.
@@ -39,29 +41,50 @@ impl Shares {
 
     /// The sum, if it is the same in every world.
     pub(super) fn known(&self) -> Option<f64> {
-        if self.somewhere.is_empty() {
-            return Some(self.everywhere);
+        let (everywhere, somewhere) = self.reduced();
+        if somewhere.is_empty() {
+            return Some(everywhere);
         }
-        let leaves = self.leaves();
+        let leaves = leaves(somewhere.iter().map(|share| &share.world));
         if leaves.len() > MOST {
             return None;
         }
         let sum = |choices: u32| {
             let choice = |leaf: u16| leaves.binary_search(&leaf).is_ok_and(|at| choices >> at & 1 == 1);
-            let held = self.somewhere.iter().filter(|share| share.world.holds_in(choice));
-            self.everywhere + held.map(|share| share.part).sum::<f64>()
+            let held = somewhere.iter().filter(|share| share.world.holds_in(choice));
+            everywhere + held.map(|share| share.part).sum::<f64>()
         };
         let first = sum(0);
         (1..1u32 << leaves.len()).all(|choices| (sum(choices) - first).abs() < EQUAL).then_some(first)
     }
 
-    /// The unknown things it depends on, in order.
+    /// The unknown things it is made up of, in order.
     pub(super) fn leaves(&self) -> Vec<u16> {
-        let mut leaves: Vec<u16> = self.somewhere.iter().flat_map(|share| share.world.leaves()).collect();
-        leaves.sort_unstable();
-        leaves.dedup();
-        leaves
+        leaves(self.somewhere.iter().map(|share| &share.world))
     }
+
+    /// The sum without the things that alone decide about shares, and about as much either way: of many endpoints each may
+    /// be on the node or not, and all get what they get.
+    fn reduced(&self) -> (f64, Vec<&Share>) {
+        let mut alone: BTreeMap<u16, [f64; 2]> = BTreeMap::new();
+        for share in &self.somewhere {
+            if let Some((leaf, choice)) = share.world.only() {
+                alone.entry(leaf).or_default()[usize::from(choice)] += share.part;
+            }
+        }
+        alone.retain(|_, [no, yes]| (*no - *yes).abs() < EQUAL);
+        let settled: f64 = alone.values().map(|[no, _]| no).sum();
+        let left =
+            self.somewhere.iter().filter(|share| share.world.only().is_none_or(|(leaf, _)| !alone.contains_key(&leaf)));
+        (self.everywhere + settled, left.collect())
+    }
+}
+
+fn leaves<'w>(worlds: impl Iterator<Item = &'w World>) -> Vec<u16> {
+    let mut leaves: Vec<u16> = worlds.flat_map(World::leaves).collect();
+    leaves.sort_unstable();
+    leaves.dedup();
+    leaves
 }
 
 #[cfg(test)]
@@ -92,5 +115,8 @@ mod tests {
         let all: Vec<Share> = four.iter().map(|(a, b)| share(&[(3, *a), (7, *b)], 0.125)).collect();
         assert_eq!(known(&all), Some(0.125));
         assert_eq!(known(&all[1..]), None);
+        let twenty: Vec<Share> =
+            (0..20).flat_map(|n| [true, false].map(|choice| share(&[(n, choice)], 0.05))).collect();
+        assert!(known(&twenty).is_some_and(|sum| (sum - 1.0).abs() < 1e-9));
     }
 }

@@ -124,6 +124,44 @@ fn looking_creates_no_legacy_table() {
 }
 
 #[test]
+fn a_connection_is_followed_through_the_live_tables() {
+    if !possible() {
+        return;
+    }
+    for variant in ["nft", "legacy"] {
+        let room = room(&[("4", &loadable("kitchen-sink/node2/save.txt"))]);
+        // The addresses of this host are the node's; what is not tracked is not translated.
+        let script = format!(
+            "ip link set lo up; ip address add 10.200.0.12/32 dev lo; iptables-{variant}-restore <$ROOM/4
+             nft list tables >$ROOM/before; cp /proc/net/ip_tables_names $ROOM/legacy-before
+             trace() {{ $KUBE_IPT trace --no-api --family ipv4 -o json \"$@\"; }}
+             trace node :31589 -v >$ROOM/node 2>$ROOM/notes
+             nft list tables >$ROOM/after; cp /proc/net/ip_tables_names $ROOM/legacy-after
+             iptables-{variant} -t raw -A PREROUTING -s 192.0.2.0/24 -j CT --notrack
+             iptables-{variant} -t mangle -A PREROUTING -s 198.51.100.0/24 -j DROP
+             trace 192.0.2.7 10.96.78.10:80 >$ROOM/untracked 2>/dev/null
+             trace 198.51.100.7 10.96.78.10:80 >$ROOM/dropped 2>/dev/null"
+        );
+        let output = in_namespace(room.path(), &script);
+        assert!(output.status.success(), "{variant}: {}", text(&output.stderr));
+        let node = document(&room, "node");
+        assert_eq!(
+            (&node["verdict"], &node["packet"]["source"]),
+            (&"delivered".into(), &"10.200.0.12".into()),
+            "{variant}"
+        );
+        assert_eq!(document(&room, "untracked")["verdict"], "untranslated", "{variant}");
+        assert_eq!(document(&room, "dropped")["verdict"], "drop", "{variant}");
+        let notes = fs::read_to_string(room.path().join("notes")).expect("was written");
+        assert!(notes.contains(&format!("note: ran iptables-{variant} -w 5 -t mangle -S\n")), "{notes}");
+        assert!(!notes.contains("not followed"), "everything was read: {notes}");
+        // Looking has made no table.
+        let read = |name: &str| fs::read_to_string(room.path().join(name)).expect("was written");
+        assert_eq!((read("before"), read("legacy-before")), (read("after"), read("legacy-after")), "{variant}");
+    }
+}
+
+#[test]
 fn rules_in_both_backends_are_told() {
     if !possible() {
         return;

@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use kube_ipt::dataplane::{Pool, Select};
+use hashbrown::HashMap;
+use kube_ipt::dataplane::{Origin, Pool, Select};
+use kube_ipt::dump::ipset::Sets;
 use kube_ipt::dump::iptables::{Dump, Hints};
-use kube_ipt::net::Family;
+use kube_ipt::net::{Family, Protocol};
 use kube_ipt::proxy::KnownNames;
 use kube_ipt::proxy::iptables::{Survey, joined, rulesets};
+use kube_ipt::trace::{Journey, Locals, Source, Trace};
 use proptest::prelude::*;
 
 use crate::cases::gunzip;
@@ -20,6 +23,28 @@ fn pools(dump: &str) -> Vec<Pool> {
     let survey = Survey::of(&rulesets, &KnownNames::default());
     assert_eq!(survey.sketches().len(), 1);
     survey.service(&survey.sketches()[0]).pools
+}
+
+/// What becomes of a connection to the only Service of a dump.
+fn followed(dump: &str) -> Trace {
+    let dumps = [joined(Dump::scan(dump, Hints::default()))];
+    let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
+    let journey = Journey {
+        origin: Origin::External,
+        source: Source::Outside,
+        source_port: None,
+        destination: Some([10, 96, 0, 1].into()),
+        port: 80,
+        protocol: Protocol::Tcp,
+        locals: Locals { complete: true, ..Locals::default() },
+        pod_networks: &[],
+        pod_interfaces: &[],
+        comes_in_by: None,
+        goes_out_by: None,
+        seen: false,
+        sets: &Sets::default(),
+    };
+    kube_ipt::trace::trace(&rulesets[0], &journey, &HashMap::new(), false)
 }
 
 const PORTAL: &str =
@@ -76,6 +101,16 @@ proptest! {
         let undelivered = pool.undelivered.expect("known");
         prop_assert!((delivered + undelivered - 1.0).abs() < 1e-12, "{} + {}", delivered, undelivered);
         prop_assert!(pool.endpoints.iter().all(|e| (0.0..=1.0).contains(&e.probability.expect("known"))));
+        // A packet that is followed rule by rule gets as much from each.
+        let followed = followed(&dump);
+        let sum: f64 = followed.outcomes.iter().map(|outcome| outcome.probability.expect("known")).sum();
+        prop_assert!((sum - 1.0).abs() < 1e-9, "{}", sum);
+        for endpoint in &pool.endpoints {
+            let part = followed.destinations.iter().find(|d| d.address == endpoint.address);
+            let part = part.map_or(0.0, |destination| destination.probability.expect("known"));
+            let share = endpoint.probability.expect("known");
+            prop_assert!((part - share).abs() < 1e-9, "{}: {} and {}", endpoint.address, part, share);
+        }
     }
 
     #[test]

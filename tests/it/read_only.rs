@@ -14,8 +14,8 @@ const RECORDER: &str = "#!/bin/sh\nprintf '%s\\n' \"${0##*/} $*\" >>\"$LOG\"\n\
                         case \"$1\" in --version) echo \"iptables v1.8.9 (nf_tables)\";; *) echo '-P PREROUTING ACCEPT';; esac\n";
 
 #[cfg(feature = "live")]
-/// The commands a live run starts where only these programs are in PATH.
-fn started(programs: &[&str]) -> Vec<String> {
+/// The commands a live run of `kube-ipt ARGS` starts where only these programs are in PATH.
+fn started(programs: &[&str], args: &[&str]) -> Vec<String> {
     let room = tempfile::tempdir().expect("a folder");
     let log = room.path().join("log");
     for program in programs {
@@ -24,7 +24,7 @@ fn started(programs: &[&str]) -> Vec<String> {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
     }
     let output = Command::new(env!("CARGO_BIN_EXE_kube-ipt"))
-        .arg("show")
+        .args(args)
         .env("PATH", format!("{}:/usr/bin:/bin", room.path().display()))
         .env("LOG", &log)
         .stdin(Stdio::null())
@@ -42,8 +42,13 @@ fn started(programs: &[&str]) -> Vec<String> {
 fn only_listed_commands_are_started() {
     let list: Vec<String> = allowed().map(|command| command.typed()).collect();
     let every = ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
-    let commands = started(&every);
+    let commands = started(&every, &["show"]);
     assert!(!commands.is_empty());
+    let on_the_way = |command: &str| command.contains("-t raw") || command.contains("-t mangle");
+    assert!(!commands.iter().any(|command| on_the_way(command)), "nobody asked for those tables: {commands:?}");
+    let followed = started(&every, &["trace", "external", "10.0.0.1:80"]);
+    assert_eq!(followed.iter().filter(|command| on_the_way(command)).count(), commands.len(), "{followed:?}");
+    let commands = [commands, followed].concat();
     for command in &commands {
         assert!(list.contains(command), "{command} is not on the list");
     }
@@ -91,9 +96,14 @@ fn traced(args: &[&str]) -> Option<String> {
 #[test]
 fn reading_a_dump_starts_nothing_and_writes_nothing() {
     let dump = crate::run::node("kitchen-sink/node2/save.txt");
-    for args in
-        [&["show", "--rules", "-f", &dump][..], &["list", "-o", "json", "--demo"], &["check", "--demo"], &["explain"]]
-    {
+    for args in [
+        &["show", "--rules", "-f", &dump][..],
+        &["list", "-o", "json", "--demo"],
+        &["check", "--demo"],
+        &["explain"],
+        &["trace", "-v", "external", "nginx-service", "--demo"],
+        &["trace", "pod", "nginx-service", "--demo", "-o", "dot"],
+    ] {
         let Some(trace) = traced(args) else { return };
         assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
         for line in trace.lines().filter(|line| line.contains("open")) {

@@ -1,12 +1,20 @@
 //! `trace`: where one connection goes, and why.
 
-use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
+use kube_ipt::dataplane::{Frontend, Origin, ServicePort, Verdict};
+use kube_ipt::dump::ipset::Sets;
+use kube_ipt::dump::iptables::{Dump, Hints};
+use kube_ipt::net::Family;
+use kube_ipt::proxy::KnownNames;
+use kube_ipt::proxy::iptables::{Ruleset, Survey, joined, rulesets};
+use kube_ipt::trace::{End, Journey, Locals, Source};
 use serde_json::{Value, json};
 
-use crate::run::{Run, kube_ipt, node};
+use crate::cases::{cases, gunzip};
+use crate::run::{Run, kube_ipt, node, nodes};
 
 /// What `trace ARGS` says about rules on standard input.
 fn trace(rules: &str, args: &str) -> Value {
@@ -90,85 +98,121 @@ fn packets_with_known_fates() {
     assert_eq!(count, 44);
 }
 
-/// The recordings, whose node has these addresses. In two of the faults rules outside the Services' own chains decide.
-const RECORDINGS: [(&str, &str); 19] = [
-    ("seed/in-sync/save.txt", "10.200.0.11"),
-    ("seed/stale/save.txt", "10.200.0.11"),
-    ("seed/in-sync/nat-S.txt", "10.200.0.11"),
-    ("kitchen-sink/node1/save.txt", "10.200.0.11"),
-    ("kitchen-sink/node2/save.txt", "10.200.0.12"),
-    ("kitchen-sink/node3/save.txt", "10.200.0.13"),
-    ("kitchen-sink/node2/save6.txt", "fd00:200::12"),
-    ("kitchen-sink/node2/save-c.txt", "10.200.0.12"),
-    ("kitchen-sink/node2/save-nat.txt", "10.200.0.12"),
-    ("kitchen-sink/node2/nat-S-grep-KUBE.txt", "10.200.0.12"),
-    ("kitchen-sink/node2/nat-L-n-v.txt", "10.200.0.12"),
-    ("kitchen-sink-1.30/save.txt", "10.200.0.12"),
-    ("kitchen-sink-1.30/save6.txt", "fd00:200::12"),
-    ("faults/leaky-chain/save.txt", "10.200.0.11"),
-    ("faults/skewed-balance/save.txt", "10.200.0.11"),
-    ("faults/missing-endpoint/save.txt", "10.200.0.11"),
-    ("faults/missing-service/save.txt", "10.200.0.11"),
-    ("faults/stale-endpoint-deleted/save.txt", "10.200.0.11"),
-    ("faults/stale-service/save.txt", "10.200.0.11"),
-];
+/// Every dump of every recording with rules of iptables mode: its path and its text.
+fn dumps() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for folder in cases().into_iter().chain([nodes().join("large")]) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("readable").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if !name.starts_with("save") && !name.starts_with("nat") {
+                continue;
+            }
+            let text = if name.ends_with(".gz") { gunzip(&path) } else { fs::read_to_string(&path).expect("text") };
+            all.push((path.display().to_string(), text));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// In these, rules outside the Services' own chains decide, which the tree does not show.
+const ELSEWHERE: [&str; 2] = ["faults/missing-hook/", "faults/shadowed-hook/"];
 
 #[test]
 fn a_plain_connection_goes_where_the_tree_says() {
-    let mut compared = 0;
-    for (file, node_ip) in RECORDINGS {
-        let shown = kube_ipt("show --no-api -o json -f").arg(node(file)).output().0;
-        let shown: Value = serde_json::from_str(&shown).expect("JSON");
-        for service in shown["services"].as_array().expect("services") {
-            for frontend in service["frontends"].as_array().expect("frontends") {
-                compared += hold_against(file, node_ip, service, frontend);
-            }
-        }
-    }
-    assert!(compared > 1000, "{compared}");
-}
-
-/// Traces a connection from every origin to a frontend, and compares with its routes.
-fn hold_against(file: &str, node_ip: &str, service: &Value, frontend: &Value) -> usize {
-    let bracketed = |ip: &str| if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-    let host = frontend["address"].as_str().map_or(String::new(), bracketed);
-    let to = format!("{host}:{}/{}", frontend["port"], service["protocol"].as_str().expect("a protocol"));
-    let family = service["family"].as_str().expect("a family");
-    for origin in ["pod", "node", "external"] {
-        let routes = frontend["routes"].as_array().expect("routes").iter();
-        let mut plain = routes.filter(|r| r["origin"] == origin && r["sources"].as_array().is_some_and(Vec::is_empty));
-        let route = plain.next().expect("a route for everyone");
-        let args = format!("--node-ip {node_ip} --family {family} -f {} {origin} {to}", node(file));
-        let found = trace("", &args);
-        let context = || format!("{args}: {route}\n{found:#}");
-        let reached: BTreeMap<String, Option<f64>> = destinations(&found).into_iter().collect();
-        // What all ways come to is everything.
-        let outcomes = outcomes(&found);
-        if outcomes.iter().all(|(_, part)| part.is_some()) {
-            let sum: f64 = outcomes.iter().filter_map(|(_, part)| *part).sum();
-            assert!((sum - 1.0).abs() < 1e-9, "{}", context());
-        }
-        if route["verdict"] != "pool" {
-            let verdict =
-                if route["verdict"] == "none" { "untranslated" } else { route["verdict"].as_str().expect("known") };
-            assert_eq!((found["verdict"].as_str(), reached.len()), (Some(verdict), 0), "{}", context());
+    let (mut files, mut compared) = (0, 0);
+    for (path, text) in dumps() {
+        if ELSEWHERE.iter().any(|fault| path.contains(fault)) {
             continue;
         }
-        let pools = service["pools"].as_array().expect("pools");
-        let pool = pools.iter().find(|pool| pool["policy"] == route["policy"]).expect("the pool");
-        let endpoints = pool["endpoints"].as_array().expect("endpoints");
-        assert_eq!(reached.len(), endpoints.len(), "{}", context());
-        for endpoint in endpoints {
-            let address = endpoint["address"].as_str().expect("an address");
-            let share = endpoint["probability"].as_f64().expect("known");
-            let part = reached.get(address).copied().flatten().unwrap_or_else(|| panic!("{address}: {}", context()));
-            assert!((part - share).abs() < 1e-9, "{address}: {}", context());
+        let family = if path.contains('6') && (path.contains("save6") || path.contains("nat6")) {
+            Family::Ipv6
+        } else {
+            Family::Ipv4
+        };
+        let scanned = [joined(Dump::scan(&text, Hints::default()))];
+        let (rulesets, _) = rulesets(&scanned, family);
+        let survey = Survey::of(&rulesets, &KnownNames::default());
+        for sketch in survey.sketches() {
+            let service = survey.service(sketch);
+            let ruleset = rulesets.iter().find(|ruleset| ruleset.family == service.family).expect("its rules");
+            for frontend in &service.frontends {
+                compared += hold_against(&path, ruleset, &survey, &service, frontend);
+            }
         }
-        let lost: f64 = outcomes.iter().filter(|o| o.0.as_deref() == Some("untranslated")).filter_map(|o| o.1).sum();
-        assert!((lost - pool["undelivered"].as_f64().expect("known")).abs() < 1e-9, "{}", context());
-        assert_eq!(found["masquerade"], route["masquerade"], "{}", context());
+        files += 1;
     }
-    3
+    assert!(files >= 94 && compared > 5_500, "{files} {compared}");
+}
+
+/// Follows a connection from every origin to a frontend, and compares with its routes.
+fn hold_against(
+    path: &str,
+    ruleset: &Ruleset<'_>,
+    survey: &Survey<'_>,
+    service: &ServicePort,
+    frontend: &Frontend,
+) -> usize {
+    let family = service.family;
+    let own: IpAddr = if family == Family::Ipv4 { "192.0.2.250" } else { "2001:db8::250" }.parse().expect("an address");
+    let pods = survey.pods(family);
+    let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints);
+    let recovered = endpoints.filter_map(|e| Some((*e.rules.last()?, e.address.clone()))).collect();
+    for origin in Origin::ALL {
+        let source = match origin {
+            Origin::Pod => Source::SomePod,
+            Origin::Node => Source::Exactly(own),
+            Origin::External => Source::Outside,
+        };
+        let journey = Journey {
+            origin,
+            source,
+            source_port: None,
+            destination: frontend.address,
+            port: frontend.port.expect("one port"),
+            protocol: service.protocol.expect("known"),
+            locals: Locals { addresses: vec![own], complete: true, ..Locals::default() },
+            pod_networks: pods.networks,
+            pod_interfaces: pods.interfaces,
+            comes_in_by: None,
+            goes_out_by: None,
+            seen: false,
+            sets: &Sets::default(),
+        };
+        let found = kube_ipt::trace::trace(ruleset, &journey, &recovered, false);
+        let route =
+            frontend.routes.iter().find(|r| r.origin == origin && r.sources.is_empty()).expect("a route for everyone");
+        let context = || format!("{path}: {:?} {} {route:?}: {found:#?}", service.name, frontend.at());
+        // What all ways come to is everything.
+        let sum: f64 =
+            found.outcomes.iter().map(|outcome| outcome.probability.unwrap_or_else(|| panic!("{}", context()))).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{}", context());
+        let Verdict::Pool(policy) = route.verdict else {
+            let expected = match route.verdict {
+                Verdict::Drop => "drop",
+                Verdict::Reject => "reject",
+                _ => "untranslated",
+            };
+            assert_eq!(found.verdict().and_then(|end| end.as_str()), Some(expected), "{}", context());
+            assert_eq!(found.destinations.len(), 0, "{}", context());
+            continue;
+        };
+        let pool = service.pools.iter().find(|pool| pool.policy == policy).expect("the pool");
+        assert_eq!(found.destinations.len(), pool.endpoints.len(), "{}", context());
+        for endpoint in &pool.endpoints {
+            let reached = found.destinations.iter().find(|d| d.address == endpoint.address);
+            let part =
+                reached.and_then(|d| d.probability).unwrap_or_else(|| panic!("{}: {}", endpoint.address, context()));
+            let share = endpoint.probability.expect("known");
+            assert!((part - share).abs() < 1e-9, "{}: {}", endpoint.address, context());
+        }
+        let lost = found.outcomes.iter().filter(|o| matches!(o.end, End::Untranslated { .. }));
+        let lost: f64 = lost.filter_map(|outcome| outcome.probability).sum();
+        assert!((lost - pool.undelivered.expect("known")).abs() < 1e-9, "{}", context());
+        assert!(route.masquerade.is_none_or(|masquerade| found.masquerade == Some(masquerade)), "{}", context());
+    }
+    Origin::ALL.len()
 }
 
 #[test]
