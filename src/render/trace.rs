@@ -309,7 +309,7 @@ fn is_idle(step: &Step) -> bool {
     step.idle || matches!(step.action, Action::Return | Action::Nothing)
 }
 
-/// With `why`, the conditions that are met stand behind it, else the rule's comment.
+/// With `why`, the conditions that it meets stand behind it, else the rule's comment.
 fn row(step: &Step, why: bool) -> Row {
     let what = match &step.action {
         Action::Jump(chain) if step.idle => format!("→ {chain}, where nothing applies"),
@@ -337,8 +337,8 @@ fn row(step: &Step, why: bool) -> Row {
     };
     let comment = match (&step.comment, why) {
         (_, true) if step.rule.is_none() => String::new(),
-        (_, true) if step.conditions.is_empty() => "  for it asks for nothing".to_owned(),
-        (_, true) => format!("  for {}", step.conditions),
+        (_, true) if step.conditions.is_empty() => "  applies to everything".to_owned(),
+        (_, true) => format!("  applies: {}", step.conditions),
         (Some(comment), false) => format!("  \"{comment}\""),
         (None, false) => String::new(),
     };
