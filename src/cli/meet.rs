@@ -13,6 +13,8 @@ use crate::dataplane::{Frontend, FrontendKind, Origin, Select, ServicePort};
 use crate::join;
 use crate::net::{Family, Host, Protocol};
 use crate::proxy::iptables::Truth;
+#[cfg(feature = "live")]
+use crate::source::Machine;
 use crate::trace::{Locals, Source};
 
 /// What was asked.
@@ -365,6 +367,10 @@ impl Around<'_, '_, '_, '_> {
     fn own(&self, target: &Target, locals: &Locals) -> Source {
         if let Some(ip) = target.address.filter(|ip| locals.contain(*ip) == Truth::Yes) {
             return Source::Exactly(ip);
+        }
+        #[cfg(feature = "live")]
+        if let Some(source) = target.address.filter(|_| self.scene.bundle.is_live()).and_then(Machine::source_towards) {
+            return Source::Exactly(source);
         }
         let pods = self.scene.survey.pods(target.family).networks;
         let own: Vec<IpAddr> =

@@ -23,4 +23,17 @@ impl Machine {
             addresses: addresses.collect(),
         }
     }
+
+    /// The address this machine uses towards another: what routing says, without a packet sent.
+    pub fn source_towards(address: IpAddr) -> Option<IpAddr> {
+        let any: IpAddr = if address.is_ipv4() {
+            std::net::Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        };
+        // Connecting a datagram socket only looks up the route.
+        let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+        socket.connect((address, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    }
 }

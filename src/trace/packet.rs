@@ -258,6 +258,10 @@ impl Facts for View<'_> {
         (self.state.mark & mask == value).into()
     }
 
+    fn connmark(&self, value: u32, mask: u32) -> Truth {
+        (self.state.connmark & mask == value).into()
+    }
+
     fn remembered(&self, recent: &Recent<'_>) -> Truth {
         if !self.journey.seen {
             return Truth::No;

@@ -136,6 +136,8 @@ fn a_connection_is_followed_through_the_live_tables() {
              nft list tables >$ROOM/before; cp /proc/net/ip_tables_names $ROOM/legacy-before
              trace() {{ $KUBE_IPT trace --no-api --family ipv4 -o json \"$@\"; }}
              trace node :31589 -v >$ROOM/node 2>$ROOM/notes
+             ip link add v0 type veth peer name v1; ip address add 172.17.0.1/16 dev v0; ip link set v0 up; ip link set v1 up
+             ip route add default dev v0 src 10.200.0.12; trace node 10.96.78.10:80 >$ROOM/routed 2>/dev/null
              nft list tables >$ROOM/after; cp /proc/net/ip_tables_names $ROOM/legacy-after
              iptables-{variant} -t raw -A PREROUTING -s 192.0.2.0/24 -j CT --notrack
              iptables-{variant} -t mangle -A PREROUTING -s 198.51.100.0/24 -j DROP
@@ -150,6 +152,8 @@ fn a_connection_is_followed_through_the_live_tables() {
             (&"delivered".into(), &"10.200.0.12".into()),
             "{variant}"
         );
+        // Of several addresses routing tells which is used.
+        assert_eq!(document(&room, "routed")["packet"]["source"], "10.200.0.12", "{variant}");
         assert_eq!(document(&room, "untracked")["verdict"], "untranslated", "{variant}");
         assert_eq!(document(&room, "dropped")["verdict"], "drop", "{variant}");
         let notes = fs::read_to_string(room.path().join("notes")).expect("was written");

@@ -289,6 +289,13 @@ fn raw_and_mangle_come_first() {
     let marked = with("mangle", "-A PREROUTING -p tcp -m multiport --dports 79,80 -j MARK --set-xmark 0x8/0x8\n")
         .replace("-A PREROUTING -j services\n", "-A PREROUTING -m mark ! --mark 0x8/0x8 -j services\n");
     assert_eq!(trace(&marked, &format!("10.1.0.1 {TO}"))["verdict"], "untranslated");
+    let ports = "-A PREROUTING -p tcp -m multiport --sports 1,40000 -j DROP\n-A PREROUTING -p tcp -m multiport --ports 2,50000:50009 -j DROP\n";
+    for (from, verdict) in [("10.1.0.1:40000", "drop"), ("10.1.0.1:50003", "drop"), ("10.1.0.1:40001", "delivered")] {
+        assert_eq!(trace(&with("mangle", ports), &format!("{from} {TO}"))["verdict"], verdict, "{from}");
+    }
+    let of_connection =
+        "-A PREROUTING -j CONNMARK --set-xmark 0x10/0xffffffff\n-A PREROUTING -m connmark --mark 0x10/0x10 -j DROP\n";
+    assert_eq!(trace(&with("mangle", of_connection), &format!("10.1.0.1 {TO}"))["verdict"], "drop");
     // The connection's mark is none before it is saved.
     let restored =
         with("mangle", "-A PREROUTING -j MARK --set-xmark 0x8/0xffffffff\n-A PREROUTING -j CONNMARK --restore-mark\n")

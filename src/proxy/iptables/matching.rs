@@ -130,6 +130,10 @@ pub trait Facts {
     fn mark(&self, _: u32, _: u32) -> Truth {
         Truth::Unknown
     }
+    /// Does the mark of its connection?
+    fn connmark(&self, _: u32, _: u32) -> Truth {
+        Truth::Unknown
+    }
     /// Is the client on this list of `-m recent`? One not seen before is on none.
     fn remembered(&self, _: &Recent<'_>) -> Truth {
         Truth::No
@@ -216,8 +220,13 @@ fn opens(mask: &str, wanted: &str) -> Truth {
 fn addrtype(packet: &impl Facts, addrtype: &AddrType<'_>, item: &Match<'_>) -> Truth {
     let of = |side: Option<(bool, &str)>, is_local: &dyn Fn() -> Truth| {
         side.map_or(Truth::Yes, |(not, types)| {
-            let local = if types == "LOCAL" { is_local() } else { packet.other(item) };
-            local.negated(not)
+            let local = match types {
+                "LOCAL" => is_local(),
+                _ => return packet.other(item),
+            };
+            // Limited to the addresses of one interface, of those of the node only some are meant.
+            let limited = addrtype.limit_in || addrtype.limit_out;
+            if limited && local != Truth::No { packet.other(item) } else { local.negated(not) }
         })
     };
     let source = of(addrtype.source, &|| packet.source_is_local());
@@ -238,6 +247,17 @@ fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>)
             let any = |port| ports.split(',').map(|range| in_range(range, port)).max().unwrap_or(Truth::No);
             packet.destination_port(ports, &any).negated(not)
         }
+        ("multiport", ["--sports" | "--source-ports" | "--ports", ports]) => {
+            let any = |port| ports.split(',').map(|range| in_range(range, port)).max().unwrap_or(Truth::No);
+            let source = packet.source_port(ports, &any);
+            let both = option.first() == Some(&"--ports");
+            let either = if both { source.max(packet.destination_port(ports, &any)) } else { source };
+            either.negated(not)
+        }
+        ("connmark", ["--mark", value]) => match mark::masked(value) {
+            Some((value, mask)) => packet.connmark(value, mask).negated(not),
+            None => packet.other(item),
+        },
         ("set", ["--match-set", set, directions]) => packet.in_set(set, directions).negated(not),
         _ => packet.other(item),
     }
