@@ -108,7 +108,8 @@ fn dumps() -> Vec<(String, String)> {
             if !name.starts_with("save") && !name.starts_with("nat") {
                 continue;
             }
-            let text = if name.ends_with(".gz") { gunzip(&path) } else { fs::read_to_string(&path).expect("text") };
+            let gzipped = path.extension().is_some_and(|extension| extension == "gz");
+            let text = if gzipped { gunzip(&path) } else { fs::read_to_string(&path).expect("text") };
             all.push((path.display().to_string(), text));
         }
     }
