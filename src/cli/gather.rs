@@ -149,7 +149,7 @@ pub(super) fn sets(bundle: &Bundle) -> (Sets<'_>, Vec<String>) {
 }
 
 fn is_of_sets(capture: &Capture) -> bool {
-    capture.command.is_none() && recognise(capture.text.as_bytes()) == Foreign::Ipset
+    capture.command.is_none() && Sets::are_in(&capture.text)
 }
 
 fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
