@@ -12,7 +12,7 @@ use crate::cluster::{Facts, Pod};
 use crate::dataplane::{Frontend, FrontendKind, Origin, Select, ServicePort};
 use crate::join;
 use crate::net::{Family, Host, Protocol};
-use crate::proxy::iptables::Truth;
+use crate::proxy::iptables::{Ruleset, Truth};
 #[cfg(feature = "live")]
 use crate::source::Machine;
 use crate::trace::{Locals, Source};
@@ -75,7 +75,7 @@ pub(super) fn ends(
     let nothing = Facts::default();
     let facts = scene.cluster.map_or(&nothing, |cluster| cluster.facts());
     let own_name = scene.cluster.and_then(|cluster| cluster.viewpoint().node.as_deref());
-    let mut locals = locals(asked, scene, facts, own_name);
+    let locals = locals(asked, scene, facts, own_name);
     let wanted = match asked.from {
         From::Address(ip, _) => Some(Family::of(*ip)),
         _ => asked.family,
@@ -89,7 +89,6 @@ pub(super) fn ends(
         let what = format!("{} and {} are of different families", asked.typed.0, asked.typed.1);
         return Err(Failure { what, hints: Vec::new() });
     }
-    locals.elsewhere.extend(scene.survey.pods(target.family).networks);
     let mut notes = Vec::new();
     let (origin, source, source_port) = match around.source(&target, &locals, &mut notes)? {
         Ok(found) => found,
@@ -118,13 +117,25 @@ fn locals(asked: &Asked<'_>, scene: &Scene<'_, '_, '_>, facts: &Facts, own_name:
     if !locals.complete {
         let pods = facts.pods.iter().filter(|pod| !pod.host_network).flat_map(|pod| &pod.addresses);
         let nodes = facts.nodes.iter().filter(|node| Some(node.name.as_str()) != own_name && own_name.is_some());
-        let services = facts.services.iter().flat_map(|service| &service.cluster_ips);
-        let frontends = scene.services.iter().flat_map(|service| &service.frontends);
-        let cluster_ips = frontends.filter(|f| f.kind == FrontendKind::ClusterIp).filter_map(|f| f.address);
-        locals.of_others = pods.chain(services).chain(nodes.flat_map(|node| &node.addresses)).copied().collect();
-        locals.of_others.extend(cluster_ips);
+        locals.of_others = pods.chain(nodes.flat_map(|node| &node.addresses)).copied().collect();
+        // An endpoint in the pod network is a pod; other addresses there may be the node's own, of its bridge or tunnel.
+        let endpoints = scene.services.iter().flat_map(|s| &s.pools).flat_map(|pool| &pool.endpoints);
+        let of_pods = |ip: &IpAddr| scene.survey.pods(Family::of(*ip)).networks.iter().any(|net| net.contains(*ip));
+        locals.of_others.extend(endpoints.filter_map(|endpoint| endpoint.address.ip()).filter(of_pods));
+        // A DNS cache on the node answers at a cluster IP itself; its rules spare that from tracking.
+        if !scene.rulesets.iter().any(untracks) {
+            locals.of_others.extend(facts.services.iter().flat_map(|service| &service.cluster_ips));
+            locals.of_others.extend(scene.survey.cluster_ips());
+        }
     }
     locals
+}
+
+/// True if the raw table spares connections from tracking.
+fn untracks(ruleset: &Ruleset<'_>) -> bool {
+    let Some(raw) = ruleset.raw else { return false };
+    let mut rules = raw.section.chains().iter().flat_map(|chain| raw.section.rules_of(chain));
+    rules.any(|rule| rule.target_name().is_some_and(|target| matches!(target, "NOTRACK" | "CT")))
 }
 
 struct Around<'a, 's, 'd, 'f> {
@@ -167,7 +178,8 @@ impl Around<'_, '_, '_, '_> {
             }
             To::Select(_, port, protocol) => {
                 if self.scene.services.is_empty() {
-                    return Ok(Err(missing));
+                    let nothing = || format!("no rules of {} were read", self.asked.typed.1);
+                    return Ok(Err(if missing.is_empty() { vec![nothing()] } else { missing }));
                 }
                 self.service(wanted, *port, *protocol)?
             }

@@ -4,7 +4,7 @@
 
 use statrs::function::gamma::checked_gamma_ur;
 
-use super::{Endpoint, Pool};
+use super::{Endpoint, Pool, ServicePort};
 
 /// Fewer connections than this say nothing.
 const FEWEST: u64 = 100;
@@ -80,22 +80,24 @@ impl Unjudged {
 }
 
 impl Pool {
-    /// What its counters say; `None` where the dump has none, or where there is nothing to balance.
-    pub fn balance(&self, affinity: bool) -> Option<Balance> {
+    /// What its counters say; `None` where the dump has none, or where there is nothing to balance. `affinity` is that of the
+    /// Service, and `alone` tells that it has no other pool, whose connections the chains of endpoints count too.
+    pub fn balance(&self, affinity: bool, alone: bool) -> Option<Balance> {
         if self.abbreviated {
             return Some(Balance::Unjudged(None, Unjudged::Abbreviated));
         }
-        let counted: Vec<u64> = self.endpoints.iter().map(|endpoint| endpoint.packets).collect::<Option<_>>()?;
+        let counted: Vec<u64> =
+            self.endpoints.iter().map(|endpoint| endpoint.counted(affinity)).collect::<Option<_>>()?;
         let connections = counted.iter().fold(0u64, |sum, packets| sum.saturating_add(*packets));
         let unjudged = |why| Some(Balance::Unjudged(Some(connections), why));
         if counted.len() < 2 {
             return None;
         }
-        if self.endpoints.iter().any(was_rewritten) {
-            return unjudged(Unjudged::Rewritten);
-        }
         if affinity {
             return unjudged(Unjudged::Affinity);
+        }
+        if self.endpoints.iter().any(|endpoint| was_rewritten(endpoint, alone)) {
+            return unjudged(Unjudged::Rewritten);
         }
         let Some(shares) = self.endpoints.iter().map(|e| e.probability).collect::<Option<Vec<f64>>>() else {
             return unjudged(Unjudged::UnknownShares);
@@ -119,11 +121,28 @@ impl Pool {
     }
 }
 
-/// The rule that leads to the endpoint's chain counts something else than the one that translates in it.
-fn was_rewritten(endpoint: &Endpoint) -> bool {
+impl ServicePort {
+    /// What the counters of one of its pools say.
+    pub fn balance(&self, pool: &Pool) -> Option<Balance> {
+        pool.balance(self.affinity_seconds.is_some(), self.pools.len() == 1)
+    }
+}
+
+/// The rule that leads to the endpoint's chain counts something else than the one that translates in it. From other pools
+/// more may arrive there.
+fn was_rewritten(endpoint: &Endpoint, alone: bool) -> bool {
     let (Some(arrived), Some(translated)) = (endpoint.arrived, endpoint.packets) else { return false };
     let (few, part) = READ_APART;
-    arrived.abs_diff(translated) > few.max(arrived.max(translated) / part)
+    let differ = arrived.abs_diff(translated) > few.max(arrived.max(translated) / part);
+    differ && (alone || arrived > translated)
+}
+
+impl Endpoint {
+    /// New connections that its pool sent it, as far as they were counted. With affinity several rules lead to it, and only
+    /// the one that translates counts them all.
+    pub fn counted(&self, affinity: bool) -> Option<u64> {
+        if affinity { self.packets } else { self.packets.and(self.arrived.or(self.packets)) }
+    }
 }
 
 #[cfg(test)]
@@ -166,13 +185,17 @@ mod tests {
     #[test]
     fn p_values_are_those_of_the_tables() {
         let half = 0.5;
-        let Some(Balance::Judged(one)) = pool(&[(half, 549), (half, 451)]).balance(false) else { panic!("judged") };
+        let Some(Balance::Judged(one)) = pool(&[(half, 549), (half, 451)]).balance(false, true) else {
+            panic!("judged")
+        };
         assert_eq!((one.connections, one.degrees), (1000, 1));
         assert!((one.statistic - 9.604).abs() < 1e-9 && (one.p_value - 0.001_942).abs() < 1e-5, "{one:?}");
         assert!(one.fits());
         let at = |statistic: f64, degrees: f64| checked_gamma_ur(degrees / 2.0, statistic / 2.0).expect("defined");
         assert!((at(5.991, 2.0) - 0.05).abs() < 1e-4 && (at(3.841, 1.0) - 0.05).abs() < 1e-4);
-        let Some(Balance::Judged(far)) = pool(&[(half, 600), (half, 400)]).balance(false) else { panic!("judged") };
+        let Some(Balance::Judged(far)) = pool(&[(half, 600), (half, 400)]).balance(false, true) else {
+            panic!("judged")
+        };
         assert!(!far.fits(), "{far:?}");
     }
 
@@ -180,30 +203,37 @@ mod tests {
     fn what_cannot_be_judged_says_why() {
         let third = 1.0 / 3.0;
         let even = [(third, 40), (third, 40), (third, 40)];
-        assert!(matches!(pool(&even).balance(false), Some(Balance::Judged(_))));
-        assert_eq!(pool(&even).balance(true), Some(Balance::Unjudged(Some(120), Unjudged::Affinity)));
+        assert!(matches!(pool(&even).balance(false, true), Some(Balance::Judged(_))));
+        assert_eq!(pool(&even).balance(true, true), Some(Balance::Unjudged(Some(120), Unjudged::Affinity)));
         let few = [(third, 33), (third, 33), (third, 33)];
-        assert_eq!(pool(&few).balance(false), Some(Balance::Unjudged(Some(99), Unjudged::TooFew)));
+        assert_eq!(pool(&few).balance(false, true), Some(Balance::Unjudged(Some(99), Unjudged::TooFew)));
         let rare = [(0.99, 199), (0.01, 1)];
-        assert_eq!(pool(&rare).balance(false), Some(Balance::Unjudged(Some(200), Unjudged::TooFew)));
-        assert_eq!(pool(&[(1.0, 500)]).balance(false), None);
+        assert_eq!(pool(&rare).balance(false, true), Some(Balance::Unjudged(Some(200), Unjudged::TooFew)));
+        assert_eq!(pool(&[(1.0, 500)]).balance(false, true), None);
         let mut late = pool(&even);
         late.endpoints[1].arrived = Some(400);
-        assert_eq!(late.balance(false), Some(Balance::Unjudged(Some(120), Unjudged::Rewritten)));
+        assert_eq!(late.balance(false, true), Some(Balance::Unjudged(Some(480), Unjudged::Rewritten)));
+        // Of two pools that share their endpoints' chains, each counts its own.
+        let mut shared = pool(&even);
+        for endpoint in &mut shared.endpoints {
+            endpoint.packets = Some(70);
+        }
+        assert!(matches!(shared.balance(false, false), Some(Balance::Judged(test)) if test.connections == 120));
+        assert_eq!(shared.balance(false, true), Some(Balance::Unjudged(Some(120), Unjudged::Rewritten)));
         let mut short = pool(&even);
         short.abbreviated = true;
-        assert_eq!(short.balance(false), Some(Balance::Unjudged(None, Unjudged::Abbreviated)));
+        assert_eq!(short.balance(false, true), Some(Balance::Unjudged(None, Unjudged::Abbreviated)));
         let mut unknown = pool(&even);
         unknown.endpoints[0].probability = None;
-        assert_eq!(unknown.balance(false), Some(Balance::Unjudged(Some(120), Unjudged::UnknownShares)));
+        assert_eq!(unknown.balance(false, true), Some(Balance::Unjudged(Some(120), Unjudged::UnknownShares)));
         let mut uncounted = pool(&even);
         uncounted.endpoints[2].packets = None;
-        assert_eq!(uncounted.balance(false), None);
+        assert_eq!(uncounted.balance(false, true), None);
     }
 
     #[test]
     fn an_endpoint_that_gets_nothing_is_no_degree_of_freedom() {
-        let Some(Balance::Judged(test)) = pool(&[(0.5, 60), (0.5, 60), (0.0, 0)]).balance(false) else {
+        let Some(Balance::Judged(test)) = pool(&[(0.5, 60), (0.5, 60), (0.0, 0)]).balance(false, true) else {
             panic!("judged")
         };
         assert_eq!(test.degrees, 1);

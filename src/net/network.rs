@@ -1,7 +1,7 @@
 //! A network of either family, as `-s` and `-d` name it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -60,6 +60,17 @@ impl Network {
     /// True for 0.0.0.0/0 and ::/0, which match everything.
     pub fn is_everything(&self) -> bool {
         self.0.prefix_len() == 0
+    }
+
+    /// For one of the two halves of all addresses, which some write instead of everything: the lower half, and whether this
+    /// is it.
+    pub fn half(&self) -> Option<(Self, bool)> {
+        let lower = IpNet::new(
+            if self.0.addr().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() },
+            1,
+        );
+        let lower = Self(lower.ok()?);
+        (self.0.prefix_len() == 1).then_some((lower, *self == lower))
     }
 
     /// The family of the address.

@@ -51,7 +51,8 @@ impl Graph {
         let start = format!("{}\n→ {to} port {}/{}", packet.from, packet.port, packet.protocol);
         let mut last = graph.node("start", &start, Kind::Start);
         let mut place = None;
-        for step in trace.steps.iter().filter(|step| !matches!(step.why, Why::Fails(_)) && !step.idle) {
+        let shown = |step: &&Step| !matches!(step.why, Why::Fails(_)) && !super::trace::is_idle(step);
+        for step in trace.steps.iter().filter(shown) {
             let chain = graph.chain(step, &step.chain);
             // The first chain of a table is what the hook itself calls.
             if place != Some((step.hook, step.table)) {

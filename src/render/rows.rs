@@ -49,8 +49,8 @@ impl Row {
     }
 
     /// Adds the connections that were counted.
-    pub(super) fn count(&mut self, endpoint: &Endpoint) {
-        self.counted = endpoint.packets.map(|packets| format!("{packets} counted")).unwrap_or_default();
+    pub(super) fn count(&mut self, packets: Option<u64>) {
+        self.counted = packets.map(|packets| format!("{packets} counted")).unwrap_or_default();
     }
 
     /// A row for an endpoint that gets nothing.

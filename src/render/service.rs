@@ -10,7 +10,7 @@ use super::rows::{self, Row};
 use super::text::{clean, percent, wrap};
 use super::tree::{Detail, Node};
 use crate::checks::Finding;
-use crate::dataplane::{AboutService, Frontend, Policy, Pool, RuleNote, ServicePort, Walkthrough};
+use crate::dataplane::{AboutService, Endpoint, Frontend, Policy, Pool, RuleNote, ServicePort, Walkthrough};
 use crate::net::Family;
 use crate::report::Header;
 
@@ -89,8 +89,7 @@ fn node(service: &ServicePort, walkthrough: &Walkthrough, findings: &[&Finding],
         let mut node = Node::new(pool_line(service, pool));
         node.details = steps.map(|s| details(&s.head)).unwrap_or_default();
         let namespace = service.name.as_ref().map(|name| name.namespace.as_str());
-        let sticky = service.affinity_seconds.is_some();
-        pool_children(namespace, pool, sticky, &mut node, view, |endpoint| {
+        pool_children(namespace, service, pool, &mut node, view, |endpoint| {
             steps.and_then(|s| s.endpoints.get(endpoint))
         });
         root.children.push(node);
@@ -160,8 +159,8 @@ fn pool_line(service: &ServicePort, pool: &Pool) -> String {
 
 fn pool_children<'w>(
     namespace: Option<&str>,
+    service: &ServicePort,
     pool: &Pool,
-    sticky: bool,
     node: &mut Node,
     view: View,
     steps: impl Fn(usize) -> Option<&'w Vec<RuleNote>>,
@@ -172,8 +171,9 @@ fn pool_children<'w>(
     let endpoints = pool.endpoints.iter().take(shown).map(|endpoint| Row::of(endpoint, namespace));
     let missing = pool.missing.iter().take(absent).map(|absent| Row::absent(absent, namespace));
     let mut rows: Vec<Row> = endpoints.chain(missing).collect();
-    if pool.endpoints.iter().any(|endpoint| endpoint.packets.is_some_and(|packets| packets > 0)) {
-        rows.iter_mut().zip(&pool.endpoints).for_each(|(row, endpoint)| row.count(endpoint));
+    let counted = |endpoint: &Endpoint| endpoint.counted(service.affinity_seconds.is_some());
+    if pool.endpoints.iter().any(|endpoint| counted(endpoint).is_some_and(|packets| packets > 0)) {
+        rows.iter_mut().zip(&pool.endpoints).for_each(|(row, endpoint)| row.count(counted(endpoint)));
     }
     let mut drawn = rows::nodes(&rows, view.width, bars).into_iter();
     for (n, mut child) in drawn.by_ref().take(shown).enumerate() {
@@ -199,7 +199,7 @@ fn pool_children<'w>(
         let line = format!("{} reach no endpoint: they fall through the chain untranslated", percent(Some(lost)));
         node.children.push(Node::new(paint(&line, ERROR)));
     }
-    if let Some((text, wrong)) = pool.balance(sticky).as_ref().and_then(phrase::balance) {
+    if let Some((text, wrong)) = service.balance(pool).as_ref().and_then(phrase::balance) {
         let (label, style) = if wrong { ("! ", NOTE) } else { ("", DIM) };
         node.details.push(Detail { label: label.to_owned(), text, style });
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use hashbrown::{HashMap, HashSet};
 use owo_colors::Style;
 
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
@@ -85,13 +86,18 @@ impl Story<'_> {
 
     /// The lines, each with its hook and table.
     fn rows(&self, view: View) -> Vec<((Hook, &'static str), Option<Row>)> {
-        let steps = &self.trace.steps;
         let mut rows = Vec::new();
+        let ends = if self.every_rule { HashMap::new() } else { ends(&self.trace.steps) };
+        let mut left: HashMap<(Hook, &str), usize> = HashMap::new();
+        for step in self.trace.steps.iter().filter(|step| end_of(&ends, step).is_some()) {
+            *left.entry((step.hook, &step.chain)).or_default() += 1;
+        }
         // Chains that a rule which was told leads to. The others are told with the rule that leads there, or not at all.
-        let mut entered: Vec<(Hook, &str, &str)> = Vec::new();
-        let mut endpoints = (String::new(), 0);
+        let mut entered: HashSet<(Hook, &str, &str)> = HashSet::new();
+        let mut last = None;
+        let mut shown: HashMap<(Hook, &str), usize> = HashMap::new();
         let mut failing: Vec<&Step> = Vec::new();
-        for step in steps {
+        for step in &self.trace.steps {
             let place = (step.hook, step.table);
             if matches!(step.why, Why::Fails(_)) {
                 if failing.first().is_some_and(|first| first.chain != step.chain || first.hook != step.hook) {
@@ -102,28 +108,29 @@ impl Story<'_> {
             }
             tell_failing(&mut failing, &mut rows);
             // The first chain of a table is what the hook itself calls.
-            if entered.last().is_none_or(|(hook, table, _)| (*hook, *table) != place) {
-                entered.push((step.hook, step.table, &step.chain));
+            if last.replace(place) != Some(place) {
+                entered.insert((step.hook, step.table, &step.chain));
             }
             let is_entered = || entered.contains(&(step.hook, step.table, step.chain.as_str()));
             if !self.every_rule && (is_idle(step) || !is_entered()) {
                 continue;
             }
-            match self.endpoint(step) {
-                Some((target, address)) => {
-                    let count = if endpoints.0 == step.chain { endpoints.1 + 1 } else { 1 };
-                    endpoints = (step.chain.clone(), count);
-                    if count <= SHOWN || view.all {
-                        rows.push((place, Some(self.endpoint_row(step, target, address))));
-                    } else if count == SHOWN + 1 {
-                        let more = self.endpoints_of(&step.chain) - SHOWN;
+            match end_of(&ends, step) {
+                Some(address) => {
+                    let key = (step.hook, step.chain.as_str());
+                    let count = shown.entry(key).or_default();
+                    *count += 1;
+                    if *count <= SHOWN || view.all {
+                        rows.push((place, Some(self.endpoint_row(step, address))));
+                    } else if *count == SHOWN + 1 {
+                        let more = left.get(&key).copied().unwrap_or_default() - SHOWN;
                         let text = format!("… {more} more, --all shows every one");
                         rows.push((place, Some(Row { line: None, chain: String::new(), text, style: DIM })));
                     }
                 }
                 None => {
                     if let Action::Jump(target) | Action::Goto(target) = &step.action {
-                        entered.push((step.hook, step.table, target));
+                        entered.insert((step.hook, step.table, target));
                     }
                     rows.push((place, Some(row(step, self.every_rule))));
                 }
@@ -133,29 +140,7 @@ impl Story<'_> {
         rows
     }
 
-    /// The chain and address of the endpoint that a rule leads to, where nothing else happens there.
-    fn endpoint<'t>(&'t self, step: &'t Step) -> Option<(&'t str, &'t Address)> {
-        let Action::Jump(target) = &step.action else { return None };
-        // What the hook itself calls is told step by step.
-        if self.every_rule || step.chain == step.hook.as_str() {
-            return None;
-        }
-        let inside = |other: &&Step| other.hook == step.hook && other.table == step.table && other.chain == *target;
-        let mut inside = self.trace.steps.iter().filter(inside).filter(|other| !is_idle(other));
-        let mut address = None;
-        let only_translates = inside.all(|other| match &other.action {
-            Action::Dnat(to) => address.replace(to).is_none(),
-            Action::Jump(chain) => chain == "KUBE-MARK-MASQ",
-            _ => false,
-        });
-        address.filter(|_| only_translates).map(|address| (target.as_str(), address))
-    }
-
-    fn endpoints_of(&self, chain: &str) -> usize {
-        self.trace.steps.iter().filter(|step| step.chain == chain && self.endpoint(step).is_some()).count()
-    }
-
-    fn endpoint_row(&self, step: &Step, target: &str, address: &Address) -> Row {
+    fn endpoint_row(&self, step: &Step, address: &Address) -> Row {
         let mut text = format!("{}  → {}", percent(step.probability), clean(&address.to_string()));
         let about = (self.about)(address);
         for known in about.into_iter().flat_map(|about| [about.pod.as_deref(), about.node.as_deref()]).flatten() {
@@ -167,10 +152,8 @@ impl Story<'_> {
         if let Some(words) = about.and_then(|about| about.state.words()) {
             let _ = write!(text, "  ✗ {}", clean(&words));
         }
-        if self.trace.destinations.iter().any(|d| d.address == *address && d.masquerade == Some(true))
-            && self.trace.steps.iter().any(|s| s.chain == target && matches!(s.action, Action::Jump(_)) && !s.idle)
-        {
-            text.push_str("  masqueraded, for it is the client itself");
+        if self.packet.source.is_some() && self.packet.source == address.ip().map(|ip| ip.to_string()) {
+            text.push_str("  the client itself");
         }
         Row { line: step.rule.map(|rule| rule.line), chain: step.chain.clone(), text, style: Style::new() }
     }
@@ -304,8 +287,37 @@ fn tell_failing(failing: &mut Vec<&Step>, rows: &mut Vec<((Hook, &'static str), 
     failing.clear();
 }
 
+/// A chain at a hook and in a table.
+type Place<'s> = (Hook, &'s str, &'s str);
+
+/// Chains in which nothing happens but that one address becomes the destination, with that address. They are told with
+/// the rule that leads there.
+fn ends(steps: &[Step]) -> HashMap<Place<'_>, &Address> {
+    let mut ends: HashMap<Place<'_>, Option<&Address>> = HashMap::new();
+    let applying = steps.iter().filter(|step| !matches!(step.why, Why::Fails(_)) && !is_idle(step));
+    for step in applying.filter(|step| step.chain != step.hook.as_str()) {
+        let place = (step.hook, step.table, step.chain.as_str());
+        match &step.action {
+            Action::Dnat(address) => {
+                ends.entry(place).and_modify(|end| *end = None).or_insert(Some(address));
+            }
+            Action::Jump(chain) if chain == "KUBE-MARK-MASQ" => {}
+            _ => {
+                ends.insert(place, None);
+            }
+        }
+    }
+    ends.into_iter().filter_map(|(place, address)| Some((place, address?))).collect()
+}
+
+/// The address a rule leads to, if its target is such a chain. What the hook itself calls is told step by step.
+fn end_of<'s>(ends: &HashMap<Place<'s>, &'s Address>, step: &'s Step) -> Option<&'s Address> {
+    let Action::Jump(target) = &step.action else { return None };
+    ends.get(&(step.hook, step.table, target.as_str())).copied().filter(|_| step.chain != step.hook.as_str())
+}
+
 /// Nothing comes of it: it leads to a chain where nothing applies, sends back, or only watches.
-fn is_idle(step: &Step) -> bool {
+pub(super) fn is_idle(step: &Step) -> bool {
     step.idle || matches!(step.action, Action::Return | Action::Nothing)
 }
 

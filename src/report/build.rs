@@ -81,7 +81,7 @@ fn service(port: &ServicePort) -> Service {
         status: status(port),
         session_affinity_seconds: port.affinity_seconds,
         frontends: port.frontends.iter().map(frontend).collect(),
-        pools: port.pools.iter().map(|one| pool(one, port.affinity_seconds.is_some())).collect(),
+        pools: port.pools.iter().map(|one| pool(one, port)).collect(),
         unprogrammed: about.map(|about| about.unprogrammed.iter().map(missing).collect()),
         findings: Vec::new(),
     }
@@ -157,7 +157,7 @@ fn route(route: &dataplane::Route) -> Route {
     }
 }
 
-fn pool(pool: &dataplane::Pool, sticky: bool) -> Pool {
+fn pool(pool: &dataplane::Pool, of: &ServicePort) -> Pool {
     let known = pool.is_whole() && pool.expected.is_some_and(|expected| expected.is_ok());
     Pool {
         policy: pool.policy.as_str(),
@@ -166,7 +166,7 @@ fn pool(pool: &dataplane::Pool, sticky: bool) -> Pool {
         endpoints: pool.endpoints.iter().map(endpoint).collect(),
         expected: pool.expected.and_then(Result::ok),
         missing: known.then(|| pool.missing.iter().map(missing).collect()),
-        balance: pool.balance(sticky).as_ref().map(balance),
+        balance: of.balance(pool).as_ref().map(balance),
     }
 }
 

@@ -2,11 +2,13 @@
 
 use hashbrown::HashMap;
 
+use super::hook::Hook;
 use super::packet::{Place, State};
 use super::spot::At;
 use super::story::{Action, End};
 use crate::dataplane::{Address, RuleRef};
 use crate::dump::iptables::{Match, RecentVerb, Rule, Target};
+use crate::proxy::chain_name::ChainKind;
 use crate::proxy::iptables::{Translation, apply_mark, masked_mark, only_watches, translation};
 
 /// What a target does with a packet that meets its rule.
@@ -19,6 +21,8 @@ pub(super) enum Effect {
     Accept,
     End(End, Action),
     Translate(Address),
+    /// Only its port becomes another.
+    Port(u16),
     /// It changes and goes on.
     Change(Change),
     Masquerade,
@@ -43,6 +47,20 @@ pub(super) fn of(at: At<'_>, target: &Target<'_>, recovered: &HashMap<RuleRef, A
         if there.declared || !there.is_empty() {
             return Effect::Jump(chain, target.goto);
         }
+    }
+    match target.name {
+        // Where it leaves, the source is what is mapped.
+        "NETMAP" if matches!(at.spot.hook, Hook::Postrouting | Hook::Input) => return Effect::Masquerade,
+        "TPROXY" => return Effect::Unknown(format!("line {line} hands it to a program of this node (TPROXY)")),
+        "DNAT" => {
+            let port = target.option("--to-destination").and_then(|to| to.strip_prefix(':'));
+            if let Some(port) =
+                port.and_then(|port| port.parse().ok()).filter(|port| *port != 0 && target.options.len() == 2)
+            {
+                return Effect::Port(port);
+            }
+        }
+        _ => {}
     }
     match translation(target) {
         Some(Translation::To(address)) => return Effect::Translate(address),
@@ -69,13 +87,14 @@ pub(super) fn of(at: At<'_>, target: &Target<'_>, recovered: &HashMap<RuleRef, A
     }
 }
 
-/// True for a rule that asks whether the client is on a list.
+/// True for a rule of ClientIP affinity: it sends clients on an endpoint's list back to the endpoint.
 pub(super) fn asks_list(rule: &Rule<'_>) -> bool {
+    let to_endpoint = rule.target.as_ref().is_some_and(|target| ChainKind::of(target.name) == ChainKind::Endpoint);
     let asks = |item: &Match<'_>| {
         matches!(item, Match::Recent(recent)
             if !recent.not && matches!(recent.verb, RecentVerb::Check | RecentVerb::Update))
     };
-    rule.matches.iter().any(asks)
+    to_endpoint && rule.matches.iter().any(asks)
 }
 
 /// The packet after its destination was translated.
@@ -87,9 +106,11 @@ pub(super) fn translated(state: &State, address: &Address) -> State {
             (Place::At(*ip), state.port, socket)
         }
         Address::UnknownPort(ip) => (Place::At(*ip), None, address.clone()),
-        // REDIRECT and TPROXY lead to this node.
-        Address::Other(text) if text.starts_with("this node") || text.starts_with("TPROXY") => {
-            (Place::Here, None, address.clone())
+        // REDIRECT leads to this node.
+        Address::Other(text) if text.starts_with("this node") => {
+            let port = text.rsplit(' ').next().and_then(|port| port.parse().ok());
+            let kept = if text.ends_with("same port") { state.port } else { port };
+            (Place::Here, kept, address.clone())
         }
         Address::Other(_) | Address::Unknown => (Place::Somewhere, None, address.clone()),
     };

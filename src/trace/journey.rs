@@ -62,8 +62,6 @@ pub struct Locals {
     pub addresses: Vec<IpAddr>,
     /// There are no others.
     pub complete: bool,
-    /// Networks that surely hold none of them, apart from those above.
-    pub elsewhere: Vec<Network>,
     /// Addresses that surely are none of them.
     pub of_others: HashSet<IpAddr>,
 }
@@ -73,11 +71,7 @@ impl Locals {
     pub fn contain(&self, address: IpAddr) -> Truth {
         if address.is_loopback() || self.addresses.contains(&address) {
             Truth::Yes
-        } else if self.complete
-            || address.is_multicast()
-            || self.of_others.contains(&address)
-            || self.elsewhere.iter().any(|network| network.contains(address))
-        {
+        } else if self.complete || address.is_multicast() || self.of_others.contains(&address) {
             Truth::No
         } else {
             Truth::Unknown

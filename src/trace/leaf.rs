@@ -16,6 +16,7 @@ pub(super) enum Leaf {
     ComesInBy(String),
     GoesOutBy(String, Option<IpAddr>),
     Remembered(String),
+    Listed(String, u32),
     InSet {
         set: String,
         directions: String,
@@ -40,6 +41,7 @@ impl fmt::Display for Leaf {
             Self::ComesInBy(name) => write!(f, "it comes in by {name}"),
             Self::GoesOutBy(name, ip) => write!(f, "what is sent to {} goes out by {name}", at(ip)),
             Self::Remembered(list) => write!(f, "the client is on the list {list} of -m recent"),
+            Self::Listed(list, line) => write!(f, "the client is on the list {list} of -m recent (line {line})"),
             Self::InSet { set, directions, known: true } => {
                 write!(f, "it is in the ipset {set} ({directions}), whose type is not understood")
             }

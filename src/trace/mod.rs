@@ -40,11 +40,17 @@ pub fn trace(
     every_rule: bool,
 ) -> Trace {
     let Walked { steps, ended, leaves } = walk::walk(ruleset, journey, recovered, every_rule);
-    let steps = steps.into_iter().map(|(step, shares)| Step { probability: shares.known(), ..step }).collect();
+    let steps =
+        steps.into_iter().map(|(step, shares)| Step { probability: shares.known().map(at_most_all), ..step }).collect();
     let destinations = destinations(&ended);
     let (outcomes, open) = outcomes(&ended, &leaves);
     let masquerade = marked(&ended);
     Trace { steps, outcomes, destinations, masquerade, open }
+}
+
+/// A chain that is called twice counts connections twice.
+fn at_most_all(part: f64) -> f64 {
+    part.min(1.0)
 }
 
 /// What several ways sum up to.

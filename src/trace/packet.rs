@@ -10,12 +10,13 @@ use super::journey::{Journey, Source};
 use super::leaf::{Leaf, World};
 use crate::dataplane::{Address, Origin};
 use crate::dump::ipset::{Member, Part, Set};
-use crate::dump::iptables::{Match, Recent};
+use crate::dump::iptables::{Match, Recent, TableName};
 use crate::net::{Network, Protocol};
+use crate::proxy::chain_name::ChainKind;
 use crate::proxy::iptables::{Facts, PodSide, Truth};
 
 /// Where a packet is headed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     At(IpAddr),
     /// An address of this node, which one is not known.
@@ -31,7 +32,7 @@ impl Place {
 }
 
 /// What rules change about a packet.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub(super) place: Place,
     /// `None` where the dump does not tell.
@@ -82,6 +83,8 @@ pub(super) struct View<'v> {
     pub(super) world: &'v World,
     pub(super) leaves: &'v RefCell<Leaves>,
     pub(super) hook: Hook,
+    /// `None` for routing.
+    pub(super) table: Option<TableName>,
     /// Line of the rule.
     pub(super) line: u32,
     /// The first thing that was asked, is not known, and about which the world makes no choice.
@@ -114,6 +117,22 @@ impl View<'_> {
         self.journey.pod_networks.iter().any(|pods| pods.contains_network(network))
     }
 
+    fn is_local(&self, place: Place) -> Truth {
+        match place {
+            Place::Here => Truth::Yes,
+            Place::Somewhere => self.ask(Leaf::IsLocal(None)),
+            Place::At(ip) => match self.journey.locals.contain(ip) {
+                Truth::Unknown => self.ask(Leaf::IsLocal(Some(ip))),
+                known => known,
+            },
+        }
+    }
+
+    /// A rule that cannot be read.
+    pub(super) fn unreadable(&self) {
+        self.ask(Leaf::Other { line: self.line, text: "a rule that cannot be read".to_owned() });
+    }
+
     fn is_member(&self, set: &Set<'_>, directions: &str, name: &str) -> Truth {
         let is = |member: &Member<'_>| self.fits(member, directions, name);
         let judged: Vec<(&Member<'_>, Truth)> = set.members.iter().map(|member| (member, is(member))).collect();
@@ -140,7 +159,7 @@ impl View<'_> {
             truth = truth.min(match part {
                 Part::Network(network) if from => self.source(network),
                 Part::Network(network) => self.destination(network),
-                Part::Ports(protocol, ..) if *protocol != self.journey.protocol => Truth::No,
+                Part::Ports(Some(protocol), ..) if *protocol != self.journey.protocol => Truth::No,
                 Part::Ports(_, low, high) => {
                     let within = |port: u16| Truth::from((*low..=*high).contains(&port));
                     let range = format!("{low}:{high}");
@@ -164,7 +183,11 @@ impl Facts for View<'_> {
         let apart = |one: &Network, other: &Network| !one.contains_network(other) && !other.contains_network(one);
         match &self.journey.source {
             Source::Exactly(ip) => network.contains(*ip).into(),
-            Source::Outside => Truth::No,
+            // Outside both halves of all addresses there is nobody.
+            Source::Outside => match network.half() {
+                Some((lower, is_lower)) => self.ask(Leaf::SourceIn(lower)).negated(!is_lower),
+                None => Truth::No,
+            },
             Source::OneOf(ips) if ips.iter().all(|ip| network.contains(*ip)) => Truth::Yes,
             Source::OneOf(ips) if !ips.iter().any(|ip| network.contains(*ip)) => Truth::No,
             Source::SomePod if !pods.is_empty() && pods.iter().all(|pods| network.contains_network(pods)) => Truth::Yes,
@@ -179,6 +202,9 @@ impl Facts for View<'_> {
         match self.state.place {
             Place::At(ip) => network.contains(ip).into(),
             Place::Here if network.is_loopback() => Truth::No,
+            Place::Here if network.address().is_some_and(|ip| self.journey.locals.contain(ip) == Truth::No) => {
+                Truth::No
+            }
             Place::Here if self.journey.locals.complete => {
                 let mut own = self.journey.locals.of(network.family()).map(|ip| network.contains(ip)).peekable();
                 match own.peek().copied() {
@@ -196,14 +222,7 @@ impl Facts for View<'_> {
     }
 
     fn destination_is_local(&self) -> Truth {
-        match self.state.place {
-            Place::Here => Truth::Yes,
-            Place::Somewhere => self.ask(Leaf::IsLocal(None)),
-            Place::At(ip) => match self.journey.locals.contain(ip) {
-                Truth::Unknown => self.ask(Leaf::IsLocal(Some(ip))),
-                known => known,
-            },
-        }
+        self.is_local(self.state.place)
     }
 
     fn protocol(&self) -> Option<Protocol> {
@@ -211,11 +230,17 @@ impl Facts for View<'_> {
     }
 
     fn source_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
-        self.journey.source_port.map_or_else(|| self.ask(Leaf::SourcePort(range.to_owned())), condition)
+        match self.journey.source_port.map_or(Truth::Unknown, condition) {
+            Truth::Unknown => self.ask(Leaf::SourcePort(range.to_owned())),
+            known => known,
+        }
     }
 
     fn destination_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
-        self.state.port.map_or_else(|| self.ask(Leaf::DestinationPort(range.to_owned())), condition)
+        match self.state.port.map_or(Truth::Unknown, condition) {
+            Truth::Unknown => self.ask(Leaf::DestinationPort(range.to_owned())),
+            known => known,
+        }
     }
 
     fn comes_in_by(&self, interface: &str) -> Truth {
@@ -232,10 +257,13 @@ impl Facts for View<'_> {
         let pods = PodSide { networks: self.journey.pod_networks, interfaces: self.journey.pod_interfaces };
         match pods.comes_in_by(interface, self.journey.origin) {
             Truth::Unknown => {
-                let chosen = self.chosen(|leaf| if let Leaf::ComesInBy(name) = leaf { Some(name) } else { None });
-                match chosen {
-                    Some(chosen) if chosen != interface && !chosen.ends_with('+') => fits(interface, &chosen).into(),
-                    _ => self.ask(Leaf::ComesInBy(interface.to_owned())),
+                let chosen = self.chosen(|leaf| match leaf {
+                    Leaf::ComesInBy(name) => Some(name),
+                    _ => None,
+                });
+                match chosen.map_or(Truth::Unknown, |chosen| by_chosen(&chosen, interface)) {
+                    Truth::Unknown => self.ask(Leaf::ComesInBy(interface.to_owned())),
+                    known => known,
                 }
             }
             known => known,
@@ -243,14 +271,32 @@ impl Facts for View<'_> {
     }
 
     fn goes_out_by(&self, interface: &str) -> Truth {
-        match self.destination_is_local() {
+        // Before it is routed it has no interface to go out by, and what is for this node never has.
+        if matches!(self.hook, Hook::Prerouting | Hook::Input) {
+            return Truth::No;
+        }
+        // The node's own packet was routed before OUTPUT, and translation there changes that for what comes later only.
+        let place = match self.hook {
+            Hook::Output => self.journey.destination.map_or(Place::Here, Place::At),
+            _ => self.state.place,
+        };
+        match self.is_local(place) {
             Truth::Yes => fits(interface, "lo").into(),
             Truth::Unknown => Truth::Unknown,
             Truth::No if interface == "lo" => Truth::No,
-            Truth::No => match &self.journey.goes_out_by {
-                Some(known) => fits(interface, known).into(),
-                None => self.ask(Leaf::GoesOutBy(interface.to_owned(), self.state.place.ip())),
-            },
+            Truth::No => {
+                if let Some(known) = &self.journey.goes_out_by {
+                    return fits(interface, known).into();
+                }
+                let chosen = self.chosen(|leaf| match leaf {
+                    Leaf::GoesOutBy(name, to) if *to == place.ip() => Some(name),
+                    _ => None,
+                });
+                match chosen.map_or(Truth::Unknown, |chosen| by_chosen(&chosen, interface)) {
+                    Truth::Unknown => self.ask(Leaf::GoesOutBy(interface.to_owned(), place.ip())),
+                    known => known,
+                }
+            }
         }
     }
 
@@ -267,6 +313,10 @@ impl Facts for View<'_> {
             return Truth::No;
         }
         let list = recent.name.unwrap_or("DEFAULT");
+        if ChainKind::of(list) != ChainKind::Endpoint {
+            return self.ask(Leaf::Listed(list.to_owned(), self.line));
+        }
+        // Affinity has a client on the list of one endpoint.
         let chosen = self.chosen(|leaf| if let Leaf::Remembered(list) = leaf { Some(list) } else { None });
         match chosen {
             Some(chosen) => (chosen == list).into(),
@@ -275,7 +325,11 @@ impl Facts for View<'_> {
     }
 
     fn state(&self, states: &str) -> Truth {
+        // raw comes before connection tracking, but for what the node sends to itself and was tracked when it left.
+        let early = self.table == Some(TableName::Raw);
+        let back = self.journey.origin == Origin::Node && self.hook == Hook::Prerouting;
         let has = |state: &str| match state {
+            _ if early && !back => state == "INVALID",
             "NEW" => self.state.tracked,
             "UNTRACKED" => !self.state.tracked,
             "DNAT" => self.state.translated.is_some(),
@@ -294,6 +348,17 @@ impl Facts for View<'_> {
 
     fn other(&self, item: &Match<'_>) -> Truth {
         self.ask(Leaf::Other { line: self.line, text: item.emit() })
+    }
+}
+
+/// Is an interface meant by `pattern`, if the one it is fits `chosen`? Both may end in `+`.
+fn by_chosen(chosen: &str, pattern: &str) -> Truth {
+    match (chosen.strip_suffix('+'), pattern.strip_suffix('+')) {
+        (None, _) => fits(pattern, chosen).into(),
+        (Some(chosen), Some(pattern)) if chosen.starts_with(pattern) => Truth::Yes,
+        (Some(chosen), Some(pattern)) if pattern.starts_with(chosen) => Truth::Unknown,
+        (Some(chosen), None) if pattern.starts_with(chosen) => Truth::Unknown,
+        _ => Truth::No,
     }
 }
 

@@ -24,11 +24,14 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Notes that a rule applies to a share of the connections; gives the number of its step.
-    pub(super) fn applies(&mut self, at: At<'_>, action: &Action, share: &Share, why: Why) -> usize {
+    /// Notes that a rule applies to a share of the connections, which is not given where it was counted before; gives the
+    /// number of its step.
+    pub(super) fn applies(&mut self, at: At<'_>, action: &Action, share: Option<&Share>, why: Why) -> usize {
         let step = self.step(at, action, why, true);
         self.last = step;
-        self.steps[step].1.add(share);
+        if let Some(share) = share {
+            self.steps[step].1.add(share);
+        }
         // A chain that only sends back does nothing.
         self.effects += usize::from(*action != Action::Return);
         step

@@ -29,6 +29,9 @@ pub(super) struct Shares {
 /// More unknown things than this, and no attempt is made to show that they do not matter.
 const MOST: usize = 10;
 
+/// Shares looked at in all worlds together.
+const MOST_SUMS: usize = 1 << 22;
+
 impl Shares {
     /// One more.
     pub(super) fn add(&mut self, share: &Share) {
@@ -46,7 +49,7 @@ impl Shares {
             return Some(everywhere);
         }
         let leaves = leaves(somewhere.iter().map(|share| &share.world));
-        if leaves.len() > MOST {
+        if leaves.len() > MOST || somewhere.len() << leaves.len() > MOST_SUMS {
             return None;
         }
         let sum = |choices: u32| {

@@ -38,6 +38,8 @@ const MOST_LEAVES: usize = 10;
 pub(super) struct Way {
     pub(super) state: State,
     pub(super) share: Share,
+    /// It passes rules that marked it before, which are told once.
+    again: bool,
 }
 
 /// How a way ended.
@@ -85,7 +87,7 @@ pub(super) fn walk(
         marked: false,
         masqueraded: false,
     };
-    walker.follow(vec![Way { state, share: Share::ALL }]);
+    walker.follow(vec![Way { state, share: Share::ALL, again: false }]);
     Walked { steps: walker.record.steps, ended: walker.ended, leaves: walker.leaves.into_inner() }
 }
 
@@ -141,7 +143,8 @@ impl<'d> Walker<'_, 'd> {
         let (mut local, mut remote) = (Vec::new(), Vec::new());
         let mut open = ways;
         while let Some(way) = open.pop() {
-            let view = self.view(&way, Hook::Prerouting, 0);
+            // Routing asks what no rule of a table does.
+            let view = View { hook: Hook::Prerouting, table: None, line: 0, ..self.blank(&way) };
             match view.destination_is_local() {
                 Truth::Yes => local.push(way),
                 Truth::No => remote.push(way),
@@ -156,14 +159,20 @@ impl<'d> Walker<'_, 'd> {
         (local, remote)
     }
 
-    fn view<'v>(&'v self, way: &'v Way, hook: Hook, line: u32) -> View<'v> {
+    fn view<'v>(&'v self, way: &'v Way, spot: Spot<'_>, line: u32) -> View<'v> {
+        View { hook: spot.hook, table: Some(spot.name), line, ..self.blank(way) }
+    }
+
+    /// The packet as nobody in particular sees it.
+    fn blank<'v>(&'v self, way: &'v Way) -> View<'v> {
         View {
             journey: self.journey,
             state: &way.state,
             world: &way.share.world,
             leaves: &self.leaves,
-            hook,
-            line,
+            hook: Hook::Prerouting,
+            table: None,
+            line: 0,
             open: Cell::new(None),
         }
     }
@@ -174,7 +183,8 @@ impl<'d> Walker<'_, 'd> {
             Some(leaf) => {
                 for choice in [false, true] {
                     let world = way.share.world.with(leaf, choice);
-                    into.push(Way { state: way.state.clone(), share: Share { world, part: way.share.part } });
+                    let share = Share { world, part: way.share.part };
+                    into.push(Way { state: way.state.clone(), share, ..way });
                 }
             }
             None => {
@@ -268,8 +278,8 @@ impl<'d> Walker<'_, 'd> {
         let why = format!("line {} cannot be read", at.line());
         let (mut met, mut on) = (Vec::new(), Vec::new());
         for way in live {
-            let view = self.view(&way, at.spot.hook, at.line());
-            view.other(&Match::Module { name: "", words: Vec::new() });
+            let view = self.view(&way, at.spot, at.line());
+            view.unreadable();
             let leaf = view.open.get();
             let mut both = Vec::new();
             self.part(way, leaf, &mut both);
@@ -284,7 +294,8 @@ impl<'d> Walker<'_, 'd> {
     fn rule(&mut self, at: At<'d>, rule: &Rule<'d>, ways: Vec<Way>, back: &mut Vec<Way>, depth: usize) -> Vec<Way> {
         let Some(target) = rule.target.as_ref().filter(|target| at.spot.has(target)) else { return ways };
         let effect = effect::of(at, target, self.recovered);
-        if matches!(effect, Effect::Nothing) && !self.every_rule {
+        if matches!(effect, Effect::Nothing) {
+            self.watch(at, rule, &ways);
             return ways;
         }
         let (mut met, mut on) = (Vec::new(), Vec::new());
@@ -295,18 +306,21 @@ impl<'d> Walker<'_, 'd> {
             return on;
         }
         match effect {
-            Effect::Nothing => on.extend(self.note(at, &Action::Nothing, met)),
+            Effect::Nothing => {}
             Effect::Jump(next, goto) => {
                 let name = target.name.to_owned();
                 let action = if goto { Action::Goto(name) } else { Action::Jump(name) };
                 let mut ways = self.note(at, &action, met);
-                if ChainKind::of(target.name) == ChainKind::MarkMasquerade {
-                    for way in &mut ways {
-                        way.state.marked = true;
-                    }
+                let marks = ChainKind::of(target.name) == ChainKind::MarkMasquerade;
+                for way in ways.iter_mut().filter(|_| marks) {
+                    way.again = way.state.marked;
+                    way.state.marked = true;
                 }
                 let (step, before) = (self.record.last(), self.record.effects());
-                let returned = self.chain(at.spot, next, ways, depth + 1);
+                let mut returned = self.chain(at.spot, next, ways, depth + 1);
+                for way in returned.iter_mut().filter(|_| marks) {
+                    way.again = false;
+                }
                 if self.record.effects() > before {
                     self.record.led_on(step);
                 }
@@ -316,6 +330,21 @@ impl<'d> Walker<'_, 'd> {
             Effect::Accept => {
                 let ways = self.note(at, &Action::Accept, met);
                 self.accepted.extend(ways);
+            }
+            Effect::Port(port) => {
+                let mut ways = Vec::new();
+                for (way, why) in met {
+                    // Where the address is not known, the rule's own words have to do.
+                    let of_rule = || Address::Other(format!("the same address, {port}"));
+                    let address = way.state.place.ip().map_or_else(of_rule, |ip| Address::Socket(ip, port));
+                    ways.extend(self.note(at, &Action::Dnat(address.clone()), vec![(way, why)]).into_iter().map(
+                        |way| {
+                            let place = way.state.place;
+                            Way { state: State { place, port: Some(port), ..translated(&way.state, &address) }, ..way }
+                        },
+                    ));
+                }
+                self.accepted.append(&mut ways);
             }
             Effect::Translate(address) => {
                 let ways = self.note(at, &Action::Dnat(address.clone()), met);
@@ -340,10 +369,20 @@ impl<'d> Walker<'_, 'd> {
     /// Notes that a rule applies to ways, and gives them.
     fn note(&mut self, at: At<'d>, action: &Action, met: Vec<(Way, Why)>) -> Vec<Way> {
         let noted = met.into_iter().map(|(way, why)| {
-            self.record.applies(at, action, &way.share, why);
+            self.record.applies(at, action, (!way.again).then_some(&way.share), why);
             way
         });
         noted.collect()
+    }
+
+    /// Notes a rule that only watches. Nobody's way depends on it, so that what is not known is left open.
+    fn watch(&mut self, at: At<'d>, rule: &Rule<'d>, ways: &[Way]) {
+        for way in ways.iter().filter(|_| self.every_rule) {
+            let view = self.view(way, at.spot, at.line());
+            if rule.matches.iter().all(|item| meets(&view, item) == Truth::Yes) {
+                self.record.applies(at, &Action::Nothing, Some(&way.share), Why::Matches);
+            }
+        }
     }
 
     fn change(&mut self, at: At<'d>, change: Change, target: &Target<'_>, met: Vec<(Way, Why)>) -> Vec<Way> {
@@ -352,7 +391,7 @@ impl<'d> Walker<'_, 'd> {
         let changed = met.into_iter().map(|(mut way, why)| {
             let action = changed(&mut way.state, change, target);
             way.state.marked |= marks;
-            self.record.applies(at, &action, &way.share, why);
+            self.record.applies(at, &action, (!way.again).then_some(&way.share), why);
             way
         });
         changed.collect()
@@ -360,7 +399,7 @@ impl<'d> Walker<'_, 'd> {
 
     fn end(&mut self, at: At<'d>, met: Vec<(Way, Why)>, end: &End, action: &Action) {
         for (way, why) in met {
-            let by = self.record.applies(at, action, &way.share, why);
+            let by = self.record.applies(at, action, Some(&way.share), why);
             self.ended.push(Ended { way, end: end.clone(), by: Some(by) });
         }
     }
@@ -370,7 +409,7 @@ impl<'d> Walker<'_, 'd> {
         let mut asked: Option<u16> = None;
         let mut ways = vec![way];
         while let Some(way) = ways.pop() {
-            let view = self.view(&way, at.spot.hook, at.line());
+            let view = self.view(&way, at.spot, at.line());
             let fails = rule.matches.iter().find(|item| meets(&view, item) == Truth::No);
             if let Some(condition) = fails {
                 if self.every_rule && asked.is_none() {
@@ -397,11 +436,12 @@ impl<'d> Walker<'_, 'd> {
             let share = share.unwrap_or(1.0);
             let rest = way.share.part * (1.0 - share);
             if rest > 0.0 {
-                on.push(Way { state: way.state.clone(), share: Share { part: rest, ..way.share.clone() } });
+                let share = Share { part: rest, ..way.share.clone() };
+                on.push(Way { state: way.state.clone(), share, ..way });
             }
             if share > 0.0 {
                 let part = way.share.part * share;
-                met.push((Way { share: Share { part, ..way.share }, state: way.state }, why));
+                met.push((Way { share: Share { part, ..way.share }, ..way }, why));
             }
         }
     }
@@ -413,38 +453,36 @@ impl<'d> Walker<'_, 'd> {
 
 /// Makes one way of those that are alike in all but their part, or in all but one choice about what nobody knows.
 fn merge(ways: &mut Vec<Way>) {
-    /// More are not compared with each other.
-    const MANY: usize = 64;
-    if ways.len() < 2 || ways.len() > MANY {
+    if ways.len() < 2 {
         return;
     }
-    let mut at = 0;
-    while at < ways.len() {
-        let mut other = at + 1;
-        let mut merged = false;
-        while other < ways.len() {
-            let (one, two) = (&ways[at], &ways[other]);
-            let union = if one.state != two.state {
-                None
-            } else if one.share.world == two.share.world {
-                Some(Share { part: one.share.part + two.share.part, world: one.share.world.clone() })
-            } else if (one.share.part - two.share.part).abs() < 1e-15 {
-                one.share.world.union(&two.share.world).map(|world| Share { part: one.share.part, world })
-            } else {
-                None
-            };
-            match union {
-                Some(share) => {
-                    ways[at].share = share;
-                    ways.remove(other);
-                    merged = true;
-                }
-                None => other += 1,
-            }
+    let mut alike: HashMap<State, Vec<Way>> = HashMap::new();
+    let mut order = Vec::new();
+    for way in ways.drain(..) {
+        let group = alike.entry(way.state.clone()).or_default();
+        if group.is_empty() {
+            order.push(way.state.clone());
         }
-        // A union may fit one that was passed over.
-        if !merged {
-            at += 1;
-        }
+        join(group, way);
     }
+    ways.extend(order.into_iter().filter_map(|state| alike.remove(&state)).flatten());
+}
+
+/// Adds a way to others with the same state. A union may in turn be half of another.
+fn join(group: &mut Vec<Way>, mut way: Way) {
+    while let Some((at, share)) =
+        group.iter().enumerate().find_map(|(at, other)| Some((at, united(&other.share, &way.share)?)))
+    {
+        way = Way { share, ..group.swap_remove(at) };
+    }
+    group.push(way);
+}
+
+/// Both shares as one, if they are of one world, or as much in the two halves of one.
+fn united(one: &Share, two: &Share) -> Option<Share> {
+    if one.world == two.world {
+        return Some(Share { part: one.part + two.part, world: one.world.clone() });
+    }
+    let equal = (one.part - two.part).abs() < 1e-15;
+    one.world.union(&two.world).filter(|_| equal).map(|world| Share { part: one.part, world })
 }

@@ -382,13 +382,118 @@ fn affinity_sends_those_who_were_there_before_where_they_were() {
     // With one endpoint there is no doubt.
     let one = tables(
         "-A services -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -j pool\n\
-         -A pool -m recent --rcheck --seconds 9 --reap --name one --rsource -j one\n-A pool -j two\n\
-         -A one -p tcp -j DNAT --to-destination 10.0.0.2:80\n-A two -p tcp -j DNAT --to-destination 10.0.0.3:80\n",
+         -A pool -m recent --rcheck --seconds 9 --reap --name KUBE-SEP-a --rsource -j KUBE-SEP-a\n-A pool -j KUBE-SEP-b\n\
+         -A KUBE-SEP-a -p tcp -j DNAT --to-destination 10.0.0.2:80\n-A KUBE-SEP-b -p tcp -j DNAT --to-destination 10.0.0.3:80\n",
         "",
     );
     assert_eq!(destinations(&trace(&one, &format!("10.1.0.1 {TO}"))), [("10.0.0.3:80".to_owned(), Some(1.0))]);
     let back = destinations(&trace(&one, &format!("10.1.0.1 {TO} --sticky")));
     assert_eq!(back.iter().map(|(to, _)| to.as_str()).collect::<Vec<_>>(), ["10.0.0.2:80"]);
+    // Lists of other rules have nothing to do with affinity.
+    let guard = "-A FORWARD -p tcp -m tcp --dport 22 -m recent --update --seconds 60 --hitcount 4 --name SSH --rsource -j DROP\n\
+                 -A FORWARD -s 10.9.0.0/16 -j DROP\n";
+    let guarded = trace(&tables(DNAT, guard), &format!("10.1.0.1 {TO} --sticky"));
+    assert_eq!(outcomes(&guarded), [(Some("delivered".to_owned()), Some(1.0))]);
+}
+
+#[test]
+fn interfaces_are_those_of_the_hook() {
+    // The node's own packet was routed before OUTPUT translates it: to itself, by lo (nf_ct and nft agree on that).
+    let own = "-A services -d 192.0.2.1/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080\n";
+    let closed = tables(own, "-A OUTPUT -o lo -j ACCEPT\n")
+        .replace(":OUTPUT ACCEPT [0:0]\n-A OUTPUT -o", ":OUTPUT DROP [0:0]\n-A OUTPUT -o");
+    assert_eq!(trace(&closed, "node 192.0.2.1:80 --node-ip 192.0.2.1")["verdict"], "delivered");
+    // What comes in for the node has no interface to go out by.
+    let inward = tables(DNAT, "-A INPUT -j side\n-A side -o lo -j DROP\n");
+    assert_eq!(trace(&inward, "10.1.0.1 192.0.2.1:22 --node-ip 192.0.2.1")["verdict"], "untranslated");
+    // Of interfaces a packet has one.
+    let one = tables(
+        DNAT,
+        "-A FORWARD -i cali+ -j side\n-A side -i eth0 -j DROP\n-A FORWARD -o eth1 -j out\n-A out -o eth2 -j DROP\n",
+    );
+    assert_eq!(trace(&one, &format!("10.1.0.1 {TO}"))["verdict"], "delivered");
+    // An uplink may be a bridge, a network of Docker is none.
+    let bridges = tables(DNAT, "-A FORWARD -i br-ex -j ACCEPT\n-A FORWARD -i br-0123456789ab -j DROP\n");
+    assert_eq!(unknown(&trace(&bridges, &format!("external {TO}"))).len(), 0);
+    assert_eq!(trace(&bridges, &format!("external {TO}"))["verdict"], "delivered");
+    let closed = bridges.replace(":FORWARD ACCEPT", ":FORWARD DROP");
+    assert_eq!(unknown(&trace(&closed, &format!("external {TO}"))), ["it comes in by br-ex"]);
+}
+
+#[test]
+fn rules_for_other_traffic_are_told_apart() {
+    let verdict = |filter: &str, args: &str| trace(&tables(DNAT, filter), args)["verdict"].clone();
+    // Protocols that no Service has.
+    for protocol in ["vrrp", "ospf", "112", "icmp"] {
+        assert_eq!(verdict(&format!("-A FORWARD -p {protocol} -j DROP\n"), &format!("10.1.0.1 {TO}")), "delivered");
+    }
+    // A port by a name nobody here knows may be any.
+    let named = trace(&tables(DNAT, "-A FORWARD -p tcp -m tcp --dport nfs -j DROP\n"), &format!("10.1.0.1 {TO}"));
+    assert_eq!((&named["verdict"], unknown(&named)), (&Value::Null, vec!["the port is nfs"]));
+    // An address of the node is no cluster IP.
+    let file = node("kitchen-sink/node2/save.txt");
+    let port = trace("", &format!("-f {file} external :80"));
+    assert_eq!((&port["verdict"], unknown(&port).len()), (&json!("untranslated"), 0), "{port:#}");
+}
+
+#[test]
+fn raw_knows_no_connections_yet() {
+    let raw = |state: &str| {
+        format!(
+            "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -m conntrack --ctstate {state} -j DROP\nCOMMIT\n{}",
+            tables(DNAT, "")
+        )
+    };
+    assert_eq!(trace(&raw("NEW"), &format!("10.1.0.1 {TO}"))["verdict"], "delivered");
+    assert_eq!(trace(&raw("INVALID"), &format!("10.1.0.1 {TO}"))["verdict"], "drop");
+}
+
+#[test]
+fn nobody_is_outside_both_halves_of_all_addresses() {
+    let halves = tables(DNAT, "-A FORWARD -s 0.0.0.0/1 -j DROP\n-A FORWARD -s 128.0.0.0/1 -j DROP\n");
+    assert_eq!(outcomes(&trace(&halves, &format!("external {TO}"))), [(Some("drop".to_owned()), Some(1.0))]);
+}
+
+#[test]
+fn a_cache_on_the_node_may_answer_at_a_cluster_ip() {
+    let nat = "-A services -d 10.96.0.10/32 -p udp -m comment --comment \"kube-system/kube-dns:dns cluster IP\" -m udp --dport 53 -j KUBE-SVC-x\n\
+               -A KUBE-SVC-x -j KUBE-SEP-x\n-A KUBE-SEP-x -p udp -j DNAT --to-destination 10.0.0.2:53\n";
+    let cached = format!(
+        "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 10.96.0.10/32 -p udp -m udp --dport 53 -j CT --notrack\nCOMMIT\n{}",
+        tables(nat, "-A INPUT -d 10.96.0.10/32 -p udp -m udp --dport 53 -j ACCEPT\n")
+            .replace("services", "KUBE-SERVICES")
+    );
+    let found = trace(&cached, "10.1.0.1 10.96.0.10:53/udp");
+    assert_eq!(found["verdict"], "untranslated");
+    // It is not said that it leaves the node.
+    let story = kube_ipt("trace --no-api 10.1.0.1 10.96.0.10:53/udp").stdin(&cached).output().0;
+    assert!(
+        story.contains("not translated: it goes on to 10.96.0.10 as it is, or a program of this node gets it"),
+        "{story}"
+    );
+}
+
+#[test]
+fn many_unknown_things_cost_no_more_than_they_must() {
+    // Sixty endpoints, and eight rules that only watch under conditions nobody knows, or lead to chains that only watch.
+    let mut nat = String::from("-A services -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -j pool\n");
+    for n in 0..60u32 {
+        let part = 1.0 / f64::from(60 - n);
+        nat.push_str(&format!("-A pool -p tcp -m statistic --mode random --probability {part:.11} -j DNAT --to-destination 10.0.0.{n}:80\n"));
+    }
+    let mut filter = String::new();
+    for n in 0..8 {
+        filter.push_str(&format!(
+            "-A FORWARD -m limit --limit {n}/sec -j LOG\n-A FORWARD -m limit --limit {n}/min -j watch\n"
+        ));
+    }
+    filter.push_str("-A watch -j LOG\n");
+    for flags in ["", "-v"] {
+        let found = trace(&tables(&nat, &filter), &format!("10.1.0.1 {TO} {flags}"));
+        assert_eq!((&found["verdict"], destinations(&found).len()), (&json!("delivered"), 60), "{flags}");
+        let parts: Option<f64> = destinations(&found).iter().map(|(_, part)| *part).sum();
+        assert!(parts.is_some_and(|sum| (sum - 1.0).abs() < 1e-6), "{flags} {parts:?}");
+    }
 }
 
 #[test]
@@ -403,6 +508,13 @@ fn hairpin_is_told_endpoint_by_endpoint() {
     ];
     assert_eq!(told, expected);
     assert_eq!(found["masquerade"], true);
+    // A rule that is met twice on one way is told once.
+    let steps = trace(
+        "",
+        &format!("-f {} --node-ip 10.200.0.12 10.244.2.4 10.200.0.12:30961", node("kitchen-sink/node2/save.txt")),
+    );
+    let parts = steps["steps"].as_array().expect("steps").iter().filter_map(|step| step["probability"].as_f64());
+    assert!(parts.clone().count() > 10 && parts.clone().all(|part| part <= 1.0), "{:?}", parts.collect::<Vec<_>>());
 }
 
 #[test]
@@ -413,6 +525,19 @@ fn other_ways_of_translating() {
         (&found["verdict"], &found["destinations"][0]["address"]),
         (&json!("delivered"), &json!("this node, 8080"))
     );
+    // The port it is redirected to is what INPUT sees.
+    let closed = tables(
+        "-A services -d 10.96.0.1/32 -p tcp -j REDIRECT --to-ports 8080\n",
+        "-A INPUT -p tcp -m tcp --dport 8080 -j DROP\n",
+    );
+    assert_eq!(trace(&closed, &format!("10.1.0.1 {TO}"))["verdict"], "drop");
+    let port = tables("-A services -d 10.0.0.7/32 -p tcp -j DNAT --to-destination :8081\n", "");
+    assert_eq!(trace(&port, "10.1.0.1 10.0.0.7:80 --node-ip 192.0.2.1")["destinations"][0]["address"], "10.0.0.7:8081");
+    // Mapped where it leaves, it is the source that is mapped.
+    let mapped = tables(&format!("{DNAT}-A POSTROUTING -s 10.1.0.0/16 -j NETMAP --to 10.55.0.0/16\n"), "");
+    let mapped = trace(&mapped, &format!("10.1.0.1 {TO}"));
+    assert_eq!(destinations(&mapped), [("10.0.0.2:8080".to_owned(), Some(1.0))]);
+    assert_eq!(mapped["destinations"][0]["masquerade"], true);
     let range = tables("-A services -d 10.96.0.1/32 -p tcp -j DNAT --to-destination 10.0.0.2-10.0.0.9:80\n", "");
     assert_eq!(trace(&range, &format!("10.1.0.1 {TO}"))["destinations"][0]["address"], "10.0.0.2-10.0.0.9:80");
     let same_port = tables("-A services -d 10.96.0.1/32 -p tcp -j DNAT --to-destination 10.0.0.2\n", "");
@@ -518,6 +643,7 @@ fn names_stand_for_addresses() {
         ("pod 10.9.9.9", 2, "to which port of 10.9.9.9? no Service has this address"),
         ("pod 10.96.92.103", 2, "to which port of 10.96.92.103? it has 53/tcp, 53/udp"),
         ("pod localhost:80", 2, "localhost:80 is the client's own loopback"),
+        ("pod shop/cart:http --family ipv6", 1, "no rules of shop/cart:http were read"),
         ("fd00::1 10.96.78.10:80", 2, "fd00::1 and 10.96.78.10:80 are of different families"),
         ("pod [fd00::1]:80", 2, "cannot follow an ipv6 connection: no rules of that family were read"),
     ] {
@@ -603,6 +729,16 @@ fn counters_are_held_against_the_shares() {
     assert!(skewed.contains("! 1000 new connections counted: the balance does not fit the shares (chi-square 40.00, 1 degree of freedom, p < 0.001)"), "{skewed}");
     assert!(shown(rules(50, 49, 50)).contains("99 new connections counted: too few to judge the balance by"));
     assert!(shown(rules(510, 490, 9000)).contains("some of the chains were written again in between"));
+    // Two pools share the chains of their endpoints: each has its own count.
+    let shared = rules(810, 790, 510).replace("[790:9] -A KUBE-SVC-X", "[490:9] -A KUBE-SVC-X").replace(
+        "COMMIT",
+        ":KUBE-SVL-X - [0:0]\n[300:9] -A KUBE-SVL-X -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-A\n\
+         [300:9] -A KUBE-SVL-X -j KUBE-SEP-B\n-A KUBE-SERVICES -d 192.0.2.9/32 -p tcp -m comment --comment \"a/b external IP\" \
+         -m tcp --dport 80 -j KUBE-SVL-X\nCOMMIT",
+    );
+    let shared = shown(shared);
+    assert!(shared.contains("1000 new connections counted: the balance fits"), "{shared}");
+    assert!(shared.contains("600 new connections counted: the balance fits"), "{shared}");
     let balance = kube_ipt("show --no-api -o json").stdin(rules(510, 490, 510)).output().0;
     let balance = serde_json::from_str::<Value>(&balance).expect("JSON")["services"][0]["pools"][0]["balance"].take();
     assert_eq!(

@@ -189,6 +189,12 @@ fn in_network(packet: &impl Facts, text: &str, item: &Match<'_>, within: impl Fn
 fn protocol(packet: &impl Facts, name: &str, item: &Match<'_>) -> Truth {
     match (packet.protocol(), Protocol::parse(name)) {
         (_, None) if matches!(name, "all" | "0") => Truth::Yes,
+        // A name of a protocol that no Service has (vrrp, ospf).
+        (Some(have), None)
+            if have.is_service_protocol() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') =>
+        {
+            Truth::No
+        }
         (_, None) => packet.other(item),
         (None, Some(_)) => Truth::Yes,
         (Some(have), Some(wanted)) => Truth::from(have == wanted),
@@ -377,7 +383,9 @@ impl Destination<'_> {
 /// True for interfaces that only containers of this node are behind, so that nobody from elsewhere comes in by them.
 fn is_bridge(name: &str) -> bool {
     name == "lo"
-        || ["docker", "br-", "cni", "podman", "virbr", "veth", "cali", "lxc"].iter().any(|p| name.starts_with(p))
+        || ["docker", "cni", "podman", "virbr", "veth", "cali", "lxc"].iter().any(|p| name.starts_with(p))
+        // Docker names the bridge of a network by its ID; br-ex and the like are uplinks.
+        || name.strip_prefix("br-").is_some_and(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Is `port` in `a`, `a:b`, `a:` or `:b`?

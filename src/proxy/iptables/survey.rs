@@ -108,6 +108,12 @@ impl<'d> Survey<'d> {
         self.in_family(family).map(InFamily::pods).unwrap_or_default()
     }
 
+    /// Every cluster IP that the rules speak of.
+    pub fn cluster_ips(&self) -> impl Iterator<Item = IpAddr> {
+        let frontends = self.sketches.iter().flat_map(|sketch| &sketch.frontends);
+        frontends.filter(|frontend| frontend.kind == FrontendKind::ClusterIp).filter_map(|frontend| frontend.address)
+    }
+
     /// True if a nat table has a chain of this name.
     pub fn has_chain(&self, name: &str) -> bool {
         self.families.iter().filter_map(|f| f.ruleset.nat).any(|nat| nat.section.chain(name).is_some())
