@@ -1,5 +1,6 @@
 //! `trace`: where one connection goes, and why.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -479,13 +480,17 @@ fn many_unknown_things_cost_no_more_than_they_must() {
     let mut nat = String::from("-A services -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -j pool\n");
     for n in 0..60u32 {
         let part = 1.0 / f64::from(60 - n);
-        nat.push_str(&format!("-A pool -p tcp -m statistic --mode random --probability {part:.11} -j DNAT --to-destination 10.0.0.{n}:80\n"));
+        let _ = writeln!(
+            nat,
+            "-A pool -p tcp -m statistic --mode random --probability {part:.11} -j DNAT --to-destination 10.0.0.{n}:80"
+        );
     }
     let mut filter = String::new();
     for n in 0..8 {
-        filter.push_str(&format!(
-            "-A FORWARD -m limit --limit {n}/sec -j LOG\n-A FORWARD -m limit --limit {n}/min -j watch\n"
-        ));
+        let _ = writeln!(
+            filter,
+            "-A FORWARD -m limit --limit {n}/sec -j LOG\n-A FORWARD -m limit --limit {n}/min -j watch"
+        );
     }
     filter.push_str("-A watch -j LOG\n");
     for flags in ["", "-v"] {
