@@ -88,8 +88,9 @@ impl Sum {
 /// True if the connection is marked for masquerading or masqueraded on some way.
 fn marked(ended: &[Ended]) -> Option<bool> {
     let mut shares = Shares::default();
-    let marked = ended.iter().filter(|ended| ended.way.state.marked || ended.way.state.masqueraded);
-    marked.for_each(|ended| shares.add(&ended.way.share));
+    for ended in ended.iter().filter(|ended| ended.way.state.marked || ended.way.state.masqueraded) {
+        shares.add(&ended.way.share);
+    }
     shares.known().map(|part| part > NOTHING)
 }
 
@@ -117,11 +118,12 @@ fn destinations(ended: &[Ended]) -> Vec<Destination> {
 
 /// How it can end, and what that depends on.
 fn outcomes(ended: &[Ended], leaves: &Leaves) -> (Vec<Outcome>, Vec<Open>) {
+    // Where some ways stay on this node and others do not, untranslated ones are not told apart.
+    let mut untranslated = ended.iter().map(|e| &e.end).filter(|end| matches!(end, End::Untranslated { .. }));
+    let first = untranslated.next();
+    let differ = untranslated.any(|end| Some(end) != first);
     let end = |e: &Ended| match &e.end {
-        // Whether it is for this node is told apart only where that is known.
-        End::Untranslated { .. } if ended.iter().any(|other| is_untranslated(other) && other.end != e.end) => {
-            End::Untranslated { local: None }
-        }
+        End::Untranslated { .. } if differ => End::Untranslated { local: None },
         end => end.clone(),
     };
     let mut open: Vec<u16> = Vec::new();
@@ -133,8 +135,7 @@ fn outcomes(ended: &[Ended], leaves: &Leaves) -> (Vec<Outcome>, Vec<Open>) {
         }
         outcomes.push(Outcome { end, probability, masquerade: sum.masquerade(), by: sum.by });
     }
-    for destination in sums(ended.iter().zip(0..).map(|(e, at)| (e.way.state.translated.clone(), at)), ended) {
-        let sum = destination.1;
+    for (_, sum) in sums(ended.iter().zip(0..).map(|(e, at)| (e.way.state.translated.clone(), at)), ended) {
         if sum.all.known().is_none() {
             open.extend(sum.all.leaves());
         } else if sum.masquerade().is_none() {
@@ -162,8 +163,4 @@ fn told(open: Vec<&Leaf>) -> Vec<Open> {
     };
     let others = others.into_iter().map(|leaf| Open { what: leaf.to_string(), hint: leaf.hint() });
     many.into_iter().chain(others).collect()
-}
-
-fn is_untranslated(ended: &Ended) -> bool {
-    matches!(ended.end, End::Untranslated { .. })
 }

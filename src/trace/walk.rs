@@ -143,8 +143,7 @@ impl<'d> Walker<'_, 'd> {
         let (mut local, mut remote) = (Vec::new(), Vec::new());
         let mut open = ways;
         while let Some(way) = open.pop() {
-            // Routing asks what no rule of a table does.
-            let view = View { hook: Hook::Prerouting, table: None, line: 0, ..self.blank(&way) };
+            let view = self.blank(&way);
             match view.destination_is_local() {
                 Truth::Yes => local.push(way),
                 Truth::No => remote.push(way),
@@ -163,7 +162,7 @@ impl<'d> Walker<'_, 'd> {
         View { hook: spot.hook, table: Some(spot.name), line, ..self.blank(way) }
     }
 
-    /// The packet as nobody in particular sees it.
+    /// The packet as routing sees it, which is no rule of a table.
     fn blank<'v>(&'v self, way: &'v Way) -> View<'v> {
         View {
             journey: self.journey,
