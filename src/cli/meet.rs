@@ -66,12 +66,28 @@ struct Target {
     service: Option<String>,
 }
 
-/// Finds both ends. The inner error is what is not there. `missing` is what the search for TO did not find.
-pub(super) fn ends(
-    asked: &Asked<'_>,
-    scene: &Scene<'_, '_, '_>,
-    missing: Vec<String>,
-) -> Result<Result<Met, Vec<String>>, Failure> {
+/// Why there is no connection to follow.
+pub(super) enum Unmet {
+    /// Something that was named is not there.
+    Missing(Vec<String>),
+    /// The question cannot be answered as it was asked.
+    Failed(Failure),
+}
+
+impl std::convert::From<Failure> for Unmet {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Unmet {
+    fn missing(what: String) -> Self {
+        Self::Missing(vec![what])
+    }
+}
+
+/// Finds both ends. `missing` is what the search for TO did not find.
+pub(super) fn ends(asked: &Asked<'_>, scene: &Scene<'_, '_, '_>, missing: Vec<String>) -> Result<Met, Unmet> {
     let nothing = Facts::default();
     let facts = scene.cluster.map_or(&nothing, |cluster| cluster.facts());
     let own_name = scene.cluster.and_then(|cluster| cluster.viewpoint().node.as_deref());
@@ -81,26 +97,20 @@ pub(super) fn ends(
         _ => asked.family,
     };
     let around = Around { asked, scene, facts, own_name };
-    let target = match around.target(wanted, &locals, missing)? {
-        Ok(target) => target,
-        Err(missing) => return Ok(Err(missing)),
-    };
+    let target = around.target(wanted, &locals, missing)?;
     if wanted.is_some_and(|family| family != target.family) {
         let what = format!("{} and {} are of different families", asked.typed.0, asked.typed.1);
-        return Err(Failure { what, hints: Vec::new() });
+        return Err(Failure { what, hints: Vec::new() }.into());
     }
     let mut notes = Vec::new();
-    let (origin, source, source_port) = match around.source(&target, &locals, &mut notes)? {
-        Ok(found) => found,
-        Err(missing) => return Ok(Err(vec![missing])),
-    };
+    let (origin, source, source_port) = around.source(&target, &locals, &mut notes)?;
     if target.address.is_some_and(|ip| ip.is_loopback()) && origin != Origin::Node {
         let what =
             format!("{} is the client's own loopback: only node and localhost reach this node by it", asked.typed.1);
-        return Err(Failure { what, hints: vec![format!("kube-ipt trace localhost {}", asked.typed.1)] });
+        return Err(Failure { what, hints: vec![format!("kube-ipt trace localhost {}", asked.typed.1)] }.into());
     }
     let Target { address, family, port, protocol, service } = target;
-    Ok(Ok(Met { family, origin, source, source_port, destination: address, port, protocol, service, locals, notes }))
+    Ok(Met { family, origin, source, source_port, destination: address, port, protocol, service, locals, notes })
 }
 
 /// The node's addresses: those that were given, of this host, or of its Node.
@@ -146,12 +156,7 @@ struct Around<'a, 's, 'd, 'f> {
 }
 
 impl Around<'_, '_, '_, '_> {
-    fn target(
-        &self,
-        wanted: Option<Family>,
-        locals: &Locals,
-        missing: Vec<String>,
-    ) -> Result<Result<Target, Vec<String>>, Failure> {
+    fn target(&self, wanted: Option<Family>, locals: &Locals, missing: Vec<String>) -> Result<Target, Unmet> {
         let wanted = self.asked.family.or(wanted);
         let of_node = |port: u16, protocol: Option<Protocol>| {
             let family = wanted.unwrap_or_else(|| self.family_of_node_port(port));
@@ -167,7 +172,7 @@ impl Around<'_, '_, '_, '_> {
             let protocol = protocol.unwrap_or_else(|| sole_protocol(&service));
             Target { address: Some(ip), family, port, protocol, service: name_of(&service, protocol) }
         };
-        Ok(Ok(match self.asked.to {
+        Ok(match self.asked.to {
             To::Select(Select::Address(ip, Some(port), protocol), ..) => plain(*ip, *port, *protocol),
             To::Select(Select::Address(ip, None, protocol), ..) => {
                 let (port, protocol) = self.only_port(*ip, *protocol)?;
@@ -179,7 +184,7 @@ impl Around<'_, '_, '_, '_> {
             To::Select(_, port, protocol) => {
                 if self.scene.services.is_empty() {
                     let nothing = || format!("no rules of {} were read", self.asked.typed.1);
-                    return Ok(Err(if missing.is_empty() { vec![nothing()] } else { missing }));
+                    return Err(Unmet::Missing(if missing.is_empty() { vec![nothing()] } else { missing }));
                 }
                 self.service(wanted, *port, *protocol)?
             }
@@ -191,16 +196,16 @@ impl Around<'_, '_, '_, '_> {
             To::Node(Some(name), port, protocol) if Some(name.as_str()) == self.own_name => of_node(*port, *protocol),
             To::Node(Some(name), port, protocol) => match self.node_address(name, wanted) {
                 Some(ip) => plain(ip, *port, *protocol),
-                None => return Ok(Err(vec![self.unknown("Node", name)])),
+                None => return Err(Unmet::missing(self.unknown("Node", name))),
             },
             To::Pod(namespace, name, port, protocol) => {
                 let namespace = namespace.as_deref().or(self.asked.namespace);
                 match self.pod_address(namespace, name, wanted)? {
                     Some(ip) => plain(ip, *port, *protocol),
-                    None => return Ok(Err(vec![self.unknown("pod", name)])),
+                    None => return Err(Unmet::missing(self.unknown("pod", name))),
                 }
             }
-        }))
+        })
     }
 
     /// Service ports of a family with a frontend that fits.
@@ -301,14 +306,9 @@ impl Around<'_, '_, '_, '_> {
         })
     }
 
-    fn source(
-        &self,
-        target: &Target,
-        locals: &Locals,
-        notes: &mut Vec<String>,
-    ) -> Result<Result<Client, String>, Failure> {
+    fn source(&self, target: &Target, locals: &Locals, notes: &mut Vec<String>) -> Result<Client, Unmet> {
         let family = Some(target.family);
-        Ok(Ok(match self.asked.from {
+        Ok(match self.asked.from {
             From::Address(ip, port) => {
                 let (origin, source) = self.address(*ip, locals, notes);
                 (origin, source, *port)
@@ -319,12 +319,12 @@ impl Around<'_, '_, '_, '_> {
             From::Here => (Origin::Node, self.own(target, locals), None),
             From::Node(name) => match self.node(name, target, locals) {
                 Some((origin, source)) => (origin, source, None),
-                None => return Ok(Err(self.unknown("Node", name))),
+                None => return Err(Unmet::missing(self.unknown("Node", name))),
             },
             From::Name(name) if self.facts.nodes.iter().any(|node| node.name == *name) => {
                 match self.node(name, target, locals) {
                     Some((origin, source)) => (origin, source, None),
-                    None => return Ok(Err(format!("Node '{name}' has no {} address", target.family))),
+                    None => return Err(Unmet::missing(format!("Node '{name}' has no {} address", target.family))),
                 }
             }
             From::Name(name) => match self.pod_address(self.asked.namespace, name, family)? {
@@ -332,7 +332,7 @@ impl Around<'_, '_, '_, '_> {
                     let (origin, source) = self.address(ip, locals, notes);
                     (origin, source, None)
                 }
-                None => return Ok(Err(self.unknown("pod or Node", name))),
+                None => return Err(Unmet::missing(self.unknown("pod or Node", name))),
             },
             From::Pod(namespace, name) => {
                 let namespace = namespace.as_deref().or(self.asked.namespace);
@@ -341,10 +341,10 @@ impl Around<'_, '_, '_, '_> {
                         let (origin, source) = self.address(ip, locals, notes);
                         (origin, source, None)
                     }
-                    None => return Ok(Err(self.unknown("pod", self.asked.typed.0))),
+                    None => return Err(Unmet::missing(self.unknown("pod", self.asked.typed.0))),
                 }
             }
-        }))
+        })
     }
 
     /// Whose an address is.

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::args::{Format, SourceArgs};
 use super::ends::{From, To};
-use super::meet::{self, Met};
+use super::meet::{self, Met, Unmet};
 use super::scene::{self, Beside, Question, Scene};
 use super::{Answer, Failure, Outcome, answer, around};
 use crate::dataplane::{Address, Endpoint, RuleRef, Select};
@@ -132,9 +132,10 @@ fn answer(
         family: args.source.family.map(Family::from),
         typed: (&args.from, &args.to),
     };
-    let met = match meet::ends(&asked, &scene, missing)? {
+    let met = match meet::ends(&asked, &scene, missing) {
         Ok(met) => met,
-        Err(missing) => {
+        Err(Unmet::Failed(failure)) => return Err(failure),
+        Err(Unmet::Missing(missing)) => {
             outcome.missing = missing;
             return Ok(outcome);
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, IpSubnets, Ipv4Net, Ipv4Subnets, Ipv6Subnets};
 
 use super::Family;
 
@@ -62,6 +62,17 @@ impl Network {
         self.0.prefix_len() == 0
     }
 
+    /// Reads `10.0.0.1-10.0.0.9`: the networks that hold these addresses and no others.
+    pub fn range(text: &str) -> Option<Vec<Self>> {
+        let (first, last) = text.split_once('-')?;
+        let networks = match (first.parse().ok()?, last.parse().ok()?) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => IpSubnets::V4(Ipv4Subnets::new(first, last, 0)),
+            (IpAddr::V6(first), IpAddr::V6(last)) => IpSubnets::V6(Ipv6Subnets::new(first, last, 0)),
+            _ => return None,
+        };
+        Some(networks.map(Self).collect())
+    }
+
     /// For one of the two halves of all addresses, which some write instead of everything: the lower half, and whether this
     /// is it.
     pub fn half(&self) -> Option<(Self, bool)> {
@@ -112,6 +123,16 @@ mod tests {
         for text in ["", "/", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "anywhere"] {
             assert_eq!(Network::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn ranges_are_networks() {
+        let range = |text| Network::range(text).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let nine = ["10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/30", "10.0.0.8/31"].map(str::to_owned).to_vec();
+        assert_eq!(range("10.0.0.1-10.0.0.9"), Some(nine));
+        assert_eq!(range("fd00::-fd00::f"), Some(vec!["fd00::/124".to_owned()]));
+        assert_eq!(range("10.0.0.1-fd00::1"), None);
+        assert_eq!(range("10.0.0.1"), None);
     }
 
     #[test]

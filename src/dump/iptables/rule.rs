@@ -210,7 +210,7 @@ impl Rule<'_> {
 
     /// Modules this program knows nothing of, and `words` for words no module claims.
     pub fn unknown_modules(&self) -> impl Iterator<Item = &str> {
-        const KNOWN: [&str; 6] = ["conntrack", "state", "nfacct", "multiport", "set", "physdev"];
+        const KNOWN: [&str; 8] = ["conntrack", "connmark", "state", "iprange", "nfacct", "multiport", "set", "physdev"];
         self.matches.iter().filter_map(|m| match m {
             Match::Module { name: "", .. } => Some("words"),
             Match::Module { name, .. } if !KNOWN.contains(name) => Some(*name),

@@ -260,6 +260,16 @@ fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>)
             let either = if both { source.max(packet.destination_port(ports, &any)) } else { source };
             either.negated(not)
         }
+        // The first packet of a connection goes the way of the connection.
+        ("conntrack", ["--ctdir", direction]) => Truth::from(*direction == "ORIGINAL").negated(not),
+        ("iprange", [side @ ("--src-range" | "--dst-range"), range]) => match Network::range(range) {
+            Some(networks) => {
+                let of_source = *side == "--src-range";
+                let within = |n: &Network| if of_source { packet.source(n) } else { packet.destination(n) };
+                networks.iter().map(within).max().unwrap_or(Truth::No).negated(not)
+            }
+            None => packet.other(item),
+        },
         ("connmark", ["--mark", value]) => match mark::masked(value) {
             Some((value, mask)) => packet.connmark(value, mask).negated(not),
             None => packet.other(item),
@@ -540,6 +550,15 @@ mod tests {
         assert_eq!(judge(&pod, "-m conntrack --ctstate NEW").0, Truth::Yes);
         assert_eq!(judge(&pod, "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT").0, Truth::Yes);
         assert_eq!(judge(&pod, "-m conntrack --ctstate INVALID").0, Truth::No);
+    }
+
+    #[test]
+    fn ranges_and_directions_are_compared() {
+        let pod = from(Origin::Pod);
+        assert_eq!(judge(&pod, "-m iprange --dst-range 10.96.0.9-10.96.0.11").0, Truth::Yes);
+        assert_eq!(judge(&pod, "-m iprange ! --dst-range 10.96.0.11-10.96.0.12").0, Truth::Yes);
+        assert_eq!(judge(&pod, "-m iprange --src-range 10.96.0.9-10.96.0.11").0, Truth::Unknown);
+        assert_eq!(judge(&pod, "-m conntrack --ctdir REPLY").0, Truth::No);
     }
 
     #[test]
