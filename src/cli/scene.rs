@@ -38,6 +38,8 @@ pub(super) struct Beside {
     pub(super) nodes: Vec<String>,
     /// Every table that a packet passes, and ipsets.
     pub(super) way: bool,
+    /// The family of rules that do not tell theirs, where the question tells it.
+    pub(super) family: Option<Family>,
 }
 
 impl<'q> Question<'q> {
@@ -89,7 +91,7 @@ pub(super) fn with<T>(
     let bundle = gather::bundle(question.source, tables)?;
     let dumps = gather::dumps(&bundle)?;
     let family = question.source.family.map(Family::from);
-    let (mut rulesets, ruleset_notes) = rulesets(&dumps, family.unwrap_or(Family::Ipv4));
+    let (mut rulesets, ruleset_notes) = rulesets(&dumps, family.or(question.beside.family).unwrap_or(Family::Ipv4));
     let families: Vec<Family> = rulesets.iter().map(|r| r.family).collect();
     rulesets.retain(|r| family.is_none_or(|only| only == r.family));
 

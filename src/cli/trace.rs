@@ -99,6 +99,10 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
         To::Pod(namespace, name, ..) => beside.pods.push((namespace.clone(), name.clone())),
         _ => {}
     }
+    beside.family = match (&what, &from) {
+        (Select::Address(ip, ..), _) | (_, From::Address(ip, _)) => Some(Family::of(*ip)),
+        _ => None,
+    };
     let what = vec![(args.to.clone(), what)];
     let namespace = args.namespace.as_deref();
     let question = Question { what, namespace, source: &args.source, verbose, beside };

@@ -438,6 +438,14 @@ fn rules_for_other_traffic_are_told_apart() {
 }
 
 #[test]
+fn rules_that_name_no_address_are_of_the_family_of_the_question() {
+    let rules = tables("-A services -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\n", "");
+    for args in ["fd00::1 [fd00:96::1]:80 --node-ip fd00::250", "10.1.0.1 10.96.0.1:80 --node-ip 192.0.2.1"] {
+        assert_eq!(trace(&rules, args)["verdict"], "delivered", "{args}");
+    }
+}
+
+#[test]
 fn raw_knows_no_connections_yet() {
     let raw = |state: &str| {
         format!(
