@@ -2,16 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hashbrown::HashSet;
-
 use super::Failure;
+use super::destination::Target;
 use super::ends::{From, To};
 use super::scene::Scene;
 use super::viewpoint;
 use crate::cluster::{Facts, Pod};
-use crate::dataplane::{Frontend, FrontendKind, Origin, Select, ServicePort};
+use crate::dataplane::Origin;
 use crate::join;
-use crate::net::{Family, Host, Protocol};
+use crate::net::{Family, Protocol};
 use crate::proxy::iptables::{Ruleset, Truth};
 #[cfg(feature = "live")]
 use crate::source::Machine;
@@ -56,16 +55,6 @@ impl Met {
 /// Where a connection comes from: the client's place, its address and its port.
 type Client = (Origin, Source, Option<u16>);
 
-/// Where a connection goes.
-struct Target {
-    /// `None` for an address of the node.
-    address: Option<IpAddr>,
-    family: Family,
-    port: u16,
-    protocol: Protocol,
-    service: Option<String>,
-}
-
 /// Why there is no connection to follow.
 pub(super) enum Unmet {
     /// Something that was named is not there.
@@ -81,7 +70,7 @@ impl std::convert::From<Failure> for Unmet {
 }
 
 impl Unmet {
-    fn missing(what: String) -> Self {
+    pub(super) fn missing(what: String) -> Self {
         Self::Missing(vec![what])
     }
 }
@@ -148,203 +137,42 @@ fn untracks(ruleset: &Ruleset<'_>) -> bool {
     rules.any(|rule| rule.target_name().is_some_and(|target| matches!(target, "NOTRACK" | "CT")))
 }
 
-struct Around<'a, 's, 'd, 'f> {
-    asked: &'a Asked<'a>,
-    scene: &'a Scene<'s, 'd, 'f>,
-    facts: &'a Facts,
-    own_name: Option<&'a str>,
+pub(super) struct Around<'a, 's, 'd, 'f> {
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) scene: &'a Scene<'s, 'd, 'f>,
+    pub(super) facts: &'a Facts,
+    pub(super) own_name: Option<&'a str>,
 }
 
 impl Around<'_, '_, '_, '_> {
-    fn target(&self, wanted: Option<Family>, locals: &Locals, missing: Vec<String>) -> Result<Target, Unmet> {
-        let wanted = self.asked.family.or(wanted);
-        let of_node = |port: u16, protocol: Option<Protocol>| {
-            let family = wanted.unwrap_or_else(|| self.family_of_node_port(port));
-            let address = locals.of(family).next();
-            let service = self.at(|f| f.kind == FrontendKind::NodePort && f.port == Some(port), family, protocol);
-            let protocol = protocol.unwrap_or_else(|| sole_protocol(&service));
-            let service = name_of(&service, protocol);
-            Target { address, family, port, protocol, service }
-        };
-        let plain = |ip: IpAddr, port: u16, protocol: Option<Protocol>| {
-            let family = Family::of(ip);
-            let service = self.at(|f| f.address == Some(ip) && f.port == Some(port), family, protocol);
-            let protocol = protocol.unwrap_or_else(|| sole_protocol(&service));
-            Target { address: Some(ip), family, port, protocol, service: name_of(&service, protocol) }
-        };
-        Ok(match self.asked.to {
-            To::Select(Select::Address(ip, Some(port), protocol), ..) => plain(*ip, *port, *protocol),
-            To::Select(Select::Address(ip, None, protocol), ..) => {
-                let (port, protocol) = self.only_port(*ip, *protocol)?;
-                plain(*ip, port, Some(protocol))
-            }
-            To::Select(Select::NodePort(port, protocol), ..) | To::Node(None, port, protocol) => {
-                of_node(*port, *protocol)
-            }
-            To::Select(_, port, protocol) => {
-                if self.scene.services.is_empty() {
-                    let nothing = || format!("no rules of {} were read", self.asked.typed.1);
-                    return Err(Unmet::Missing(if missing.is_empty() { vec![nothing()] } else { missing }));
-                }
-                self.service(wanted, *port, *protocol)?
-            }
-            To::Localhost(port, protocol) => {
-                let family = wanted.unwrap_or(Family::Ipv4);
-                let target = of_node(*port, *protocol);
-                Target { address: Some(loopback(family)), family, ..target }
-            }
-            To::Node(Some(name), port, protocol) if Some(name.as_str()) == self.own_name => of_node(*port, *protocol),
-            To::Node(Some(name), port, protocol) => match self.node_address(name, wanted) {
-                Some(ip) => plain(ip, *port, *protocol),
-                None => return Err(Unmet::missing(self.unknown("Node", name))),
-            },
-            To::Pod(namespace, name, port, protocol) => {
-                let namespace = namespace.as_deref().or(self.asked.namespace);
-                match self.pod_address(namespace, name, wanted)? {
-                    Some(ip) => plain(ip, *port, *protocol),
-                    None => return Err(Unmet::missing(self.unknown("pod", name))),
-                }
-            }
-        })
-    }
-
-    /// Service ports of a family with a frontend that fits.
-    fn at(&self, fits: impl Fn(&Frontend) -> bool, family: Family, protocol: Option<Protocol>) -> Vec<&ServicePort> {
-        let of_family = self.scene.services.iter().filter(|service| service.family == family);
-        let of_protocol = of_family.filter(|service| protocol.is_none_or(|wanted| service.protocol == Some(wanted)));
-        of_protocol.filter(|service| service.frontends.iter().any(&fits)).collect()
-    }
-
-    /// IPv4, unless only rules of IPv6 have the node port.
-    fn family_of_node_port(&self, port: u16) -> Family {
-        let fits = |f: &Frontend| f.kind == FrontendKind::NodePort && f.port == Some(port);
-        let only_six = self.at(fits, Family::Ipv4, None).is_empty() && !self.at(fits, Family::Ipv6, None).is_empty();
-        let four = self.scene.rulesets.iter().any(|ruleset| ruleset.family == Family::Ipv4);
-        if only_six || !four { Family::Ipv6 } else { Family::Ipv4 }
-    }
-
-    /// The port of an address that was given without one, if it has only one.
-    fn only_port(&self, ip: IpAddr, protocol: Option<Protocol>) -> Result<(u16, Protocol), Failure> {
-        let mut ports = Vec::new();
-        for service in &self.scene.services {
-            let frontends = service.frontends.iter().filter(|f| f.address == Some(ip)).filter_map(|f| f.port);
-            let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints);
-            let endpoints = endpoints.filter(|e| e.address.ip() == Some(ip)).filter_map(|e| e.address.port());
-            let found = frontends.chain(endpoints).filter_map(|port| Some((port, service.protocol?)));
-            ports.extend(found.filter(|(_, its)| protocol.is_none_or(|wanted| *its == wanted)));
-        }
-        ports.sort_unstable();
-        ports.dedup();
-        match ports.as_slice() {
-            [only] => Ok(*only),
-            [] => Err(Failure {
-                what: format!("to which port of {}? no Service has this address", self.asked.typed.1),
-                hints: vec![format!("kube-ipt trace {} {}:80", self.asked.typed.0, Host(ip))],
-            }),
-            many => {
-                let named: Vec<String> = many.iter().map(|(port, protocol)| format!("{port}/{protocol}")).collect();
-                Err(Failure {
-                    what: format!("to which port of {}? it has {}", self.asked.typed.1, named.join(", ")),
-                    hints: vec![format!("kube-ipt trace {} {}:{}", self.asked.typed.0, Host(ip), named[0])],
-                })
-            }
-        }
-    }
-
-    /// The cluster IP of the only service port that was named.
-    fn service(
-        &self,
-        wanted: Option<Family>,
-        port: Option<u16>,
-        protocol: Option<Protocol>,
-    ) -> Result<Target, Failure> {
-        let mut found: Vec<Target> = Vec::new();
-        let mut hints: Vec<String> = Vec::new();
-        for service in &self.scene.services {
-            for frontend in service.frontends.iter().filter(|f| f.kind == FrontendKind::ClusterIp) {
-                let (Some(address), Some(number), Some(its)) = (frontend.address, frontend.port, service.protocol)
-                else {
-                    continue;
-                };
-                let fits = wanted.is_none_or(|family| family == service.family)
-                    && port.is_none_or(|wanted| wanted == number)
-                    && protocol.is_none_or(|wanted| wanted == its);
-                // The same port in another family, or an address that is captured beside the right one, comes later.
-                let name = service.name.as_ref().map(ToString::to_string);
-                let known = |t: &Target| t.service == name && t.port == number && t.protocol == its;
-                if fits && !found.iter().any(known) {
-                    let bare = service
-                        .name
-                        .as_ref()
-                        .map_or_else(|| self.asked.typed.1.to_owned(), |n| format!("{}/{}", n.namespace, n.service));
-                    hints.push(format!("kube-ipt trace {} {bare}:{number}/{its}", self.asked.typed.0));
-                    found.push(Target {
-                        address: Some(address),
-                        family: service.family,
-                        port: number,
-                        protocol: its,
-                        service: name,
-                    });
-                }
-            }
-        }
-        let typed = self.asked.typed.1;
-        if found.len() > 1 {
-            let named: Vec<String> = found
-                .iter()
-                .map(|t| format!("{} ({}/{})", t.service.as_deref().unwrap_or("?"), t.port, t.protocol))
-                .collect();
-            return Err(Failure { what: format!("'{typed}' is several service ports: {}", named.join(", ")), hints });
-        }
-        found.pop().ok_or_else(|| {
-            let narrowed = port.is_some() || protocol.is_some() || wanted.is_some();
-            let which = if narrowed { "of that port, protocol and family" } else { "that connections could go to" };
-            Failure {
-                what: format!("'{typed}' has no cluster IP {which}"),
-                hints: vec![format!("kube-ipt show {}", typed.split(':').next().unwrap_or(typed))],
-            }
-        })
-    }
-
     fn source(&self, target: &Target, locals: &Locals, notes: &mut Vec<String>) -> Result<Client, Unmet> {
-        let family = Some(target.family);
-        Ok(match self.asked.from {
-            From::Address(ip, port) => {
-                let (origin, source) = self.address(*ip, locals, notes);
-                (origin, source, *port)
+        let mut port = None;
+        let of_pod = |namespace: Option<&str>, name: &str, what: &str, typed: &str| {
+            let ip = self.pod_address(namespace.or(self.asked.namespace), name, Some(target.family))?;
+            ip.ok_or_else(|| Unmet::missing(self.unknown(what, typed)))
+        };
+        let (origin, source) = match self.asked.from {
+            From::Address(ip, own_port) => {
+                port = *own_port;
+                self.address(*ip, locals, notes)
             }
-            From::SomePod => (Origin::Pod, Source::SomePod, None),
-            From::External => (Origin::External, Source::Outside, None),
-            From::Localhost => (Origin::Node, Source::Exactly(loopback(target.family)), None),
-            From::Here => (Origin::Node, self.own(target, locals), None),
-            From::Node(name) => match self.node(name, target, locals) {
-                Some((origin, source)) => (origin, source, None),
-                None => return Err(Unmet::missing(self.unknown("Node", name))),
-            },
+            From::SomePod => (Origin::Pod, Source::SomePod),
+            From::External => (Origin::External, Source::Outside),
+            From::Localhost => (Origin::Node, Source::Exactly(loopback(target.family))),
+            From::Here => (Origin::Node, self.own(target, locals)),
+            From::Node(name) => {
+                self.node(name, target, locals).ok_or_else(|| Unmet::missing(self.unknown("Node", name)))?
+            }
             From::Name(name) if self.facts.nodes.iter().any(|node| node.name == *name) => {
-                match self.node(name, target, locals) {
-                    Some((origin, source)) => (origin, source, None),
-                    None => return Err(Unmet::missing(format!("Node '{name}' has no {} address", target.family))),
-                }
+                let none = || Unmet::missing(format!("Node '{name}' has no {} address", target.family));
+                self.node(name, target, locals).ok_or_else(none)?
             }
-            From::Name(name) => match self.pod_address(self.asked.namespace, name, family)? {
-                Some(ip) => {
-                    let (origin, source) = self.address(ip, locals, notes);
-                    (origin, source, None)
-                }
-                None => return Err(Unmet::missing(self.unknown("pod or Node", name))),
-            },
+            From::Name(name) => self.address(of_pod(None, name, "pod or Node", name)?, locals, notes),
             From::Pod(namespace, name) => {
-                let namespace = namespace.as_deref().or(self.asked.namespace);
-                match self.pod_address(namespace, name, family)? {
-                    Some(ip) => {
-                        let (origin, source) = self.address(ip, locals, notes);
-                        (origin, source, None)
-                    }
-                    None => return Err(Unmet::missing(self.unknown("pod", self.asked.typed.0))),
-                }
+                self.address(of_pod(namespace.as_deref(), name, "pod", self.asked.typed.0)?, locals, notes)
             }
-        })
+        };
+        Ok((origin, source, port))
     }
 
     /// Whose an address is.
@@ -402,13 +230,13 @@ impl Around<'_, '_, '_, '_> {
         Some((Origin::External, Source::Exactly(ip)))
     }
 
-    fn node_address(&self, name: &str, family: Option<Family>) -> Option<IpAddr> {
+    pub(super) fn node_address(&self, name: &str, family: Option<Family>) -> Option<IpAddr> {
         let node = self.facts.nodes.iter().find(|node| node.name == name)?;
         node.addresses.iter().copied().find(|ip| family.is_none_or(|family| Family::of(*ip) == family))
     }
 
     /// The address of a Pod; an error if several are called so.
-    fn pod_address(
+    pub(super) fn pod_address(
         &self,
         namespace: Option<&str>,
         name: &str,
@@ -427,7 +255,7 @@ impl Around<'_, '_, '_, '_> {
         }
     }
 
-    fn unknown(&self, what: &str, name: &str) -> String {
+    pub(super) fn unknown(&self, what: &str, name: &str) -> String {
         if self.scene.cluster.is_none() {
             return format!(
                 "'{name}' cannot be found without the cluster's objects: give an address, or --objects FILE"
@@ -437,24 +265,9 @@ impl Around<'_, '_, '_, '_> {
     }
 }
 
-fn loopback(family: Family) -> IpAddr {
+pub(super) fn loopback(family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
         Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
     }
-}
-
-/// TCP, unless the service ports are all of one other protocol.
-fn sole_protocol(services: &[&ServicePort]) -> Protocol {
-    let protocols: HashSet<Protocol> = services.iter().filter_map(|service| service.protocol).collect();
-    let mut protocols = protocols.into_iter();
-    match (protocols.next(), protocols.next()) {
-        (Some(only), None) => only,
-        _ => Protocol::Tcp,
-    }
-}
-
-fn name_of(services: &[&ServicePort], protocol: Protocol) -> Option<String> {
-    let of_protocol = services.iter().find(|service| service.protocol.is_none_or(|its| its == protocol));
-    of_protocol.and_then(|service| service.name.as_ref()).map(ToString::to_string)
 }

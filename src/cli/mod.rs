@@ -7,6 +7,7 @@ mod args;
 mod around;
 mod check;
 mod choose;
+mod destination;
 mod ends;
 mod explain;
 mod gather;

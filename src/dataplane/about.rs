@@ -251,8 +251,15 @@ impl ServicePort {
 }
 
 impl Endpoint {
-    /// True if the cluster says that connections to it are lost: there is no such endpoint, or it takes none.
+    /// True if the cluster says that connections to it are lost.
     pub fn is_lost(&self) -> bool {
-        self.about.as_ref().is_some_and(|about| matches!(about.state, State::Stale(_) | State::NotReady))
+        self.about.as_ref().is_some_and(AboutEndpoint::is_lost)
+    }
+}
+
+impl AboutEndpoint {
+    /// True if connections to it are lost: there is no such endpoint, or it takes none.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, State::Stale(_) | State::NotReady)
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use hashbrown::HashMap;
 
 use super::phrase;
-use super::text::clean;
-use crate::dataplane::{Policy, ServicePort, Verdict, percent};
+use super::text::{self, clean};
+use crate::dataplane::{Policy, ServicePort, Verdict};
 use crate::report::Packet;
 use crate::trace::{Action, End, Step, Trace, Why};
 
@@ -74,7 +74,7 @@ impl Graph {
         for outcome in &trace.outcomes {
             if let End::Untranslated { .. } = outcome.end {
                 let end = graph.node("untranslated", "not translated", Kind::Stop);
-                graph.edge(last, end, outcome.probability.map_or_else(|| "? %".to_owned(), percent), true);
+                graph.edge(last, end, share(outcome.probability), true);
             }
         }
         graph
@@ -115,11 +115,11 @@ impl Graph {
                     let key =
                         format!("{n} {address} {}", if endpoint.address.ip().is_none() { &endpoint.chain } else { "" });
                     let to = graph.node(&key, &label, Kind::Endpoint);
-                    graph.edge(from, to, endpoint.probability.map_or_else(|| "? %".to_owned(), percent), false);
+                    graph.edge(from, to, share(endpoint.probability), false);
                 }
                 if let Some(lost) = pool.lost() {
                     let to = graph.node("lost", "no endpoint", Kind::Stop);
-                    graph.edge(from, to, percent(lost), false);
+                    graph.edge(from, to, share(Some(lost)), false);
                 }
             }
         }
@@ -215,10 +215,11 @@ fn entities(text: &str) -> String {
 /// Share and line of a rule.
 fn label(step: &Step) -> String {
     let line = step.rule.map(|rule| format!("line {}", rule.line));
-    let part = match step.probability {
-        Some(part) if part >= 1.0 - 1e-12 => None,
-        Some(part) => Some(percent(part)),
-        None => Some("? %".to_owned()),
-    };
+    let part = (!step.is_of_all()).then(|| share(step.probability));
     part.into_iter().chain(line).collect::<Vec<_>>().join(", ")
+}
+
+/// A share of connections, as it is written everywhere.
+fn share(part: Option<f64>) -> String {
+    text::percent(part).trim_start().to_owned()
 }

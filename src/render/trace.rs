@@ -8,7 +8,7 @@ use owo_colors::Style;
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::service::View;
 use super::text::{clean, percent, wrap};
-use crate::dataplane::{self, AboutEndpoint, Address, State};
+use crate::dataplane::{self, AboutEndpoint, Address};
 use crate::net::Host;
 use crate::report::Packet;
 use crate::trace::{Action, Destination, End, Hook, Outcome, Step, Trace, Why};
@@ -220,9 +220,7 @@ impl Story<'_> {
 
     /// The endpoints that are none any more, where the cluster tells.
     fn lost(&self, destinations: &[Destination]) -> String {
-        let is_lost = |address: &Address| {
-            (self.about)(address).is_some_and(|about| matches!(about.state, State::Stale(_) | State::NotReady))
-        };
+        let is_lost = |address: &Address| (self.about)(address).is_some_and(AboutEndpoint::is_lost);
         let lost: Vec<&Destination> = destinations.iter().filter(|d| is_lost(&d.address)).collect();
         if lost.is_empty() {
             return String::new();
@@ -339,10 +337,7 @@ fn row(step: &Step, why: bool) -> Row {
         Action::Nothing => "changes nothing about its way".to_owned(),
         Action::Unknown(why) => why.clone(),
     };
-    let part = match step.probability {
-        Some(part) if part >= 1.0 - 1e-12 => String::new(),
-        part => format!("{}  ", percent(part)),
-    };
+    let part = if step.is_of_all() { String::new() } else { format!("{}  ", percent(step.probability)) };
     let open = match &step.why {
         Why::Open(what) => format!("  ? if {what}"),
         _ => String::new(),

@@ -2,7 +2,7 @@
 
 use super::Header;
 use super::build::SCHEMA;
-use super::v1::{Packet, TraceDestination, TraceDocument, TraceKind, TraceOutcome, TraceStep};
+use super::v1_trace::{Packet, TraceDestination, TraceDocument, TraceKind, TraceOutcome, TraceStep};
 use crate::dataplane::{AboutEndpoint, Address};
 use crate::trace::{Action, End, Outcome, Step, Trace, Why};
 

@@ -13,20 +13,34 @@ use crate::proxy::iptables::{Translation, apply_mark, masked_mark, only_watches,
 
 /// What a target does with a packet that meets its rule.
 pub(super) enum Effect {
-    /// The next rule follows anyway.
-    Nothing,
     /// To the chain with this number; true if it does not come back.
     Jump(usize, bool),
     Return,
     Accept,
     End(End, Action),
-    Translate(Address),
-    /// Only its port becomes another.
-    Port(u16),
+    Translate(To),
     /// It changes and goes on.
     Change(Change),
     Masquerade,
     Unknown(String),
+}
+
+/// What a destination becomes.
+pub(super) enum To {
+    Address(Address),
+    /// Only its port becomes another.
+    Port(u16),
+    /// An address of this node.
+    Here(Address, Ports),
+}
+
+/// The port of a connection that is redirected.
+#[derive(Clone, Copy)]
+pub(super) enum Ports {
+    Kept,
+    One(u16),
+    /// One of several, which is chosen anew for each.
+    Several,
 }
 
 /// What a target changes about a packet that goes on.
@@ -37,40 +51,48 @@ pub(super) enum Change {
     Untrack,
 }
 
-/// What the target of the rule at `at` does; `recovered` are destinations that the dump garbled.
-pub(super) fn of(at: At<'_>, target: &Target<'_>, recovered: &HashMap<RuleRef, Address>) -> Effect {
+/// What the target of the rule at `at` does; `None` if the next rule follows anyway. `recovered` are destinations that the
+/// dump garbled.
+pub(super) fn of(at: At<'_>, target: &Target<'_>, recovered: &HashMap<RuleRef, Address>) -> Option<Effect> {
     let (section, line) = (at.spot.table.section, at.line());
     let chain = if target.name == "DNAT" { None } else { section.chain_id(target.name) };
     if let Some(chain) = chain {
         let there = &section.chains()[chain];
         // Where the text ends inside the table, the rules of a declared chain may be what was lost.
         if there.declared || !there.is_empty() {
-            return Effect::Jump(chain, target.goto);
+            return Some(Effect::Jump(chain, target.goto));
         }
     }
     match target.name {
         // Where it leaves, the source is what is mapped.
-        "NETMAP" if matches!(at.spot.hook, Hook::Postrouting | Hook::Input) => return Effect::Masquerade,
-        "TPROXY" => return Effect::Unknown(format!("line {line} hands it to a program of this node (TPROXY)")),
+        "NETMAP" if matches!(at.spot.hook, Hook::Postrouting | Hook::Input) => return Some(Effect::Masquerade),
+        "TPROXY" => {
+            return Some(Effect::Unknown(format!("line {line} hands it to a program of this node (TPROXY)")));
+        }
         "DNAT" => {
             let port = target.option("--to-destination").and_then(|to| to.strip_prefix(':'));
             if let Some(port) =
                 port.and_then(|port| port.parse().ok()).filter(|port| *port != 0 && target.options.len() == 2)
             {
-                return Effect::Port(port);
+                return Some(Effect::Translate(To::Port(port)));
             }
         }
         _ => {}
     }
     match translation(target) {
-        Some(Translation::To(address)) => return Effect::Translate(address),
+        Some(Translation::To(address)) if target.name == "REDIRECT" => {
+            let one = |ports: &str| ports.parse().map_or(Ports::Several, Ports::One);
+            let ports = target.option("--to-ports").map_or(Ports::Kept, one);
+            return Some(Effect::Translate(To::Here(address, ports)));
+        }
+        Some(Translation::To(address)) => return Some(Effect::Translate(To::Address(address))),
         Some(Translation::Garbled) => {
             let known = at.rule().and_then(|rule| recovered.get(&rule));
-            return Effect::Translate(known.cloned().unwrap_or(Address::Unknown));
+            return Some(Effect::Translate(To::Address(known.cloned().unwrap_or(Address::Unknown))));
         }
         None => {}
     }
-    match target.name {
+    Some(match target.name {
         "RETURN" => Effect::Return,
         "ACCEPT" => Effect::Accept,
         "DROP" | "TARPIT" => Effect::End(End::Drop, Action::Drop),
@@ -80,11 +102,11 @@ pub(super) fn of(at: At<'_>, target: &Target<'_>, recovered: &HashMap<RuleRef, A
         "CONNMARK" => Effect::Change(Change::ConnMark),
         "NOTRACK" => Effect::Change(Change::Untrack),
         "CT" if target.options.iter().any(|word| word.text == "--notrack") => Effect::Change(Change::Untrack),
-        "CT" => Effect::Nothing,
+        "CT" => return None,
         "QUEUE" | "NFQUEUE" => Effect::Unknown(format!("line {line} hands it to another program")),
-        name if only_watches(name) => Effect::Nothing,
+        name if only_watches(name) => return None,
         name => Effect::Unknown(format!("{name}, which line {line} leads to, is not in the dump")),
-    }
+    })
 }
 
 /// True for a rule of ClientIP affinity: it sends clients on an endpoint's list back to the endpoint.
@@ -97,24 +119,32 @@ pub(super) fn asks_list(rule: &Rule<'_>) -> bool {
     to_endpoint && rule.matches.iter().any(asks)
 }
 
-/// The packet after its destination was translated.
-pub(super) fn translated(state: &State, address: &Address) -> State {
-    let (place, port, address) = match address {
-        Address::Socket(ip, port) => (Place::At(*ip), Some(*port), address.clone()),
-        Address::SamePort(ip) => {
+/// The packet after its destination was translated, and the address it was translated to.
+pub(super) fn translated(state: &State, to: &To) -> (State, Address) {
+    let (place, port, address) = match to {
+        To::Address(Address::Socket(ip, port)) => (Place::At(*ip), Some(*port), Address::Socket(*ip, *port)),
+        To::Address(address @ Address::SamePort(ip)) => {
             let socket = state.port.map_or_else(|| address.clone(), |port| Address::Socket(*ip, port));
             (Place::At(*ip), state.port, socket)
         }
-        Address::UnknownPort(ip) => (Place::At(*ip), None, address.clone()),
-        // REDIRECT leads to this node.
-        Address::Other(text) if text.starts_with("this node") => {
-            let port = text.rsplit(' ').next().and_then(|port| port.parse().ok());
-            let kept = if text.ends_with("same port") { state.port } else { port };
-            (Place::Here, kept, address.clone())
+        To::Address(address @ Address::UnknownPort(ip)) => (Place::At(*ip), None, address.clone()),
+        To::Address(address) => (Place::Somewhere, None, address.clone()),
+        To::Port(port) => {
+            // Where the address is not known, the rule's own words have to do.
+            let of_rule = || Address::Other(format!("the same address, {port}"));
+            let address = state.place.ip().map_or_else(of_rule, |ip| Address::Socket(ip, *port));
+            (state.place, Some(*port), address)
         }
-        Address::Other(_) | Address::Unknown => (Place::Somewhere, None, address.clone()),
+        To::Here(address, ports) => {
+            let port = match ports {
+                Ports::Kept => state.port,
+                Ports::One(port) => Some(*port),
+                Ports::Several => None,
+            };
+            (Place::Here, port, address.clone())
+        }
     };
-    State { place, port, translated: Some(address), ..state.clone() }
+    (State { place, port, translated: Some(address.clone()), ..state.clone() }, address)
 }
 
 /// Changes the packet as MARK, CONNMARK and CT do.

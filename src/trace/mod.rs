@@ -14,6 +14,7 @@ mod spot;
 mod story;
 mod sum;
 mod walk;
+mod way;
 
 use hashbrown::HashMap;
 
@@ -26,7 +27,8 @@ use crate::proxy::iptables::Ruleset;
 use leaf::Leaf;
 use packet::Leaves;
 use sum::Shares;
-use walk::{Ended, Walked};
+use walk::Walked;
+use way::Ended;
 
 /// A part of new connections this small is the rounding of doubles.
 const NOTHING: f64 = 1e-12;

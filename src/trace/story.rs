@@ -125,6 +125,13 @@ pub struct Step {
     pub idle: bool,
 }
 
+impl Step {
+    /// True if it applies to every connection.
+    pub fn is_of_all(&self) -> bool {
+        self.probability.is_some_and(|part| part >= 1.0 - super::NOTHING)
+    }
+}
+
 /// Why a rule applies to a connection, or does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {

@@ -1,8 +1,8 @@
 //! Follows a packet through hooks, tables and chains.
 //!
 //! The packet goes as a set of ways: each is what rules have made of it so far, the part of new connections that is so,
-//! and a choice about the things nobody knows (a [`World`](super::leaf::World)). A rule that asks for such a thing parts a way in two. The same
-//! thing asked for twice is answered alike, so that a rule which marks and the next one which jumps under the same
+//! and a choice about the things nobody knows (a [`World`](super::leaf::World)). A rule that asks for such a thing parts a
+//! way in two. The same thing asked for twice is answered alike, so that a rule which marks and the next one which jumps under the same
 //! condition are never taken apart. At the end a probability is known where it is the same in every world.
 
 use std::cell::{Cell, RefCell};
@@ -18,6 +18,7 @@ use super::record::Record;
 use super::spot::{At, Spot};
 use super::story::{Action, End, Step, Why};
 use super::sum::{Share, Shares};
+use super::way::{Ended, Way, merge};
 use crate::dataplane::{Address, Origin, RuleRef};
 use crate::dump::iptables::{Match, Rule, TableName, Target};
 use crate::proxy::chain_name::ChainKind;
@@ -32,24 +33,6 @@ const DEEPEST: usize = 100;
 
 /// Things nobody knows that one way may depend on. Each doubles the ways.
 const MOST_LEAVES: usize = 10;
-
-/// One way of the packet.
-#[derive(Debug, Clone)]
-pub(super) struct Way {
-    pub(super) state: State,
-    pub(super) share: Share,
-    /// It passes rules that marked it before, which are told once.
-    again: bool,
-}
-
-/// How a way ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) way: Way,
-    pub(super) end: End,
-    /// The step that ended it.
-    pub(super) by: Option<usize>,
-}
 
 /// What is known when every way has ended.
 pub(super) struct Walked {
@@ -179,13 +162,7 @@ impl<'d> Walker<'_, 'd> {
     /// Makes two ways of one, for both answers to something nobody knows.
     fn part(&mut self, way: Way, leaf: Option<u16>, into: &mut Vec<Way>) {
         match leaf.filter(|_| way.share.world.len() < MOST_LEAVES) {
-            Some(leaf) => {
-                for choice in [false, true] {
-                    let world = way.share.world.with(leaf, choice);
-                    let share = Share { world, part: way.share.part };
-                    into.push(Way { state: way.state.clone(), share, ..way });
-                }
-            }
+            Some(leaf) => into.extend(way.halves(leaf)),
             None => {
                 let why = format!("it depends on more than {MOST_LEAVES} things that are not known");
                 self.ended.push(Ended { way, end: End::Unknown(why), by: None });
@@ -205,11 +182,11 @@ impl<'d> Walker<'_, 'd> {
         let Some(table) = self.ruleset.table(name).filter(|_| !ways.is_empty()) else { return ways };
         let spot = Spot { hook, name, table };
         // Without connection tracking there is no translation.
-        let (asked, mut passed): (Vec<Way>, Vec<Way>) =
+        let (mut asked, passed): (Vec<Way>, Vec<Way>) =
             ways.into_iter().partition(|way| name != TableName::Nat || way.state.tracked);
         let Some((chain, built_in)) = spot.first_chain() else {
-            passed.splice(0..0, asked);
-            return passed;
+            asked.extend(passed);
+            return asked;
         };
         let back = self.chain(spot, chain, asked, 0);
         let mut out = std::mem::take(&mut self.accepted);
@@ -253,7 +230,6 @@ impl<'d> Walker<'_, 'd> {
             let asks_list = self.journey.seen && asks_list(&rule);
             if had_lists && !asks_list {
                 // A client that was there before is on one of the lists that were asked for.
-                live.clear();
                 return back;
             }
             had_lists = asks_list;
@@ -292,11 +268,10 @@ impl<'d> Walker<'_, 'd> {
     /// Holds one rule against every way; gives those that go on behind it.
     fn rule(&mut self, at: At<'d>, rule: &Rule<'d>, ways: Vec<Way>, back: &mut Vec<Way>, depth: usize) -> Vec<Way> {
         let Some(target) = rule.target.as_ref().filter(|target| at.spot.has(target)) else { return ways };
-        let effect = effect::of(at, target, self.recovered);
-        if matches!(effect, Effect::Nothing) {
+        let Some(effect) = effect::of(at, target, self.recovered) else {
             self.watch(at, rule, &ways);
             return ways;
-        }
+        };
         let (mut met, mut on) = (Vec::new(), Vec::new());
         for way in ways {
             self.judge(at, rule, way, &mut met, &mut on);
@@ -305,7 +280,6 @@ impl<'d> Walker<'_, 'd> {
             return on;
         }
         match effect {
-            Effect::Nothing => {}
             Effect::Jump(next, goto) => {
                 let name = target.name.to_owned();
                 let action = if goto { Action::Goto(name) } else { Action::Jump(name) };
@@ -330,25 +304,12 @@ impl<'d> Walker<'_, 'd> {
                 let ways = self.note(at, &Action::Accept, met);
                 self.accepted.extend(ways);
             }
-            Effect::Port(port) => {
-                let mut ways = Vec::new();
+            Effect::Translate(to) => {
                 for (way, why) in met {
-                    // Where the address is not known, the rule's own words have to do.
-                    let of_rule = || Address::Other(format!("the same address, {port}"));
-                    let address = way.state.place.ip().map_or_else(of_rule, |ip| Address::Socket(ip, port));
-                    ways.extend(self.note(at, &Action::Dnat(address.clone()), vec![(way, why)]).into_iter().map(
-                        |way| {
-                            let place = way.state.place;
-                            Way { state: State { place, port: Some(port), ..translated(&way.state, &address) }, ..way }
-                        },
-                    ));
+                    let (state, address) = translated(&way.state, &to);
+                    self.record.applies(at, &Action::Dnat(address), Some(&way.share), why);
+                    self.accepted.push(Way { state, ..way });
                 }
-                self.accepted.append(&mut ways);
-            }
-            Effect::Translate(address) => {
-                let ways = self.note(at, &Action::Dnat(address.clone()), met);
-                self.accepted
-                    .extend(ways.into_iter().map(|way| Way { state: translated(&way.state, &address), ..way }));
             }
             Effect::Masquerade => {
                 let mut ways = self.note(at, &Action::Masquerade, met);
@@ -448,40 +409,4 @@ impl<'d> Walker<'_, 'd> {
     fn why_open(&self, leaf: u16) -> Why {
         Why::Open(self.leaves.borrow().get(leaf).map(Leaf::to_string).unwrap_or_default())
     }
-}
-
-/// Makes one way of those that are alike in all but their part, or in all but one choice about what nobody knows.
-fn merge(ways: &mut Vec<Way>) {
-    if ways.len() < 2 {
-        return;
-    }
-    let mut alike: HashMap<State, Vec<Way>> = HashMap::new();
-    let mut order = Vec::new();
-    for way in ways.drain(..) {
-        let group = alike.entry(way.state.clone()).or_default();
-        if group.is_empty() {
-            order.push(way.state.clone());
-        }
-        join(group, way);
-    }
-    ways.extend(order.into_iter().filter_map(|state| alike.remove(&state)).flatten());
-}
-
-/// Adds a way to others with the same state. A union may in turn be half of another.
-fn join(group: &mut Vec<Way>, mut way: Way) {
-    while let Some((at, share)) =
-        group.iter().enumerate().find_map(|(at, other)| Some((at, united(&other.share, &way.share)?)))
-    {
-        way = Way { share, ..group.swap_remove(at) };
-    }
-    group.push(way);
-}
-
-/// Both shares as one, if they are of one world, or as much in the two halves of one.
-fn united(one: &Share, two: &Share) -> Option<Share> {
-    if one.world == two.world {
-        return Some(Share { part: one.part + two.part, world: one.world.clone() });
-    }
-    let equal = (one.part - two.part).abs() < 1e-15;
-    one.world.union(&two.world).filter(|_| equal).map(|world| Share { part: one.part, world })
 }

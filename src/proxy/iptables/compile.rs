@@ -6,48 +6,17 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use super::comment;
+use super::conditions::Truth;
 use super::followed::Followed;
-use super::matching::{Connection, Truth};
+use super::matching::Connection;
 use super::part::{Part, share};
 use super::ruleset::Table;
+use super::targets;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef};
 use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target};
 use crate::proxy::chain_name::ChainKind;
-
-/// Targets after which the next rule is tried: the packet is changed, marked, counted or logged.
-const CONTINUING: [&str; 21] = [
-    "CONNMARK",
-    "LOG",
-    "NFLOG",
-    "ULOG",
-    "TRACE",
-    "CT",
-    "NOTRACK",
-    "SET",
-    "TTL",
-    "HL",
-    "TOS",
-    "DSCP",
-    "TCPMSS",
-    "CLASSIFY",
-    "CHECKSUM",
-    "TCPOPTSTRIP",
-    "SECMARK",
-    "CONNSECMARK",
-    "AUDIT",
-    "RATEEST",
-    "TEE",
-];
-
-/// True for a target after which the next rule is tried and that changes nothing about where a packet goes.
-pub fn only_watches(target: &str) -> bool {
-    CONTINUING.contains(&target) && !matches!(target, "CONNMARK" | "CT" | "NOTRACK")
-}
-
-/// Verdicts that end the walk without sending the connection to an endpoint.
-const ENDING: [&str; 9] = ["ACCEPT", "DROP", "REJECT", "QUEUE", "NFQUEUE", "SNAT", "MASQUERADE", "MIRROR", "TARPIT"];
 
 /// More of a kind are not kept for one pool.
 const MOST_ODDITIES: usize = 20;
@@ -291,8 +260,8 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 Effect::Nothing
             }
             "RETURN" => Effect::Action(Action::Return),
-            name if CONTINUING.contains(&name) => Effect::Nothing,
-            name if ENDING.contains(&name) => Effect::Action(Action::Stop),
+            name if targets::continues(name) => Effect::Nothing,
+            name if targets::ends(name) => Effect::Action(Action::Stop),
             name => {
                 self.oddity(Oddity::Missing(name.to_owned()));
                 if kind != ChainKind::Endpoint {

@@ -7,6 +7,7 @@
 mod audit;
 mod comment;
 mod compile;
+mod conditions;
 mod draft;
 mod followed;
 mod fragments;
@@ -19,16 +20,18 @@ mod reject;
 mod route;
 mod ruleset;
 mod survey;
+mod targets;
 mod translate;
 mod walk;
 mod walkthrough;
 
 pub use audit::Depth;
-pub use compile::only_watches;
+pub use conditions::{Facts, Truth, meets};
 pub use fragments::joined;
 pub use mark::{apply as apply_mark, masked as masked_mark};
-pub use matching::{Facts, PodSide, Truth, in_range, meets};
+pub use matching::PodSide;
 pub use part::share_of;
 pub use ruleset::{Note, Ruleset, Table, rulesets};
 pub use survey::{Sketch, Survey};
+pub use targets::only_watches;
 pub use translate::{Translation, of as translation};

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::comment;
-use super::matching::single_port;
+use super::conditions::single_port;
 use super::ruleset::Table;
 use crate::dataplane::{FrontendKind, Origin, RuleRef, ServiceName, Verdict};
 use crate::dump::iptables::{Match, RawRule, Rule};

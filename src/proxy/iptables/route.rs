@@ -8,7 +8,8 @@ use std::borrow::Borrow;
 
 use hashbrown::HashSet;
 
-use super::matching::{Client, Connection, Destination, PodSide, Truth};
+use super::conditions::Truth;
+use super::matching::{Client, Connection, Destination, PodSide};
 use super::pool::PoolRef;
 use super::reject::Rejects;
 use super::ruleset::Table;

@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use super::matching::single_port;
+use super::conditions::single_port;
 use super::part::probability_of;
 use super::survey::{Sketch, Survey};
 use super::translate::{self, Translation};

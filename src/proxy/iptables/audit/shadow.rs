@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::super::matching::{Client, Connection, Destination, Truth};
+use super::super::conditions::Truth;
+use super::super::matching::{Client, Connection, Destination};
 use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
