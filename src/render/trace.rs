@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use owo_colors::Style;
 
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
+use super::remark;
 use super::service::View;
 use super::text::{clean, percent, wrap};
 use crate::dataplane::{self, AboutEndpoint, Address};
@@ -149,8 +150,8 @@ impl Story<'_> {
         if about.is_some_and(|about| about.local == Some(true)) {
             text.push_str(" (local)");
         }
-        if let Some(words) = about.and_then(|about| about.state.words()) {
-            let _ = write!(text, "  ✗ {}", clean(&words));
+        if let Some(remark) = about.and_then(remark::endpoint) {
+            let _ = write!(text, "  {}", remark.plain());
         }
         if self.packet.source.is_some() && self.packet.source == address.ip().map(|ip| ip.to_string()) {
             text.push_str("  the client itself");

@@ -4,6 +4,8 @@
 //! and a choice about the things nobody knows (a [`World`](super::leaf::World)). A rule that asks for such a thing parts a
 //! way in two. The same thing asked for twice is answered alike, so that a rule which marks and the next one which jumps under the same
 //! condition are never taken apart. At the end a probability is known where it is the same in every world.
+//!
+//! Hooks, tables, chains and rules call each other and share what was met, and so are in one file.
 
 use std::cell::{Cell, RefCell};
 
