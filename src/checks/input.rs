@@ -25,12 +25,10 @@ pub struct Input<'i, 'f> {
 }
 
 impl<'i> Input<'i, '_> {
-    /// Service ports of families whose rules are those of iptables mode, with their places.
+    /// Service ports of families whose Services are in what was read, with their places.
     pub(super) fn ports(&self) -> impl Iterator<Item = (usize, &'i ServicePort)> + use<'i> {
         let wirings = self.wirings;
-        let is_ours = move |family: Family| {
-            wirings.iter().find(|w| w.family == family).is_none_or(|w| w.mode.is_none_or(|mode| mode == Mode::Iptables))
-        };
+        let is_ours = move |family: Family| !wirings.iter().any(|w| w.family == family && w.unseen);
         self.services.iter().enumerate().filter(move |(_, port)| is_ours(port.family))
     }
 
@@ -42,6 +40,20 @@ impl<'i> Input<'i, '_> {
     /// True if no rules of the family's nat table are missing.
     pub(super) fn is_whole(&self, family: Family) -> bool {
         self.wiring(family).is_some_and(|wiring| wiring.whole)
+    }
+
+    /// The mode of kube-proxy in use; iptables where no rules tell.
+    pub(super) fn mode(&self) -> Mode {
+        self.wirings.iter().find_map(|wiring| wiring.mode).unwrap_or(Mode::Iptables)
+    }
+
+    /// What every sync writes anew, and leads to all Services.
+    pub(super) fn portal(&self) -> &'static str {
+        match self.mode() {
+            Mode::Iptables => "KUBE-SERVICES",
+            Mode::Nftables => "the map service-ips",
+            Mode::Ipvs => "the list of virtual servers",
+        }
     }
 
     /// `node1`, or `this node` where it is not known.

@@ -28,7 +28,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 chain: left.chains.first().cloned(),
                 message: format!(
                     "{} of {} mode left over, while kube-proxy runs in {in_use} mode: {names}",
-                    count(left.count, "chain"),
+                    count(left.count, left.what),
                     left.mode
                 ),
                 hint: HINT.to_owned(),

@@ -1,7 +1,7 @@
 //! Connections that must be masqueraded are not, or all are: answers go astray, or clients are hidden.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Frontend, FrontendKind, MarkFault, Origin, Policy, RuleRef, ServicePort, Verdict, count};
+use crate::dataplane::{Endpoint, Frontend, FrontendKind, MarkFault, Origin, Policy, RuleRef, ServicePort, Verdict, count};
 use crate::net::Family;
 
 /// The check.
@@ -67,7 +67,12 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
     let clusters_do = with > without;
     let (mut hairpins, mut lacking) = (0, 0);
     for endpoint in ports().flat_map(|(_, port)| &port.pools).flat_map(|pool| &pool.endpoints) {
-        *(if endpoint.hairpin { &mut hairpins } else { &mut lacking }) += 1;
+        match endpoint.hairpin {
+            Some(true) => hairpins += 1,
+            Some(false) => lacking += 1,
+            // One of another node, unless the cluster says that it runs here.
+            None => lacking += usize::from(is_here(endpoint)),
+        }
     }
     // A chain without any rule lacks more than this one.
     let is_empty =
@@ -128,10 +133,15 @@ fn lacks_external(frontend: &Frontend) -> bool {
         })
 }
 
+/// True if an endpoint that has no rule of its own runs on this node, where it must have one.
+fn is_here(endpoint: &Endpoint) -> bool {
+    endpoint.hairpin.is_none() && endpoint.about.as_ref().is_some_and(|about| about.local == Some(true) && !about.is_lost())
+}
+
 /// Endpoints that cannot reach themselves through the Service.
 fn hairpin(input: &Input<'_, '_>, found: &mut Found, at: usize, port: &ServicePort) {
     let all = port.pools.iter().flat_map(|pool| &pool.endpoints);
-    let lacking: Vec<_> = all.filter(|endpoint| !endpoint.hairpin).collect();
+    let lacking: Vec<_> = all.filter(|endpoint| endpoint.hairpin == Some(false) || is_here(endpoint)).collect();
     let Some(first) = lacking.first() else { return };
     found.add(Finding {
         address: Some(first.address.to_string()),

@@ -57,7 +57,7 @@ fn severity(input: &Input<'_, '_>, wiring: &Wiring, hook: &MissingHook) -> Sever
 
 /// What that means for connections.
 fn effect(hook: &MissingHook) -> &'static str {
-    match (hook.table, hook.chain, hook.target) {
+    match (hook.table, hook.chain.to_ascii_uppercase().as_str(), hook.target) {
         ("nat", "PREROUTING", _) => "no Service can be reached from pods or from outside",
         ("nat", "OUTPUT", _) => "no Service can be reached from the node itself",
         ("nat", "POSTROUTING", _) => "nothing is masqueraded, so that answers to some clients go astray",

@@ -133,7 +133,7 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
             continue;
         }
         (check.run)(input, &mut found);
-        skip_other_modes(input, check, &mut found);
+        skip_unseen(input, check, &mut found);
     }
     let Found { mut findings, skipped, .. } = found;
     soften(input, &mut findings);
@@ -150,11 +150,11 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
     Checked { findings, skipped, cause }
 }
 
-/// Where another mode is in use, its Services are not in the rules that were read.
-fn skip_other_modes(input: &Input<'_, '_>, check: &Check, found: &mut Found) {
-    let other = input.wirings.iter().find_map(|w| w.mode.filter(|mode| *mode != Mode::Iptables));
+/// Where another mode is in use, its Services may not be in the rules that were read.
+fn skip_unseen(input: &Input<'_, '_>, check: &Check, found: &mut Found) {
+    let unseen = input.wirings.iter().find(|wiring| wiring.unseen).and_then(|wiring| wiring.mode);
     let about_services = check.of_traffic || check.compares || check.id.starts_with("KI1");
-    if let Some(mode) = other.filter(|_| about_services) {
+    if let Some(mode) = unseen.filter(|_| about_services) {
         found.skip(format!("kube-proxy runs in {mode} mode here, and its Services are not in these rules"));
     }
 }
@@ -162,8 +162,11 @@ fn skip_other_modes(input: &Input<'_, '_>, check: &Check, found: &mut Found) {
 /// Rules that no packet gets to do no harm.
 fn soften(input: &Input<'_, '_>, findings: &mut [Finding]) {
     for wiring in input.wirings {
-        let lacks = |chain: &str| wiring.missing_hooks.iter().any(|hook| hook.table == "nat" && hook.chain == chain);
-        if lacks("PREROUTING") && lacks("OUTPUT") {
+        let lacks = |chain: &str| {
+            wiring.missing_hooks.iter().any(|hook| hook.table == "nat" && hook.chain.eq_ignore_ascii_case(chain))
+        };
+        // What IPVS captures needs no hook.
+        if lacks("PREROUTING") && lacks("OUTPUT") && wiring.mode != Some(Mode::Ipvs) {
             let of_traffic = findings.iter_mut().filter(|f| f.family == Some(wiring.family) && f.check.of_traffic);
             of_traffic.for_each(|finding| finding.severity = Severity::Info);
         }

@@ -1,12 +1,12 @@
 //! What `show` and `list` have in common: the scene, its checks, and the form of the answer.
 
 use super::args::{Format, OutputArgs};
-use super::around;
 use super::scene::{self, Question, Scene};
 use super::{Answer, Failure, Outcome};
 use crate::checks::{Checked, Pick};
 use crate::dataplane::{ServicePort, Walkthrough};
-use crate::proxy::iptables::{Depth, Sketch};
+use crate::proxy::Sketch;
+use crate::proxy::iptables::Depth;
 use crate::render::{self, Graph, Marks, View};
 use crate::report::{self, Kind};
 
@@ -49,13 +49,13 @@ fn text(mut scene: Scene<'_, '_, '_>, checked: &Checked, form: &Form<'_>) -> Res
     let marks = Marks::of(&checked.findings, scene.services.len());
     let answer = match (form.format, form.kind) {
         (Format::Tree, _) => {
-            let walk = |(sketch, port): (Option<&Sketch<'_>>, &ServicePort)| match sketch {
+            let walk = |(sketch, port): (Option<Sketch<'_, '_>>, &ServicePort)| match sketch {
                 Some(sketch) if form.rules => scene.survey.walkthrough(sketch, port),
                 _ => Walkthrough::default(),
             };
             let walkthroughs: Vec<_> = scene.sketches.iter().copied().zip(&scene.services).map(walk).collect();
             let view = View { width: form.width, all: form.shared.all };
-            let footer = render::footer(&header, around::rules_read(scene.rulesets), &marks, form.width);
+            let footer = render::footer(&header, scene.survey.rules_read(), &marks, form.width);
             Answer::Text(render::services(&scene.services, &walkthroughs, &marks, view) + &footer)
         }
         (Format::Json | Format::Yaml, kind) => {

@@ -16,7 +16,7 @@ use crate::dataplane::{FrontendKind, Select, ServicePort};
 use crate::expect::Cluster;
 use crate::join;
 use crate::proxy::KnownNames;
-use crate::proxy::iptables::{Ruleset, Survey};
+use crate::proxy::{Rules, Survey};
 use crate::source::{Bundle, Machine};
 
 /// How long an API server may keep silent before we say that we wait for it.
@@ -82,7 +82,7 @@ impl Asking {
         self,
         question: &Question<'_>,
         bundle: &Bundle,
-        rulesets: &[Ruleset<'_>],
+        rules: Rules<'_, '_>,
     ) -> Result<Objects, Failure> {
         let args = &question.source.objects;
         if let Some(limit) = self.late(args) {
@@ -103,8 +103,8 @@ impl Asking {
             node(&mut api, args, bundle);
             beside(&mut api, question);
             if !self.settled {
-                later(&mut api, question, rulesets);
-            } else if pods(&mut api, question, rulesets) {
+                later(&mut api, question, rules);
+            } else if pods(&mut api, question, rules) {
                 api.fetch(&Wanted::All(question.namespace.map(str::to_owned)));
             }
         }
@@ -181,7 +181,7 @@ fn beside(api: &mut Api, question: &Question<'_>) {
 
 /// Asks for Pods where a WHAT names one, or looks like a Service and is none. True if one was found, which any Service may
 /// have as endpoint.
-fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) -> bool {
+fn pods(api: &mut Api, question: &Question<'_>, rules: Rules<'_, '_>) -> bool {
     let in_namespace = question.namespace;
     let unknown: Vec<_> = question
         .what
@@ -192,7 +192,7 @@ fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) -> boo
     if unknown.is_empty() {
         return false;
     }
-    let survey = Survey::of(rulesets, &KnownNames::default());
+    let survey = Survey::of(rules, &KnownNames::default(), None);
     let mut found = false;
     for (select, namespace, name) in unknown {
         if !survey.sketches().iter().any(|sketch| sketch.is_named_by(select)) {
@@ -205,15 +205,15 @@ fn pods(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) -> boo
 /// Asks for the Services a question means. Those with an address or node port are found among all Services, whatever the
 /// rules make of it; slices are asked for one by one if they are few. An address that is nobody's frontend may be any
 /// Service's endpoint.
-fn later(api: &mut Api, question: &Question<'_>, rulesets: &[Ruleset<'_>]) {
+fn later(api: &mut Api, question: &Question<'_>, rules: Rules<'_, '_>) {
     let all = Wanted::All(question.namespace.map(str::to_owned));
     let what = &question.what;
     if what.iter().any(|(_, select)| matches!(select, Select::Pattern(_) | Select::Pod { .. })) {
-        pods(api, question, rulesets);
+        pods(api, question, rules);
         api.fetch(&all);
         return;
     }
-    let survey = Survey::of(rulesets, &KnownNames::default());
+    let survey = Survey::of(rules, &KnownNames::default(), None);
     let chosen = choose::choose(&survey, None, question, &mut Vec::new());
     let name = |port: &ServicePort| port.name.as_ref().map(|name| (Some(name.namespace.clone()), name.service.clone()));
     let mut names: Option<Vec<_>> = chosen.services.iter().map(name).collect();

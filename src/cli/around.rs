@@ -1,10 +1,12 @@
 //! What is said around an answer: what it was made from, and what could not be judged.
 
 use super::objects::Objects;
-use crate::dataplane::{Gap, Oddity, ServicePort};
+use super::others;
+use super::texts::Texts;
+use crate::dataplane::{Gap, Mode, Oddity, ServicePort};
 use crate::dump::iptables::{Backend, Dump};
-use crate::join::Extent;
-use crate::proxy::iptables::{Ruleset, Survey};
+use crate::proxy::iptables::Ruleset;
+use crate::proxy::{Rules, Survey};
 use crate::report::Header;
 use crate::source::Bundle;
 
@@ -24,7 +26,7 @@ pub(super) fn undecided(services: &[ServicePort]) -> Option<String> {
 }
 
 /// Rules that capture an address and cannot be followed.
-pub(super) fn unplaced(survey: &Survey<'_>, bundle: &Bundle) -> Option<String> {
+pub(super) fn unplaced(survey: &Survey<'_, '_>, bundle: &Bundle) -> Option<String> {
     let first = survey.unplaced().first()?;
     let label = bundle.captures.get(usize::from(first.text)).map_or("", |capture| &capture.label);
     let rules = match survey.unplaced().len() {
@@ -37,107 +39,167 @@ pub(super) fn unplaced(survey: &Survey<'_>, bundle: &Bundle) -> Option<String> {
     ))
 }
 
+/// IPVS mode without its ipsets or rules: what they would tell is missing.
+pub(super) fn without_sets(survey: &Survey<'_, '_>, rules: Rules<'_, '_>) -> Option<String> {
+    if survey.mode() != Some(Mode::Ipvs) || survey.lacks_services_of_mode() {
+        return None;
+    }
+    let missing = match (rules.iptables.is_empty(), rules.sets.is_empty()) {
+        (false, false) => return None,
+        (true, true) => "rules of iptables and ipsets were not read (iptables-save, ipset save)",
+        (true, false) => "rules of iptables were not read (iptables-save)",
+        (false, true) => "ipsets were not read (ipset save)",
+    };
+    Some(format!("{missing}: who is masqueraded and which source ranges are enforced is not known"))
+}
+
 /// Why there is no Service at all.
-pub(super) fn nothing_here(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>]) -> String {
+pub(super) fn nothing_here(
+    survey: &Survey<'_, '_>,
+    rules: Rules<'_, '_>,
+    bundle: &Bundle,
+    texts: &Texts<'_>,
+) -> String {
     let labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
     let from = labels.join(", ");
-    let chain = |name: &str| rulesets.iter().filter_map(|r| r.nat).any(|nat| nat.section.chain(name).is_some());
-    if are_of_ipvs_mode(rulesets) {
-        return format!(
-            "no Services in the rules of {from}: kube-proxy runs in IPVS mode there, and Services are in the output of ipvsadm, \
-             which this version does not read"
-        );
+    let chain = |name: &str| rules.iptables.iter().filter_map(|r| r.nat).any(|nat| nat.section.chain(name).is_some());
+    match survey.mode() {
+        Some(Mode::Ipvs) if survey.lacks_services_of_mode() => {
+            return format!(
+                "no Services in the rules of {from}: kube-proxy runs in IPVS mode there, and its Services are virtual servers: \
+                 give the output of ipvsadm -Sn too"
+            );
+        }
+        Some(Mode::Nftables) if survey.lacks_services_of_mode() => {
+            return format!(
+                "no Services in the rules of {from}: kube-proxy runs in nftables mode there, and its Services are in its own \
+                 tables: give the output of nft list ruleset"
+            );
+        }
+        Some(Mode::Nftables) => return format!("no Services in kube-proxy's tables of {from}: their maps are empty"),
+        _ => {}
     }
-    let rules = match dumps.iter().map(Dump::rules).sum() {
+    if let Some(other) = others::proxy(texts, bundle) {
+        return format!("no Services of kube-proxy in {from}: {other}");
+    }
+    if rules.ipvs.is_some() && rules.iptables.is_empty() {
+        return format!("no virtual servers in {from}: kube-proxy does not run in IPVS mode there");
+    }
+    if bundle.is_live() {
+        return "this node has no rules of kube-proxy: neither chains of iptables nor tables of nftables, nor virtual servers of \
+                IPVS lead to a Service"
+            .to_owned();
+    }
+    if !texts.nft.is_empty() && rules.iptables.is_empty() {
+        return format!("no Services in {from}: there is no table 'ip kube-proxy' or 'ip6 kube-proxy' in it");
+    }
+    let count = match texts.dumps.iter().map(Dump::rules).sum() {
         1 => "the only rule".to_owned(),
         many => format!("the {many} rules"),
     };
-    if bundle.is_live() {
-        return "this node's iptables rules hold no Service: kube-proxy does not run here, or not in iptables mode (see ipvsadm -Ln, \
-                nft list ruleset)"
-            .to_owned();
-    }
-    if rulesets.iter().all(|r| r.nat.is_none()) {
-        return format!("no Services in {rules} of {from}: there is no nat table in it");
+    if rules.iptables.iter().all(|r| r.nat.is_none()) {
+        return format!("no Services in {count} of {from}: there is no nat table in it");
     }
     let kube = if chain("KUBE-SERVICES") { "KUBE-SERVICES leads to none" } else { "there is no chain KUBE-SERVICES" };
-    format!("no Services in {rules} of {from}: {kube} (does kube-proxy run in iptables mode there?)")
+    format!("no Services in {count} of {from}: {kube} (does kube-proxy run in iptables mode there?)")
 }
 
 /// What an answer was made from.
-pub(super) fn header(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>], objects: &Objects) -> Header {
-    let sections = || rulesets.iter().flat_map(|r| r.nat.into_iter().chain(r.filter));
-    let mut tables = Vec::new();
-    if rulesets.iter().any(|r| r.nat.is_some()) {
-        tables.push("nat");
-    }
-    if rulesets.iter().any(|r| r.filter.is_some()) {
-        tables.push("filter");
-    }
+pub(super) fn header(
+    survey: &Survey<'_, '_>,
+    rules: Rules<'_, '_>,
+    bundle: &Bundle,
+    dumps: &[Dump<'_>],
+    objects: &Objects,
+) -> Header {
     let from = if bundle.is_live() {
         "local".to_owned()
     } else {
-        let used = |text: &usize| sections().any(|t| usize::from(t.text) == *text) || rulesets.is_empty();
-        let labels = (0..bundle.captures.len()).filter(used).map(|text| bundle.captures[text].label.as_str());
-        labels.collect::<Vec<_>>().join(", ")
+        let used = survey.texts();
+        let labels = bundle.captures.iter().zip(0u16..).filter(|(_, text)| used.is_empty() || used.contains(text));
+        labels.map(|(capture, _)| capture.label.as_str()).collect::<Vec<_>>().join(", ")
     };
+    let mode = survey.mode().unwrap_or(Mode::Iptables);
+    let backend = rules.iptables.iter().find_map(|r| r.nat?.section.backend).map(Backend::as_str);
     Header {
-        backend: rulesets.iter().find_map(|r| r.nat?.section.backend).map(Backend::as_str),
+        mode,
+        backend: backend.filter(|_| mode != Mode::Nftables),
         from,
-        tables,
-        families: rulesets.iter().map(|r| r.family).collect(),
+        tables: survey.tables(),
+        families: rules.families_of(mode),
         node: objects.viewpoint.node.clone(),
         objects: objects.facts.is_some().then(|| objects.from.clone()),
-        partial: rulesets.is_empty()
-            || rulesets.iter().any(|r| r.nat.is_none())
-            || sections().any(|t| !t.section.complete || t.mixed)
-            || dumps.iter().flat_map(|dump| &dump.sections).any(|section| section.cut_off),
+        partial: is_partial(survey, rules, dumps),
+    }
+}
+
+fn is_partial(survey: &Survey<'_, '_>, rules: Rules<'_, '_>, dumps: &[Dump<'_>]) -> bool {
+    let rulesets = rules.iptables;
+    let sections = || rulesets.iter().flat_map(|r| r.nat.into_iter().chain(r.filter));
+    let cut = || dumps.iter().flat_map(|dump| &dump.sections).any(|section| section.cut_off);
+    match survey.mode() {
+        Some(Mode::Nftables) => rules.nftables.is_empty() || rules.nftables.iter().any(|table| !table.is_whole()),
+        Some(Mode::Ipvs) => rules.ipvs.is_none() || cut(),
+        _ => {
+            rulesets.is_empty()
+                || rulesets.iter().any(|r| r.nat.is_none())
+                || sections().any(|t| !t.section.complete || t.mixed)
+                || cut()
+        }
     }
 }
 
 /// Why lines may be missing from what was read, one sentence each.
-pub(super) fn partial(rulesets: &[Ruleset<'_>], bundle: &Bundle, dumps: &[Dump<'_>]) -> Vec<String> {
+pub(super) fn partial(
+    survey: &Survey<'_, '_>,
+    rules: Rules<'_, '_>,
+    bundle: &Bundle,
+    dumps: &[Dump<'_>],
+) -> Vec<String> {
     let mut why = Vec::new();
-    for ruleset in rulesets {
-        let family = ruleset.family;
-        match (ruleset.nat, ruleset.filter) {
-            (None, _) => why.push(format!("there is no nat table ({family})")),
-            (Some(nat), _) if !nat.is_whole_nat() && !nat.section.cut_off => {
-                why.push(format!("lines of the nat table are missing ({family}), as grep leaves it"));
-            }
-            (Some(_), None) => why.push(format!("only the nat table was read ({family})")),
-            (Some(_), Some(filter)) if !filter.is_whole_filter() && !filter.section.cut_off && !filter.mixed => {
-                why.push(format!("lines of the filter table are missing ({family})"));
-            }
-            _ => {}
+    match survey.mode() {
+        Some(Mode::Nftables) => {
+            let parts = rules.nftables.iter().filter(|table| !table.is_whole());
+            why.extend(parts.map(|table| format!("parts of kube-proxy's table are missing ({})", table.family)));
         }
+        Some(Mode::Ipvs) if rules.ipvs.is_some() => {
+            if rules.iptables.is_empty() {
+                why.push("rules of iptables were not read".to_owned());
+            }
+            if rules.sets.is_empty() {
+                why.push("ipsets were not read".to_owned());
+            }
+        }
+        _ => why.extend(rules.iptables.iter().filter_map(partial_tables)),
     }
     let cut = bundle.captures.iter().zip(dumps).filter(|(_, dump)| dump.sections.iter().any(|s| s.cut_off));
     why.extend(cut.map(|(capture, _)| format!("{} ends inside a table", capture.label)));
     why
 }
 
-/// Rules in the tables the answer was made from.
-pub(super) fn rules_read(rulesets: &[Ruleset<'_>]) -> usize {
-    let count = |r: &Ruleset<'_>| {
-        let nat = r.nat.map_or(0, |t| t.section.rules);
-        // Lines that may be of either table are one section.
-        let filter = r.filter.filter(|t| !t.mixed || r.nat.is_none()).map_or(0, |t| t.section.rules);
-        (nat + filter) as usize
-    };
-    rulesets.iter().map(count).sum()
+fn partial_tables(ruleset: &Ruleset<'_>) -> Option<String> {
+    let family = ruleset.family;
+    match (ruleset.nat, ruleset.filter) {
+        (None, _) => Some(format!("there is no nat table ({family})")),
+        (Some(nat), _) if !nat.is_whole_nat() && !nat.section.cut_off => {
+            Some(format!("lines of the nat table are missing ({family}), as grep leaves it"))
+        }
+        (Some(_), None) => Some(format!("only the nat table was read ({family})")),
+        (Some(_), Some(filter)) if !filter.is_whole_filter() && !filter.section.cut_off && !filter.mixed => {
+            Some(format!("lines of the filter table are missing ({family})"))
+        }
+        _ => None,
+    }
 }
 
-/// True if the nat table is there and whole, and not that of another mode of kube-proxy, so that Services which it does
-/// not have are missing from the node.
-pub(super) fn should_have_services(rulesets: &[Ruleset<'_>]) -> bool {
-    rulesets.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat())) && !are_of_ipvs_mode(rulesets)
-}
-
-/// True if the nat tables have chains of kube-proxy's IPVS mode.
-pub(super) fn are_of_ipvs_mode(rulesets: &[Ruleset<'_>]) -> bool {
-    let mut nats = rulesets.iter().filter_map(|r| r.nat);
-    nats.any(|nat| ["KUBE-LOAD-BALANCER", "KUBE-NODE-PORT"].iter().any(|chain| nat.section.chain(chain).is_some()))
+/// True if what holds the Services of the mode in use is there and whole, so that those it does not have are missing from the
+/// node.
+pub(super) fn should_have_services(survey: &Survey<'_, '_>, rules: Rules<'_, '_>) -> bool {
+    match survey.mode() {
+        Some(Mode::Nftables) => rules.nftables.iter().any(crate::proxy::nftables::Ruleset::is_whole),
+        Some(Mode::Ipvs) => rules.ipvs.is_some(),
+        _ => rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat())),
+    }
 }
 
 /// The objects do not fit the rules.
@@ -146,18 +208,6 @@ pub(super) fn foreign(objects: &Objects) -> String {
         "{} seems to be of another cluster than the rules: most of their Services are not there, or have other addresses",
         objects.from
     )
-}
-
-/// What was read of each family: which tables are whole, and what their rules can tell.
-pub(super) fn extents(rulesets: &[Ruleset<'_>], survey: &Survey<'_>) -> Vec<Extent> {
-    let extent = |r: &Ruleset<'_>| Extent {
-        family: r.family,
-        nat_whole: r.nat.is_some_and(|nat| nat.is_whole_nat()),
-        filter_whole: r.filter.is_some_and(|filter| filter.is_whole_filter()),
-        external_chains: r.nat.is_some_and(|nat| nat.has_external_chains()),
-        tells_pods: survey.tells_pods(r.family),
-    };
-    rulesets.iter().map(extent).collect()
 }
 
 /// What of the services shown depends on something that is not known.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::args::{Format, SourceArgs, duration};
 use super::scene::{self, Question};
-use super::{Answer, Failure, Outcome, answer, around};
+use super::{Answer, Failure, Outcome, answer};
 use crate::checks::{Checked, Finding, Pick, Severity};
 use crate::proxy::iptables::Depth;
 use crate::render;
@@ -113,7 +113,7 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
                     node: header.node.as_deref(),
                     read_at: scene.read_at(),
                 };
-                let origin = render::origin(&header, around::rules_read(scene.rulesets), width);
+                let origin = render::origin(&header, scene.survey.rules_read(), width);
                 Answer::Text(render::findings(&checked, &quotes, around, view) + &origin)
             }
             CheckFormat::Table => Answer::Text(render::findings_table(&checked, width)),

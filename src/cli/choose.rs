@@ -9,13 +9,13 @@ use crate::dataplane::{FrontendKind, Select, ServiceName, ServicePort, nearest};
 use crate::expect;
 use crate::join::{self, Join};
 use crate::net::{Family, Protocol};
-use crate::proxy::iptables::{Sketch, Survey};
+use crate::proxy::{Sketch, Survey};
 
 /// The service ports asked for, in the order people read them.
 #[derive(Default)]
 pub(super) struct Chosen<'s, 'd> {
     /// Where each stands in the rules; `None` for those of which only the cluster knows.
-    pub(super) sketches: Vec<Option<&'s Sketch<'d>>>,
+    pub(super) sketches: Vec<Option<Sketch<'s, 'd>>>,
     /// Followed to their endpoints, with what the cluster says of them.
     pub(super) services: Vec<ServicePort>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Chosen<'s, 'd> {
 #[derive(Clone)]
 enum Candidate<'s, 'd, 'f> {
     /// Rules speak of it.
-    Ruled(&'s Sketch<'d>),
+    Ruled(Sketch<'s, 'd>),
     /// Only the cluster knows it.
     Alone(expect::ServicePort<'f>, ServiceName),
 }
@@ -32,21 +32,21 @@ enum Candidate<'s, 'd, 'f> {
 impl Candidate<'_, '_, '_> {
     fn name(&self) -> Option<&ServiceName> {
         match self {
-            Self::Ruled(sketch) => sketch.name.as_ref(),
+            Self::Ruled(sketch) => sketch.name(),
             Self::Alone(_, name) => Some(name),
         }
     }
 
     fn protocol(&self) -> Option<Protocol> {
         match self {
-            Self::Ruled(sketch) => sketch.protocol,
+            Self::Ruled(sketch) => sketch.protocol(),
             Self::Alone(port, _) => port.protocol(),
         }
     }
 
     fn family(&self) -> Family {
         match self {
-            Self::Ruled(sketch) => sketch.family,
+            Self::Ruled(sketch) => sketch.family(),
             Self::Alone(port, _) => port.family,
         }
     }
@@ -66,7 +66,7 @@ impl Candidate<'_, '_, '_> {
 
 /// Chooses among the service ports of the rules and, with objects, those the rules lack.
 pub(super) fn choose<'s, 'd>(
-    survey: &'s Survey<'d>,
+    survey: &'s Survey<'_, 'd>,
     join: Option<&Join<'_, '_>>,
     question: &Question<'_>,
     missing: &mut Vec<String>,
@@ -103,13 +103,13 @@ pub(super) fn choose<'s, 'd>(
 
 /// Every service port, by name, protocol and family; unnamed ones last.
 fn candidates<'s, 'd, 'f>(
-    survey: &'s Survey<'d>,
+    survey: &'s Survey<'_, 'd>,
     join: Option<&Join<'_, 'f>>,
     only: Option<Family>,
 ) -> Vec<Candidate<'s, 'd, 'f>> {
-    let mut all: Vec<_> = survey.sketches().iter().map(Candidate::Ruled).collect();
+    let mut all: Vec<_> = survey.sketches().into_iter().map(Candidate::Ruled).collect();
     let Some(join) = join else { return all };
-    let of_cluster = |s: &Sketch<'_>| join.port(s.name.as_ref(), s.protocol, s.family);
+    let of_cluster = |s: &Sketch<'_, '_>| join.port(s.name(), s.protocol(), s.family());
     let ruled: HashSet<_> =
         survey.sketches().iter().filter_map(of_cluster).map(|p| (p.name(), p.protocol(), p.family)).collect();
     for port in join.ports().filter(|port| join.is_shown_alone(port, only)) {
@@ -125,12 +125,12 @@ fn candidates<'s, 'd, 'f>(
 
 /// Follows candidates to their endpoints and adds what the cluster says.
 fn follow<'s, 'd>(
-    survey: &'s Survey<'d>,
+    survey: &'s Survey<'_, 'd>,
     join: Option<&Join<'_, '_>>,
     candidates: &[Candidate<'s, 'd, '_>],
 ) -> Chosen<'s, 'd> {
     let of_rules = |c: &Candidate<'s, 'd, '_>| if let Candidate::Ruled(sketch) = c { Some(*sketch) } else { None };
-    let sketches: Vec<Option<&Sketch<'d>>> = candidates.iter().map(of_rules).collect();
+    let sketches: Vec<Option<Sketch<'s, 'd>>> = candidates.iter().map(of_rules).collect();
     let mut followed = survey.services(&sketches.iter().flatten().copied().collect::<Vec<_>>());
     if let Some(join) = join {
         join.describe_all(&mut followed);
@@ -155,7 +155,7 @@ struct Asked<'q> {
 
 impl<'q> Asked<'q> {
     fn new(
-        survey: &Survey<'_>,
+        survey: &Survey<'_, '_>,
         join: Option<&Join<'_, '_>>,
         all: &[Candidate<'_, '_, '_>],
         text: &'q str,
@@ -208,8 +208,8 @@ fn no_namespace(all: &[Candidate<'_, '_, '_>], namespace: &str) -> String {
 
 /// True if a WHAT may mean an endpoint. A cluster IP or a service's own chain never does, nor does a chain that is not
 /// there, and then following every service of the node is saved.
-fn needs_endpoints(survey: &Survey<'_>, select: &Select) -> bool {
-    let settled = |sketch: &Sketch<'_>| match select {
+fn needs_endpoints(survey: &Survey<'_, '_>, select: &Select) -> bool {
+    let settled = |sketch: &Sketch<'_, '_>| match select {
         Select::Address(..) => sketch.has_frontend(select, FrontendKind::ClusterIp),
         _ => sketch.is_named_by(select),
     };

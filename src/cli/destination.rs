@@ -91,7 +91,7 @@ impl Around<'_, '_, '_, '_> {
     fn family_of_node_port(&self, port: u16) -> Family {
         let fits = |f: &Frontend| f.kind == FrontendKind::NodePort && f.port == Some(port);
         let only_six = self.at(fits, Family::Ipv4, None).is_empty() && !self.at(fits, Family::Ipv6, None).is_empty();
-        let four = self.scene.rulesets.iter().any(|ruleset| ruleset.family == Family::Ipv4);
+        let four = self.scene.rules.iptables.iter().any(|ruleset| ruleset.family == Family::Ipv4);
         if only_six || !four { Family::Ipv6 } else { Family::Ipv4 }
     }
 

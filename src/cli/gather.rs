@@ -4,11 +4,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::Failure;
 use super::args::SourceArgs;
-use crate::dump::ipset::Sets;
+use super::{Failure, texts};
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
-use crate::dump::{Foreign, is_gzip, recognise};
+use crate::dump::{Foreign, is_gzip, nft, recognise};
 use crate::proxy::iptables::joined;
 use crate::source::{self, Bundle, Capture, Tables};
 
@@ -106,6 +105,18 @@ fn live(_: &SourceArgs, _: Tables) -> Result<Bundle, Failure> {
 
 /// Gives a dump back its line breaks, or the form it had before `iptables-xml`.
 fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure> {
+    if let Some(listing) = nft::restore(&capture.text) {
+        let what = |error| format!("{} is JSON of nft that cannot be read: {error}", capture.label);
+        let hints = || vec!["nft list ruleset > FILE    (the text, read line by line)".to_owned()];
+        capture.text = listing.map_err(|error| Failure { what: what(error), hints: hints() })?;
+        if capture.command.is_none() {
+            let label = &capture.label;
+            notes.push(format!("{label} is JSON of nft: line numbers are those of the listing that says the same"));
+        }
+    }
+    if texts::has_own_table(&capture.text) {
+        return Ok(());
+    }
     if let Some(xml) = restore_xml(&capture.text) {
         let what = |error| format!("{} is iptables-xml output that cannot be read: {error}", capture.label);
         capture.text = xml.map_err(|error| Failure { what: what(error), hints: Vec::new() })?;
@@ -124,35 +135,8 @@ fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure
     Ok(())
 }
 
-/// Indexes every text. A text without a single line of a dump is an error that says what it looks like.
-/// Ipsets may stand beside rules.
-pub(super) fn dumps(bundle: &Bundle) -> Result<Vec<Dump<'_>>, Failure> {
-    let beside_rules = bundle.captures.iter().any(|capture| !is_of_sets(capture));
-    let dump = |capture| {
-        if beside_rules && is_of_sets(capture) { Ok(Dump::scan("", Hints::default())) } else { dump(capture) }
-    };
-    bundle.captures.iter().map(dump).collect()
-}
-
-/// The ipsets among the texts, and what is to be said of them.
-pub(super) fn sets(bundle: &Bundle) -> (Sets<'_>, Vec<String>) {
-    let (mut sets, mut notes) = (Sets::default(), Vec::new());
-    for capture in bundle.captures.iter().filter(|capture| is_of_sets(capture)) {
-        let more = Sets::scan(&capture.text);
-        if more.unread > 0 {
-            let lines = if more.unread == 1 { "1 line was".to_owned() } else { format!("{} lines were", more.unread) };
-            notes.push(format!("{}: {lines} not understood as part of an ipset listing", capture.label));
-        }
-        sets.absorb(more);
-    }
-    (sets, notes)
-}
-
-fn is_of_sets(capture: &Capture) -> bool {
-    capture.command.is_none() && Sets::are_in(&capture.text)
-}
-
-fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
+/// Indexes rules of iptables. A text without a single line of a dump is an error that says what it looks like.
+pub(super) fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
     if capture.text.len() > Dump::MAX_BYTES {
         let what = format!("{} is larger than 4 GiB, the most this program reads at once", capture.label);
         return Err(Failure { what, hints: vec!["give the nat table alone: iptables-save -t nat".to_owned()] });
@@ -160,7 +144,7 @@ fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
     if is_gzip(capture.text.as_bytes()) {
         return Err(foreign(capture));
     }
-    let dump = joined(Dump::scan(&capture.text, hints(capture)));
+    let dump = scan(capture);
     // A command that lists nothing says that nothing is there; a text must show what it is.
     if !dump.is_empty() || capture.command.is_some() {
         return Ok(dump);
@@ -168,16 +152,27 @@ fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
     Err(foreign(capture))
 }
 
+/// The rules of iptables in a text.
+pub(super) fn scan(capture: &Capture) -> Dump<'_> {
+    joined(Dump::scan(&capture.text, hints(capture)))
+}
+
+/// True if the first line that has words is one of a listing of iptables, whose `-A` ipvsadm has too.
+pub(super) fn begins_like_rules(text: &str) -> bool {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| {
+        let appends = line.strip_prefix("-A ").is_some_and(|rest| !rest.starts_with('-'));
+        appends || line.starts_with('*') || line.starts_with(':') || line.starts_with("-P ") || line.starts_with("-N ")
+    })
+}
+
 /// The error for a text that is no dump: it says what the text looks like.
 fn foreign(capture: &Capture) -> Failure {
     let foreign = recognise(capture.text.as_bytes());
-    let what = format!("{} {foreign}; expected iptables rules", capture.label);
+    let what = format!("{} {foreign}; expected rules of iptables or nftables, or an ipvsadm listing", capture.label);
     let hint = match foreign {
         Foreign::Gzip if capture.label == "stdin" => "put zcat before it: … | zcat | kube-ipt show".to_owned(),
         Foreign::Gzip => format!("zcat '{}' | kube-ipt show", capture.label),
-        Foreign::Nft | Foreign::Ipvsadm | Foreign::Ipset => {
-            "this version reads kube-proxy's iptables mode: iptables-save | kube-ipt show".to_owned()
-        }
         _ => "save the rules of the node with: iptables-save > FILE".to_owned(),
     };
     Failure { what, hints: vec![hint] }
@@ -252,7 +247,7 @@ fn opaque(label: &str, dump: &Dump<'_>) -> Vec<String> {
     notes
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut chars = text.trim().chars();
     let short: String = chars.by_ref().take(QUOTED).collect();
     let more = if chars.next().is_some() { "…" } else { "" };

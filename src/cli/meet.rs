@@ -122,7 +122,7 @@ fn locals(asked: &Asked<'_>, scene: &Scene<'_, '_, '_>, facts: &Facts, own_name:
         let of_pods = |ip: &IpAddr| scene.survey.pods(Family::of(*ip)).networks.iter().any(|net| net.contains(*ip));
         locals.of_others.extend(endpoints.filter_map(|endpoint| endpoint.address.ip()).filter(of_pods));
         // A DNS cache on the node answers at a cluster IP itself; its rules spare that from tracking.
-        if !scene.rulesets.iter().any(untracks) {
+        if !scene.rules.iptables.iter().any(untracks) {
             locals.of_others.extend(facts.services.iter().flat_map(|service| &service.cluster_ips));
             locals.of_others.extend(scene.survey.cluster_ips());
         }

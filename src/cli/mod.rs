@@ -15,8 +15,10 @@ mod list;
 mod manifest;
 mod meet;
 mod objects;
+mod others;
 mod scene;
 mod show;
+mod texts;
 mod trace;
 mod viewpoint;
 

@@ -12,7 +12,7 @@ use crate::cluster::{BadObjects, Facts, Saved};
 use crate::dataplane::ServicePort;
 use crate::dump::iptables::{Dump, Hints};
 use crate::expect::Viewpoint;
-use crate::proxy::iptables::Ruleset;
+use crate::proxy::Rules;
 use crate::source::{self, Bundle, Demo};
 
 /// How to save what is needed.
@@ -73,7 +73,7 @@ impl Reading {
         self,
         question: &Question<'_>,
         bundle: &Bundle,
-        rulesets: &[Ruleset<'_>],
+        rules: Rules<'_, '_>,
     ) -> Result<Objects, Failure> {
         let args = &question.source.objects;
         let mut objects = match self {
@@ -81,7 +81,7 @@ impl Reading {
             Self::Files(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
             Self::Demo(demo) => self::demo(demo)?,
             #[cfg(feature = "live")]
-            Self::Api(asking) => asking.finish(question, bundle, rulesets)?,
+            Self::Api(asking) => asking.finish(question, bundle, rules)?,
         };
         if objects.from != DEMO {
             objects.settle(args, bundle)?;

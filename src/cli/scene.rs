@@ -4,16 +4,15 @@ use super::args::SourceArgs;
 use super::around;
 use super::choose::{Chosen, choose};
 use super::objects::{self, Objects};
-use super::{Failure, Outcome, gather};
+use super::{Failure, Outcome, gather, texts};
 use crate::checks::{self, Checked, Pick};
-use crate::dataplane::{Select, ServicePort};
-use crate::dump::ipset::Sets;
+use crate::dataplane::{Mode, Select, ServicePort};
 use crate::dump::iptables::Dump;
 use crate::expect::Cluster;
 use crate::join::{self, Join};
 use crate::net::{Family, Moment};
-use crate::proxy::KnownNames;
-use crate::proxy::iptables::{Depth, Ruleset, Sketch, Survey, rulesets};
+use crate::proxy::iptables::{Depth, rulesets};
+use crate::proxy::{KnownNames, Rules, Sketch, Survey, ipvs, nftables};
 use crate::report::{Header, Quotes};
 use crate::source::{Bundle, Tables};
 
@@ -61,13 +60,12 @@ impl<'q> Question<'q> {
 pub(super) struct Scene<'s, 'd, 'f> {
     pub(super) bundle: &'s Bundle,
     pub(super) dumps: &'s [Dump<'d>],
-    pub(super) rulesets: &'s [Ruleset<'d>],
-    pub(super) survey: &'s Survey<'d>,
+    pub(super) rules: Rules<'s, 'd>,
+    pub(super) survey: &'s Survey<'s, 'd>,
     pub(super) cluster: Option<&'s Cluster<'f>>,
     pub(super) objects: &'s Objects,
-    pub(super) sets: &'s Sets<'s>,
     /// Where each service port stands in the rules; `None` for those of which only the cluster knows.
-    pub(super) sketches: Vec<Option<&'s Sketch<'d>>>,
+    pub(super) sketches: Vec<Option<Sketch<'s, 'd>>>,
     /// The service ports asked for, followed and joined.
     pub(super) services: Vec<ServicePort>,
     /// Only some were asked for.
@@ -89,38 +87,54 @@ pub(super) fn with<T>(
     let reading = objects::start(question);
     let tables = if question.beside.way { Tables::OnTheWay } else { Tables::OfServices };
     let bundle = gather::bundle(question.source, tables)?;
-    let dumps = gather::dumps(&bundle)?;
+    let texts = texts::read(&bundle, question.verbose)?;
     let family = question.source.family.map(Family::from);
-    let (mut rulesets, ruleset_notes) = rulesets(&dumps, family.or(question.beside.family).unwrap_or(Family::Ipv4));
-    let families: Vec<Family> = rulesets.iter().map(|r| r.family).collect();
-    rulesets.retain(|r| family.is_none_or(|only| only == r.family));
+    let (mut rulesets, ruleset_notes) =
+        rulesets(&texts.dumps, family.or(question.beside.family).unwrap_or(Family::Ipv4));
+    let wanted = |of: Family| family.is_none_or(|only| only == of);
+    let mut tables = nftables::rulesets(texts.nft.iter().map(|(text, listing)| (*text, listing)));
+    let families: Vec<Family> = rulesets.iter().map(|r| r.family).chain(tables.iter().map(|t| t.family)).collect();
+    rulesets.retain(|r| wanted(r.family));
+    tables.retain(|table| wanted(table.family));
+    let rules = Rules {
+        iptables: &rulesets,
+        nftables: &tables,
+        ipvs: texts.ipvs.as_ref().map(|(text, listing)| ipvs::Ruleset { listing, text: *text }),
+        sets: &texts.sets,
+        only: family,
+        said: texts.said,
+    };
 
     let mut outcome = Outcome::default();
     outcome.note(bundle.notes.clone());
     if question.verbose {
         outcome.note(bundle.commands.iter().map(|typed| format!("ran {typed}")));
     }
-    outcome.note(gather::unread_notes(&bundle, &dumps, question.verbose));
+    outcome.note(texts.notes.iter().cloned());
     let labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
     outcome.note(ruleset_notes.iter().map(|note| note.describe(&labels)));
-
-    let (sets, set_notes) = gather::sets(&bundle);
-    if question.beside.way {
-        outcome.note(set_notes);
-    } else if !sets.is_empty() {
-        outcome.note(["the ipsets that were given are looked into by kube-ipt trace only".to_owned()]);
+    if texts.are_only_sets() {
+        let what = format!("{} holds ipsets and no rules", labels.join(", "));
+        let hints = vec!["give what uses them too: -f FILE    (iptables-save, ipvsadm -Sn)".to_owned()];
+        return Err(Failure { what, hints });
     }
 
-    let mut objects = reading.finish(question, &bundle, &rulesets)?;
+    let mut objects = reading.finish(question, &bundle, rules)?;
 
     outcome.notes.append(&mut objects.notes);
     let cluster = objects.facts.as_ref().map(|facts| Cluster::new(facts, objects.viewpoint.clone()));
     let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
-    let survey = Survey::of(&rulesets, &names);
-    let join = cluster.as_ref().map(|cluster| Join::new(cluster, around::extents(&rulesets, &survey)));
+    let configured = cluster.as_ref().and_then(|cluster| cluster.facts().proxy.as_ref());
+    let survey = Survey::of(rules, &names, configured.and_then(|proxy| Mode::parse(&proxy.mode)));
+    let join = cluster.as_ref().map(|cluster| Join::new(cluster, survey.extents()));
 
     outcome.note(around::unplaced(&survey, &bundle));
-    if !survey.sketches().is_empty() && rulesets.iter().all(|r| r.nat.is_none()) {
+    outcome.note(around::without_sets(&survey, rules));
+    let of_iptables = !matches!(survey.mode(), Some(Mode::Ipvs | Mode::Nftables));
+    if of_iptables && !rules.sets.is_empty() && !question.beside.way {
+        outcome.note(["the ipsets that were given are looked into by kube-ipt trace only".to_owned()]);
+    }
+    if !survey.sketches().is_empty() && of_iptables && rulesets.iter().all(|r| r.nat.is_none()) {
         let note = "there is no nat table here: only Services that the filter table refuses are known";
         outcome.note([note.to_owned()]);
     }
@@ -128,22 +142,21 @@ pub(super) fn with<T>(
         (Some(only), [other]) if *other != only => {
             format!("no Services of {only}: the rules are {other} ones; leave out --family to see them")
         }
-        _ => around::nothing_here(&rulesets, &bundle, &dumps),
+        _ => around::nothing_here(&survey, rules, &bundle, &texts),
     });
     // Rules that lost every Service are worth comparing all the same.
-    let join = join.filter(|_| nothing.is_none() || around::should_have_services(&rulesets));
+    let join = join.filter(|_| nothing.is_none() || around::should_have_services(&survey, rules));
     let Chosen { sketches, mut services } = choose(&survey, join.as_ref(), question, &mut outcome.missing);
     outcome.notes.extend(objects.complete(&mut services));
     let foreign = cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &services));
     outcome.note(foreign.then(|| around::foreign(&objects)));
     then(Scene {
         bundle: &bundle,
-        dumps: &dumps,
-        rulesets: &rulesets,
+        dumps: &texts.dumps,
+        rules,
         survey: &survey,
         cluster: cluster.as_ref(),
         objects: &objects,
-        sets: &sets,
         sketches,
         services,
         foreign,
@@ -157,9 +170,9 @@ impl Scene<'_, '_, '_> {
     /// Makes the checks `pick` wants of the service ports, and of the rules as a whole as far as `depth` says. Where there
     /// was an earlier look, only what it showed too is kept.
     pub(super) fn check(&self, pick: &Pick, depth: Depth, earlier: Option<&Checked>) -> Checked {
-        let sketches: Vec<&Sketch<'_>> = self.sketches.iter().flatten().copied().collect();
+        let sketches: Vec<Sketch<'_, '_>> = self.sketches.iter().flatten().copied().collect();
         let wirings = self.survey.wirings(&sketches, depth);
-        let partial = around::partial(self.rulesets, self.bundle, self.dumps);
+        let partial = around::partial(self.survey, self.rules, self.bundle, self.dumps);
         let input = checks::Input {
             services: &self.services,
             wirings: &wirings,
@@ -188,7 +201,10 @@ impl Scene<'_, '_, '_> {
 
     /// True if kube-proxy's chain is there, whether or not it leads to a Service.
     pub(super) fn has_portal(&self) -> bool {
-        self.rulesets.iter().filter_map(|r| r.nat).any(|nat| nat.section.chain("KUBE-SERVICES").is_some())
+        let portal = |table: &nftables::Ruleset<'_>| table.table.chain("services").is_some();
+        self.rules.iptables.iter().filter_map(|r| r.nat).any(|nat| nat.section.chain("KUBE-SERVICES").is_some())
+            || self.rules.nftables.iter().any(portal)
+            || self.rules.ipvs.is_some()
     }
 
     /// When the rules were read: now where that was here, else what the dump says.
@@ -201,7 +217,7 @@ impl Scene<'_, '_, '_> {
 
     /// What the answer was made from.
     pub(super) fn header(&self) -> Header {
-        around::header(self.rulesets, self.bundle, self.dumps, self.objects)
+        around::header(self.survey, self.rules, self.bundle, self.dumps, self.objects)
     }
 
     /// What the texts are called.

@@ -9,8 +9,8 @@ use super::args::{Format, SourceArgs};
 use super::ends::{From, To};
 use super::meet::{self, Met, Unmet};
 use super::scene::{self, Beside, Question, Scene};
-use super::{Answer, Failure, Outcome, answer, around};
-use crate::dataplane::{Address, Endpoint, RuleRef, Select};
+use super::{Answer, Failure, Outcome, answer};
+use crate::dataplane::{Address, Endpoint, Mode, RuleRef, Select};
 use crate::net::Family;
 use crate::proxy::iptables::Ruleset;
 use crate::render::{self, Graph};
@@ -123,10 +123,10 @@ fn answer(
 ) -> Result<Outcome, Failure> {
     let mut outcome = std::mem::take(&mut scene.outcome);
     let missing = std::mem::take(&mut outcome.missing);
-    if around::are_of_ipvs_mode(scene.rulesets) {
-        let what = "cannot follow connections: kube-proxy runs in IPVS mode there, and its virtual servers decide, which this \
-                    version does not read";
-        return Err(Failure { what: what.to_owned(), hints: vec!["ipvsadm -Ln    (on the node)".to_owned()] });
+    if let Some(mode @ (Mode::Ipvs | Mode::Nftables)) = scene.survey.mode() {
+        let what = format!("cannot follow single packets where kube-proxy runs in {mode} mode: only rules of iptables are followed");
+        let hints = vec![format!("kube-ipt show {}    (where each origin's connections go)", args.to)];
+        return Err(Failure { what, hints });
     }
     let asked = meet::Asked {
         from,
@@ -144,7 +144,7 @@ fn answer(
             return Ok(outcome);
         }
     };
-    let Some(ruleset) = scene.rulesets.iter().find(|ruleset| ruleset.family == met.family) else {
+    let Some(ruleset) = scene.rules.iptables.iter().find(|ruleset| ruleset.family == met.family) else {
         let what = format!("cannot follow an {} connection: no rules of that family were read", met.family);
         return Err(Failure {
             what,
@@ -167,7 +167,7 @@ fn answer(
         comes_in_by: args.in_interface.clone(),
         goes_out_by: args.out_interface.clone(),
         seen: args.sticky,
-        sets: scene.sets,
+        sets: scene.rules.sets,
     };
     let endpoints = || scene.services.iter().flat_map(|s| &s.pools).flat_map(|pool| &pool.endpoints);
     let recovered: HashMap<RuleRef, Address> =
@@ -187,7 +187,7 @@ fn answer(
         TraceFormat::Text => {
             let story = render::Story { packet: &packet, trace: &trace, about: &about, every_rule };
             let view = render::View { width, all: args.all };
-            Answer::Text(story.draw(view) + &render::origin(&header, around::rules_read(&[*ruleset]), width))
+            Answer::Text(story.draw(view) + &render::origin(&header, ruleset.size(), width))
         }
         TraceFormat::Json | TraceFormat::Yaml => {
             let format = if args.output == TraceFormat::Json { Format::Json } else { Format::Yaml };

@@ -80,6 +80,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// The pool that clients from outside get to through frontends of this kind.
+    pub fn policy_of(&self, kind: FrontendKind) -> Policy {
+        if kind == FrontendKind::ClusterIp { self.internal_policy } else { self.external_policy }
+    }
+
     /// The addresses that every port has, with their kinds.
     pub fn addresses(&self) -> impl Iterator<Item = (FrontendKind, IpAddr)> {
         let own = self.cluster_ips.iter().map(|ip| (FrontendKind::ClusterIp, *ip));

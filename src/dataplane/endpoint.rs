@@ -21,12 +21,52 @@ pub struct Endpoint {
     pub packets: Option<u64>,
     /// New connections that the rule which leads to its chain counted, where the dump has exact counters.
     pub arrived: Option<u64>,
-    /// Its chain has a rule that masquerades, as it must for a pod that reaches itself (hairpin).
-    pub hairpin: bool,
+    /// It is masqueraded where it reaches itself (hairpin); `None` where only endpoints of the node have such a rule, and this
+    /// one has none.
+    pub hairpin: Option<bool>,
     /// A rule sends clients there that came before, under ClientIP affinity, whatever part of the new ones it gets.
     pub remembered: bool,
+    /// It gets no new connections and keeps those it has: a real server of IPVS with weight 0.
+    pub draining: bool,
+    /// Clients that stay with it, where the rules tell.
+    pub clients: Vec<Client>,
+    /// Connections to it, where they were listed.
+    pub connections: Option<Connections>,
     /// What the cluster says of it; `None` without objects.
     pub about: Option<AboutEndpoint>,
+}
+
+/// A client that stays with its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// Its address.
+    pub address: IpAddr,
+    /// Seconds until it is forgotten, unless it connects again.
+    pub expires: Option<u32>,
+}
+
+/// Connections to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// Established ones.
+    pub active: Option<u64>,
+    /// Those that open or close.
+    pub inactive: Option<u64>,
+    /// All since the endpoint was added.
+    pub total: Option<u64>,
+}
+
+impl Connections {
+    /// Those of two virtual servers together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        Self {
+            active: sum(self.active, other.active),
+            inactive: sum(self.inactive, other.inactive),
+            total: sum(self.total, other.total),
+        }
+    }
 }
 
 /// Where a translated connection goes.

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 pub use about::{AboutEndpoint, AboutService, Absent, Drift, Gap, Gone, NotWanted, Stale, Standing, State};
 pub use balance::{Balance, ChiSquare, Unjudged};
-pub use endpoint::{Address, Endpoint};
+pub use endpoint::{Address, Client, Connections, Endpoint};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, nearest};
 pub use wiring::{BothBackends, Dangling, Leftovers, MarkFault, MissingHook, Mode, Orphans, Shadow, Taker, Wiring};
@@ -190,6 +190,8 @@ pub struct Pool {
     pub garbled: Vec<RuleRef>,
     /// Counters of its rules were printed in short.
     pub abbreviated: bool,
+    /// How IPVS chooses among the endpoints (`rr`, `lc`, …); `None` in other modes, where chance does.
+    pub scheduler: Option<String>,
 }
 
 /// A chain that rules lead to and that has no effect.
@@ -205,9 +207,35 @@ pub struct DeadEnd {
 const NOTHING: f64 = 1e-9;
 
 impl Pool {
+    /// One without endpoints and without anything odd.
+    pub fn blank(policy: Policy, chain: String) -> Self {
+        Self {
+            policy,
+            chain,
+            endpoints: Vec::new(),
+            undelivered: None,
+            oddities: Vec::new(),
+            expected: None,
+            missing: Vec::new(),
+            beyond_hints: Vec::new(),
+            dead_ends: Vec::new(),
+            repeated: Vec::new(),
+            sticky: 0,
+            setting: 0,
+            garbled: Vec::new(),
+            abbreviated: false,
+            scheduler: None,
+        }
+    }
+
+    /// True if all its endpoints only keep the connections they have: the Service has lost its last usable endpoint.
+    pub fn is_draining(&self) -> bool {
+        !self.endpoints.is_empty() && self.endpoints.iter().all(|endpoint| endpoint.draining)
+    }
+
     /// The part of new connections that is known to reach no endpoint, if there is one.
     pub fn lost(&self) -> Option<f64> {
-        self.undelivered.filter(|lost| *lost > NOTHING)
+        self.undelivered.filter(|lost| *lost > NOTHING && !self.is_draining())
     }
 
     /// The endpoints the cluster says are lost.

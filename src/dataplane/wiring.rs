@@ -9,12 +9,14 @@ use crate::net::{Family, Protocol};
 
 /// The rules of one family as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub struct Wiring {
     /// The family.
     pub family: Family,
     /// The mode of kube-proxy whose rules act; `None` where no rules tell.
     pub mode: Option<Mode>,
+    /// The Services of this mode are not in what was read.
+    pub unseen: bool,
     /// Rules of another mode.
     pub leftovers: Option<Leftovers>,
     /// The rules of both interfaces of the kernel to iptables, where both lead to Services.
@@ -37,6 +39,28 @@ pub struct Wiring {
     pub shadows: Vec<Shadow>,
     /// The rules ahead of kube-proxy's are too many to be held against every frontend.
     pub shadows_unknown: bool,
+}
+
+impl Wiring {
+    /// Rules of a family of which nothing is wrong.
+    pub fn blank(family: Family, mode: Mode) -> Self {
+        Self {
+            family,
+            mode: Some(mode),
+            unseen: false,
+            leftovers: None,
+            both_backends: None,
+            whole: true,
+            filter_whole: true,
+            missing_hooks: Vec::new(),
+            portal_is_empty: false,
+            mark: None,
+            dangling: Vec::new(),
+            orphans: Orphans::default(),
+            shadows: Vec::new(),
+            shadows_unknown: false,
+        }
+    }
 }
 
 /// Modes of kube-proxy (`--proxy-mode`).
@@ -77,6 +101,8 @@ impl fmt::Display for Mode {
 pub struct Leftovers {
     /// The mode.
     pub mode: Mode,
+    /// What is left: `chain` or `virtual server`.
+    pub what: &'static str,
     /// Chains of it that have rules, the first of them by name.
     pub chains: Vec<String>,
     /// How many such chains there are.

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::{Extent, Join};
+use super::Join;
 use crate::dataplane::{
     Drift, Endpoint, Frontend, FrontendKind, NotWanted, Origin, Policy, ServicePort, State, Verdict,
 };
 use crate::expect::{self, Expected};
 use crate::net::{Family, Network};
+use crate::proxy::Extent;
 
 impl Join<'_, '_> {
     /// Where the frontends and policies of `port` differ from what they should be.
@@ -101,6 +102,9 @@ impl Comparison<'_> {
     fn policy(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
         let local = self.expected.pools.local.as_ref();
         let has_local = local.is_some_and(|pool| pool.as_ref().is_ok_and(|pool| !pool.is_empty()));
+        if self.extent.remote_fallback && want.policy == Policy::Local && !has_local {
+            return;
+        }
         let outside = match want.policy {
             // Source ranges may let in nobody that is looked at here.
             _ if !want.sources.is_empty() => None,

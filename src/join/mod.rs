@@ -15,33 +15,16 @@ pub use lookup::{addresses_of_pod, settle, unsettled};
 use hashbrown::HashMap;
 
 use crate::cluster::{Facts, Service};
-use crate::dataplane::{AboutService, FrontendKind, Gone, ServiceName, ServicePort, Standing};
+use crate::dataplane::{AboutService, FrontendKind, Gone, Policy, ServiceName, ServicePort, Standing, Verdict};
 use crate::expect::{self, Cluster, Expected, Role};
 use crate::net::{Family, Protocol};
-use crate::proxy::KnownNames;
+use crate::proxy::{Extent, KnownNames};
 
 /// So many service ports take longer to describe than a thread takes to start.
 const WORTH_A_THREAD: usize = 200;
 
 /// Service ports of the rules that a cluster's objects are matched to.
 type Key = (ServiceName, Protocol, Family);
-
-/// Which rules of a family were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
-pub struct Extent {
-    /// The family.
-    pub family: Family,
-    /// No rules of its nat table are missing.
-    pub nat_whole: bool,
-    /// No rules of its filter table are missing.
-    pub filter_whole: bool,
-    /// External traffic has chains of its own, which send pods and the node itself to the pool of the whole cluster even
-    /// under Local policy (KUBE-EXT, since 1.24). Before that, releases differ.
-    pub external_chains: bool,
-    /// The rules tell pods from other clients.
-    pub tells_pods: bool,
-}
 
 /// A cluster, ready to be joined.
 #[derive(Debug)]
@@ -107,6 +90,9 @@ impl<'c, 'f> Join<'c, 'f> {
         if let Some(known) = known {
             frontend_kinds(port, known.service);
         }
+        if let (Some(expected), true) = (&expected, self.extent(port.family).is_some_and(|e| e.remote_fallback)) {
+            fall_back(port, expected);
+        }
         let gone = self.gone(port);
         for pool in &mut port.pools {
             self.pool(pool, expected.as_ref(), gone.is_some());
@@ -168,7 +154,7 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     let mut names = KnownNames::default();
     for port in cluster.ports() {
         let Some(protocol) = port.protocol() else { continue };
-        names.insert(&port.name(), protocol, port.frontends().map(|(_, address, number)| (address, number)));
+        names.insert(&port.name(), protocol, port.frontends().map(|(kind, address, number)| (kind, address, number, port.service.policy_of(kind))));
     }
     names
 }
@@ -180,6 +166,23 @@ fn frontend_kinds(port: &mut ServicePort, service: &Service) {
         let mut kinds = service.addresses().filter(|(_, ip)| Some(*ip) == frontend.address).map(|(kind, _)| kind);
         if let (Some(kind), None) = (kinds.next(), kinds.next()) {
             frontend.kind = kind;
+        }
+    }
+}
+
+/// Without an endpoint of this node, IPVS mode leads external addresses under Local policy to those of others, which is no
+/// fault: it is the pool of the whole cluster there.
+fn fall_back(port: &mut ServicePort, expected: &Expected<'_>) {
+    if !expected.pools.local.as_ref().is_some_and(|local| local.as_ref().is_ok_and(Vec::is_empty)) {
+        return;
+    }
+    for pool in &mut port.pools {
+        pool.policy = Policy::Cluster;
+    }
+    port.pools.dedup_by(|one, other| one.endpoints == other.endpoints);
+    for route in port.frontends.iter_mut().flat_map(|frontend| &mut frontend.routes) {
+        if route.verdict == Verdict::Pool(Policy::Local) {
+            route.verdict = Verdict::Pool(Policy::Cluster);
         }
     }
 }

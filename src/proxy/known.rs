@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use super::chain_name;
-use crate::dataplane::ServiceName;
+use super::{chain_name, nftables};
+use crate::dataplane::{FrontendKind, Policy, ServiceName};
 use crate::net::Protocol;
 
 /// An address, none for a node port; protocol; port.
@@ -15,22 +15,29 @@ type Frontend = (Option<IpAddr>, Option<Protocol>, Option<u16>);
 #[derive(Debug, Default)]
 pub struct KnownNames {
     by_key: HashMap<String, (ServiceName, Protocol)>,
-    by_frontend: HashMap<Frontend, ServiceName>,
+    by_frontend: HashMap<Frontend, (ServiceName, FrontendKind, Policy)>,
+    /// Keys of nftables mode that are cut short, so that they do not tell the name.
+    by_cut_key: HashMap<String, ServiceName>,
 }
 
 impl KnownNames {
-    /// Adds a service port with the addresses and ports clients reach it by; a node port has no address.
+    /// Adds a service port with the addresses and ports clients reach it by, and the pool that clients from outside get to there;
+    /// a node port has no address.
     pub fn insert(
         &mut self,
         name: &ServiceName,
         protocol: Protocol,
-        frontends: impl Iterator<Item = (Option<IpAddr>, u16)>,
+        frontends: impl Iterator<Item = (FrontendKind, Option<IpAddr>, u16, Policy)>,
     ) {
         for key in chain_name::service_keys(name, protocol) {
             self.by_key.insert(key, (name.clone(), protocol));
         }
-        for (address, port) in frontends {
-            self.by_frontend.insert((address, Some(protocol), Some(port)), name.clone());
+        let key = nftables::names::key(name, protocol);
+        if key.ends_with("...") {
+            self.by_cut_key.insert(key, name.clone());
+        }
+        for (kind, address, port, policy) in frontends {
+            self.by_frontend.insert((address, Some(protocol), Some(port)), (name.clone(), kind, policy));
         }
     }
 
@@ -41,6 +48,16 @@ impl KnownNames {
 
     /// The service port with this frontend.
     pub(super) fn by_frontend(&self, frontend: Frontend) -> Option<&ServiceName> {
-        self.by_frontend.get(&frontend)
+        self.frontend(frontend).map(|(name, ..)| name)
+    }
+
+    /// The service port with this frontend, its kind, and the pool that clients from outside get to there.
+    pub(super) fn frontend(&self, frontend: Frontend) -> Option<(&ServiceName, FrontendKind, Policy)> {
+        self.by_frontend.get(&frontend).map(|(name, kind, policy)| (name, *kind, *policy))
+    }
+
+    /// The service port whose key in nftables mode is this one, which was cut short.
+    pub(super) fn by_cut_key(&self, key: &str) -> Option<&ServiceName> {
+        self.by_cut_key.get(key)
     }
 }

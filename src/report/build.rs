@@ -3,12 +3,14 @@
 use super::Quotes;
 use super::v1::{Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status};
 use crate::checks::Finding;
-use crate::dataplane::{self, Address, FrontendKind, Oddity, ServicePort, Standing, State, Verdict};
+use crate::dataplane::{self, Address, FrontendKind, Mode, Oddity, ServicePort, Standing, State, Verdict};
 use crate::net::Family;
 
 /// What is known of the rules a document was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// The mode of kube-proxy that is in use.
+    pub mode: Mode,
     /// `nf_tables` or `legacy`.
     pub backend: Option<&'static str>,
     /// File names, `stdin`, `local`, `demo`.
@@ -53,7 +55,11 @@ pub(super) const SCHEMA: &str = "kube-ipt/v1";
 impl Header {
     pub(super) fn source(&self) -> Source {
         Source {
-            dataplane: "iptables",
+            dataplane: match self.mode {
+                Mode::Iptables => "iptables",
+                Mode::Ipvs => "ipvs",
+                Mode::Nftables => "nftables",
+            },
             backend: self.backend,
             from: self.from.clone(),
             node: self.node.clone(),

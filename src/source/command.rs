@@ -23,14 +23,29 @@ pub enum Backend {
     NfTables,
 }
 
+/// What a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Rules of iptables.
+    Iptables,
+    /// A table of nftables, as JSON.
+    Nft,
+    /// Virtual servers.
+    Ipvsadm,
+    /// Ipsets.
+    Ipset,
+}
+
 /// A listing of one table that was made by a command of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
+    /// What it prints.
+    pub language: Language,
     /// Family the program lists.
     pub family: Family,
     /// Kernel interface it reads, where known.
     pub backend: Option<Backend>,
-    /// `nat`, `filter`, `raw` or `mangle`.
+    /// `nat`, `filter`, `raw` or `mangle`; `kube-proxy` of nftables; empty where there are no tables.
     pub table: &'static str,
 }
 

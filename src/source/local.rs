@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::command::{Allowed, Backend, Invocation, allowed};
+use super::command::{Allowed, Backend, Invocation, Language, allowed};
 use super::{Bundle, Capture, SourceError, Tables, Wanted};
 use crate::net::Family;
 
@@ -97,7 +97,7 @@ async fn plan(family: Family, tables: Tables, bundle: &mut Bundle) -> Result<Vec
             let exists = backend != Some(Backend::Legacy)
                 || loaded.as_ref().is_none_or(|names| names.iter().any(|name| name == table));
             if exists {
-                runs.push((program.clone(), Invocation { family, backend, table }));
+                runs.push((program.clone(), Invocation { language: Language::Iptables, family, backend, table }));
             }
         }
     }

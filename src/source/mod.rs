@@ -9,7 +9,7 @@ mod local;
 mod machine;
 mod objects;
 
-pub use command::{Allowed, Backend, Invocation, allowed};
+pub use command::{Allowed, Backend, Invocation, Language, allowed};
 pub use demo::Demo;
 pub use file::{file, stdin, stdin_offers_text};
 #[cfg(feature = "live")]

@@ -306,7 +306,10 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             rules,
             packets,
             arrived,
-            hairpin,
+            hairpin: Some(hairpin),
+            draining: false,
+            clients: Vec::new(),
+            connections: None,
             remembered,
             about: None,
         });

@@ -39,7 +39,7 @@ pub struct PodSide<'c> {
 
 impl PodSide<'_> {
     /// True if the rules tell pods from others.
-    pub(super) fn is_known(&self) -> bool {
+    pub fn is_known(&self) -> bool {
         !self.networks.is_empty() || !self.interfaces.is_empty()
     }
 }

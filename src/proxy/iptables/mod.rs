@@ -25,7 +25,7 @@ mod translate;
 mod walk;
 mod walkthrough;
 
-pub use audit::Depth;
+pub use audit::{Depth, leftovers, mode};
 pub use conditions::{Facts, Truth, meets};
 pub use fragments::joined;
 pub use mark::{apply as apply_mark, masked as masked_mark};

@@ -56,20 +56,16 @@ pub(super) fn pool(
         None => walk::Spread { oddities: vec![Oddity::Missing(at.chain.to_owned())], ..walk::Spread::default() },
     };
     let pool = Pool {
-        policy: at.policy,
-        chain: at.chain.to_owned(),
         endpoints: spread.endpoints,
         undelivered: spread.undelivered,
         oddities: spread.oddities,
-        expected: None,
-        missing: Vec::new(),
-        beyond_hints: Vec::new(),
         dead_ends: spread.dead_ends,
         repeated: spread.repeated,
         sticky: spread.sticky,
         setting: spread.setting,
         garbled: spread.garbled,
         abbreviated: spread.abbreviated,
+        ..Pool::blank(at.policy, at.chain.to_owned())
     };
     (pool, spread.affinity_seconds)
 }

@@ -26,6 +26,14 @@ pub struct Ruleset<'d> {
 }
 
 impl<'d> Ruleset<'d> {
+    /// Rules in its nat and filter tables.
+    pub fn size(&self) -> usize {
+        let nat = self.nat.map_or(0, |t| t.section.rules);
+        // Lines that may be of either table are one section.
+        let filter = self.filter.filter(|t| !t.mixed || self.nat.is_none()).map_or(0, |t| t.section.rules);
+        (nat + filter) as usize
+    }
+
     /// The table of this name.
     pub fn table(&self, name: TableName) -> Option<Table<'d>> {
         match name {

@@ -182,7 +182,7 @@ fn merge(endpoints: &mut Vec<Endpoint>, repeated: &mut Vec<RuleRef>) {
             same.probability = same.probability.zip(endpoint.probability).map(|(a, b)| a + b);
             same.packets = sum(same.packets, endpoint.packets);
             same.arrived = sum(same.arrived, endpoint.arrived);
-            same.hairpin &= endpoint.hairpin;
+            same.hairpin = same.hairpin.zip(endpoint.hairpin).map(|(one, other)| one && other);
             repeated.extend(endpoint.rules.first());
             same.rules.extend(endpoint.rules);
         } else {

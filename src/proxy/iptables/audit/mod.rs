@@ -6,6 +6,8 @@ mod marks;
 mod modes;
 mod shadow;
 
+pub use modes::{left as leftovers, mode_of as mode};
+
 use super::ruleset::Table;
 use super::survey::{InFamily, Sketch, Survey};
 use crate::dataplane::{BothBackends, RuleRef, Wiring};
@@ -53,6 +55,7 @@ impl<'d> Survey<'d> {
             shadows: shadows.found,
             shadows_unknown: shadows.too_many,
             mode: modes.mode,
+            unseen: false,
             leftovers: modes.leftovers,
         }
     }

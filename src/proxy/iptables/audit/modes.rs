@@ -1,6 +1,6 @@
 //! Which mode of kube-proxy the rules are of, and what another one has left behind.
 
-use super::super::ruleset::Table;
+use super::super::ruleset::{Ruleset, Table};
 use super::{EVIDENCE, reference};
 use crate::dataplane::{Leftovers, Mode};
 use crate::dump::iptables::{Chain, Match};
@@ -53,6 +53,20 @@ pub(super) fn of(nat: Option<Table<'_>>, filter: Option<Table<'_>>) -> Modes {
     Modes { mode, leftovers }
 }
 
+/// The mode the rules of a family are of: iptables or IPVS.
+pub fn mode_of(ruleset: &Ruleset<'_>) -> Option<Mode> {
+    mode(ruleset.nat?)
+}
+
+/// What iptables holds of kube-proxy, where that runs in nftables mode, whatever mode wrote it.
+pub fn left(ruleset: &Ruleset<'_>) -> Option<Leftovers> {
+    let nat = ruleset.nat?;
+    let mode = mode(nat)?;
+    let is_its = |name: &str| ChainKind::of(name).is_of_services() || name == "KUBE-SERVICES" || OF_IPVS.contains(&name);
+    let chains = nat.section.chains().iter().filter(|chain| is_its(chain.name));
+    leftovers(mode, chains.map(|chain| (nat, chain)))
+}
+
 fn mode(nat: Table<'_>) -> Option<Mode> {
     let mut services = false;
     for rule in nat.rules("KUBE-SERVICES").take(SAMPLE).filter_map(|raw| raw.parse().ok()) {
@@ -71,7 +85,7 @@ fn mode(nat: Table<'_>) -> Option<Mode> {
 }
 
 fn leftovers<'d>(mode: Mode, chains: impl Iterator<Item = (Table<'d>, &'d Chain<'d>)>) -> Option<Leftovers> {
-    let mut left = Leftovers { mode, chains: Vec::new(), count: 0, rules: Vec::new() };
+    let mut left = Leftovers { mode, what: "chain", chains: Vec::new(), count: 0, rules: Vec::new() };
     for (table, chain) in chains.filter(|(_, chain)| !chain.is_empty()) {
         // One name may stand in both tables.
         let again = left.chains.iter().any(|known| known == chain.name);

@@ -1,0 +1,185 @@
+//! What each text that was read is, and all of them read in their languages.
+
+use super::{Failure, gather};
+use crate::dataplane::Mode;
+use crate::dump::addresses::Interfaces;
+use crate::dump::ipset::Sets;
+use crate::dump::iptables::{Dump, Hints};
+use crate::dump::{ipvs, nft};
+use crate::source::{Bundle, Capture, Language};
+
+/// The table of kube-proxy in nftables.
+const TABLE: &str = "kube-proxy";
+
+/// The texts in their languages.
+#[derive(Debug, Default)]
+pub(super) struct Texts<'b> {
+    /// One for each text; empty for those that are no rules of iptables.
+    pub(super) dumps: Vec<Dump<'b>>,
+    /// Listings of nft, with the number of their text.
+    pub(super) nft: Vec<(u16, nft::Listing<'b>)>,
+    /// Virtual servers, with the number of the first text of them.
+    pub(super) ipvs: Option<(u16, ipvs::Listing<'b>)>,
+    /// Ipsets.
+    pub(super) sets: Sets<'b>,
+    /// Interfaces and their addresses.
+    pub(super) interfaces: Option<Interfaces<'b>>,
+    /// What kube-proxy says its mode is.
+    pub(super) said: Option<Mode>,
+    /// What is to be said of texts that were not wholly understood.
+    pub(super) notes: Vec<String>,
+}
+
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Iptables,
+    Nft,
+    Ipvs,
+    Sets,
+    Addresses,
+    Mode(Mode),
+}
+
+/// Reads every text. One without a single line that is known is an error that says what it looks like.
+pub(super) fn read<'b>(bundle: &'b Bundle, verbose: bool) -> Result<Texts<'b>, Failure> {
+    let mut texts = Texts::default();
+    for (number, capture) in (0u16..).zip(&bundle.captures) {
+        let kind = kind(capture);
+        let dump = if kind == Kind::Iptables { gather::dump(capture)? } else { Dump::scan("", Hints::default()) };
+        texts.dumps.push(dump);
+        match kind {
+            Kind::Iptables => {}
+            Kind::Nft => texts.nft(number, capture, verbose),
+            Kind::Ipvs => texts.ipvs(number, capture),
+            Kind::Sets => texts.sets(capture),
+            Kind::Addresses => texts.interfaces = Some(Interfaces::scan(&capture.text)),
+            Kind::Mode(mode) => texts.said = Some(mode),
+        }
+    }
+    texts.notes.extend(gather::unread_notes(bundle, &texts.dumps, verbose));
+    Ok(texts)
+}
+
+impl<'b> Texts<'b> {
+    fn nft(&mut self, number: u16, capture: &'b Capture, verbose: bool) {
+        let listing = nft::Listing::scan(&capture.text);
+        if listing.cut_off {
+            self.notes.push(format!("{} ends inside a table: what followed is not known", capture.label));
+        }
+        self.unread(capture, &listing.unread, verbose);
+        self.nft.push((number, listing));
+    }
+
+    fn ipvs(&mut self, number: u16, capture: &'b Capture) {
+        let mut listing = ipvs::Listing::scan(&capture.text);
+        let unread = std::mem::take(&mut listing.unread);
+        self.unread(capture, &unread, false);
+        match &mut self.ipvs {
+            Some((_, known)) => known.absorb(listing),
+            None => self.ipvs = Some((number, listing)),
+        }
+    }
+
+    fn sets(&mut self, capture: &'b Capture) {
+        let more = Sets::scan(&capture.text);
+        if more.unread > 0 {
+            let lines = if more.unread == 1 { "1 line was".to_owned() } else { format!("{} lines were", more.unread) };
+            self.notes.push(format!("{}: {lines} not understood as part of an ipset listing", capture.label));
+        }
+        self.sets.absorb(more);
+    }
+
+    fn unread(&mut self, capture: &Capture, unread: &[(u32, &str)], verbose: bool) {
+        let label = &capture.label;
+        if verbose {
+            let line = |(line, text): &(u32, &str)| format!("{label} line {line}: not understood: {}", gather::quoted(text));
+            self.notes.extend(unread.iter().map(line));
+            return;
+        }
+        let Some((line, text)) = unread.first() else { return };
+        let lines = if unread.len() == 1 { "1 line was".to_owned() } else { format!("{} lines were", unread.len()) };
+        self.notes.push(format!("{label}: {lines} not understood, first line {line}: {} (-v lists them)", gather::quoted(text)));
+    }
+
+    /// True if ipsets are all that was given.
+    pub(super) fn are_only_sets(&self) -> bool {
+        !self.sets.is_empty()
+            && self.nft.is_empty()
+            && self.ipvs.is_none()
+            && self.dumps.iter().all(|dump| dump.sections.is_empty())
+    }
+}
+
+fn kind(capture: &Capture) -> Kind {
+    if let Some(command) = &capture.command {
+        return match command.language {
+            Language::Iptables => Kind::Iptables,
+            Language::Nft => Kind::Nft,
+            Language::Ipvsadm => Kind::Ipvs,
+            Language::Ipset => Kind::Sets,
+        };
+    }
+    let text = capture.text.as_str();
+    if Sets::are_in(text) {
+        return Kind::Sets;
+    }
+    if let Some(mode) = said(text) {
+        return Kind::Mode(mode);
+    }
+    if nft::Listing::is_in(text) {
+        return Kind::Nft;
+    }
+    let has_rules = || !gather::scan(capture).is_empty();
+    if ipvs::Listing::are_in(text) && !gather::begins_like_rules(text) {
+        return Kind::Ipvs;
+    }
+    if Interfaces::are_in(text) && !has_rules() {
+        return Kind::Addresses;
+    }
+    Kind::Iptables
+}
+
+/// The answer of kube-proxy's `/proxyMode`, with or without the head of the response.
+fn said(text: &str) -> Option<Mode> {
+    let text = text.trim();
+    let body = if text.starts_with("HTTP/") { text.lines().last()?.trim() } else { text };
+    matches!(body, "iptables" | "ipvs" | "nftables").then(|| Mode::parse(body)).flatten()
+}
+
+/// True if an nft listing holds kube-proxy's own table.
+pub(super) fn has_own_table(text: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        words.next() == Some("table") && matches!(words.next(), Some("ip" | "ip6")) && words.next() == Some(TABLE)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kube_proxy_says_its_mode() {
+        assert_eq!(said("ipvs"), Some(Mode::Ipvs));
+        assert_eq!(said("HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nnftables"), Some(Mode::Nftables));
+        assert_eq!(said("HTTP/1.0 404 Not Found\r\n\r\n"), None);
+        assert_eq!(said(""), None);
+    }
+
+    #[test]
+    fn texts_are_told_apart() {
+        let of = |text: &str| kind(&Capture { label: "f".to_owned(), text: text.to_owned(), command: None });
+        for (text, wanted) in [
+            ("-A KUBE-SERVICES -d 10.96.0.1/32 -j X\n", Kind::Iptables),
+            ("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n", Kind::Iptables),
+            ("table ip kube-proxy {\n}\n", Kind::Nft),
+            ("-A -t 10.96.0.1:443 -s rr\n-a -t 10.96.0.1:443 -r 10.0.0.1:6443 -m -w 1\n", Kind::Ipvs),
+            ("create KUBE-CLUSTER-IP hash:ip,port family inet\n", Kind::Sets),
+            ("5: kube-ipvs0: <BROADCAST,NOARP> mtu 1500\n    inet 10.96.0.1/32 scope global kube-ipvs0\n", Kind::Addresses),
+            ("ipvs\n", Kind::Mode(Mode::Ipvs)),
+        ] {
+            assert_eq!(of(text), wanted, "{text}");
+        }
+    }
+}

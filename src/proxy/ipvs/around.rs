@@ -1,0 +1,185 @@
+//! The rules of iptables and the ipsets around virtual servers: who is masqueraded, and who is dropped.
+
+use std::net::IpAddr;
+
+use crate::dataplane::{Origin, Verdict};
+use crate::dump::ipset::{Part, Sets};
+use crate::dump::iptables::{Match, Rule};
+use crate::net::{Network, Protocol};
+use crate::proxy::chain_name::ChainKind;
+use crate::proxy::client::Client;
+use crate::proxy::iptables::{Facts, Table, Truth, meets};
+
+/// kube-proxy's chains are three deep.
+const MAX_DEPTH: usize = 8;
+
+/// Rules followed for one connection.
+const MAX_RULES: usize = 500;
+
+/// A connection to a virtual server.
+pub(super) struct Packet<'p, 's> {
+    pub(super) client: Client<'p>,
+    pub(super) protocol: Protocol,
+    /// `None` for an address of the node, on which node ports are open.
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: Option<u16>,
+    pub(super) sets: &'p Sets<'s>,
+}
+
+/// What the rules do with a connection: is it marked for masquerading, and is it dropped or refused?
+#[derive(Debug)]
+pub(super) struct Treatment {
+    pub(super) marked: Truth,
+    /// `Err` where it cannot be told.
+    pub(super) refused: Result<Option<Verdict>, ()>,
+}
+
+enum Flow {
+    GoesOn,
+    Ends,
+    Refused(Verdict),
+    Unknown,
+}
+
+impl Packet<'_, '_> {
+    /// Follows the connection through KUBE-SERVICES of nat, and through the source ranges of the filter table.
+    pub(super) fn treatment(&self, nat: Option<Table<'_>>, filter: Option<Table<'_>>) -> Treatment {
+        let mut walk = Walk { packet: self, marked: Truth::No, left: MAX_RULES };
+        let mut refused = Ok(None);
+        // What the node sends itself passes INPUT too, but is not limited by source ranges in every release.
+        for (table, chain) in [(nat, "KUBE-SERVICES"), (filter, "KUBE-PROXY-FIREWALL")] {
+            match table.map(|table| walk.chain(table, chain, 0)) {
+                Some(Flow::Refused(verdict)) => refused = refused.map(|before: Option<Verdict>| before.or(Some(verdict))),
+                Some(Flow::Unknown) => refused = Err(()),
+                _ => {}
+            }
+        }
+        let marked = if nat.is_some() { walk.marked } else { Truth::Unknown };
+        Treatment { marked, refused }
+    }
+}
+
+struct Walk<'w, 'p, 's> {
+    packet: &'w Packet<'p, 's>,
+    marked: Truth,
+    left: usize,
+}
+
+impl Walk<'_, '_, '_> {
+    fn chain(&mut self, table: Table<'_>, name: &str, depth: usize) -> Flow {
+        if depth > MAX_DEPTH {
+            return Flow::Unknown;
+        }
+        for rule in table.rules(name).filter_map(|raw| raw.parse().ok()) {
+            let Some(left) = self.left.checked_sub(1) else { return Flow::Unknown };
+            self.left = left;
+            match self.rule(table, &rule, depth) {
+                Some(Flow::GoesOn) => {}
+                Some(flow) => return flow,
+                None => return Flow::GoesOn,
+            }
+        }
+        Flow::GoesOn
+    }
+
+    /// `None` where the packet returns from the chain.
+    fn rule(&mut self, table: Table<'_>, rule: &Rule<'_>, depth: usize) -> Option<Flow> {
+        let met = rule.matches.iter().map(|item| meets(self.packet, item)).min().unwrap_or(Truth::Yes);
+        let Some(target) = rule.target.as_ref().filter(|_| met != Truth::No) else { return Some(Flow::GoesOn) };
+        let unsure = met == Truth::Unknown;
+        if ChainKind::of(target.name) == ChainKind::MarkMasquerade {
+            self.marked = self.marked.max(met);
+            return Some(Flow::GoesOn);
+        }
+        let flow = match (target.name, ChainKind::of(target.name)) {
+            ("RETURN", _) if unsure => Flow::Unknown,
+            ("RETURN", _) => return None,
+            ("ACCEPT", _) => Flow::Ends,
+            ("DROP", _) | (_, ChainKind::MarkDrop) => Flow::Refused(Verdict::Drop),
+            ("REJECT", _) => Flow::Refused(Verdict::Reject),
+            (name, _) => {
+                let before = self.marked;
+                let flow = self.chain(table, name, depth + 1);
+                if unsure && self.marked > before {
+                    self.marked = Truth::Unknown;
+                }
+                flow
+            }
+        };
+        Some(match flow {
+            // Accepted or not, it goes the same way, but for marks that rules behind this one set.
+            Flow::Ends if unsure => Flow::GoesOn,
+            Flow::Refused(_) if unsure => Flow::Unknown,
+            flow => flow,
+        })
+    }
+}
+
+impl Facts for Packet<'_, '_> {
+    fn source(&self, network: &Network) -> Truth {
+        self.client.is_in(network)
+    }
+
+    fn destination(&self, network: &Network) -> Truth {
+        match self.address {
+            Some(address) => Truth::from(network.contains(address)),
+            None if network.is_loopback() => Truth::No,
+            None => Truth::Unknown,
+        }
+    }
+
+    fn source_is_local(&self) -> Truth {
+        Truth::from(self.client.origin == Origin::Node)
+    }
+
+    /// Every address of a virtual server is on kube-ipvs0, or is the node's.
+    fn destination_is_local(&self) -> Truth {
+        Truth::Yes
+    }
+
+    fn protocol(&self) -> Option<Protocol> {
+        Some(self.protocol)
+    }
+
+    fn destination_port(&self, _: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
+        self.port.map_or(Truth::Unknown, condition)
+    }
+
+    fn comes_in_by(&self, interface: &str) -> Truth {
+        self.client.pods.comes_in_by(interface, self.client.origin)
+    }
+
+    fn in_set(&self, name: &str, directions: &str) -> Truth {
+        let Some(set) = self.sets.get(name) else { return Truth::Unknown };
+        let of = |parts: &[Part<'_>]| {
+            let truths = parts.iter().zip(directions.split(',')).map(|(part, side)| match (part, side) {
+                (Part::Network(network), "dst") => match self.address {
+                    Some(address) => Truth::from(network.contains(address)),
+                    // Sets of Services name no address of the node, but for SCTP node ports, which are told by the port.
+                    None => Truth::from(self.protocol == Protocol::Sctp && name.contains("NODE-PORT")),
+                },
+                (Part::Network(network), _) => self.client.is_in(network),
+                (Part::Ports(protocol, low, high), "dst") => match self.port {
+                    Some(port) => Truth::from(protocol.is_none_or(|p| p == self.protocol) && (*low..=*high).contains(&port)),
+                    None => Truth::Unknown,
+                },
+                _ => Truth::Unknown,
+            });
+            // The destination first: no network is asked for on behalf of another Service.
+            let mut all = Truth::Yes;
+            for truth in truths {
+                all = all.min(truth);
+                if all == Truth::No {
+                    break;
+                }
+            }
+            all
+        };
+        set.members.iter().filter(|member| !member.nomatch).map(|member| of(&member.parts)).max().unwrap_or(Truth::No)
+    }
+
+    /// `-m physdev ! --physdev-is-in`: what comes in by the port of a bridge cannot be told from what does not.
+    fn other(&self, _: &Match<'_>) -> Truth {
+        Truth::Unknown
+    }
+}

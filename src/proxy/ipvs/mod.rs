@@ -1,0 +1,13 @@
+//! kube-proxy's IPVS mode (Kubernetes 1.8 to today): virtual servers of the kernel's load balancer, with rules of iptables and
+//! ipsets around them that decide who is masqueraded and who is dropped.
+//!
+//! [`Survey`] reads the virtual servers, which name no Service: objects do, by address and port. Which of them are of one
+//! Service, and of which policy, objects tell, else the ipsets as far as they do.
+
+mod around;
+mod pool;
+mod server;
+mod survey;
+mod walkthrough;
+
+pub use survey::{Ruleset, Sketch, Survey, title};

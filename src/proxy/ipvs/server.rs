@@ -1,0 +1,102 @@
+//! What a virtual server is for.
+
+use std::net::IpAddr;
+
+use crate::dataplane::{FrontendKind, Policy, ServiceName};
+use crate::dump::ipset::{Part, Sets};
+use crate::net::{Family, Protocol};
+use crate::proxy::KnownNames;
+
+/// Ports the API server gives node ports from (`--service-node-port-range`), unless told otherwise.
+const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+
+/// The longest name of an ipset (IPSET_MAXNAMELEN, less its end); kube-proxy cuts longer ones.
+const LONGEST: usize = 31;
+
+/// What a virtual server is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Purpose {
+    pub(super) name: Option<ServiceName>,
+    pub(super) kind: FrontendKind,
+    /// `None` where neither objects nor ipsets tell it.
+    pub(super) policy: Option<Policy>,
+}
+
+/// Tells what virtual servers are for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purposes<'s, 'd> {
+    pub(super) known: &'s KnownNames,
+    pub(super) sets: &'s Sets<'d>,
+}
+
+impl Purposes<'_, '_> {
+    pub(super) fn of(self, protocol: Protocol, address: IpAddr, port: u16) -> Purpose {
+        let at = |address| (address, Some(protocol), Some(port));
+        if let Some((name, kind, policy)) = self.known.frontend(at(Some(address))) {
+            return Purpose { name: Some(name.clone()), kind, policy: Some(policy) };
+        }
+        if let Some((name, kind, policy)) = self.known.frontend(at(None)).filter(|_| !self.is_of_service(address)) {
+            return Purpose { name: Some(name.clone()), kind, policy: Some(policy) };
+        }
+        let (kind, policy) = self.by_sets(protocol, address, port).unwrap_or_else(|| {
+            let kind = if NODE_PORTS.contains(&port) { FrontendKind::NodePort } else { FrontendKind::ClusterIp };
+            (kind, None)
+        });
+        Purpose { name: None, kind, policy }
+    }
+
+    /// True if ipsets say that the address is a Service's own, so that no node port is open on it.
+    fn is_of_service(self, address: IpAddr) -> bool {
+        let family = Family::of(address);
+        self.members(family, "IPVS-IPS").any(|parts| parts.first().is_some_and(|part| is_address(part, address)))
+            || self.members(family, "CLUSTER-IP").any(|parts| parts.first().is_some_and(|part| is_address(part, address)))
+    }
+
+    fn by_sets(self, protocol: Protocol, address: IpAddr, port: u16) -> Option<(FrontendKind, Option<Policy>)> {
+        let family = Family::of(address);
+        let has = |set: &str| {
+            self.members(family, set).any(|parts| match parts {
+                [part, ports, ..] => is_address(part, address) && is_port(ports, protocol, port),
+                _ => false,
+            })
+        };
+        let policy = |local: bool| Some(if local { Policy::Local } else { Policy::Cluster });
+        if has("CLUSTER-IP") {
+            // Its policy is in no set.
+            return Some((FrontendKind::ClusterIp, None));
+        }
+        if has("LOAD-BALANCER") || has("LOAD-BALANCER-LOCAL") {
+            return Some((FrontendKind::LoadBalancer, policy(has("LOAD-BALANCER-LOCAL"))));
+        }
+        if has("EXTERNAL-IP") || has("EXTERNAL-IP-LOCAL") {
+            return Some((FrontendKind::ExternalIp, policy(has("EXTERNAL-IP-LOCAL"))));
+        }
+        let open = |suffix: &str| {
+            let bitmap = format!("NODE-PORT{suffix}-{}", protocol.to_string().to_uppercase());
+            let hash = format!("NODE-PORT{suffix}-SCTP-HASH");
+            has(&hash)
+                || self.members(family, &bitmap).any(|parts| parts.first().is_some_and(|part| is_port(part, protocol, port)))
+        };
+        let local = open("-LOCAL");
+        (local || open("")).then(|| (FrontendKind::NodePort, policy(local)))
+    }
+
+    /// The members of kube-proxy's set of this name and family.
+    fn members<'m>(self, family: Family, name: &str) -> impl Iterator<Item = &'m [Part<'m>]>
+    where
+        Self: 'm,
+    {
+        let mut full = format!("KUBE-{}{name}", if family == Family::Ipv6 { "6-" } else { "" });
+        full.truncate(LONGEST);
+        let set = self.sets.get(&full);
+        set.into_iter().flat_map(|set| set.members.iter().map(|member| member.parts.as_slice()))
+    }
+}
+
+fn is_address(part: &Part<'_>, address: IpAddr) -> bool {
+    matches!(part, Part::Network(network) if network.contains(address))
+}
+
+fn is_port(part: &Part<'_>, protocol: Protocol, port: u16) -> bool {
+    matches!(part, Part::Ports(of, low, high) if of.is_none_or(|of| of == protocol) && (*low..=*high).contains(&port))
+}

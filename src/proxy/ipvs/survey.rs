@@ -1,0 +1,277 @@
+//! Finds the service ports of a node among its virtual servers.
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::around::Packet;
+use super::pool;
+use super::server::{Purpose, Purposes};
+use crate::dataplane::{
+    Frontend, FrontendKind, Origin, Policy, Pool, RuleRef, Select, ServiceName, ServicePort, Verdict,
+};
+use crate::dump::ipset::{Part, Sets};
+use crate::dump::ipvs::{Key, Listing, RealServer, VirtualServer};
+use crate::net::{Family, Host, Protocol};
+use crate::proxy::client::{self, Client};
+use crate::proxy::iptables::{self, PodSide, Truth};
+use crate::proxy::{KnownNames, chain_name};
+
+/// Which of the texts something stands in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) text: u16,
+}
+
+/// What was read of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Ruleset<'d> {
+    /// Its virtual servers.
+    pub listing: &'d Listing<'d>,
+    /// Which of the texts they stand in, from 0.
+    pub text: u16,
+}
+
+/// The service ports of a node, not yet followed to their endpoints.
+#[derive(Debug)]
+pub struct Survey<'d> {
+    at: At,
+    sketches: Vec<Sketch<'d>>,
+    /// Virtual servers for marks of packets, which kube-proxy has none of.
+    by_mark: Vec<RuleRef>,
+}
+
+/// A service port as far as a survey tells it.
+#[derive(Debug)]
+pub struct Sketch<'d> {
+    /// Its name; `None` where no objects tell it.
+    pub name: Option<ServiceName>,
+    /// The hash that other modes have in their chains' names, or the first virtual server where it has no name.
+    pub key: String,
+    /// Its protocol.
+    pub protocol: Option<Protocol>,
+    /// Its family.
+    pub family: Family,
+    frontends: Vec<FrontendSketch<'d>>,
+}
+
+#[derive(Debug)]
+struct FrontendSketch<'d> {
+    kind: FrontendKind,
+    /// `None` for a node port.
+    address: Option<IpAddr>,
+    port: u16,
+    policy: Policy,
+    /// One, or for a node port one for each address of the node.
+    servers: Vec<&'d VirtualServer<'d>>,
+}
+
+/// What a virtual server is called: `TCP 10.96.0.1:443`.
+pub fn title(server: &VirtualServer<'_>) -> String {
+    match server.key {
+        Key::Address { protocol, address, port } => {
+            format!("{} {}:{port}", protocol.to_string().to_uppercase(), Host(address))
+        }
+        Key::Mark { mark, .. } => format!("FWM {mark}"),
+    }
+}
+
+impl<'d> Survey<'d> {
+    /// Surveys virtual servers. They are named by what the cluster knows of their addresses; those without a name come last.
+    pub fn of(ruleset: Option<Ruleset<'d>>, sets: &Sets<'_>, known: &KnownNames, only: Option<Family>) -> Self {
+        let text = ruleset.map_or(0, |ruleset| ruleset.text);
+        let purposes = Purposes { known, sets };
+        let mut sketches: Vec<Sketch<'d>> = Vec::new();
+        let mut by_key: HashMap<(String, Protocol, Family), usize> = HashMap::new();
+        let mut by_mark = Vec::new();
+        for server in ruleset.into_iter().flat_map(|ruleset| &ruleset.listing.servers) {
+            let Key::Address { protocol, address, port } = server.key else {
+                by_mark.push(RuleRef { text, line: server.line });
+                continue;
+            };
+            if only.is_some_and(|only| only != Family::of(address)) {
+                continue;
+            }
+            let Purpose { name, kind, policy } = purposes.of(protocol, address, port);
+            let family = Family::of(address);
+            let node_port = kind == FrontendKind::NodePort;
+            let key = match &name {
+                Some(name) => chain_name::service_keys(name, protocol).next().unwrap_or_default(),
+                None if node_port => format!("{} *:{port}", protocol.to_string().to_uppercase()),
+                None => title(server),
+            };
+            let next = sketches.len();
+            let at = *by_key.entry((key.clone(), protocol, family)).or_insert(next);
+            if at == next {
+                sketches.push(Sketch { name, key, protocol: Some(protocol), family, frontends: Vec::new() });
+            }
+            let address = Some(address).filter(|_| !node_port);
+            let frontends = &mut sketches[at].frontends;
+            match frontends.iter_mut().find(|f| (f.kind, f.address, f.port) == (kind, address, port)) {
+                Some(frontend) => frontend.servers.push(server),
+                None => {
+                    let policy = policy.unwrap_or(Policy::Cluster);
+                    frontends.push(FrontendSketch { kind, address, port, policy, servers: vec![server] });
+                }
+            }
+        }
+        for sketch in &mut sketches {
+            sketch.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
+        }
+        let order = |s: &Sketch<'_>| (s.name.is_none(), s.name.clone(), s.protocol, s.family, s.key.clone());
+        sketches.sort_by_cached_key(order);
+        Self { at: At { text }, sketches, by_mark }
+    }
+
+    /// The service ports.
+    pub fn sketches(&self) -> &[Sketch<'d>] {
+        &self.sketches
+    }
+
+    /// Virtual servers that are for marks of packets and not for addresses.
+    pub fn unplaced(&self) -> &[RuleRef] {
+        &self.by_mark
+    }
+
+    /// Follows a service port to its endpoints. `around` are the rules of its family.
+    pub fn service(
+        &self,
+        sketch: &Sketch<'d>,
+        around: Option<iptables::Ruleset<'_>>,
+        pods: PodSide<'_>,
+        sets: &Sets<'_>,
+    ) -> ServicePort {
+        let mut pools: Vec<Pool> = Vec::new();
+        let (mut affinity, mut frontends) = (None, Vec::new());
+        for frontend in &sketch.frontends {
+            for server in &frontend.servers {
+                affinity = affinity.or(server.persistent);
+                // One without real servers refuses, as kube-proxy has it for a Service without endpoints.
+                if server.real.is_empty() {
+                    continue;
+                }
+                let pool = pool::pool(server, self.at, frontend.policy, |real| hairpin(sets, sketch, real));
+                match pools.iter_mut().find(|known| is_same(known, &pool)) {
+                    Some(known) => join(known, &pool),
+                    None => pools.push(pool),
+                }
+            }
+            frontends.push(self.frontend(sketch, frontend, around, pods, sets));
+        }
+        pools.sort_by_key(|pool| pool.policy);
+        ServicePort {
+            name: sketch.name.clone(),
+            key: sketch.key.clone(),
+            protocol: sketch.protocol,
+            family: sketch.family,
+            frontends,
+            pools,
+            affinity_seconds: affinity,
+            dead_ends: Vec::new(),
+            repeated: Vec::new(),
+            about: None,
+        }
+    }
+
+    fn frontend(
+        &self,
+        sketch: &Sketch<'_>,
+        frontend: &FrontendSketch<'_>,
+        around: Option<iptables::Ruleset<'_>>,
+        pods: PodSide<'_>,
+        sets: &Sets<'_>,
+    ) -> Frontend {
+        let serves = |server: &&VirtualServer<'_>| server.real.iter().any(|real| real.weight != Some(0));
+        let open = frontend.servers.iter().filter(|server| serves(server)).count();
+        let own = match open {
+            0 => Verdict::Reject,
+            all if all == frontend.servers.len() => Verdict::Pool(frontend.policy),
+            // Open on some addresses of the node only.
+            _ => Verdict::Unknown,
+        };
+        let protocol = sketch.protocol.unwrap_or(Protocol::Tcp);
+        let routes = Origin::ALL.into_iter().flat_map(|origin| {
+            client::routes(origin, |within| {
+                let client = Client::new(origin, within, pods);
+                let port = Some(frontend.port).filter(|port| *port != 0);
+                let packet = Packet { client, protocol, address: frontend.address, port, sets };
+                let treatment = packet.treatment(around.and_then(|r| r.nat), around.and_then(|r| r.filter));
+                let asked = packet.client.asked();
+                let verdict = match treatment.refused {
+                    Ok(Some(refused)) if own.is_pool() => refused,
+                    _ => own,
+                };
+                let masquerade = match (verdict, treatment.marked) {
+                    (Verdict::Pool(_), Truth::Yes) => Some(true),
+                    (Verdict::Pool(_), Truth::Unknown) | (Verdict::Unknown, _) => None,
+                    _ => Some(false),
+                };
+                ((verdict, masquerade), asked)
+            })
+        });
+        Frontend {
+            kind: frontend.kind,
+            address: frontend.address,
+            port: Some(frontend.port).filter(|port| *port != 0),
+            every_port: frontend.port == 0,
+            routes: routes.collect(),
+            rules: frontend.servers.iter().map(|server| RuleRef { text: self.at.text, line: server.line }).collect(),
+            refusal: None,
+        }
+    }
+}
+
+/// Is the pod masqueraded where it reaches itself? KUBE-LOOP-BACK lists the endpoints of this node only.
+fn hairpin(sets: &Sets<'_>, sketch: &Sketch<'_>, real: &RealServer) -> Option<bool> {
+    let set = sets.get(if sketch.family == Family::Ipv6 { "KUBE-6-LOOP-BACK" } else { "KUBE-LOOP-BACK" })?;
+    let is_it = |parts: &[Part<'_>]| match parts {
+        [Part::Network(network), Part::Ports(protocol, port, _), ..] => {
+            network.address() == Some(real.address) && *port == real.port && *protocol == sketch.protocol
+        }
+        _ => false,
+    };
+    set.members.iter().any(|member| is_it(&member.parts)).then_some(true)
+}
+
+/// True if two virtual servers of one policy have the same real servers with the same shares.
+fn is_same(one: &Pool, other: &Pool) -> bool {
+    let equal = |(a, b): (&crate::dataplane::Endpoint, &crate::dataplane::Endpoint)| {
+        a.address == b.address && a.probability == b.probability && a.draining == b.draining
+    };
+    one.policy == other.policy
+        && one.endpoints.len() == other.endpoints.len()
+        && one.endpoints.iter().zip(&other.endpoints).all(equal)
+}
+
+/// Adds the rules and connections of another virtual server with the same real servers.
+fn join(known: &mut Pool, other: &Pool) {
+    for (endpoint, more) in known.endpoints.iter_mut().zip(&other.endpoints) {
+        endpoint.rules.extend(&more.rules);
+        endpoint.connections = match (endpoint.connections, more.connections) {
+            (Some(one), Some(other)) => Some(one.plus(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+impl<'d> Sketch<'d> {
+    /// The virtual servers of each frontend, in their order.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &[&'d VirtualServer<'d>]> {
+        self.frontends.iter().map(|frontend| frontend.servers.as_slice())
+    }
+
+    /// True if `select` names it by name or frontend.
+    pub fn is_named_by(&self, select: &Select) -> bool {
+        select.matches_name(self.name.as_ref())
+            || self.frontends.iter().any(|f| {
+                select.matches_frontend(f.kind, f.address, Some(f.port), self.protocol)
+                    || f.servers.iter().any(|server| matches!(server.key, Key::Address { address, port, .. } if select.matches_frontend(f.kind, Some(address), Some(port), self.protocol)))
+            })
+    }
+
+    /// True if `select` names one of its frontends of this kind.
+    pub fn has_frontend(&self, select: &Select, kind: FrontendKind) -> bool {
+        let mut frontends = self.frontends.iter().filter(|f| f.kind == kind);
+        frontends.any(|f| select.matches_frontend(f.kind, f.address, Some(f.port), self.protocol))
+    }
+}

@@ -1,0 +1,185 @@
+//! What holds kube-proxy's table together: hooks, the mark, chains that lead nowhere.
+
+use hashbrown::HashSet;
+
+use super::names::{self, ChainKind};
+use super::survey::{InFamily, Survey};
+use crate::dataplane::{Dangling, MarkFault, MissingHook, Mode, Orphans, RuleRef, Wiring};
+use crate::dump::nft::{Chain, Data, Key, Map, Rule, Selector, Statement, Table, Verdict};
+use crate::proxy::iptables::Depth;
+
+/// Rules of a kind that are kept as evidence.
+const EVIDENCE: usize = 3;
+
+/// Where packets enter, and what of kube-proxy they must reach from there.
+const HOOKS: [(&str, &str); 3] =
+    [("prerouting", "services"), ("output", "services"), ("postrouting", "masquerading")];
+
+impl Survey<'_> {
+    /// The rules of each family as a whole.
+    pub fn wirings(&self, depth: Depth) -> Vec<Wiring> {
+        self.families.iter().map(|family| wiring(family, depth)).collect()
+    }
+}
+
+fn wiring(family: &InFamily<'_>, depth: Depth) -> Wiring {
+    let (table, text) = (family.ruleset.table, family.ruleset.text);
+    let whole = family.ruleset.is_whole();
+    let reached = if whole { reached(table) } else { HashSet::new() };
+    let everything = whole && depth == Depth::Everything;
+    Wiring {
+        missing_hooks: if whole { missing_hooks(table) } else { Vec::new() },
+        portal_is_empty: whole && portal_is_empty(table),
+        mark: whole.then(|| mark(table, text)).flatten(),
+        dangling: if everything { dangling(table, text) } else { Vec::new() },
+        orphans: if everything { orphans(table, text, &reached) } else { Orphans::default() },
+        whole,
+        filter_whole: whole,
+        ..Wiring::blank(family.ruleset.family, Mode::Nftables)
+    }
+}
+
+/// Chains that a chain's rules lead to.
+fn targets<'d>(table: &'d Table<'d>, chain: &'d Chain<'d>) -> Vec<(&'d str, u32)> {
+    let mut found = Vec::new();
+    let mut add = |verdict: Option<Verdict<'d>>, line: u32| {
+        if let Some(Verdict::Jump(name) | Verdict::Goto(name)) = verdict {
+            found.push((name, line));
+        }
+    };
+    for raw in &chain.rules {
+        for statement in Rule::parse(raw.text).statements {
+            match statement {
+                Statement::Verdict(verdict) => add(Some(verdict), raw.line),
+                Statement::VerdictMap(_, Map::Inline(pairs)) => {
+                    pairs.iter().for_each(|(_, data)| add(Verdict::parse(data), raw.line));
+                }
+                Statement::VerdictMap(Key::Fields(_), Map::Named(name)) => {
+                    let elements = table.set(name).into_iter().flat_map(|set| &set.elements);
+                    elements.for_each(|element| add(element.data.and_then(Verdict::parse), element.line));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Every chain that packets get to.
+fn reached<'d>(table: &'d Table<'d>) -> HashSet<&'d str> {
+    reached_from(table, table.chains().iter().filter(|chain| chain.base.is_some()))
+}
+
+fn reached_from<'d>(table: &'d Table<'d>, from: impl Iterator<Item = &'d Chain<'d>>) -> HashSet<&'d str> {
+    let mut open: Vec<&Chain<'_>> = from.collect();
+    let mut seen: HashSet<&str> = open.iter().map(|chain| chain.name).collect();
+    while let Some(chain) = open.pop() {
+        for (name, _) in targets(table, chain) {
+            if let Some(next) = table.chain(name)
+                && seen.insert(next.name)
+            {
+                open.push(next);
+            }
+        }
+    }
+    seen
+}
+
+fn missing_hooks(table: &Table<'_>) -> Vec<MissingHook> {
+    let leads = |hook: &str, target: &str| {
+        let of_hook =
+            table.chains().iter().filter(|c| c.base.is_some_and(|base| base.kind == "nat" && base.hook == hook));
+        // The chains of services lead nowhere else.
+        of_hook.clone().any(|chain| targets(table, chain).iter().any(|(name, _)| *name == target))
+            || reached_from(table, of_hook).contains(target)
+    };
+    let missing = HOOKS.into_iter().filter(|(hook, target)| !leads(hook, target));
+    missing.map(|(chain, target)| MissingHook { table: "nat", chain, target, rules: Vec::new() }).collect()
+}
+
+/// The maps lead to no Service, though chains of Services are there.
+fn portal_is_empty(table: &Table<'_>) -> bool {
+    let no_map = ["service-ips", "service-nodeports"]
+        .iter()
+        .all(|name| table.set(name).is_none_or(|set| set.elements.is_empty()));
+    let flushed = table.chain("services").is_some_and(|chain| chain.rules.is_empty());
+    let any = table.chains().iter().any(|chain| {
+        !chain.rules.is_empty() && names::split(chain.name).is_some_and(|(kind, _)| kind.policy().is_some())
+    });
+    (no_map || flushed) && any
+}
+
+/// The mark that is set must be the one that is masqueraded.
+fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
+    let acted_on: Vec<u32> = rules(table, "masquerading").flat_map(|(rule, _)| rule.statements).filter_map(|s| masked(&s)).collect();
+    if acted_on.is_empty() && table.chain("masquerading").is_none_or(|chain| chain.rules.is_empty()) {
+        // The hook is missing, which is said elsewhere.
+        return None;
+    }
+    let marking = table.chains().iter().filter(|chain| {
+        matches!(chain.name, "mark-for-masquerade" | "services")
+            || names::split(chain.name).is_some_and(|(kind, _)| kind == ChainKind::External)
+    });
+    let set = marking.flat_map(|chain| rules(table, chain.name)).filter_map(|(rule, line)| Some((set_mark(&rule)?, line)));
+    let (mark, line) = set.into_iter().find(|(mark, _)| !acted_on.contains(mark))?;
+    Some(MarkFault::NotActedOn(mark, vec![RuleRef { text, line }]))
+}
+
+fn rules<'d>(table: &'d Table<'d>, chain: &str) -> impl Iterator<Item = (Rule<'d>, u32)> {
+    table.chain(chain).into_iter().flat_map(|chain| &chain.rules).map(|raw| (Rule::parse(raw.text), raw.line))
+}
+
+fn masked(statement: &Statement<'_>) -> Option<u32> {
+    match statement {
+        Statement::Match { key, mask: Some(mask), value: Data::One(_), .. } if *key == [Selector::Mark] => number(mask),
+        _ => None,
+    }
+}
+
+fn set_mark(rule: &Rule<'_>) -> Option<u32> {
+    rule.statements.iter().find_map(|statement| match statement {
+        Statement::Set { field: Selector::Mark, value } => number(value.rsplit_once('|')?.1.trim()),
+        _ => None,
+    })
+}
+
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn dangling(table: &Table<'_>, text: u16) -> Vec<Dangling> {
+    let mut all: Vec<Dangling> = Vec::new();
+    for chain in table.chains() {
+        for (to, line) in targets(table, chain).into_iter().filter(|(to, _)| table.chain(to).is_none()) {
+            let rule = RuleRef { text, line };
+            match all.iter_mut().find(|known| known.to == to) {
+                Some(known) if known.rules.len() < EVIDENCE => known.rules.push(rule),
+                Some(_) => {}
+                None => all.push(Dangling {
+                    from: chain.name.to_owned(),
+                    to: to.to_owned(),
+                    rules: vec![rule],
+                    service: names::split(to).and_then(|(_, key)| names::service(key)).map(|(name, _)| name),
+                }),
+            }
+        }
+    }
+    all
+}
+
+fn orphans(table: &Table<'_>, text: u16, reached: &HashSet<&str>) -> Orphans {
+    let mut orphans = Orphans::default();
+    for chain in table.chains().iter().filter(|chain| !reached.contains(chain.name)) {
+        let Some((_, key)) = names::split(chain.name) else { continue };
+        orphans.chains += 1;
+        orphans.rules += chain.rules.len();
+        if orphans.first.len() < EVIDENCE {
+            orphans.first.push((chain.name.to_owned(), names::service(key).map(|(name, _)| name)));
+            orphans.some_rules.extend(chain.rules.first().map(|raw| RuleRef { text, line: raw.line }));
+        }
+    }
+    orphans
+}

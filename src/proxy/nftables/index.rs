@@ -1,0 +1,122 @@
+//! Sets and maps of a table, ready to be looked up.
+
+use std::net::IpAddr;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::dump::nft::{Element, Set, Table};
+use crate::net::{Network, Protocol};
+
+/// One part of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Part<'d> {
+    /// An address.
+    Address(IpAddr),
+    /// A protocol.
+    Protocol(Protocol),
+    /// A port.
+    Port(u16),
+    /// Anything else.
+    Text(&'d str),
+}
+
+/// A set or map.
+#[derive(Debug)]
+pub(super) struct Indexed<'d> {
+    pub(super) set: &'d Set<'d>,
+    exact: HashMap<Vec<Part<'d>>, &'d Element<'d>>,
+    /// Elements with a network or range in their key.
+    wide: Vec<&'d Element<'d>>,
+}
+
+/// The sets and maps of a table by name.
+#[derive(Debug, Default)]
+pub(super) struct Index<'d> {
+    sets: HashMap<&'d str, Indexed<'d>>,
+    /// Endpoints that are masqueraded where they reach themselves (since 1.31).
+    pub(super) hairpins: HashSet<IpAddr>,
+}
+
+impl<'d> Index<'d> {
+    pub(super) fn of(table: &'d Table<'d>) -> Self {
+        let hairpins = table.set("hairpin-connections").into_iter().flat_map(|set| &set.elements);
+        let hairpins = hairpins.filter_map(|element| element.parts().next()?.parse().ok()).collect();
+        Self { sets: table.sets().iter().map(|set| (set.name, Indexed::of(set))).collect(), hairpins }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Indexed<'d>> {
+        self.sets.get(name)
+    }
+}
+
+impl<'d> Indexed<'d> {
+    fn of(set: &'d Set<'d>) -> Self {
+        let (mut exact, mut wide) = (HashMap::with_capacity(set.elements.len()), Vec::new());
+        for element in &set.elements {
+            match element.parts().map(part).collect::<Option<Vec<_>>>() {
+                Some(key) => _ = exact.entry(key).or_insert(element),
+                None => wide.push(element),
+            }
+        }
+        Self { set, exact, wide }
+    }
+
+    /// The element for a key.
+    pub(super) fn find(&self, key: &[Part<'_>]) -> Option<&'d Element<'d>> {
+        self.exact.get(key).copied().or_else(|| self.wide.iter().copied().find(|element| holds(element, key)))
+    }
+
+    /// Every element whose key has these parts, but for those that are `None`.
+    pub(super) fn with<'s>(&'s self, key: &'s [Option<Part<'s>>]) -> impl Iterator<Item = &'d Element<'d>> + 's {
+        let fits = move |element: &&Element<'d>| {
+            element.parts().zip(key).all(|(have, wanted)| wanted.is_none_or(|wanted| is_in(have, wanted)))
+        };
+        self.set.elements.iter().filter(fits)
+    }
+
+    /// Every address that is an element.
+    pub(super) fn addresses(&self) -> HashSet<IpAddr> {
+        self.set.elements.iter().filter_map(|element| element.key.parse().ok()).collect()
+    }
+}
+
+/// A part that is one value; `None` for a network or range of more.
+fn part(text: &str) -> Option<Part<'_>> {
+    if let Ok(address) = text.parse() {
+        return Some(Part::Address(address));
+    }
+    if let Ok(port) = text.parse() {
+        return Some(Part::Port(port));
+    }
+    if let Some(protocol) = Protocol::parse(text) {
+        return Some(Part::Protocol(protocol));
+    }
+    if networks(text).is_some() || text.split_once('-').is_some_and(|(low, high)| low.parse::<u16>().is_ok() && high.parse::<u16>().is_ok()) {
+        return None;
+    }
+    Some(Part::Text(text))
+}
+
+/// The networks that `10.0.0.0/8` and `10.0.0.1-10.0.0.9` name.
+pub(super) fn networks(text: &str) -> Option<Vec<Network>> {
+    Network::parse(text).map(|network| vec![network]).or_else(|| Network::range(text))
+}
+
+fn holds(element: &Element<'_>, key: &[Part<'_>]) -> bool {
+    let mut parts = element.parts();
+    key.iter().all(|wanted| parts.next().is_some_and(|have| is_in(have, *wanted))) && parts.next().is_none()
+}
+
+/// Is the value in what an element has there?
+pub(super) fn is_in(have: &str, wanted: Part<'_>) -> bool {
+    match wanted {
+        Part::Address(address) => networks(have).is_some_and(|all| all.iter().any(|network| network.contains(address))),
+        // `nft -n` prints protocols as numbers.
+        Part::Protocol(protocol) => Protocol::parse(have) == Some(protocol),
+        Part::Port(port) => match have.split_once('-') {
+            Some((low, high)) => low.parse().is_ok_and(|low: u16| low <= port) && high.parse().is_ok_and(|high: u16| port <= high),
+            None => have.parse() == Ok(port),
+        },
+        Part::Text(text) => have == text,
+    }
+}

@@ -1,0 +1,15 @@
+//! kube-proxy's nftables mode (Kubernetes 1.29 to today): what its tables `ip kube-proxy` and `ip6 kube-proxy` do.
+//!
+//! [`Survey`] finds the frontends in the maps of the tables, and follows one connection to each through the hooks: not the
+//! names of chains decide where it goes, but the rules.
+
+mod audit;
+mod index;
+pub(super) mod names;
+mod packet;
+mod spread;
+mod survey;
+mod walk;
+mod walkthrough;
+
+pub use survey::{Ruleset, Sketch, Survey, rulesets};

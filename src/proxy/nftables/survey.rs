@@ -1,0 +1,432 @@
+//! Finds the service ports of a node: what the maps of kube-proxy's tables speak of.
+
+use std::net::IpAddr;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::index::Index;
+use super::names::{self, ChainKind};
+use super::packet::Packet;
+use super::spread;
+use super::walk::{Fate, Walk};
+use crate::dataplane::{
+    Frontend, FrontendKind, Origin, Policy, Route, RuleRef, Select, ServiceName, ServicePort, Verdict,
+};
+use crate::dump::nft::{self, Data, Element, Listing, Rule, Selector, Set, Statement, Table};
+use crate::net::{Family, Network, Protocol};
+use crate::proxy::KnownNames;
+use crate::proxy::client::{self, Client};
+use crate::proxy::iptables::{PodSide, Truth};
+
+/// The name of kube-proxy's tables.
+const TABLE: &str = "kube-proxy";
+
+/// How many chains are looked at to learn the pod network, which all of them name alike.
+const POD_NETWORK_SAMPLE: usize = 64;
+
+/// kube-proxy's table of one family.
+#[derive(Debug, Clone, Copy)]
+pub struct Ruleset<'d> {
+    /// The family.
+    pub family: Family,
+    /// The table.
+    pub table: &'d Table<'d>,
+    /// Which of the texts it stands in, from 0.
+    pub text: u16,
+}
+
+/// kube-proxy's tables among all that were read, one of each family: the first, which is the whole one where there is one.
+pub fn rulesets<'d>(listings: impl Iterator<Item = (u16, &'d Listing<'d>)>) -> Vec<Ruleset<'d>> {
+    let mut all: Vec<Ruleset<'d>> = Vec::new();
+    for (text, listing) in listings {
+        for table in listing.tables.iter().filter(|table| table.name == TABLE) {
+            let family = match table.family {
+                "ip" => Family::Ipv4,
+                "ip6" => Family::Ipv6,
+                _ => continue,
+            };
+            let ruleset = Ruleset { family, table, text };
+            match all.iter_mut().find(|known| known.family == family) {
+                Some(known) if !known.is_whole() && ruleset.is_whole() => *known = ruleset,
+                Some(_) => {}
+                None => all.push(ruleset),
+            }
+        }
+    }
+    all.sort_by_key(|ruleset| ruleset.family);
+    all
+}
+
+impl Ruleset<'_> {
+    /// True if nothing suggests that a part of the table is missing.
+    pub fn is_whole(&self) -> bool {
+        !self.table.cut_off && self.table.chain("services").is_some() && self.table.set("service-ips").is_some()
+    }
+}
+
+/// The service ports of a node, not yet followed to their endpoints.
+#[derive(Debug)]
+pub struct Survey<'d> {
+    pub(super) families: Vec<InFamily<'d>>,
+    sketches: Vec<Sketch<'d>>,
+}
+
+/// A service port as far as a survey tells it.
+#[derive(Debug)]
+pub struct Sketch<'d> {
+    /// Its name.
+    pub name: Option<ServiceName>,
+    /// What its chains' names have in common.
+    pub key: String,
+    /// Its protocol.
+    pub protocol: Option<Protocol>,
+    /// Its family.
+    pub family: Family,
+    pub(super) frontends: Vec<FrontendSketch<'d>>,
+    /// Chains to start from where no frontend leads to them.
+    roots: Vec<&'d str>,
+}
+
+/// A frontend and the elements of maps that speak of it.
+#[derive(Debug)]
+pub(super) struct FrontendSketch<'d> {
+    pub(super) kind: FrontendKind,
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
+    pub(super) elements: Vec<&'d Element<'d>>,
+    refusal: Option<&'d Element<'d>>,
+}
+
+#[derive(Debug)]
+pub(super) struct InFamily<'d> {
+    pub(super) ruleset: Ruleset<'d>,
+    index: Index<'d>,
+    pods: (Vec<Network>, Vec<String>),
+}
+
+impl<'d> Survey<'d> {
+    /// Surveys the tables of a node. Service ports are named by their chains, else by what the cluster knows of them, else by
+    /// comments; they are ordered by name, protocol and family, unnamed ones last.
+    pub fn of(rulesets: &[Ruleset<'d>], known: &KnownNames) -> Self {
+        let mut survey = Self { families: Vec::new(), sketches: Vec::new() };
+        for &ruleset in rulesets {
+            let index = Index::of(ruleset.table);
+            survey.sketches.extend(Draft::of(ruleset, &index, known).finish());
+            survey.families.push(InFamily { ruleset, index, pods: pod_side(ruleset.table) });
+        }
+        let order = |s: &Sketch<'_>| (s.name.is_none(), s.name.clone(), s.protocol, s.family, s.key.clone());
+        survey.sketches.sort_by_cached_key(order);
+        survey
+    }
+
+    /// The service ports.
+    pub fn sketches(&self) -> &[Sketch<'d>] {
+        &self.sketches
+    }
+
+    /// How the rules of a family tell pods from other clients.
+    pub fn pods(&self, family: Family) -> PodSide<'_> {
+        self.in_family(family).map(InFamily::pods).unwrap_or_default()
+    }
+
+    /// True if a table has a chain of this name.
+    pub fn has_chain(&self, name: &str) -> bool {
+        self.families.iter().any(|family| family.ruleset.table.chain(name).is_some())
+    }
+
+    /// Follows a service port to its endpoints.
+    pub fn service(&self, sketch: &Sketch<'d>) -> ServicePort {
+        let mut port = ServicePort {
+            name: sketch.name.clone(),
+            key: sketch.key.clone(),
+            protocol: sketch.protocol,
+            family: sketch.family,
+            frontends: Vec::new(),
+            pools: Vec::new(),
+            affinity_seconds: None,
+            dead_ends: Vec::new(),
+            repeated: Vec::new(),
+            about: None,
+        };
+        let (Some(family), Some(protocol)) = (self.in_family(sketch.family), sketch.protocol) else { return port };
+        let mut pools: Vec<(Policy, &'d str)> = Vec::new();
+        let policy = |chain: &&'d str| Some((names::split(chain)?.0.policy()?, *chain));
+        pools.extend(sketch.roots.iter().filter_map(policy));
+        for frontend in &sketch.frontends {
+            let routes = Origin::ALL.into_iter().flat_map(|origin| family.routes(frontend, protocol, origin, &mut pools));
+            port.frontends.push(family.frontend(frontend, routes.collect()));
+        }
+        pools.sort_by_key(|(policy, _)| *policy);
+        for (policy, chain) in pools {
+            let at = (family.ruleset.table, &family.index, family.ruleset.text);
+            let (pool, seconds) = spread::pool(at, policy, chain, protocol);
+            port.affinity_seconds = port.affinity_seconds.or(seconds);
+            port.pools.push(pool);
+        }
+        port
+    }
+
+    pub(super) fn in_family(&self, family: Family) -> Option<&InFamily<'d>> {
+        self.families.iter().find(|known| known.ruleset.family == family)
+    }
+}
+
+impl<'d> InFamily<'d> {
+    fn pods(&self) -> PodSide<'_> {
+        PodSide { networks: &self.pods.0, interfaces: &self.pods.1 }
+    }
+
+    /// What becomes of connections from an origin: those of clients in networks that rules name by themselves, then the rest.
+    fn routes(
+        &self,
+        frontend: &FrontendSketch<'d>,
+        protocol: Protocol,
+        origin: Origin,
+        pools: &mut Vec<(Policy, &'d str)>,
+    ) -> Vec<Route> {
+        client::routes(origin, |within| {
+            let packet = Packet {
+                index: &self.index,
+                client: Client::new(origin, within, self.pods()),
+                protocol,
+                address: frontend.address,
+                port: frontend.port,
+            };
+            let mut walk = Walk::new(self.ruleset.table, &packet);
+            let to_node = frontend.address.is_none();
+            let fate = walk.through(match origin {
+                Origin::Node if to_node => &["output", "input"],
+                Origin::Node => &["output"],
+                _ if to_node => &["prerouting", "input"],
+                _ => &["prerouting", "forward"],
+            });
+            let masquerade = match (fate, walk.marked) {
+                (Fate::Pool(..), Truth::Yes) => Some(true),
+                (Fate::Unknown, _) | (Fate::Pool(..), Truth::Unknown) => None,
+                _ => Some(false),
+            };
+            if let Fate::Pool(policy, chain) = fate
+                && !pools.contains(&(policy, chain))
+            {
+                pools.push((policy, chain));
+            }
+            ((verdict(fate), masquerade), packet.client.asked())
+        })
+    }
+
+    fn frontend(&self, frontend: &FrontendSketch<'d>, routes: Vec<Route>) -> Frontend {
+        let reference = |element: &&Element<'d>| RuleRef { text: self.ruleset.text, line: element.line };
+        Frontend {
+            kind: frontend.kind,
+            address: frontend.address,
+            port: Some(frontend.port),
+            every_port: false,
+            routes,
+            rules: frontend.elements.iter().map(reference).collect(),
+            refusal: frontend.refusal.as_ref().map(reference),
+        }
+    }
+}
+
+fn verdict(fate: Fate<'_>) -> Verdict {
+    match fate {
+        Fate::Pool(policy, _) => Verdict::Pool(policy),
+        Fate::Dropped => Verdict::Drop,
+        Fate::Refused => Verdict::Reject,
+        Fate::LeftAlone => Verdict::None,
+        Fate::Unknown => Verdict::Unknown,
+    }
+}
+
+/// A survey of one table in the making.
+struct Draft<'d, 'k> {
+    ruleset: Ruleset<'d>,
+    known: &'k KnownNames,
+    cluster_ips: HashSet<IpAddr>,
+    sketches: Vec<Sketch<'d>>,
+    by_key: HashMap<String, usize>,
+    by_frontend: HashMap<(Option<IpAddr>, Protocol, u16), (usize, usize)>,
+}
+
+impl<'d, 'k> Draft<'d, 'k> {
+    fn of(ruleset: Ruleset<'d>, index: &Index<'d>, known: &'k KnownNames) -> Self {
+        let cluster_ips = index.get("cluster-ips").map(super::index::Indexed::addresses).unwrap_or_default();
+        let (sketches, by_key, by_frontend) = (Vec::new(), HashMap::new(), HashMap::new());
+        let mut draft = Self { ruleset, known, cluster_ips, sketches, by_key, by_frontend };
+        let maps = || ruleset.table.sets().iter().filter(|set| set.is_map());
+        // Maps that lead to endpoints tell most; others speak of the same frontends, or of those without any.
+        for map in maps() {
+            draft.map(map, true);
+        }
+        for map in maps() {
+            draft.map(map, false);
+        }
+        // A part of a listing may hold the chains of services alone.
+        if ruleset.table.set("service-ips").is_none() {
+            draft.chains();
+        }
+        draft
+    }
+
+    fn map(&mut self, map: &'d Set<'d>, leading: bool) {
+        for element in &map.elements {
+            let Some((address, protocol, port)) = frontend(element) else { continue };
+            let target = element.data.and_then(|data| data.split_ascii_whitespace().nth(1)).unwrap_or_default();
+            let of_chain = names::split(target).filter(|(kind, _)| *kind != ChainKind::Firewall);
+            if of_chain.is_some() != leading {
+                continue;
+            }
+            let at = (address, protocol, port);
+            let place = match self.by_frontend.get(&at) {
+                Some(place) => *place,
+                // Source ranges alone are of no Service.
+                None if names::split(target).is_some_and(|(kind, _)| kind == ChainKind::Firewall) => continue,
+                None => self.add(at, of_chain, element),
+            };
+            let frontend = &mut self.sketches[place.0].frontends[place.1];
+            frontend.elements.push(element);
+            if !leading {
+                match names::split(target) {
+                    Some((ChainKind::Firewall, _)) => frontend.kind = FrontendKind::LoadBalancer,
+                    _ => frontend.refusal = frontend.refusal.or(Some(element)),
+                }
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        at: (Option<IpAddr>, Protocol, u16),
+        of_chain: Option<(ChainKind, &'d str)>,
+        element: &Element<'d>,
+    ) -> (usize, usize) {
+        let (address, protocol, port) = at;
+        let known = || self.known.by_frontend((address, Some(protocol), Some(port))).cloned();
+        let of_key = of_chain.and_then(|(_, key)| names::service(key)).map(|(name, _)| name);
+        let commented = || element.comment.and_then(ServiceName::parse);
+        let cut_short = || of_chain.and_then(|(_, key)| self.known.by_cut_key(key)).cloned();
+        let name = of_key.or_else(cut_short).or_else(known).or_else(commented);
+        let key = match (&of_chain, &name) {
+            (Some((_, key)), _) => (*key).to_owned(),
+            (None, Some(name)) => names::key(name, protocol),
+            (None, None) => element.key.to_owned(),
+        };
+        let kind = match (address, of_chain) {
+            (None, _) => FrontendKind::NodePort,
+            (_, Some((ChainKind::External, _))) => FrontendKind::ExternalIp,
+            (Some(address), None) if !self.cluster_ips.is_empty() && !self.cluster_ips.contains(&address) => {
+                FrontendKind::ExternalIp
+            }
+            _ => FrontendKind::ClusterIp,
+        };
+        let service = self.sketch(key, name, protocol);
+        let frontends = &mut self.sketches[service].frontends;
+        frontends.push(FrontendSketch { kind, address, port, elements: Vec::new(), refusal: None });
+        let place = (service, frontends.len() - 1);
+        self.by_frontend.insert(at, place);
+        place
+    }
+
+    fn sketch(&mut self, key: String, name: Option<ServiceName>, protocol: Protocol) -> usize {
+        let next = self.sketches.len();
+        let at = *self.by_key.entry(key.clone()).or_insert(next);
+        if at == next {
+            let family = self.ruleset.family;
+            let (frontends, roots) = (Vec::new(), Vec::new());
+            self.sketches.push(Sketch { name, key, protocol: Some(protocol), family, frontends, roots });
+        }
+        at
+    }
+
+    fn chains(&mut self) {
+        for chain in self.ruleset.table.chains() {
+            let Some((kind, key)) = names::split(chain.name).filter(|(kind, _)| kind.policy().is_some()) else { continue };
+            let known = names::service(key);
+            let Some(protocol) = known.as_ref().map(|(_, protocol)| *protocol) else { continue };
+            let at = self.sketch(key.to_owned(), known.map(|(name, _)| name), protocol);
+            if kind.policy().is_some() {
+                self.sketches[at].roots.push(chain.name);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Vec<Sketch<'d>> {
+        for sketch in &mut self.sketches {
+            sketch.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
+        }
+        self.sketches
+    }
+}
+
+/// The frontend that the key of an element names: `10.96.0.1 . tcp . 443`, or `tcp . 30080` for a node port.
+fn frontend(element: &Element<'_>) -> Option<(Option<IpAddr>, Protocol, u16)> {
+    let parts: Vec<&str> = element.parts().collect();
+    match parts.as_slice() {
+        [address, protocol, port] => {
+            Some((Some(address.parse().ok()?), Protocol::parse(protocol)?, port.parse().ok()?))
+        }
+        [protocol, port] => Some((None, Protocol::parse(protocol)?, port.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// How pods are told from others: by the networks or interfaces whose clients are not masqueraded, or are sent to the
+/// cluster pool under Local policy.
+fn pod_side(table: &Table<'_>) -> (Vec<Network>, Vec<String>) {
+    let (mut networks, mut interfaces): (Vec<Network>, Vec<String>) = (Vec::new(), Vec::new());
+    let of_services = table.chains().iter().filter(|chain| {
+        names::split(chain.name)
+            .is_some_and(|(kind, _)| matches!(kind, ChainKind::Cluster | ChainKind::Local | ChainKind::External))
+    });
+    let heads = of_services.take(POD_NETWORK_SAMPLE).flat_map(|chain| chain.rules.iter().take(2));
+    let shared = table.chain("services").into_iter().flat_map(|chain| &chain.rules);
+    for raw in shared.chain(heads) {
+        let rule = Rule::parse(raw.text);
+        let marks = rule.statements.iter().any(|s| {
+            matches!(s, Statement::Set { field: Selector::Mark, .. } | Statement::Verdict(nft::Verdict::Jump("mark-for-masquerade")))
+        });
+        let to_cluster = rule.statements.iter().any(|s| match s {
+            Statement::Verdict(nft::Verdict::Goto(chain)) => names::split(chain).is_some_and(|(kind, _)| kind == ChainKind::Cluster),
+            _ => false,
+        });
+        for statement in &rule.statements {
+            let Statement::Match { key, not, value: Data::One(text), .. } = statement else { continue };
+            if !((*not && marks) || (!not && to_cluster && !marks)) {
+                continue;
+            }
+            match key.as_slice() {
+                [Selector::SourceAddress] => {
+                    networks.extend(super::index::networks(text).into_iter().flatten().filter(|n| !networks.contains(n)).collect::<Vec<_>>());
+                }
+                [Selector::InInterface] => {
+                    let name = text.replace('*', "+");
+                    if !interfaces.contains(&name) {
+                        interfaces.push(name);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    (networks, interfaces)
+}
+
+impl Sketch<'_> {
+    /// True if `select` names it by name, frontend or service chain.
+    pub fn is_named_by(&self, select: &Select) -> bool {
+        if let Select::Chain(chain) = select
+            && let Some((kind, key)) = names::split(chain)
+            && kind != ChainKind::Endpoint
+        {
+            return self.key == key;
+        }
+        select.matches_name(self.name.as_ref())
+            || self.frontends.iter().any(|f| select.matches_frontend(f.kind, f.address, Some(f.port), self.protocol))
+    }
+
+    /// True if `select` names one of its frontends of this kind.
+    pub fn has_frontend(&self, select: &Select, kind: FrontendKind) -> bool {
+        let mut frontends = self.frontends.iter().filter(|f| f.kind == kind);
+        frontends.any(|f| select.matches_frontend(f.kind, f.address, Some(f.port), self.protocol))
+    }
+}

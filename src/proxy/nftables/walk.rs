@@ -1,0 +1,146 @@
+//! One connection through the hooks of a table.
+
+use super::names;
+use super::packet::Packet;
+use crate::dataplane::Policy;
+use crate::dump::nft::{Base, Chain, Rule, Selector, Statement, Table, Verdict};
+use crate::proxy::iptables::Truth;
+
+/// kube-proxy's chains are five deep at most, and the kernel follows 16 jumps (NFT_JUMP_STACK_SIZE). What is deeper than
+/// this, or has more rules than [`MAX_RULES`], must not hold us up.
+const MAX_DEPTH: usize = 32;
+
+/// Rules followed for one connection.
+const MAX_RULES: usize = 2000;
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate<'d> {
+    /// It is spread over the endpoints of this chain.
+    Pool(Policy, &'d str),
+    Dropped,
+    Refused,
+    /// It goes on untranslated.
+    LeftAlone,
+    Unknown,
+}
+
+enum Flow<'d> {
+    GoesOn,
+    Returns,
+    /// Past the chains of this hook that have no verdict yet.
+    Accepted,
+    Ends(Fate<'d>),
+}
+
+/// A connection under way.
+pub(super) struct Walk<'w, 'p, 'd> {
+    pub(super) table: &'d Table<'d>,
+    pub(super) packet: &'w Packet<'p, 'd>,
+    /// Is it marked for masquerading?
+    pub(super) marked: Truth,
+    left: usize,
+}
+
+impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
+    pub(super) fn new(table: &'d Table<'d>, packet: &'w Packet<'p, 'd>) -> Self {
+        Self { table, packet, marked: Truth::No, left: MAX_RULES }
+    }
+
+    /// Follows the connection through the chains of these hooks, the lowest priority of each first.
+    pub(super) fn through(&mut self, hooks: &[&str]) -> Fate<'d> {
+        for hook in hooks {
+            let of_hook = |chain: &&'d Chain<'d>| chain.base.is_some_and(|base| base.hook == *hook);
+            let mut chains: Vec<&'d Chain<'d>> = self.table.chains().iter().filter(of_hook).collect();
+            chains.sort_by_key(|chain| chain.base.map(|base| base.priority));
+            for chain in chains {
+                match (self.chain(chain, 0), chain.base) {
+                    (Flow::Ends(fate), _) => return fate,
+                    (Flow::GoesOn | Flow::Returns, Some(Base { drops: true, .. })) => return Fate::Dropped,
+                    _ => {}
+                }
+            }
+        }
+        Fate::LeftAlone
+    }
+
+    fn chain(&mut self, chain: &'d Chain<'d>, depth: usize) -> Flow<'d> {
+        for raw in &chain.rules {
+            let Some(left) = self.left.checked_sub(1) else { return Flow::Ends(Fate::Unknown) };
+            self.left = left;
+            match self.rule(&Rule::parse(raw.text), chain.name, depth) {
+                Flow::GoesOn => {}
+                flow => return flow,
+            }
+        }
+        Flow::GoesOn
+    }
+
+    fn rule(&mut self, rule: &Rule<'d>, chain: &'d str, depth: usize) -> Flow<'d> {
+        let mut met = Truth::Yes;
+        for statement in &rule.statements {
+            met = met.min(self.packet.meets(statement));
+            if met == Truth::No {
+                return Flow::GoesOn;
+            }
+            let certain = met == Truth::Yes;
+            let flow = match statement {
+                Statement::Set { field: Selector::Mark, value } if value.contains('|') => {
+                    self.marked = self.marked.max(met);
+                    continue;
+                }
+                Statement::Verdict(verdict) => self.verdict(*verdict, certain, depth),
+                Statement::VerdictMap(key, map) => match self.packet.verdict(key, map) {
+                    Ok(Some(verdict)) => self.verdict(verdict, certain, depth),
+                    Ok(None) => return Flow::GoesOn,
+                    Err(()) if matches!(key, crate::dump::nft::Key::Number(..)) => Flow::Ends(pool(chain)),
+                    Err(()) => Flow::Ends(Fate::Unknown),
+                },
+                Statement::Dnat(_) => Flow::Ends(pool(chain)),
+                Statement::Reject => Flow::Ends(Fate::Refused),
+                Statement::Redirect => Flow::Ends(Fate::Unknown),
+                _ => continue,
+            };
+            return match flow {
+                // Whether the rule applies is not known, and it decides.
+                Flow::Ends(_) | Flow::Accepted | Flow::Returns if !certain => Flow::Ends(Fate::Unknown),
+                flow => flow,
+            };
+        }
+        Flow::GoesOn
+    }
+
+    fn verdict(&mut self, verdict: Verdict<'d>, certain: bool, depth: usize) -> Flow<'d> {
+        let (name, comes_back) = match verdict {
+            Verdict::Accept => return Flow::Accepted,
+            Verdict::Drop => return Flow::Ends(Fate::Dropped),
+            Verdict::Return => return Flow::Returns,
+            Verdict::Continue => return Flow::GoesOn,
+            Verdict::Jump(name) => (name, true),
+            Verdict::Goto(name) => (name, false),
+        };
+        let before = self.marked;
+        let of_pool = names::split(name).and_then(|(kind, _)| kind.policy());
+        let Some(chain) = self.table.chain(name).filter(|_| depth < MAX_DEPTH) else {
+            return Flow::Ends(of_pool.map_or(Fate::Unknown, |policy| Fate::Pool(policy, name)));
+        };
+        let flow = self.chain(chain, depth + 1);
+        if !certain && self.marked > before {
+            self.marked = Truth::Unknown;
+        }
+        match (flow, of_pool) {
+            // Connections belong to the pool, whether or not its chain has an effect.
+            (Flow::GoesOn | Flow::Returns, Some(policy)) => Flow::Ends(Fate::Pool(policy, chain.name)),
+            (Flow::Ends(Fate::Pool(..)), Some(policy)) => Flow::Ends(Fate::Pool(policy, chain.name)),
+            (Flow::GoesOn | Flow::Returns, None) if comes_back => Flow::GoesOn,
+            (Flow::GoesOn, None) => Flow::Returns,
+            (flow, _) => flow,
+        }
+    }
+}
+
+/// The pool that the rules of `chain` are.
+fn pool(chain: &str) -> Fate<'_> {
+    let policy = names::split(chain).and_then(|(kind, _)| kind.policy()).unwrap_or(Policy::Cluster);
+    Fate::Pool(policy, chain)
+}

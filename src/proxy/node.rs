@@ -1,0 +1,405 @@
+//! The Services of a node in whatever mode kube-proxy runs there. Rules that another mode left behind are told as such and
+//! are never mixed into the answer.
+
+use std::net::IpAddr;
+
+use super::{KnownNames, iptables, ipvs, nftables};
+use crate::dataplane::{FrontendKind, Leftovers, Mode, RuleRef, Select, ServiceName, ServicePort, Walkthrough, Wiring};
+use crate::dump::ipset::Sets;
+use crate::dump::iptables::TableName;
+use crate::dump::nft;
+use crate::net::{Family, Protocol};
+
+/// Things left over that are named.
+const NAMED: usize = 3;
+
+/// Everything that was read of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'r, 'd> {
+    /// Tables of iptables.
+    pub iptables: &'r [iptables::Ruleset<'d>],
+    /// kube-proxy's tables of nftables.
+    pub nftables: &'r [nftables::Ruleset<'d>],
+    /// Virtual servers, where such a listing was given, even if it was empty.
+    pub ipvs: Option<ipvs::Ruleset<'d>>,
+    /// Ipsets.
+    pub sets: &'d Sets<'d>,
+    /// Only this family was asked for.
+    pub only: Option<Family>,
+    /// What kube-proxy itself says its mode is.
+    pub said: Option<Mode>,
+}
+
+impl<'d> Rules<'_, 'd> {
+    /// The mode kube-proxy runs in: the one it says, else the one whose rules it wrote last, else the `configured` one where
+    /// there are rules of it. `None` where there are no rules of any.
+    pub fn mode(&self, configured: Option<Mode>) -> Option<Mode> {
+        // KUBE-SERVICES is written anew at every sync; the IPv6 half of a node is not always there.
+        let of_iptables = self.iptables.iter().find_map(iptables::mode);
+        let nft = self.nftables.first().map(|_| Mode::Nftables);
+        let ipvs = self.ipvs.filter(|ipvs| !ipvs.listing.servers.is_empty()).map(|_| Mode::Ipvs);
+        let seen = [nft, of_iptables, ipvs.filter(|_| of_iptables.is_none())];
+        let meant = configured.filter(|mode| nft.is_some() && seen.contains(&Some(*mode)));
+        self.said.or(meant).or_else(|| seen.into_iter().flatten().next())
+    }
+
+    /// The families that the rules of a mode were read of, in order.
+    pub fn families_of(&self, mode: Mode) -> Vec<Family> {
+        match mode {
+            Mode::Iptables => self.iptables.iter().map(|r| r.family).collect(),
+            Mode::Nftables => self.nftables.iter().map(|r| r.family).collect(),
+            Mode::Ipvs => self.families(),
+        }
+    }
+
+    /// The families that were read, in order.
+    fn families(&self) -> Vec<Family> {
+        let of_servers = self.ipvs.into_iter().flat_map(|ipvs| &ipvs.listing.servers).filter_map(|server| match server.key {
+            crate::dump::ipvs::Key::Address { address, .. } => Some(Family::of(address)),
+            crate::dump::ipvs::Key::Mark { .. } => None,
+        });
+        let tables = self.iptables.iter().map(|r| r.family).chain(self.nftables.iter().map(|r| r.family));
+        let mut families: Vec<Family> = tables.chain(of_servers).filter(|f| self.only.is_none_or(|only| only == *f)).collect();
+        families.sort_unstable();
+        families.dedup();
+        families
+    }
+}
+
+/// The service ports of a node, not yet followed to their endpoints.
+#[derive(Debug)]
+pub struct Survey<'r, 'd> {
+    rules: Rules<'r, 'd>,
+    mode: Option<Mode>,
+    iptables: iptables::Survey<'d>,
+    nftables: nftables::Survey<'d>,
+    ipvs: ipvs::Survey<'d>,
+}
+
+/// A service port as far as a survey tells it.
+#[derive(Debug, Clone, Copy)]
+pub enum Sketch<'s, 'd> {
+    /// Of iptables mode.
+    Iptables(&'s iptables::Sketch<'d>),
+    /// Of nftables mode.
+    Nftables(&'s nftables::Sketch<'d>),
+    /// Of IPVS mode.
+    Ipvs(&'s ipvs::Sketch<'d>),
+}
+
+impl<'r, 'd> Survey<'r, 'd> {
+    /// Surveys the rules of the mode in use; `configured` is the one of kube-proxy's configuration.
+    pub fn of(rules: Rules<'r, 'd>, known: &KnownNames, configured: Option<Mode>) -> Self {
+        let mode = rules.mode(configured);
+        let nftables: &[_] = if mode == Some(Mode::Nftables) { rules.nftables } else { &[] };
+        let ipvs = rules.ipvs.filter(|_| mode == Some(Mode::Ipvs));
+        Self {
+            rules,
+            mode,
+            // Of another mode's node these tell hooks, marks and what was left over.
+            iptables: iptables::Survey::of(rules.iptables, known),
+            nftables: nftables::Survey::of(nftables, known),
+            ipvs: ipvs::Survey::of(ipvs, rules.sets, known, rules.only),
+        }
+    }
+
+    /// The mode kube-proxy runs in; `None` where no rules tell.
+    pub fn mode(&self) -> Option<Mode> {
+        self.mode
+    }
+
+    /// True if the Services of the mode in use are not in what was read.
+    pub fn lacks_services_of_mode(&self) -> bool {
+        match self.mode {
+            Some(Mode::Ipvs) => self.rules.ipvs.is_none(),
+            Some(Mode::Nftables) => self.rules.nftables.is_empty(),
+            _ => false,
+        }
+    }
+
+    fn is_of_iptables(&self) -> bool {
+        !matches!(self.mode, Some(Mode::Ipvs | Mode::Nftables))
+    }
+
+    /// The service ports: by name, protocol and family, unnamed ones last.
+    pub fn sketches(&self) -> Vec<Sketch<'_, 'd>> {
+        match self.mode {
+            Some(Mode::Nftables) => self.nftables.sketches().iter().map(Sketch::Nftables).collect(),
+            Some(Mode::Ipvs) => self.ipvs.sketches().iter().map(Sketch::Ipvs).collect(),
+            _ => self.iptables.sketches().iter().map(Sketch::Iptables).collect(),
+        }
+    }
+
+    /// How the rules of a family tell pods from other clients.
+    pub fn pods(&self, family: Family) -> iptables::PodSide<'_> {
+        if self.mode == Some(Mode::Nftables) { self.nftables.pods(family) } else { self.iptables.pods(family) }
+    }
+
+    /// Every cluster IP that the rules speak of.
+    pub fn cluster_ips(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.iptables.cluster_ips()
+    }
+
+    /// True if there is a chain of this name.
+    pub fn has_chain(&self, name: &str) -> bool {
+        self.iptables.has_chain(name) || self.nftables.has_chain(name)
+    }
+
+    /// What may take or refuse connections to a Service and cannot be followed.
+    pub fn unplaced(&self) -> &[RuleRef] {
+        match self.mode {
+            Some(Mode::Nftables) => &[],
+            Some(Mode::Ipvs) => self.ipvs.unplaced(),
+            _ => self.iptables.unplaced(),
+        }
+    }
+
+    /// Follows service ports to their endpoints, in order.
+    pub fn services(&self, sketches: &[Sketch<'_, 'd>]) -> Vec<ServicePort> {
+        if self.is_of_iptables() {
+            return self.iptables.services(&sketches.iter().filter_map(Sketch::of_iptables).collect::<Vec<_>>());
+        }
+        sketches.iter().map(|sketch| self.service(*sketch)).collect()
+    }
+
+    fn service(&self, sketch: Sketch<'_, 'd>) -> ServicePort {
+        match sketch {
+            Sketch::Iptables(sketch) => self.iptables.service(sketch),
+            Sketch::Nftables(sketch) => self.nftables.service(sketch),
+            Sketch::Ipvs(sketch) => {
+                let around = self.rules.iptables.iter().find(|r| r.family == sketch.family).copied();
+                self.ipvs.service(sketch, around, self.iptables.pods(sketch.family), self.rules.sets)
+            }
+        }
+    }
+
+    /// The rules of a service port, step by step.
+    pub fn walkthrough(&self, sketch: Sketch<'_, 'd>, port: &ServicePort) -> Walkthrough {
+        match sketch {
+            Sketch::Iptables(sketch) => self.iptables.walkthrough(sketch, port),
+            Sketch::Nftables(sketch) => self.nftables.walkthrough(sketch, port),
+            Sketch::Ipvs(sketch) => self.ipvs.walkthrough(sketch, port),
+        }
+    }
+
+    /// The rules of each family as a whole; `sketches` are the service ports asked about.
+    pub fn wirings(&self, sketches: &[Sketch<'_, 'd>], depth: iptables::Depth) -> Vec<Wiring> {
+        let of_iptables = || {
+            let sketches: Vec<_> = sketches.iter().filter_map(Sketch::of_iptables).collect();
+            self.iptables.wirings(&sketches, depth)
+        };
+        let mut wirings = match self.mode {
+            Some(Mode::Nftables) => self.nftables.wirings(depth),
+            Some(Mode::Ipvs) => self.wirings_of_ipvs(of_iptables()),
+            _ => of_iptables(),
+        };
+        for wiring in wirings.iter_mut().filter(|wiring| wiring.leftovers.is_none()) {
+            wiring.leftovers = self.leftovers(wiring.family);
+        }
+        wirings
+    }
+
+    /// Virtual servers have their own listing, which is always whole; hooks and marks are rules of iptables.
+    fn wirings_of_ipvs(&self, around: Vec<Wiring>) -> Vec<Wiring> {
+        let mut wirings = around;
+        for family in self.rules.families() {
+            if !wirings.iter().any(|wiring| wiring.family == family) {
+                wirings.push(Wiring::blank(family, Mode::Ipvs));
+            }
+        }
+        for wiring in &mut wirings {
+            wiring.mode = Some(Mode::Ipvs);
+            wiring.unseen = self.rules.ipvs.is_none();
+        }
+        wirings.sort_by_key(|wiring| wiring.family);
+        wirings
+    }
+
+    /// What another mode than the one in use left in a family.
+    fn leftovers(&self, family: Family) -> Option<Leftovers> {
+        let mode = self.mode?;
+        let of_iptables = || {
+            let ruleset = self.rules.iptables.iter().find(|r| r.family == family)?;
+            iptables::leftovers(ruleset)
+        };
+        match mode {
+            Mode::Nftables => of_iptables().or_else(|| self.left_servers(family)),
+            Mode::Ipvs => self.left_table(family),
+            Mode::Iptables => self.left_table(family).or_else(|| self.left_servers(family)),
+        }
+    }
+
+    fn left_table(&self, family: Family) -> Option<Leftovers> {
+        let left = self.rules.nftables.iter().find(|r| r.family == family)?;
+        let chains: Vec<&nft::Chain<'_>> = left.table.chains().iter().filter(|chain| !chain.rules.is_empty()).collect();
+        let rule = |chain: &&nft::Chain<'_>| Some(RuleRef { text: left.text, line: chain.rules.first()?.line });
+        (!chains.is_empty()).then(|| Leftovers {
+            mode: Mode::Nftables,
+            what: "chain",
+            chains: chains.iter().take(NAMED).map(|chain| chain.name.to_owned()).collect(),
+            count: chains.len(),
+            rules: chains.iter().take(NAMED).filter_map(rule).collect(),
+        })
+    }
+
+    fn left_servers(&self, family: Family) -> Option<Leftovers> {
+        let left = self.rules.ipvs?;
+        let of_family = |key: &crate::dump::ipvs::Key| {
+            matches!(key, crate::dump::ipvs::Key::Address { address, .. } if Family::of(*address) == family)
+        };
+        let servers: Vec<_> = left.listing.servers.iter().filter(|server| of_family(&server.key)).collect();
+        (!servers.is_empty()).then(|| Leftovers {
+            mode: Mode::Ipvs,
+            what: "virtual server",
+            chains: servers.iter().take(NAMED).map(|server| ipvs::title(server)).collect(),
+            count: servers.len(),
+            rules: servers.iter().take(NAMED).map(|server| RuleRef { text: left.text, line: server.line }).collect(),
+        })
+    }
+
+    /// What was read of a family, and what its rules can tell.
+    pub fn extents(&self) -> Vec<Extent> {
+        let of_iptables = |r: &iptables::Ruleset<'_>| Extent {
+            family: r.family,
+            nat_whole: r.nat.is_some_and(|nat| nat.is_whole_nat()),
+            filter_whole: r.filter.is_some_and(|filter| filter.is_whole_filter()),
+            external_chains: r.nat.is_some_and(|nat| nat.has_external_chains()),
+            tells_pods: self.iptables.tells_pods(r.family),
+            remote_fallback: false,
+        };
+        let of_nftables = |r: &nftables::Ruleset<'_>| Extent {
+            family: r.family,
+            nat_whole: r.is_whole(),
+            filter_whole: r.is_whole(),
+            external_chains: true,
+            tells_pods: self.nftables.pods(r.family).is_known(),
+            remote_fallback: false,
+        };
+        match self.mode {
+            Some(Mode::Nftables) => self.rules.nftables.iter().map(of_nftables).collect(),
+            Some(Mode::Ipvs) => {
+                let whole = self.rules.ipvs.is_some();
+                let of = |family| Extent {
+                    family,
+                    nat_whole: whole,
+                    // Those without endpoints are virtual servers too.
+                    filter_whole: false,
+                    external_chains: false,
+                    tells_pods: false,
+                    remote_fallback: true,
+                };
+                self.rules.families().into_iter().map(of).collect()
+            }
+            _ => self.rules.iptables.iter().map(of_iptables).collect(),
+        }
+    }
+
+    /// The tables an answer is made from, by their names.
+    pub fn tables(&self) -> Vec<&'static str> {
+        let has = |name: TableName| self.rules.iptables.iter().any(|r| r.table(name).is_some());
+        let mut tables = Vec::new();
+        match self.mode {
+            Some(Mode::Nftables) => tables.push("kube-proxy"),
+            Some(Mode::Ipvs) if self.rules.ipvs.is_some() => tables.push("ipvs"),
+            _ => {}
+        }
+        if self.mode != Some(Mode::Nftables) {
+            tables.extend([("nat", TableName::Nat), ("filter", TableName::Filter)].iter().filter(|(_, t)| has(*t)).map(|(n, _)| *n));
+        }
+        tables
+    }
+
+    /// Which texts the answer is made from.
+    pub fn texts(&self) -> Vec<u16> {
+        let of_iptables = self.rules.iptables.iter().flat_map(|r| r.nat.into_iter().chain(r.filter)).map(|table| table.text);
+        let mut texts: Vec<u16> = match self.mode {
+            Some(Mode::Nftables) => self.rules.nftables.iter().map(|r| r.text).collect(),
+            Some(Mode::Ipvs) => of_iptables.chain(self.rules.ipvs.map(|r| r.text)).collect(),
+            _ => of_iptables.collect(),
+        };
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+    }
+
+    /// How many rules, elements and servers the answer is made from.
+    pub fn rules_read(&self) -> usize {
+        let servers = || self.rules.ipvs.map_or(0, |ipvs| ipvs.listing.servers.iter().map(|s| 1 + s.real.len()).sum());
+        match self.mode {
+            Some(Mode::Nftables) => self.rules.nftables.iter().map(|r| r.table.size()).sum(),
+            Some(Mode::Ipvs) => servers() + self.rules.iptables.iter().map(iptables::Ruleset::size).sum::<usize>(),
+            _ => self.rules.iptables.iter().map(iptables::Ruleset::size).sum(),
+        }
+    }
+}
+
+/// Which rules of a family were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
+pub struct Extent {
+    /// The family.
+    pub family: Family,
+    /// No rules that lead to endpoints are missing.
+    pub nat_whole: bool,
+    /// No rules that refuse are missing.
+    pub filter_whole: bool,
+    /// External traffic has chains of its own, which send pods and the node itself to the pool of the whole cluster even
+    /// under Local policy (KUBE-EXT, since 1.24). Before that, releases differ.
+    pub external_chains: bool,
+    /// The rules tell pods from other clients.
+    pub tells_pods: bool,
+    /// Where no endpoint of this node is usable, external addresses under Local policy lead to those of others
+    /// (`syncEndpoint`, pkg/proxy/ipvs/proxier.go).
+    pub remote_fallback: bool,
+}
+
+impl<'s, 'd> Sketch<'s, 'd> {
+    fn of_iptables(&self) -> Option<&'s iptables::Sketch<'d>> {
+        if let Self::Iptables(sketch) = *self { Some(sketch) } else { None }
+    }
+
+    /// Its name, where it is known.
+    pub fn name(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Iptables(sketch) => sketch.name.as_ref(),
+            Self::Nftables(sketch) => sketch.name.as_ref(),
+            Self::Ipvs(sketch) => sketch.name.as_ref(),
+        }
+    }
+
+    /// Its protocol.
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::Iptables(sketch) => sketch.protocol,
+            Self::Nftables(sketch) => sketch.protocol,
+            Self::Ipvs(sketch) => sketch.protocol,
+        }
+    }
+
+    /// Its family.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Iptables(sketch) => sketch.family,
+            Self::Nftables(sketch) => sketch.family,
+            Self::Ipvs(sketch) => sketch.family,
+        }
+    }
+
+    /// True if `select` names it by name, frontend or service chain.
+    pub fn is_named_by(&self, select: &Select) -> bool {
+        match self {
+            Self::Iptables(sketch) => sketch.is_named_by(select),
+            Self::Nftables(sketch) => sketch.is_named_by(select),
+            Self::Ipvs(sketch) => sketch.is_named_by(select),
+        }
+    }
+
+    /// True if `select` names one of its frontends of this kind.
+    pub fn has_frontend(&self, select: &Select, kind: FrontendKind) -> bool {
+        match self {
+            Self::Iptables(sketch) => sketch.has_frontend(select, kind),
+            Self::Nftables(sketch) => sketch.has_frontend(select, kind),
+            Self::Ipvs(sketch) => sketch.has_frontend(select, kind),
+        }
+    }
+}
