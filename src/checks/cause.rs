@@ -4,7 +4,7 @@
 //! chains only when that service has changed (pkg/proxy/iptables/proxier.go): what is out of date says what broke.
 
 use super::{Finding, Input, Severity};
-use crate::dataplane::count;
+use crate::dataplane::{Mode, count};
 use crate::net::span;
 
 /// What probably happened; `None` where nothing is wrong.
@@ -30,8 +30,9 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
             input.node()
         ));
     }
-    if of("KI203").iter().any(|f| f.chain.as_deref() == Some("KUBE-SERVICES")) {
-        return Some("KUBE-SERVICES was flushed: kube-proxy's rules are there, but nothing leads to them.".to_owned());
+    if of("KI203").iter().any(|f| f.chain.as_deref() == Some(input.portal())) {
+        let portal = input.portal();
+        return Some(format!("{portal} was flushed: kube-proxy's rules are there, but nothing leads to them."));
     }
     behind(input, findings).or_else(|| edited(findings))
 }
@@ -84,21 +85,27 @@ fn behind(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
     if outdated.iter().all(|service| edited.contains(service)) {
         return self::edited(findings);
     }
-    let portal = services(findings, &OF_PORTAL);
+    let of_portal = services(findings, &OF_PORTAL);
+    let portal = input.portal();
     let (node, age) = (input.node(), age(input, findings));
-    Some(match (others.is_empty(), portal.is_empty()) {
+    Some(match (others.is_empty(), of_portal.is_empty()) {
+        // Nothing but the servers of a Service is written in IPVS mode.
+        (true, true) if input.mode() == Mode::Ipvs => {
+            format!("Only {first} is out of date: kube-proxy on {node} has not synced since it changed{age}.")
+        }
         (true, true) => format!(
-            "Only {first} is out of date; KUBE-SERVICES matches the API: a sync of its chains is outstanding or went wrong{age}."
+            "Only {first} is out of date; {portal} matches the API: a sync of its chains is outstanding or went wrong{age}."
         ),
         (true, false) => {
             format!("Only {first} is out of date: kube-proxy on {node} has not synced since it changed{age}.")
         }
         (false, true) => format!(
-            "{} are out of date, while KUBE-SERVICES matches the API: kube-proxy on {node} is behind{age}.",
+            "{} are out of date, while {portal} matches the API: kube-proxy on {node} is behind{age}.",
             count(outdated.len(), "Service")
         ),
         (false, false) => format!(
-            "kube-proxy on {node} is not syncing: KUBE-SERVICES and the chains of {} are behind the API{age}.",
+            "kube-proxy on {node} is not syncing: {portal} and the {} of {} are behind the API{age}.",
+            if input.mode() == Mode::Ipvs { "real servers" } else { "chains" },
             count(outdated.len(), "Service")
         ),
     })

@@ -47,9 +47,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
     for wiring in input.wirings.iter().filter(|wiring| wiring.portal_is_empty) {
         found.add(Finding {
-            chain: Some("KUBE-SERVICES".to_owned()),
+            chain: Some(input.portal().to_owned()),
             share: Some(1.0),
-            message: "KUBE-SERVICES is empty: no connection to any Service is translated".to_owned(),
+            message: format!("{} is empty: no connection to any Service is translated", input.portal()),
             hint: super::rewrite(input),
             ..found.about(wiring.family)
         });

@@ -1,7 +1,9 @@
 //! Connections that must be masqueraded are not, or all are: answers go astray, or clients are hidden.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Endpoint, Frontend, FrontendKind, MarkFault, Origin, Policy, RuleRef, ServicePort, Verdict, count};
+use crate::dataplane::{
+    Endpoint, Frontend, FrontendKind, MarkFault, Mode, Origin, Policy, RuleRef, ServicePort, Verdict, count,
+};
 use crate::net::Family;
 
 /// The check.
@@ -18,9 +20,12 @@ pub(super) static CHECK: Check = Check {
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     for wiring in input.wirings {
         if let Some(fault) = &wiring.mark {
-            let (message, rules) = words(fault);
+            let nftables = wiring.mode == Some(Mode::Nftables);
+            let (marks, acts) =
+                if nftables { ("the table", "the chain masquerading") } else { ("KUBE-MARK-MASQ", "KUBE-POSTROUTING") };
+            let (message, rules) = words(fault, marks, acts);
             found.add(Finding {
-                chain: Some("KUBE-POSTROUTING".to_owned()),
+                chain: Some(if nftables { "masquerading" } else { acts }.to_owned()),
                 reason: Some("mark"),
                 message,
                 hint: super::rewrite(input),
@@ -36,23 +41,22 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
 }
 
-fn words(fault: &MarkFault) -> (String, Vec<RuleRef>) {
+fn words(fault: &MarkFault, marks: &str, acts: &str) -> (String, Vec<RuleRef>) {
     match fault {
         MarkFault::NotSet => {
-            let what = "KUBE-MARK-MASQ sets no mark: nothing is masqueraded, and answers to some clients go astray";
-            (what.to_owned(), Vec::new())
+            let what = format!("{marks} sets no mark: nothing is masqueraded, and answers to some clients go astray");
+            (what, Vec::new())
         }
         MarkFault::NotActedOn(mark, rules) => {
             let what = format!(
-                "KUBE-MARK-MASQ sets mark {mark:#x}, which KUBE-POSTROUTING does not masquerade: answers to some clients go \
-                 astray"
+                "{marks} sets mark {mark:#x}, which {acts} does not masquerade: answers to some clients go astray"
             );
             (what, rules.clone())
         }
         MarkFault::Everything(rules) => {
             let what =
-                "KUBE-POSTROUTING masquerades what carries no mark: every connection of the node looks like its own";
-            (what.to_owned(), rules.clone())
+                format!("{acts} masquerades what carries no mark: every connection of the node looks like its own");
+            (what, rules.clone())
         }
     }
 }
@@ -135,7 +139,8 @@ fn lacks_external(frontend: &Frontend) -> bool {
 
 /// True if an endpoint that has no rule of its own runs on this node, where it must have one.
 fn is_here(endpoint: &Endpoint) -> bool {
-    endpoint.hairpin.is_none() && endpoint.about.as_ref().is_some_and(|about| about.local == Some(true) && !about.is_lost())
+    endpoint.hairpin.is_none()
+        && endpoint.about.as_ref().is_some_and(|about| about.local == Some(true) && !about.is_lost())
 }
 
 /// Endpoints that cannot reach themselves through the Service.

@@ -27,6 +27,12 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 found.add(finding(input, found.on(at, port), port, address, about, &words));
             }
         }
+        for (address, about) in drained(port) {
+            if told.insert(address) {
+                let words = "programmed with weight 0 (draining)";
+                found.add(finding(input, found.on(at, port), port, address, about, words));
+            }
+        }
         for (address, about) in unreached(port) {
             if told.insert(address) {
                 let words = "programmed, but no connection ever gets to its rule";
@@ -37,10 +43,16 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     skips(input, found);
 }
 
+/// Endpoints that are wanted and get no new connections, because they are on their way out.
+fn drained(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint)> {
+    let all = port.pools.iter().flat_map(|pool| &pool.endpoints).filter(|endpoint| endpoint.draining);
+    all.filter_map(|e| Some((&e.address, e.about.as_ref().filter(|about| about.wanted == Some(true))?)))
+}
+
 /// Endpoints that are wanted and stand behind a rule that takes everything, in every pool that holds them.
 fn unreached(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint)> {
     let all = || port.pools.iter().flat_map(|pool| &pool.endpoints);
-    all().filter_map(move |endpoint| {
+    all().filter(|endpoint| !endpoint.draining).filter_map(move |endpoint| {
         let nothing = |endpoint: &Endpoint| endpoint.probability == Some(0.0);
         let about = endpoint.about.as_ref().filter(|about| about.wanted == Some(true) && nothing(endpoint))?;
         let nowhere = all().filter(|e| e.address == endpoint.address).all(nothing);

@@ -12,11 +12,14 @@ mod input;
 mod pick;
 
 mod dangling_jump;
+mod draining;
 mod duplicate_rule;
 mod empty_chain;
+mod empty_server;
 mod leaky_chain;
 mod leftover_mode;
 mod masquerade_mismatch;
+mod missing_address;
 mod missing_endpoint;
 mod missing_frontend;
 mod missing_hook;
@@ -79,7 +82,7 @@ impl Check {
 
 /// All checks, in the order of their codes, but for the last: which checks lines were missing for is known when all others
 /// are made.
-pub static CHECKS: [&Check; 23] = [
+pub static CHECKS: [&Check; 26] = [
     &stale_endpoint::CHECK,
     &missing_endpoint::CHECK,
     &stale_service::CHECK,
@@ -101,6 +104,9 @@ pub static CHECKS: [&Check; 23] = [
     &mixed_backends::CHECK,
     &leftover_mode::CHECK,
     &stale_reject::CHECK,
+    &missing_address::CHECK,
+    &empty_server::CHECK,
+    &draining::CHECK,
     &partial_dump::CHECK,
     &unreadable_target::CHECK,
 ];

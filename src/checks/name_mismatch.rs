@@ -6,6 +6,7 @@ use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Address, Endpoint, Pool, ServiceName, ServicePort, count};
 use crate::net::Protocol;
 use crate::proxy::chain_name::{self, ChainKind, EndpointKeys};
+use crate::proxy::nftables;
 
 /// So many endpoints take longer to hash than a thread takes to start.
 const WORTH_A_THREAD: usize = 2000;
@@ -62,6 +63,10 @@ fn of_port(port: &ServicePort) -> impl Iterator<Item = Mismatch<'_>> {
 fn service<'p>(port: &'p ServicePort, name: &ServiceName, protocol: Protocol) -> Option<&'p str> {
     let keys: Vec<String> = chain_name::service_keys(name, protocol).collect();
     let chains = port.pools.iter().map(|pool: &Pool| pool.chain.as_str());
+    let other = |chain: &&str| !nftables::name_fits(chain, name, protocol, &Address::Unknown);
+    if let Some(chain) = chains.clone().find(other) {
+        return Some(chain);
+    }
     let hashed = |chain: &&str| ChainKind::of(chain).serves();
     chains.filter(hashed).find(|chain| !keys.iter().any(|key| key == chain_name::key(chain)))
 }
@@ -73,6 +78,9 @@ fn endpoints<'p>(port: &'p ServicePort, name: &ServiceName, protocol: Protocol) 
     let mut text = String::new();
     let all = port.pools.iter().flat_map(|pool| &pool.endpoints);
     let differs = |endpoint: &&Endpoint| {
+        if !nftables::name_fits(&endpoint.chain, name, protocol, &endpoint.address) {
+            return true;
+        }
         let named = ChainKind::of(&endpoint.chain) == ChainKind::Endpoint;
         if !named || !matches!(endpoint.address, Address::Socket(..)) {
             return false;

@@ -57,8 +57,9 @@ struct Skew<'p> {
 
 /// How far a pool is from even. What it loses altogether is left out: that is another finding.
 fn skew(pool: &Pool) -> Option<Skew<'_>> {
-    // One that only returning clients are sent to takes no part.
-    let takes_part = |endpoint: &&Endpoint| !(endpoint.remembered && endpoint.probability == Some(0.0));
+    // One that only returning clients are sent to takes no part, nor one that loses those it has.
+    let takes_part =
+        |endpoint: &&Endpoint| !(endpoint.draining || (endpoint.remembered && endpoint.probability == Some(0.0)));
     let endpoints: Vec<&Endpoint> = pool.endpoints.iter().filter(takes_part).collect();
     let shares: Vec<f64> = endpoints.iter().map(|endpoint| endpoint.probability).collect::<Option<_>>()?;
     let delivered: f64 = shares.iter().sum();

@@ -1,7 +1,7 @@
 //! The filter table refuses connections to a Service that has usable endpoints.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, Origin, RuleRef, ServicePort, Verdict};
+use crate::dataplane::{Drift, Frontend, Mode, Origin, RuleRef, ServicePort, Verdict};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -18,7 +18,8 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     if input.wirings.iter().any(|wiring| !wiring.filter_whole) {
         found.skip_for_lines(super::FILTER_LINES);
     }
-    for (at, port) in input.ports() {
+    // Virtual servers without real ones refuse by themselves.
+    for (at, port) in input.ports().filter(|_| input.mode() != Mode::Ipvs) {
         let acting = frontends(port, acts);
         if let Some(first) = acting.first() {
             let list = acting.iter().map(|frontend| frontend.at()).collect::<Vec<_>>().join(", ");

@@ -1,6 +1,7 @@
 //! Service proxies that are not kube-proxy, by the traces they leave.
 
 use super::texts::Texts;
+use crate::dump::iptables::Section;
 use crate::source::Bundle;
 
 /// A system that serves Services itself.
@@ -43,7 +44,7 @@ const OTHERS: [Other; 5] = [
 
 /// The system that seems to serve Services in place of kube-proxy, with the command that shows them there.
 pub(super) fn proxy(texts: &Texts<'_>, bundle: &Bundle) -> Option<String> {
-    let chains = texts.dumps.iter().flat_map(|dump| &dump.sections).flat_map(|section| section.chains()).map(|c| c.name);
+    let chains = texts.dumps.iter().flat_map(|dump| &dump.sections).flat_map(Section::chains).map(|c| c.name);
     let tables = texts.nft.iter().flat_map(|(_, listing)| &listing.tables);
     let of_nft = tables.flat_map(|table| table.chains().iter().map(|c| c.name).chain([table.name]));
     let interfaces = texts.interfaces.iter().flat_map(|interfaces| &interfaces.all).map(|i| i.name);
@@ -51,5 +52,8 @@ pub(super) fn proxy(texts: &Texts<'_>, bundle: &Bundle) -> Option<String> {
     let traced = |other: &&Other| names.iter().any(|name| other.traces.iter().any(|trace| name.starts_with(trace)));
     let other = OTHERS.iter().find(traced)?;
     let here = if bundle.is_live() { "this node" } else { "the node" };
-    Some(format!("{here} has chains or interfaces of {}, which can serve Services itself; they are shown by: {}", other.name, other.command))
+    Some(format!(
+        "{here} has chains or interfaces of {}, which can serve Services itself; they are shown by: {}",
+        other.name, other.command
+    ))
 }

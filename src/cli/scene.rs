@@ -101,6 +101,7 @@ pub(super) fn with<T>(
         nftables: &tables,
         ipvs: texts.ipvs.as_ref().map(|(text, listing)| ipvs::Ruleset { listing, text: *text }),
         sets: &texts.sets,
+        interfaces: texts.interfaces.as_ref(),
         only: family,
         said: texts.said,
     };

@@ -1,6 +1,6 @@
 //! What each text that was read is, and all of them read in their languages.
 
-use super::{Failure, gather};
+use super::{Failure, gather, viewpoint};
 use crate::dataplane::Mode;
 use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::Sets;
@@ -42,7 +42,7 @@ enum Kind {
 }
 
 /// Reads every text. One without a single line that is known is an error that says what it looks like.
-pub(super) fn read<'b>(bundle: &'b Bundle, verbose: bool) -> Result<Texts<'b>, Failure> {
+pub(super) fn read(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure> {
     let mut texts = Texts::default();
     for (number, capture) in (0u16..).zip(&bundle.captures) {
         let kind = kind(capture);
@@ -56,6 +56,10 @@ pub(super) fn read<'b>(bundle: &'b Bundle, verbose: bool) -> Result<Texts<'b>, F
             Kind::Addresses => texts.interfaces = Some(Interfaces::scan(&capture.text)),
             Kind::Mode(mode) => texts.said = Some(mode),
         }
+    }
+    if bundle.is_live() {
+        texts.interfaces = Some(Interfaces::of_node(viewpoint::machine(bundle).addresses));
+        texts.said = bundle.proxy_mode.as_deref().and_then(Mode::parse);
     }
     texts.notes.extend(gather::unread_notes(bundle, &texts.dumps, verbose));
     Ok(texts)
@@ -93,13 +97,17 @@ impl<'b> Texts<'b> {
     fn unread(&mut self, capture: &Capture, unread: &[(u32, &str)], verbose: bool) {
         let label = &capture.label;
         if verbose {
-            let line = |(line, text): &(u32, &str)| format!("{label} line {line}: not understood: {}", gather::quoted(text));
+            let line =
+                |(line, text): &(u32, &str)| format!("{label} line {line}: not understood: {}", gather::quoted(text));
             self.notes.extend(unread.iter().map(line));
             return;
         }
         let Some((line, text)) = unread.first() else { return };
         let lines = if unread.len() == 1 { "1 line was".to_owned() } else { format!("{} lines were", unread.len()) };
-        self.notes.push(format!("{label}: {lines} not understood, first line {line}: {} (-v lists them)", gather::quoted(text)));
+        self.notes.push(format!(
+            "{label}: {lines} not understood, first line {line}: {} (-v lists them)",
+            gather::quoted(text)
+        ));
     }
 
     /// True if ipsets are all that was given.
@@ -176,7 +184,10 @@ mod tests {
             ("table ip kube-proxy {\n}\n", Kind::Nft),
             ("-A -t 10.96.0.1:443 -s rr\n-a -t 10.96.0.1:443 -r 10.0.0.1:6443 -m -w 1\n", Kind::Ipvs),
             ("create KUBE-CLUSTER-IP hash:ip,port family inet\n", Kind::Sets),
-            ("5: kube-ipvs0: <BROADCAST,NOARP> mtu 1500\n    inet 10.96.0.1/32 scope global kube-ipvs0\n", Kind::Addresses),
+            (
+                "5: kube-ipvs0: <BROADCAST,NOARP> mtu 1500\n    inet 10.96.0.1/32 scope global kube-ipvs0\n",
+                Kind::Addresses,
+            ),
             ("ipvs\n", Kind::Mode(Mode::Ipvs)),
         ] {
             assert_eq!(of(text), wanted, "{text}");

@@ -124,7 +124,9 @@ fn answer(
     let mut outcome = std::mem::take(&mut scene.outcome);
     let missing = std::mem::take(&mut outcome.missing);
     if let Some(mode @ (Mode::Ipvs | Mode::Nftables)) = scene.survey.mode() {
-        let what = format!("cannot follow single packets where kube-proxy runs in {mode} mode: only rules of iptables are followed");
+        let what = format!(
+            "cannot follow single packets where kube-proxy runs in {mode} mode: only rules of iptables are followed"
+        );
         let hints = vec![format!("kube-ipt show {}    (where each origin's connections go)", args.to)];
         return Err(Failure { what, hints });
     }

@@ -152,32 +152,12 @@ mod tests {
 
     fn pool(counts: &[(f64, u64)]) -> Pool {
         let endpoints = counts.iter().zip(1u8..).map(|(&(probability, packets), n)| Endpoint {
-            address: Address::Socket([10, 0, 0, n].into(), 80),
             probability: Some(probability),
-            chain: String::new(),
-            rules: Vec::new(),
             packets: Some(packets),
             arrived: Some(packets),
-            hairpin: true,
-            remembered: false,
-            about: None,
+            ..Endpoint::blank(Address::Socket([10, 0, 0, n].into(), 80), String::new())
         });
-        Pool {
-            policy: Policy::Cluster,
-            chain: String::new(),
-            endpoints: endpoints.collect(),
-            undelivered: Some(0.0),
-            oddities: Vec::new(),
-            expected: None,
-            missing: Vec::new(),
-            beyond_hints: Vec::new(),
-            dead_ends: Vec::new(),
-            repeated: Vec::new(),
-            sticky: 0,
-            setting: 0,
-            garbled: Vec::new(),
-            abbreviated: false,
-        }
+        Pool { endpoints: endpoints.collect(), undelivered: Some(0.0), ..Pool::blank(Policy::Cluster, String::new()) }
     }
 
     /// Known answers of the chi-square distribution: the 95th percentile for two degrees of freedom is 5.991, and for one

@@ -28,12 +28,32 @@ pub struct Endpoint {
     pub remembered: bool,
     /// It gets no new connections and keeps those it has: a real server of IPVS with weight 0.
     pub draining: bool,
-    /// Clients that stay with it, where the rules tell.
-    pub clients: Vec<Client>,
+    /// Clients that come back to it under ClientIP affinity; `None` where the rules do not list them.
+    pub clients: Option<Vec<Client>>,
     /// Connections to it, where they were listed.
     pub connections: Option<Connections>,
     /// What the cluster says of it; `None` without objects.
     pub about: Option<AboutEndpoint>,
+}
+
+impl Endpoint {
+    /// One of which nothing is known but where it is and what leads there.
+    pub fn blank(address: Address, chain: String) -> Self {
+        Self {
+            address,
+            probability: None,
+            chain,
+            rules: Vec::new(),
+            packets: None,
+            arrived: None,
+            hairpin: None,
+            remembered: false,
+            draining: false,
+            clients: None,
+            connections: None,
+            about: None,
+        }
+    }
 }
 
 /// A client that stays with its endpoint.
@@ -57,6 +77,11 @@ pub struct Connections {
 }
 
 impl Connections {
+    /// Those that are open, whether established or on the way to it or from it.
+    pub fn open(self) -> Option<u64> {
+        self.active.zip(self.inactive).map(|(active, inactive)| active.saturating_add(inactive))
+    }
+
     /// Those of two virtual servers together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

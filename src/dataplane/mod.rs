@@ -18,7 +18,9 @@ pub use balance::{Balance, ChiSquare, Unjudged};
 pub use endpoint::{Address, Client, Connections, Endpoint};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, nearest};
-pub use wiring::{BothBackends, Dangling, Leftovers, MarkFault, MissingHook, Mode, Orphans, Shadow, Taker, Wiring};
+pub use wiring::{
+    BothBackends, Dangling, Leftovers, MarkFault, MissingHook, Mode, Orphans, Shadow, Taker, Unbound, Wiring,
+};
 pub use words::{WithPod, count, percent};
 
 use crate::net::{Family, Network, Protocol};

@@ -86,7 +86,7 @@ impl Select {
         if let Some(address) = Network::parse(text).and_then(|n| n.address()) {
             return Ok(Self::Address(address, None, None));
         }
-        if text.starts_with("KUBE-") {
+        if text.starts_with("KUBE-") || is_chain_of_nftables(text) {
             return Ok(Self::Chain(text.to_owned()));
         }
         if let Some(pod) = ["pod/", "pods/", "po/"].iter().find_map(|kind| text.strip_prefix(kind)) {
@@ -170,6 +170,15 @@ impl ServicePort {
     }
 }
 
+/// `service-452DNVGS-shop/web/tcp/`: a chain of nftables mode has the hash of what it serves in its name, in capitals, which no
+/// name of Kubernetes has.
+fn is_chain_of_nftables(text: &str) -> bool {
+    let prefixes = ["service-", "local-", "external-", "firewall-", "endpoint-"];
+    let rest = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
+    let hash = rest.and_then(|rest| rest.split_once('-')).map_or("", |(hash, _)| hash);
+    hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
 /// `service.namespace`, `service.namespace.svc`, `service.namespace.svc.cluster.local`: names of Services hold no dots.
 fn dns_name(text: &str) -> Option<Select> {
     let mut labels = text.trim_end_matches('.').split('.');
@@ -231,6 +240,8 @@ mod tests {
             (":30080", "NodePort(30080, None)"),
             (":30080/tcp", "NodePort(30080, Some(Tcp))"),
             ("KUBE-SVC-X", r#"Chain("KUBE-SVC-X")"#),
+            ("service-452DNVGS-shop/web/tcp/", r#"Chain("service-452DNVGS-shop/web/tcp/")"#),
+            ("service-abcdefgh-x/y", r#"Name { namespace: Some("service-abcdefgh-x"), service: "y", port: None }"#),
             ("/^shop/", r#"Pattern(Regex("^shop"))"#),
         ] {
             assert_eq!(parsed(text), debug);

@@ -17,6 +17,8 @@ pub struct Wiring {
     pub mode: Option<Mode>,
     /// The Services of this mode are not in what was read.
     pub unseen: bool,
+    /// Addresses of virtual servers that no interface of the node has, where its addresses are known.
+    pub unbound: Option<Vec<Unbound>>,
     /// Rules of another mode.
     pub leftovers: Option<Leftovers>,
     /// The rules of both interfaces of the kernel to iptables, where both lead to Services.
@@ -48,6 +50,7 @@ impl Wiring {
             family,
             mode: Some(mode),
             unseen: false,
+            unbound: None,
             leftovers: None,
             both_backends: None,
             whole: true,
@@ -94,6 +97,15 @@ impl fmt::Display for Mode {
             Self::Nftables => "nftables",
         })
     }
+}
+
+/// An address of a virtual server that the node does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbound {
+    /// The address.
+    pub address: IpAddr,
+    /// Its virtual servers.
+    pub rules: Vec<RuleRef>,
 }
 
 /// Rules of a mode that is not in use.

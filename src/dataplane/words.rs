@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{AboutEndpoint, AboutService, Address, Frontend, FrontendKind, Gone, Stale, Standing, State};
+use super::{
+    AboutEndpoint, AboutService, Address, Connections, Endpoint, Frontend, FrontendKind, Gone, Stale, Standing, State,
+};
 use crate::net::{Family, Host};
 
 /// A part of all connections in words: `33.33 %`. `<0.01 %` and `>99.99 %` keep some from looking like none, and most from
@@ -35,6 +37,17 @@ impl State {
             Self::Stale(Stale::PortChanged(port)) => format!("stale: the endpoint's port is {port} now"),
             Self::Stale(Stale::Unlisted) => "stale: no endpoint of the Service".to_owned(),
             Self::Unknown => "state not known".to_owned(),
+        })
+    }
+}
+
+impl Endpoint {
+    /// What is to be said of an endpoint that gets no new connections; `None` for others.
+    pub fn words_if_draining(&self) -> Option<String> {
+        let open = self.connections.and_then(Connections::open);
+        self.draining.then(|| match open {
+            Some(open) => format!("draining, {} left", count(open, "connection")),
+            None => "draining: no new connections".to_owned(),
         })
     }
 }

@@ -36,6 +36,14 @@ enum Line<'a> {
 }
 
 impl<'a> Interfaces<'a> {
+    /// The addresses of all interfaces of a node, of which it is not known which has which; they are those of `lo`.
+    pub fn of_node(addresses: Vec<IpAddr>) -> Self {
+        let mut interfaces = Self::default();
+        let lo = interfaces.named("lo");
+        interfaces.add(lo, addresses);
+        interfaces
+    }
+
     /// True if a line of the text names an interface as `ip addr` does.
     pub fn are_in(text: &str) -> bool {
         text.lines().any(|line| match Line::read(line) {

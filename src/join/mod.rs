@@ -154,7 +154,11 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     let mut names = KnownNames::default();
     for port in cluster.ports() {
         let Some(protocol) = port.protocol() else { continue };
-        names.insert(&port.name(), protocol, port.frontends().map(|(kind, address, number)| (kind, address, number, port.service.policy_of(kind))));
+        names.insert(
+            &port.name(),
+            protocol,
+            port.frontends().map(|(kind, address, number)| (kind, address, number, port.service.policy_of(kind))),
+        );
     }
     names
 }

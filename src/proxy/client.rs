@@ -59,10 +59,7 @@ pub(super) type Outcome = (Verdict, Option<bool>);
 
 /// The routes of clients in one place: `follow` tells what becomes of one in a network, or in none, and which networks were
 /// asked for. Those of networks come first, the one for all others last.
-pub(super) fn routes(
-    origin: Origin,
-    mut follow: impl FnMut(Option<Network>) -> (Outcome, Vec<Network>),
-) -> Vec<Route> {
+pub(super) fn routes(origin: Origin, mut follow: impl FnMut(Option<Network>) -> (Outcome, Vec<Network>)) -> Vec<Route> {
     let (plain, asked) = follow(None);
     let mut routes: Vec<Route> = Vec::new();
     for network in asked {

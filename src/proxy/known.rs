@@ -17,7 +17,7 @@ pub struct KnownNames {
     by_key: HashMap<String, (ServiceName, Protocol)>,
     by_frontend: HashMap<Frontend, (ServiceName, FrontendKind, Policy)>,
     /// Keys of nftables mode that are cut short, so that they do not tell the name.
-    by_cut_key: HashMap<String, ServiceName>,
+    cut_short: HashMap<String, ServiceName>,
 }
 
 impl KnownNames {
@@ -34,7 +34,7 @@ impl KnownNames {
         }
         let key = nftables::names::key(name, protocol);
         if key.ends_with("...") {
-            self.by_cut_key.insert(key, name.clone());
+            self.cut_short.insert(key, name.clone());
         }
         for (kind, address, port, policy) in frontends {
             self.by_frontend.insert((address, Some(protocol), Some(port)), (name.clone(), kind, policy));
@@ -58,6 +58,6 @@ impl KnownNames {
 
     /// The service port whose key in nftables mode is this one, which was cut short.
     pub(super) fn by_cut_key(&self, key: &str) -> Option<&ServiceName> {
-        self.by_cut_key.get(key)
+        self.cut_short.get(key)
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::{KnownNames, iptables, ipvs, nftables};
 use crate::dataplane::{FrontendKind, Leftovers, Mode, RuleRef, Select, ServiceName, ServicePort, Walkthrough, Wiring};
+use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::Sets;
 use crate::dump::iptables::TableName;
 use crate::dump::nft;
@@ -24,13 +25,15 @@ pub struct Rules<'r, 'd> {
     pub ipvs: Option<ipvs::Ruleset<'d>>,
     /// Ipsets.
     pub sets: &'d Sets<'d>,
+    /// The node's interfaces, where their addresses were given.
+    pub interfaces: Option<&'d Interfaces<'d>>,
     /// Only this family was asked for.
     pub only: Option<Family>,
     /// What kube-proxy itself says its mode is.
     pub said: Option<Mode>,
 }
 
-impl<'d> Rules<'_, 'd> {
+impl Rules<'_, '_> {
     /// The mode kube-proxy runs in: the one it says, else the one whose rules it wrote last, else the `configured` one where
     /// there are rules of it. `None` where there are no rules of any.
     pub fn mode(&self, configured: Option<Mode>) -> Option<Mode> {
@@ -54,12 +57,14 @@ impl<'d> Rules<'_, 'd> {
 
     /// The families that were read, in order.
     fn families(&self) -> Vec<Family> {
-        let of_servers = self.ipvs.into_iter().flat_map(|ipvs| &ipvs.listing.servers).filter_map(|server| match server.key {
-            crate::dump::ipvs::Key::Address { address, .. } => Some(Family::of(address)),
-            crate::dump::ipvs::Key::Mark { .. } => None,
-        });
+        let of_servers =
+            self.ipvs.into_iter().flat_map(|ipvs| &ipvs.listing.servers).filter_map(|server| match server.key {
+                crate::dump::ipvs::Key::Address { address, .. } => Some(Family::of(address)),
+                crate::dump::ipvs::Key::Mark { .. } => None,
+            });
         let tables = self.iptables.iter().map(|r| r.family).chain(self.nftables.iter().map(|r| r.family));
-        let mut families: Vec<Family> = tables.chain(of_servers).filter(|f| self.only.is_none_or(|only| only == *f)).collect();
+        let mut families: Vec<Family> =
+            tables.chain(of_servers).filter(|f| self.only.is_none_or(|only| only == *f)).collect();
         families.sort_unstable();
         families.dedup();
         families
@@ -210,6 +215,7 @@ impl<'r, 'd> Survey<'r, 'd> {
         for wiring in &mut wirings {
             wiring.mode = Some(Mode::Ipvs);
             wiring.unseen = self.rules.ipvs.is_none();
+            wiring.unbound = self.rules.interfaces.map(|interfaces| self.ipvs.unbound(interfaces, wiring.family));
         }
         wirings.sort_by_key(|wiring| wiring.family);
         wirings
@@ -244,9 +250,7 @@ impl<'r, 'd> Survey<'r, 'd> {
 
     fn left_servers(&self, family: Family) -> Option<Leftovers> {
         let left = self.rules.ipvs?;
-        let of_family = |key: &crate::dump::ipvs::Key| {
-            matches!(key, crate::dump::ipvs::Key::Address { address, .. } if Family::of(*address) == family)
-        };
+        let of_family = |key: &crate::dump::ipvs::Key| matches!(key, crate::dump::ipvs::Key::Address { address, .. } if Family::of(*address) == family);
         let servers: Vec<_> = left.listing.servers.iter().filter(|server| of_family(&server.key)).collect();
         (!servers.is_empty()).then(|| Leftovers {
             mode: Mode::Ipvs,
@@ -304,17 +308,24 @@ impl<'r, 'd> Survey<'r, 'd> {
             _ => {}
         }
         if self.mode != Some(Mode::Nftables) {
-            tables.extend([("nat", TableName::Nat), ("filter", TableName::Filter)].iter().filter(|(_, t)| has(*t)).map(|(n, _)| *n));
+            tables.extend(
+                [("nat", TableName::Nat), ("filter", TableName::Filter)]
+                    .iter()
+                    .filter(|(_, t)| has(*t))
+                    .map(|(n, _)| *n),
+            );
         }
         tables
     }
 
-    /// Which texts the answer is made from.
+    /// Which texts the answer is made from; none for all of them.
     pub fn texts(&self) -> Vec<u16> {
-        let of_iptables = self.rules.iptables.iter().flat_map(|r| r.nat.into_iter().chain(r.filter)).map(|table| table.text);
+        let of_iptables =
+            self.rules.iptables.iter().flat_map(|r| r.nat.into_iter().chain(r.filter)).map(|table| table.text);
         let mut texts: Vec<u16> = match self.mode {
             Some(Mode::Nftables) => self.rules.nftables.iter().map(|r| r.text).collect(),
-            Some(Mode::Ipvs) => of_iptables.chain(self.rules.ipvs.map(|r| r.text)).collect(),
+            // Virtual servers, ipsets and rules are parts of one answer.
+            Some(Mode::Ipvs) => Vec::new(),
             _ => of_iptables.collect(),
         };
         texts.sort_unstable();

@@ -1,6 +1,6 @@
 //! Words for frontends, routes and oddities, the same wherever they are shown.
 
-use crate::dataplane::{Balance, Frontend, Oddity, Origin, Policy, Pool, Route, ServicePort, Verdict};
+use crate::dataplane::{Balance, Client, Frontend, Oddity, Origin, Policy, Pool, Route, ServicePort, Verdict};
 
 /// What a frontend does beyond handing everyone to the only pool; empty where that is all.
 pub(super) fn routes(frontend: &Frontend, several_pools: bool) -> String {
@@ -131,6 +131,34 @@ pub(super) fn without_pool(service: &ServicePort) -> &'static str {
     } else {
         "no endpoints"
     }
+}
+
+/// Clients that come back to their endpoint: the first of them, and how many more there are.
+pub(super) fn kept(all: &[Client]) -> String {
+    const NAMED: usize = 2;
+    let named = all.iter().take(NAMED).map(|client| match client.expires {
+        Some(seconds) => format!("{} ({seconds} s)", client.address),
+        None => client.address.to_string(),
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED) {
+        0 => format!("keeps {named}"),
+        more => format!("keeps {named} and {more} more"),
+    }
+}
+
+/// How IPVS chooses among endpoints, where chance does not.
+pub(super) fn scheduler(name: &str) -> String {
+    let how = match name {
+        "rr" => "in turn",
+        "wrr" => "in turn, by weight",
+        "sh" | "mh" => "by a hash of the client",
+        "dh" => "by a hash of the destination",
+        "fo" => "the highest weight",
+        "lc" | "wlc" | "sed" | "nq" | "lblc" | "lblcr" => "depends on open connections",
+        _ => "shares not known",
+    };
+    format!("{name}: {how}")
 }
 
 /// What counters say of a pool's balance, and whether it does not fit; `None` where they say nothing.

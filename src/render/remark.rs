@@ -7,7 +7,7 @@ use super::palette::{DIM, ERROR, NOTE, paint};
 use super::phrase;
 use super::text::{clean, percent};
 use crate::checks::{Finding, Severity};
-use crate::dataplane::{AboutEndpoint, Address, ServicePort, Standing, State};
+use crate::dataplane::{AboutEndpoint, Address, Endpoint, ServicePort, Standing, State};
 
 /// A remark and how much it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Lost {
     fn of(service: &ServicePort) -> Self {
         let all: HashSet<&Address> = service.pools.iter().flat_map(|p| &p.endpoints).map(|e| &e.address).collect();
         let lost = |fits: fn(&AboutEndpoint) -> bool| {
-            let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints);
+            let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints).filter(|e| !e.draining);
             let lost = endpoints.filter(|e| e.about.as_ref().is_some_and(fits));
             lost.map(|e| &e.address).collect::<HashSet<_>>().len()
         };
@@ -196,8 +196,8 @@ pub(super) fn endpoints(count: usize) -> String {
     crate::dataplane::count(count, "endpoint")
 }
 
-/// What to say of an endpoint the rules lead to.
-pub(super) fn endpoint(about: &AboutEndpoint) -> Option<Remark> {
+/// What to say of an endpoint the rules lead to, from the cluster alone.
+pub(super) fn state(about: &AboutEndpoint) -> Option<Remark> {
     let weight = match &about.state {
         State::Ready => return None,
         State::ServingTerminating => Weight::Caution,
@@ -205,6 +205,17 @@ pub(super) fn endpoint(about: &AboutEndpoint) -> Option<Remark> {
         State::Unknown => Weight::Plain,
     };
     Some(Remark::new(weight, clean(&about.state.words()?).into_owned()))
+}
+
+/// What to say of an endpoint the rules lead to.
+pub(super) fn endpoint(endpoint: &Endpoint) -> Option<Remark> {
+    if let Some(draining) = endpoint.words_if_draining() {
+        return Some(Remark::new(Weight::Caution, draining));
+    }
+    if let Some(clients) = endpoint.clients.as_ref().filter(|all| !all.is_empty() && !endpoint.is_lost()) {
+        return Some(Remark::new(Weight::Plain, phrase::kept(clients)));
+    }
+    state(endpoint.about.as_ref()?)
 }
 
 /// What to say of an endpoint that should get connections and gets none.

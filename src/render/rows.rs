@@ -39,11 +39,11 @@ impl Row {
             chain: if unknown { clean(&endpoint.chain).into_owned() } else { String::new() },
             pod: String::new(),
             node: String::new(),
-            remark: about.and_then(remark::endpoint),
+            remark: remark::endpoint(endpoint),
         };
         match about {
             // Whose a stale address is, the remark says.
-            Some(about) if !matches!(about.state, State::Stale(_)) => row.with(about, namespace),
+            Some(about) if endpoint.draining || !matches!(about.state, State::Stale(_)) => row.with(about, namespace),
             _ => row,
         }
     }

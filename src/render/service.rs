@@ -10,7 +10,7 @@ use super::rows::{self, Row};
 use super::text::{clean, percent, wrap};
 use super::tree::{Detail, Node};
 use crate::checks::Finding;
-use crate::dataplane::{AboutService, Endpoint, Frontend, Policy, Pool, RuleNote, ServicePort, Walkthrough};
+use crate::dataplane::{AboutService, Endpoint, Frontend, Mode, Policy, Pool, RuleNote, ServicePort, Walkthrough};
 use crate::net::Family;
 use crate::report::Header;
 
@@ -38,14 +38,38 @@ pub struct View {
 /// Draws services one below the other. `walkthroughs` is empty or holds one for each service.
 pub fn services(services: &[ServicePort], walkthroughs: &[Walkthrough], marks: &Marks<'_>, view: View) -> String {
     let mut out = String::new();
-    for (n, service) in services.iter().enumerate() {
-        if n > 0 {
+    let empty = Walkthrough::default();
+    let mut next = 0;
+    for group in services.chunk_by(are_families_of_one) {
+        if next > 0 {
             out.push('\n');
         }
-        let empty = Walkthrough::default();
-        node(service, walkthroughs.get(n).unwrap_or(&empty), &marks.at(n), view).draw(view.width, &mut out);
+        let mut nodes: Vec<Node> = group
+            .iter()
+            .zip(next..)
+            .map(|(service, n)| {
+                // Below a common heading there is a branch less room.
+                let deeper = View { width: view.width.map(|width| width.saturating_sub(BRANCH)), ..view };
+                let (title, view) = match group.len() {
+                    1 => (title(service, true), view),
+                    _ => (service.family.to_string(), deeper),
+                };
+                node(service, title, walkthroughs.get(n).unwrap_or(&empty), &marks.at(n), view)
+            })
+            .collect();
+        let root = match group {
+            [first, _, ..] => Node { line: title(first, false), details: Vec::new(), children: nodes },
+            _ => nodes.pop().unwrap_or_default(),
+        };
+        root.draw(view.width, &mut out);
+        next += group.len();
     }
     out
+}
+
+/// True for the IPv4 and IPv6 half of one service port.
+fn are_families_of_one(one: &ServicePort, other: &ServicePort) -> bool {
+    one.name.is_some() && one.name == other.name && one.protocol == other.protocol && one.family != other.family
 }
 
 /// What the answer was made from, in one dim line, or several of at most `width` columns, and where to read more.
@@ -59,11 +83,11 @@ pub fn origin(header: &Header, rules: usize, width: Option<usize>) -> String {
     let backend = header.backend.map(|b| format!(" ({b})")).unwrap_or_default();
     let families: Vec<&str> = header.families.iter().map(|f| f.as_str()).collect();
     let tables = match header.tables.as_slice() {
-        [only] => format!("{only} only"),
+        [only] if header.mode == Mode::Iptables => format!("{only} only"),
         tables => tables.join(", "),
     };
     let mut parts: Vec<String> = header.node.iter().map(|node| clean(node).into_owned()).collect();
-    parts.extend([format!("iptables{backend}"), families.join(", "), tables, format!("{rules} rules")]);
+    parts.extend([format!("{}{backend}", header.mode), families.join(", "), tables, format!("{rules} rules")]);
     if header.partial {
         parts.push("parts of the dump are missing".to_owned());
     }
@@ -77,8 +101,8 @@ pub fn origin(header: &Header, rules: usize, width: Option<usize>) -> String {
     lines.iter().fold(String::new(), |out, line| out + &paint(line, DIM) + "\n")
 }
 
-fn node(service: &ServicePort, walkthrough: &Walkthrough, findings: &[&Finding], view: View) -> Node {
-    let mut root = heading(service, view.width);
+fn node(service: &ServicePort, title: String, walkthrough: &Walkthrough, findings: &[&Finding], view: View) -> Node {
+    let mut root = heading(service, title, view.width);
     root.details.extend(marks::details(findings));
     let several = service.pools.len() > 1;
     for (n, frontend) in service.frontends.iter().enumerate() {
@@ -100,8 +124,8 @@ fn node(service: &ServicePort, walkthrough: &Walkthrough, findings: &[&Finding],
     root
 }
 
-/// `ns/name:port  tcp  ipv6  ClusterIP  ✗ …`, the last part on a line of its own where it does not fit.
-fn heading(service: &ServicePort, width: Option<usize>) -> Node {
+/// `ns/name:port  tcp  ipv6  ClusterIP`, without the family where both hang below it.
+fn title(service: &ServicePort, with_family: bool) -> String {
     let name = match &service.name {
         Some(name) => paint(&clean(&name.to_string()), STRONG),
         None => {
@@ -111,11 +135,16 @@ fn heading(service: &ServicePort, width: Option<usize>) -> Node {
     };
     let mut parts = vec![name];
     parts.extend(service.protocol.map(|p| p.to_string()));
-    if service.family == Family::Ipv6 {
+    if with_family && service.family == Family::Ipv6 {
         parts.push("ipv6".to_owned());
     }
     parts.extend(service.about.as_ref().and_then(|about| about.service_type).map(str::to_owned));
-    let mut root = Node::new(parts.join("  "));
+    parts.join("  ")
+}
+
+/// The title with the worst that is to be said, `✗ …`, on a line of its own where it does not fit.
+fn heading(service: &ServicePort, title: String, width: Option<usize>) -> Node {
+    let mut root = Node::new(title);
     if let Some(remark) = remark::service(service, &[], Room::Heading) {
         let plain = remark.plain();
         let columns = anstream::adapter::strip_str(&root.line).to_string().chars().count() + 2 + plain.chars().count();
@@ -152,6 +181,9 @@ fn pool_line(service: &ServicePort, pool: &Pool) -> String {
     let mut line = format!("{policy}{count} {noun}");
     if let Some(seconds) = service.affinity_seconds {
         let _ = write!(line, ", sticky {seconds} s");
+    }
+    if let Some(scheduler) = &pool.scheduler {
+        let _ = write!(line, ", {}", clean(&phrase::scheduler(scheduler)));
     }
     line.push_str(&paint(&format!("  {}", clean(&pool.chain)), DIM));
     line
@@ -196,7 +228,9 @@ fn pool_children<'w>(
         node.children.push(Node::new(paint(&more(Some(0.0), pool.missing.len() - absent), DIM)));
     }
     if let Some(lost) = pool.lost() {
-        let line = format!("{} reach no endpoint: they fall through the chain untranslated", percent(Some(lost)));
+        let how =
+            if pool.scheduler.is_some() { "they are refused" } else { "they fall through the chain untranslated" };
+        let line = format!("{} reach no endpoint: {how}", percent(Some(lost)));
         node.children.push(Node::new(paint(&line, ERROR)));
     }
     if let Some((text, wrong)) = service.balance(pool).as_ref().and_then(phrase::balance) {

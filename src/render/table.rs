@@ -4,7 +4,7 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Tab
 
 use super::marks::{Marks, look};
 use super::palette::{ERROR, STRONG, paint};
-use super::remark::{self, Room};
+use super::remark::{self, Remark, Room};
 use super::text::{clean, percent};
 use crate::checks::Finding;
 use crate::dataplane::{AboutEndpoint, Absent, FrontendKind, ServicePort};
@@ -93,7 +93,7 @@ pub fn endpoints(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width:
                     Cell::new(clean(&endpoint.address.to_string())),
                 ];
                 if joined {
-                    row.extend(about(endpoint.about.as_ref()));
+                    row.extend(about(endpoint.about.as_ref(), remark::endpoint(endpoint)));
                 }
                 if wide {
                     let lines: Vec<String> = endpoint.rules.iter().map(|r| r.line.to_string()).collect();
@@ -136,10 +136,11 @@ pub fn endpoints(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width:
 }
 
 /// Pod, node and state of an endpoint.
-fn about(about: Option<&AboutEndpoint>) -> [Cell; 3] {
+fn about(about: Option<&AboutEndpoint>, remark: Option<Remark>) -> [Cell; 3] {
     let cell = |text: Option<&str>| Cell::new(clean(text.unwrap_or_default()));
-    let Some(about) = about else { return [cell(None), cell(None), cell(None)] };
-    let state = remark::endpoint(about).map_or("ready".to_owned(), |remark| remark.painted());
+    let said = remark.map(|remark| remark.painted());
+    let Some(about) = about else { return [cell(None), cell(None), Cell::new(said.unwrap_or_default())] };
+    let state = said.unwrap_or_else(|| "ready".to_owned());
     [cell(about.pod.as_deref()), cell(about.node.as_deref()), Cell::new(state)]
 }
 
@@ -152,7 +153,7 @@ fn missing(service: &ServicePort, policy: &str, absent: &Absent) -> Vec<Cell> {
         Cell::new(percent(Some(0.0))).set_alignment(CellAlignment::Right),
         Cell::new(absent.address.to_string()),
     ];
-    let [pod, node, _] = about(Some(&absent.about));
+    let [pod, node, _] = about(Some(&absent.about), None);
     row.extend([pod, node, Cell::new(remark::absent(&absent.about).painted())]);
     row
 }

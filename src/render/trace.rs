@@ -150,7 +150,7 @@ impl Story<'_> {
         if about.is_some_and(|about| about.local == Some(true)) {
             text.push_str(" (local)");
         }
-        if let Some(remark) = about.and_then(remark::endpoint) {
+        if let Some(remark) = about.and_then(remark::state) {
             let _ = write!(text, "  {}", remark.plain());
         }
         if self.packet.source.is_some() && self.packet.source == address.ip().map(|ip| ip.to_string()) {

@@ -168,6 +168,7 @@ fn pool(pool: &dataplane::Pool, of: &ServicePort) -> Pool {
     Pool {
         policy: pool.policy.as_str(),
         chain: pool.chain.clone(),
+        scheduler: pool.scheduler.clone(),
         undelivered: pool.undelivered,
         endpoints: pool.endpoints.iter().map(endpoint).collect(),
         expected: pool.expected.and_then(Result::ok),
@@ -220,5 +221,8 @@ fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint {
         state: about.map(|about| about.state.as_str()),
         reason: about.and_then(|about| if let State::Stale(stale) = &about.state { stale.reason() } else { None }),
         packets: endpoint.packets,
+        draining: endpoint.draining,
+        open_connections: endpoint.connections.and_then(dataplane::Connections::open),
+        clients: endpoint.clients.as_ref().map(|all| all.iter().map(|client| client.address.to_string()).collect()),
     }
 }

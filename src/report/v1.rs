@@ -32,7 +32,7 @@ pub enum Kind {
 /// What an answer was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Source {
-    /// Whose rules they are: `iptables`.
+    /// The mode of kube-proxy whose rules they are: `iptables`, `nftables` or `ipvs`.
     pub dataplane: &'static str,
     /// `nf_tables` or `legacy`; null where the dump does not say.
     pub backend: Option<&'static str>,
@@ -40,7 +40,7 @@ pub struct Source {
     pub from: String,
     /// The node they are of; null where nothing tells it.
     pub node: Option<String>,
-    /// Tables that were read, `nat` first.
+    /// Tables that were read: `nat` and `filter` of iptables, `kube-proxy` of nftables, `ipvs`.
     pub tables: Vec<&'static str>,
     /// Families that were read.
     pub families: Vec<Family>,
@@ -146,8 +146,10 @@ pub struct Route {
 pub struct Pool {
     /// `cluster` or `local`.
     pub policy: &'static str,
-    /// The chain that spreads connections.
+    /// The chain that spreads connections; in IPVS mode the virtual server, `TCP 10.96.0.1:443`.
     pub chain: String,
+    /// How IPVS chooses among endpoints (`rr`, `lc`, …); null in other modes, where chance does.
+    pub scheduler: Option<String>,
     /// Part of new connections that reaches no endpoint, 0..=1; null where it cannot be told.
     pub undelivered: Option<f64>,
     /// Endpoints, in the order in which the rules lead to them.
@@ -215,6 +217,12 @@ pub struct Endpoint {
     pub reason: Option<&'static str>,
     /// New connections since its chain was last written; null where the dump has no exact counters.
     pub packets: Option<u64>,
+    /// True if it gets no new connections and keeps those it has (weight 0 in IPVS mode).
+    pub draining: bool,
+    /// Open connections, established or not; null where they were not listed (IPVS mode lists them).
+    pub open_connections: Option<u64>,
+    /// Addresses of clients that ClientIP affinity sends back to it; null where the rules do not list them (nftables mode does).
+    pub clients: Option<Vec<String>>,
 }
 
 /// The answer of `check`.

@@ -53,6 +53,13 @@ pub struct Invocation {
 pub fn allowed() -> impl Iterator<Item = Allowed> {
     const PROGRAMS: [&str; 6] =
         ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
+    /// The table of kube-proxy's nftables mode; virtual servers and ipsets of its IPVS mode.
+    const OTHERS: [Allowed; 4] = [
+        Allowed { program: "nft", args: &["-j", "list", "table", "ip", "kube-proxy"] },
+        Allowed { program: "nft", args: &["-j", "list", "table", "ip6", "kube-proxy"] },
+        Allowed { program: "ipvsadm", args: &["-Sn"] },
+        Allowed { program: "ipset", args: &["save"] },
+    ];
     const ARGS: [&[&str]; 9] = [
         &["--version"],
         &["-w", WAIT, "-t", "nat", "-S"],
@@ -64,7 +71,9 @@ pub fn allowed() -> impl Iterator<Item = Allowed> {
         &["-t", "raw", "-S"],
         &["-t", "mangle", "-S"],
     ];
-    PROGRAMS.into_iter().flat_map(|program| ARGS.into_iter().map(move |args| Allowed { program, args }))
+    let of_iptables =
+        PROGRAMS.into_iter().flat_map(|program| ARGS.into_iter().map(move |args| Allowed { program, args }));
+    of_iptables.chain(OTHERS)
 }
 
 impl Allowed {
@@ -80,7 +89,8 @@ mod tests {
 
     #[test]
     fn the_list_only_lists() {
-        for command in allowed() {
+        let (tables, others): (Vec<Allowed>, Vec<Allowed>) = allowed().partition(|c| c.program.contains("tables"));
+        for command in tables {
             assert!(command.program.starts_with("iptables") || command.program.starts_with("ip6tables"));
             assert!(command.args.last() == Some(&"-S") || command.args == ["--version"], "{}", command.typed());
             for arg in command.args {
@@ -89,5 +99,8 @@ mod tests {
                 assert!(lists, "{} changes something?", command.typed());
             }
         }
+        let typed: Vec<String> = others.iter().map(Allowed::typed).collect();
+        let list = ["nft -j list table ip kube-proxy", "nft -j list table ip6 kube-proxy", "ipvsadm -Sn", "ipset save"];
+        assert_eq!(typed, list);
     }
 }

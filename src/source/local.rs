@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::command::{Allowed, Backend, Invocation, Language, allowed};
-use super::{Bundle, Capture, SourceError, Tables, Wanted};
+use super::{Bundle, Capture, SourceError, Tables, Wanted, modes};
 use crate::net::Family;
 
 /// A node with 400,000 rules needs five seconds; this is for a program that hangs.
@@ -32,13 +32,43 @@ pub fn local(wanted: Wanted) -> Result<Bundle, SourceError> {
 }
 
 async fn read(wanted: Wanted) -> Result<Bundle, SourceError> {
-    let mut bundle = Bundle::default();
+    let said = modes::said();
+    let mut bundle = Bundle { proxy_mode: said.clone(), ..Bundle::default() };
+    if said.as_deref() == Some("nftables") {
+        modes::nftables(wanted, &mut bundle).await?;
+        if bundle.captures.is_empty() {
+            let what = "kube-proxy runs in nftables mode here and has written no table yet";
+            return Err(SourceError::new(what, [OTHER_WAYS]));
+        }
+        return Ok(bundle);
+    }
+    let read = iptables(wanted, &mut bundle).await;
+    if modes::need_ipvs(said.as_deref(), &bundle) {
+        read?;
+        modes::ipvs(&mut bundle).await?;
+        return Ok(bundle);
+    }
+    // Where rules of iptables lead to Services, or kube-proxy says so, no other mode is asked for.
+    if said.is_none() && !modes::lead_to_services(&bundle) {
+        let failed = modes::nftables(wanted, &mut bundle).await.err();
+        if bundle.captures.iter().any(|capture| capture.command.as_ref().is_some_and(|c| c.language == Language::Nft)) {
+            return Ok(bundle);
+        }
+        if read.is_ok() {
+            bundle.notes.extend(failed.map(|error| error.what));
+        }
+    }
+    read.map(|()| bundle)
+}
+
+/// Lists tables of iptables.
+async fn iptables(wanted: Wanted, bundle: &mut Bundle) -> Result<(), SourceError> {
     let mut refused: Option<SourceError> = None;
     for family in [Family::Ipv4, Family::Ipv6] {
         if wanted.family.is_some_and(|only| only != family) {
             continue;
         }
-        let plan = plan(family, wanted.tables, &mut bundle).await?;
+        let plan = plan(family, wanted.tables, bundle).await?;
         // All at once; what holds the lock makes the others wait by itself.
         let runs: Vec<_> = plan.into_iter().map(|run| tokio::spawn(async move { (list(&run).await, run) })).collect();
         for run in runs {
@@ -60,7 +90,7 @@ async fn read(wanted: Wanted) -> Result<Bundle, SourceError> {
                 "cannot list rules: this kernel has no nat or filter table loaded, so no iptables rules exist here";
             Err(SourceError::new(what, [OTHER_WAYS]))
         }
-        None => Ok(bundle),
+        None => Ok(()),
     }
 }
 
@@ -124,10 +154,10 @@ async fn backend_of(program: &str, bundle: &mut Bundle) -> Option<Backend> {
 }
 
 /// What a listing printed.
-struct Listing {
-    text: String,
-    warnings: Vec<String>,
-    typed: String,
+pub(super) struct Listing {
+    pub(super) text: String,
+    pub(super) warnings: Vec<String>,
+    pub(super) typed: String,
 }
 
 async fn list((program, invocation): &(String, Invocation)) -> Result<Listing, SourceError> {
@@ -146,7 +176,7 @@ async fn list((program, invocation): &(String, Invocation)) -> Result<Listing, S
     }
 }
 
-async fn run(command: Allowed) -> Result<Listing, SourceError> {
+pub(super) async fn run(command: Allowed) -> Result<Listing, SourceError> {
     let typed = command.typed();
     let output = output(command).await?;
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -204,7 +234,7 @@ async fn output(command: Allowed) -> Result<Output, SourceError> {
 }
 
 /// Where a program is: in PATH, else in the directories of system programs, which PATH often lacks for people.
-fn in_path(program: &str) -> Option<PathBuf> {
+pub(super) fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(system).map(|dir| dir.join(program)).find(|file| file.is_file())

@@ -7,6 +7,8 @@ mod file;
 #[cfg(feature = "live")]
 mod local;
 mod machine;
+#[cfg(feature = "live")]
+mod modes;
 mod objects;
 
 pub use command::{Allowed, Backend, Invocation, Language, allowed};
@@ -26,6 +28,8 @@ pub struct Bundle {
     pub captures: Vec<Capture>,
     /// What the reader of the answer should know about the reading.
     pub notes: Vec<String>,
+    /// What kube-proxy itself says its mode is (`iptables`, `ipvs`, `nftables`), where it was asked and answered.
+    pub proxy_mode: Option<String>,
     /// Commands that were run, as a person would type them.
     pub commands: Vec<String>,
 }

@@ -528,8 +528,9 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
     // The widths a tree can be drawn in are checked through the library, as a test has no terminal.
     use kube_ipt::dump::iptables::{Dump, Hints};
     use kube_ipt::expect::{Cluster, Viewpoint};
-    use kube_ipt::join::{Extent, Join, known_names};
+    use kube_ipt::join::{Join, known_names};
     use kube_ipt::net::Family;
+    use kube_ipt::proxy::Extent;
     use kube_ipt::proxy::iptables::{Survey, rulesets};
     use kube_ipt::render::{self, Marks, View};
     for case in ["seed/stale", "kitchen-sink/node2", "faults/missing-service"] {
@@ -548,6 +549,7 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
                 filter_whole: true,
                 external_chains: true,
                 tells_pods: true,
+                remote_fallback: false,
             }],
         );
         join.describe_all(&mut services);

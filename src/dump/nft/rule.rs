@@ -375,7 +375,8 @@ fn selector<'a>(words: &mut Words<'a>) -> Option<Selector<'a>> {
         ("tcp" | "udp" | "sctp" | "udplite" | "dccp", _) => by_protocol(Protocol::parse(first)),
         _ => None,
     };
-    let other = matches!(first, "ip" | "ip6" | "meta" | "ct" | "icmp" | "icmpv6" | "tcp" | "udp" | "sctp" | "th" | "ether");
+    let other =
+        matches!(first, "ip" | "ip6" | "meta" | "ct" | "icmp" | "icmpv6" | "tcp" | "udp" | "sctp" | "th" | "ether");
     known.or_else(|| other.then(|| Selector::Other(words.since(&from))))
 }
 
@@ -453,11 +454,7 @@ mod tests {
         assert_eq!(
             parsed("ip daddr . meta l4proto . th dport vmap @service-ips"),
             [Statement::VerdictMap(
-                Key::Fields(vec![
-                    Selector::DestinationAddress,
-                    Selector::Protocol,
-                    Selector::DestinationPort(None)
-                ]),
+                Key::Fields(vec![Selector::DestinationAddress, Selector::Protocol, Selector::DestinationPort(None)]),
                 Map::Named("service-ips")
             )]
         );

@@ -10,8 +10,10 @@ impl<'a> Listing<'a> {
     pub fn is_in(text: &str) -> bool {
         let opens = |line: &str| {
             let mut words = line.split_ascii_whitespace();
-            matches!((words.next(), words.next()), (Some("table"), Some("ip" | "ip6" | "inet" | "arp" | "bridge" | "netdev")))
-                && without_handle(line).ends_with('{')
+            matches!(
+                (words.next(), words.next()),
+                (Some("table"), Some("ip" | "ip6" | "inet" | "arp" | "bridge" | "netdev"))
+            ) && without_handle(line).ends_with('{')
         };
         text.lines().any(|line| opens(line.trim()))
     }
@@ -140,7 +142,7 @@ impl<'a> Lines<'a> {
     /// The second value is false if the text ends inside.
     fn chain(&mut self, name: &'a str, line: u32) -> (Chain<'a>, bool) {
         let mut chain = Chain { name, line, base: None, rules: Vec::new() };
-        while let Some((number, line)) = self.next() {
+        for (number, line) in self.by_ref() {
             match Words::of(line).peek() {
                 Some("}") => return (chain, true),
                 Some("type") if chain.rules.is_empty() => chain.base = base(line),
@@ -191,7 +193,7 @@ impl<'a> Lines<'a> {
     /// Passes a block of no interest.
     fn skip(&mut self) -> bool {
         let mut open = 1usize;
-        while let Some((_, line)) = self.next() {
+        for (_, line) in self.by_ref() {
             open += usize::from(line.ends_with('{'));
             open -= usize::from(line == "}" || (line.ends_with('}') && !line.contains('{')));
             if open == 0 {
@@ -308,11 +310,20 @@ mod tests {
         assert_eq!((table.family, table.name, table.size()), ("ip", "kube-proxy", 5));
         let map = table.set("service-ips").expect("the map");
         assert!(map.is_map());
-        let first = Element { line: 6, key: "10.96.0.1 . tcp . 443", comment: Some("a, {b}"), data: Some("goto service-X"), ..Element::default() };
+        let first = Element {
+            line: 6,
+            key: "10.96.0.1 . tcp . 443",
+            comment: Some("a, {b}"),
+            data: Some("goto service-X"),
+            ..Element::default()
+        };
         assert_eq!(map.elements[0], first);
         assert_eq!((map.elements[1].line, map.elements[1].data), (7, Some("drop")));
         let set = table.set("affinity-Y").expect("the set");
-        assert_eq!((set.timeout, set.elements[0].key, set.elements[0].expires), (Some(10_800), "10.0.0.1", Some(10_795)));
+        assert_eq!(
+            (set.timeout, set.elements[0].key, set.elements[0].expires),
+            (Some(10_800), "10.0.0.1", Some(10_795))
+        );
         assert_eq!((set.elements[1].key, set.elements[1].expires), ("10.0.0.2", Some(5)));
         let chain = table.chain("nat-prerouting").expect("the chain");
         assert_eq!(chain.base, Some(Base { kind: "nat", hook: "prerouting", priority: -110, drops: false }));
@@ -331,7 +342,8 @@ mod tests {
 
     #[test]
     fn chains_listed_one_by_one_are_one_table() {
-        let listing = Listing::scan("table ip t {\n\tchain a {\n\t}\n}\ntable ip t {\n\tchain b {\n\t\taccept\n\t}\n}\n");
+        let listing =
+            Listing::scan("table ip t {\n\tchain a {\n\t}\n}\ntable ip t {\n\tchain b {\n\t\taccept\n\t}\n}\n");
         assert_eq!(listing.tables.len(), 1);
         assert_eq!(listing.tables[0].chains().iter().map(|c| c.name).collect::<Vec<_>>(), ["a", "b"]);
     }

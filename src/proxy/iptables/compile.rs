@@ -300,18 +300,12 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     ) -> Action {
         let rules = rules.into_iter().map(|raw| self.rule_ref(raw)).collect();
         self.found.endpoints.push(Endpoint {
-            address,
-            probability: None,
-            chain: chain.to_owned(),
             rules,
             packets,
             arrived,
             hairpin: Some(hairpin),
-            draining: false,
-            clients: Vec::new(),
-            connections: None,
             remembered,
-            about: None,
+            ..Endpoint::blank(address, chain.to_owned())
         });
         Action::Deliver(self.found.endpoints.len() - 1)
     }

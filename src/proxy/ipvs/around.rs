@@ -49,7 +49,9 @@ impl Packet<'_, '_> {
         // What the node sends itself passes INPUT too, but is not limited by source ranges in every release.
         for (table, chain) in [(nat, "KUBE-SERVICES"), (filter, "KUBE-PROXY-FIREWALL")] {
             match table.map(|table| walk.chain(table, chain, 0)) {
-                Some(Flow::Refused(verdict)) => refused = refused.map(|before: Option<Verdict>| before.or(Some(verdict))),
+                Some(Flow::Refused(verdict)) => {
+                    refused = refused.map(|before: Option<Verdict>| before.or(Some(verdict)));
+                }
                 Some(Flow::Unknown) => refused = Err(()),
                 _ => {}
             }
@@ -160,7 +162,9 @@ impl Facts for Packet<'_, '_> {
                 },
                 (Part::Network(network), _) => self.client.is_in(network),
                 (Part::Ports(protocol, low, high), "dst") => match self.port {
-                    Some(port) => Truth::from(protocol.is_none_or(|p| p == self.protocol) && (*low..=*high).contains(&port)),
+                    Some(port) => {
+                        Truth::from(protocol.is_none_or(|p| p == self.protocol) && (*low..=*high).contains(&port))
+                    }
                     None => Truth::Unknown,
                 },
                 _ => Truth::Unknown,

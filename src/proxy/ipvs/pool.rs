@@ -30,7 +30,12 @@ impl Spread {
 }
 
 /// The pool that a virtual server is.
-pub(super) fn pool(server: &VirtualServer<'_>, at: At, policy: Policy, hairpin: impl Fn(&RealServer) -> Option<bool>) -> Pool {
+pub(super) fn pool(
+    server: &VirtualServer<'_>,
+    at: At,
+    policy: Policy,
+    hairpin: impl Fn(&RealServer) -> Option<bool>,
+) -> Pool {
     let chain = super::survey::title(server);
     let spread = Spread::of(server.scheduler);
     let weight = |real: &RealServer| real.weight.unwrap_or(1);
@@ -51,22 +56,21 @@ pub(super) fn pool(server: &VirtualServer<'_>, at: At, policy: Policy, hairpin: 
         Spread::ByLoad => None,
     };
     let endpoints = server.real.iter().map(|real| Endpoint {
-        address: Address::Socket(real.address, real.port),
         probability: share(real),
-        chain: chain.clone(),
         rules: vec![RuleRef { text: at.text, line: real.line }],
-        packets: None,
-        arrived: None,
         hairpin: hairpin(real),
-        remembered: false,
         draining: real.weight == Some(0),
-        clients: Vec::new(),
         connections: connections(real),
-        about: None,
+        ..Endpoint::blank(Address::Socket(real.address, real.port), chain.clone())
     });
     let endpoints: Vec<Endpoint> = endpoints.collect();
     let undelivered = if serving().next().is_some() { 0.0 } else { 1.0 };
-    Pool { endpoints, undelivered: Some(undelivered), scheduler: server.scheduler.map(str::to_owned), ..Pool::blank(policy, chain) }
+    Pool {
+        endpoints,
+        undelivered: Some(undelivered),
+        scheduler: server.scheduler.map(str::to_owned),
+        ..Pool::blank(policy, chain)
+    }
 }
 
 fn connections(real: &RealServer) -> Option<Connections> {

@@ -49,14 +49,16 @@ impl Purposes<'_, '_> {
     fn is_of_service(self, address: IpAddr) -> bool {
         let family = Family::of(address);
         self.members(family, "IPVS-IPS").any(|parts| parts.first().is_some_and(|part| is_address(part, address)))
-            || self.members(family, "CLUSTER-IP").any(|parts| parts.first().is_some_and(|part| is_address(part, address)))
+            || self
+                .members(family, "CLUSTER-IP")
+                .any(|parts| parts.first().is_some_and(|part| is_address(part, address)))
     }
 
     fn by_sets(self, protocol: Protocol, address: IpAddr, port: u16) -> Option<(FrontendKind, Option<Policy>)> {
         let family = Family::of(address);
         let has = |set: &str| {
             self.members(family, set).any(|parts| match parts {
-                [part, ports, ..] => is_address(part, address) && is_port(ports, protocol, port),
+                [first, second, ..] => is_address(first, address) && has_port(second, protocol, port),
                 _ => false,
             })
         };
@@ -75,7 +77,9 @@ impl Purposes<'_, '_> {
             let bitmap = format!("NODE-PORT{suffix}-{}", protocol.to_string().to_uppercase());
             let hash = format!("NODE-PORT{suffix}-SCTP-HASH");
             has(&hash)
-                || self.members(family, &bitmap).any(|parts| parts.first().is_some_and(|part| is_port(part, protocol, port)))
+                || self
+                    .members(family, &bitmap)
+                    .any(|parts| parts.first().is_some_and(|member| has_port(member, protocol, port)))
         };
         let local = open("-LOCAL");
         (local || open("")).then(|| (FrontendKind::NodePort, policy(local)))
@@ -97,6 +101,6 @@ fn is_address(part: &Part<'_>, address: IpAddr) -> bool {
     matches!(part, Part::Network(network) if network.contains(address))
 }
 
-fn is_port(part: &Part<'_>, protocol: Protocol, port: u16) -> bool {
-    matches!(part, Part::Ports(of, low, high) if of.is_none_or(|of| of == protocol) && (*low..=*high).contains(&port))
+fn has_port(member: &Part<'_>, protocol: Protocol, port: u16) -> bool {
+    matches!(member, Part::Ports(of, low, high) if of.is_none_or(|of| of == protocol) && (*low..=*high).contains(&port))
 }

@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::around::Packet;
 use super::pool;
 use super::server::{Purpose, Purposes};
 use crate::dataplane::{
-    Frontend, FrontendKind, Origin, Policy, Pool, RuleRef, Select, ServiceName, ServicePort, Verdict,
+    Frontend, FrontendKind, Origin, Policy, Pool, RuleRef, Select, ServiceName, ServicePort, Unbound, Verdict,
 };
+use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::{Part, Sets};
 use crate::dump::ipvs::{Key, Listing, RealServer, VirtualServer};
 use crate::net::{Family, Host, Protocol};
@@ -131,6 +132,27 @@ impl<'d> Survey<'d> {
     /// Virtual servers that are for marks of packets and not for addresses.
     pub fn unplaced(&self) -> &[RuleRef] {
         &self.by_mark
+    }
+
+    /// Addresses of virtual servers of a family that no interface has: kube-proxy puts them on kube-ipvs0, for only what comes
+    /// to an address of the node gets to IPVS. A listing of another interface alone says nothing of them.
+    pub fn unbound(&self, interfaces: &Interfaces<'_>, family: Family) -> Vec<Unbound> {
+        if interfaces.get("kube-ipvs0").is_none() && interfaces.get("lo").is_none() {
+            return Vec::new();
+        }
+        let bound: HashSet<IpAddr> =
+            interfaces.all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+        let mut unbound: Vec<Unbound> = Vec::new();
+        let of_family = self.sketches.iter().filter(|sketch| sketch.family == family);
+        for frontend in of_family.flat_map(|sketch| &sketch.frontends) {
+            let Some(address) = frontend.address.filter(|address| !bound.contains(address)) else { continue };
+            let rules = frontend.servers.iter().map(|server| RuleRef { text: self.at.text, line: server.line });
+            match unbound.iter_mut().find(|known| known.address == address) {
+                Some(known) => known.rules.extend(rules),
+                None => unbound.push(Unbound { address, rules: rules.collect() }),
+            }
+        }
+        unbound
     }
 
     /// Follows a service port to its endpoints. `around` are the rules of its family.

@@ -10,10 +10,16 @@ impl Survey<'_> {
         let servers: Vec<&VirtualServer<'_>> = sketch.servers().flatten().copied().collect();
         let frontends = sketch.servers().map(|servers| servers.iter().map(|server| of_server(server)).collect());
         let pools = port.pools.iter().map(|pool| {
-            let of_pool: Vec<&&VirtualServer<'_>> = servers.iter().filter(|server| {
-                let lines = server.real.iter().map(|real| real.line);
-                lines.clone().next().is_some_and(|line| pool.endpoints.iter().any(|e| e.rules.iter().any(|r| r.line == line)))
-            }).collect();
+            let of_pool: Vec<&&VirtualServer<'_>> = servers
+                .iter()
+                .filter(|server| {
+                    let lines = server.real.iter().map(|real| real.line);
+                    lines
+                        .clone()
+                        .next()
+                        .is_some_and(|line| pool.endpoints.iter().any(|e| e.rules.iter().any(|r| r.line == line)))
+                })
+                .collect();
             let real = |line: u32| of_pool.iter().flat_map(|server| &server.real).find(move |real| real.line == line);
             let of_endpoint = |endpoint: &crate::dataplane::Endpoint| {
                 endpoint.rules.first().and_then(|rule| real(rule.line)).map(of_real).into_iter().collect()

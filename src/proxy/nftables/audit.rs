@@ -12,8 +12,7 @@ use crate::proxy::iptables::Depth;
 const EVIDENCE: usize = 3;
 
 /// Where packets enter, and what of kube-proxy they must reach from there.
-const HOOKS: [(&str, &str); 3] =
-    [("prerouting", "services"), ("output", "services"), ("postrouting", "masquerading")];
+const HOOKS: [(&str, &str); 3] = [("prerouting", "services"), ("output", "services"), ("postrouting", "masquerading")];
 
 impl Survey<'_> {
     /// The rules of each family as a whole.
@@ -52,7 +51,9 @@ fn targets<'d>(table: &'d Table<'d>, chain: &'d Chain<'d>) -> Vec<(&'d str, u32)
             match statement {
                 Statement::Verdict(verdict) => add(Some(verdict), raw.line),
                 Statement::VerdictMap(_, Map::Inline(pairs)) => {
-                    pairs.iter().for_each(|(_, data)| add(Verdict::parse(data), raw.line));
+                    for (_, data) in pairs {
+                        add(Verdict::parse(data), raw.line);
+                    }
                 }
                 Statement::VerdictMap(Key::Fields(_), Map::Named(name)) => {
                     let elements = table.set(name).into_iter().flat_map(|set| &set.elements);
@@ -111,7 +112,8 @@ fn portal_is_empty(table: &Table<'_>) -> bool {
 
 /// The mark that is set must be the one that is masqueraded.
 fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
-    let acted_on: Vec<u32> = rules(table, "masquerading").flat_map(|(rule, _)| rule.statements).filter_map(|s| masked(&s)).collect();
+    let acted_on: Vec<u32> =
+        rules(table, "masquerading").flat_map(|(rule, _)| rule.statements).filter_map(|s| masked(&s)).collect();
     if acted_on.is_empty() && table.chain("masquerading").is_none_or(|chain| chain.rules.is_empty()) {
         // The hook is missing, which is said elsewhere.
         return None;
@@ -120,7 +122,8 @@ fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
         matches!(chain.name, "mark-for-masquerade" | "services")
             || names::split(chain.name).is_some_and(|(kind, _)| kind == ChainKind::External)
     });
-    let set = marking.flat_map(|chain| rules(table, chain.name)).filter_map(|(rule, line)| Some((set_mark(&rule)?, line)));
+    let set =
+        marking.flat_map(|chain| rules(table, chain.name)).filter_map(|(rule, line)| Some((set_mark(&rule)?, line)));
     let (mark, line) = set.into_iter().find(|(mark, _)| !acted_on.contains(mark))?;
     Some(MarkFault::NotActedOn(mark, vec![RuleRef { text, line }]))
 }

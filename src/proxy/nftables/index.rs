@@ -91,7 +91,9 @@ fn part(text: &str) -> Option<Part<'_>> {
     if let Some(protocol) = Protocol::parse(text) {
         return Some(Part::Protocol(protocol));
     }
-    if networks(text).is_some() || text.split_once('-').is_some_and(|(low, high)| low.parse::<u16>().is_ok() && high.parse::<u16>().is_ok()) {
+    if networks(text).is_some()
+        || text.split_once('-').is_some_and(|(low, high)| low.parse::<u16>().is_ok() && high.parse::<u16>().is_ok())
+    {
         return None;
     }
     Some(Part::Text(text))
@@ -114,7 +116,9 @@ pub(super) fn is_in(have: &str, wanted: Part<'_>) -> bool {
         // `nft -n` prints protocols as numbers.
         Part::Protocol(protocol) => Protocol::parse(have) == Some(protocol),
         Part::Port(port) => match have.split_once('-') {
-            Some((low, high)) => low.parse().is_ok_and(|low: u16| low <= port) && high.parse().is_ok_and(|high: u16| port <= high),
+            Some((low, high)) => {
+                low.parse().is_ok_and(|low: u16| low <= port) && high.parse().is_ok_and(|high: u16| port <= high)
+            }
             None => have.parse() == Ok(port),
         },
         Part::Text(text) => have == text,

@@ -12,4 +12,5 @@ mod survey;
 mod walk;
 mod walkthrough;
 
+pub use names::fits as name_fits;
 pub use survey::{Ruleset, Sketch, Survey, rulesets};

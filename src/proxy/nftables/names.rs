@@ -3,10 +3,12 @@
 //! A name is a prefix, a hash, and what was hashed: `service-452DNVGS-shop/web/tcp/`. The hash is the first eight characters
 //! of base32(sha256(…)); names longer than 200 bytes end in `...` (`hashAndTruncate`, pkg/proxy/nftables/proxier.go).
 
+use std::net::IpAddr;
+
 use data_encoding::BASE32;
 use sha2::{Digest, Sha256};
 
-use crate::dataplane::{Policy, ServiceName};
+use crate::dataplane::{Address, Policy, ServiceName};
 use crate::net::Protocol;
 
 /// What a chain is for, by its name.
@@ -75,10 +77,22 @@ pub(in crate::proxy) fn key(name: &ServiceName, protocol: Protocol) -> String {
     truncated(&base(name, protocol))
 }
 
-/// The key of the chain of an endpoint, given by its address and port.
-pub(super) fn endpoint_key(name: &ServiceName, protocol: Protocol, address: &str, port: u16) -> String {
+/// The key of the chain of an endpoint.
+fn endpoint_key(name: &ServiceName, protocol: Protocol, address: IpAddr, port: u16) -> String {
     // nft takes no colon in a name.
-    truncated(&format!("{}__{}/{port}", base(name, protocol), address.replace(':', ".")))
+    truncated(&format!("{}__{}/{port}", base(name, protocol), address.to_string().replace(':', ".")))
+}
+
+/// False if `chain` has the name of another Service's or endpoint's: it is one of `name`, and of `endpoint` if it is an
+/// endpoint's. True for chains whose names follow no scheme.
+pub fn fits(chain: &str, name: &ServiceName, protocol: Protocol, endpoint: &Address) -> bool {
+    match (split(chain), endpoint) {
+        (Some((ChainKind::Endpoint, own)), Address::Socket(address, port)) => {
+            own == endpoint_key(name, protocol, *address, *port)
+        }
+        (None | Some((ChainKind::Endpoint, _)), _) => true,
+        (Some((_, own)), _) => own == key(name, protocol),
+    }
 }
 
 fn base(name: &ServiceName, protocol: Protocol) -> String {
@@ -98,6 +112,8 @@ fn truncated(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn name(text: &str) -> ServiceName {
@@ -108,7 +124,7 @@ mod tests {
     fn names_are_those_of_a_real_node() {
         assert_eq!(key(&name("shop/web"), Protocol::Tcp), "452DNVGS-shop/web/tcp/");
         assert_eq!(key(&name("infra/dns:dns"), Protocol::Udp), "R4RSRM2G-infra/dns/udp/dns");
-        let sticky = endpoint_key(&name("shop/web-sticky"), Protocol::Tcp, "10.244.2.12", 8080);
+        let sticky = endpoint_key(&name("shop/web-sticky"), Protocol::Tcp, Ipv4Addr::new(10, 244, 2, 12).into(), 8080);
         assert_eq!(sticky, "JY7NBQDW-shop/web-sticky/tcp/__10.244.2.12/8080");
         let long = key(&name(&format!("{}/{}:http", "n".repeat(120), "s".repeat(120))), Protocol::Tcp);
         assert_eq!((long.len(), long.ends_with("...")), (200, true));

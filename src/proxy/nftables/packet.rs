@@ -23,7 +23,7 @@ pub(super) struct Packet<'p, 'd> {
     pub(super) port: u16,
 }
 
-impl<'p, 'd> Packet<'p, 'd> {
+impl<'d> Packet<'_, 'd> {
     /// Does it meet the condition? Statements that are none are always met.
     pub(super) fn meets(&self, statement: &Statement<'d>) -> Truth {
         match statement {
@@ -66,12 +66,11 @@ impl<'p, 'd> Packet<'p, 'd> {
                 None => Truth::Unknown,
             },
             Selector::DestinationPort(of) if of.is_some_and(|of| of != self.protocol) => Truth::No,
-            Selector::DestinationPort(_) => match text.split_once('-').unwrap_or((text, text)) {
-                (low, high) => match (low.parse::<u16>(), high.parse::<u16>()) {
-                    (Ok(low), Ok(high)) => Truth::from((low..=high).contains(&self.port)),
-                    _ => Truth::Unknown,
-                },
-            },
+            Selector::DestinationPort(_) => {
+                let (low, high) = text.split_once('-').unwrap_or((text, text));
+                let bounds = low.parse::<u16>().ok().zip(high.parse::<u16>().ok());
+                bounds.map_or(Truth::Unknown, |(low, high)| Truth::from((low..=high).contains(&self.port)))
+            }
             // The first packet of a connection, before it is translated.
             Selector::State => Truth::from(text.split(',').any(|state| state.trim() == "new")),
             Selector::Status => Truth::No,
@@ -127,7 +126,9 @@ impl<'p, 'd> Packet<'p, 'd> {
                 element.map(|element| element.data.and_then(Verdict::parse).ok_or(())).transpose()
             }
             // An address of the node is no cluster IP.
-            (Map::Named(_), None) if fields.contains(&Selector::DestinationAddress) && self.address.is_none() => Ok(None),
+            (Map::Named(_), None) if fields.contains(&Selector::DestinationAddress) && self.address.is_none() => {
+                Ok(None)
+            }
             (Map::Inline(pairs), Some(parts)) => {
                 let fits = |(text, _): &&(&str, &str)| {
                     crate::dump::nft::parts(text).zip(&parts).all(|(have, wanted)| super::index::is_in(have, *wanted))

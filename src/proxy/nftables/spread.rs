@@ -68,7 +68,7 @@ pub(super) fn pool<'d>(
         endpoint.probability = endpoint.probability.filter(|_| known);
         let set = spread.remembered.get(endpoint.chain.as_str());
         endpoint.remembered = set.is_some();
-        endpoint.clients = set.and_then(|name| table.set(name)).map(|set| clients(set)).unwrap_or_default();
+        endpoint.clients = set.and_then(|name| table.set(name)).map(clients);
     }
     let sticky = endpoints.iter().filter(|endpoint| endpoint.remembered).count();
     let setting = endpoints.iter().filter(|endpoint| sets_affinity(table, &endpoint.chain)).count();
@@ -101,7 +101,8 @@ impl<'d> Spread<'_, 'd> {
     /// Sends a part of all connections into a chain; what comes back has not been delivered there.
     fn enter(&mut self, name: &'d str, mass: f64, via: Option<RuleRef>) -> f64 {
         let Some(chain) = self.table.chain(name) else {
-            let oddity = if self.table.cut_off { Oddity::CutOff(name.to_owned()) } else { Oddity::Missing(name.to_owned()) };
+            let oddity =
+                if self.table.cut_off { Oddity::CutOff(name.to_owned()) } else { Oddity::Missing(name.to_owned()) };
             self.odd(oddity);
             return mass;
         };
@@ -150,7 +151,9 @@ impl<'d> Spread<'_, 'd> {
         let mut met = Truth::Yes;
         for statement in &rule.statements {
             let truth = match statement {
-                Statement::Match { key, value: Data::Named(name), not: false, .. } if *key == [Selector::SourceAddress] => {
+                Statement::Match { key, value: Data::Named(name), not: false, .. }
+                    if *key == [Selector::SourceAddress] =>
+                {
                     self.is_stuck(rule, name)
                 }
                 Statement::Match { key, value, not, mask: None } => self.meets(key, value).negated(*not),
@@ -165,7 +168,11 @@ impl<'d> Spread<'_, 'd> {
                 Statement::Verdict(Verdict::Continue) => false,
                 // Chains that only mark send everything back.
                 Statement::Verdict(Verdict::Jump(name)) => !self.only_marks(name),
-                Statement::Verdict(_) | Statement::VerdictMap(..) | Statement::Dnat(_) | Statement::Redirect | Statement::Reject => true,
+                Statement::Verdict(_)
+                | Statement::VerdictMap(..)
+                | Statement::Dnat(_)
+                | Statement::Redirect
+                | Statement::Reject => true,
                 _ => false,
             };
             if !decides {
@@ -177,7 +184,9 @@ impl<'d> Spread<'_, 'd> {
             }
             return match statement {
                 Statement::Verdict(verdict) => self.go(*verdict, mass, at),
-                Statement::VerdictMap(Key::Number(modulus, offset), map) => self.choose(*modulus, *offset, map, mass, at),
+                Statement::VerdictMap(Key::Number(modulus, offset), map) => {
+                    self.choose(*modulus, *offset, map, mass, at)
+                }
                 Statement::Dnat(Data::Mapped(Key::Number(modulus, offset), Map::Inline(pairs))) => {
                     let one = mass / f64::from(*modulus);
                     let mut rest = mass;
@@ -249,18 +258,10 @@ impl<'d> Spread<'_, 'd> {
         }
         let hairpin = self.hairpin(&address, chain);
         self.endpoints.push(Endpoint {
-            address,
             probability: Some(mass),
-            chain: chain.to_owned(),
             rules: rules.into_iter().flatten().collect(),
-            packets: None,
-            arrived: None,
             hairpin,
-            remembered: false,
-            draining: false,
-            clients: Vec::new(),
-            connections: None,
-            about: None,
+            ..Endpoint::blank(address, chain.to_owned())
         });
     }
 
@@ -313,7 +314,14 @@ impl<'d> Spread<'_, 'd> {
     fn only_marks(&self, chain: &str) -> bool {
         let Some(chain) = self.table.chain(chain) else { return false };
         let harmless = |s: &Statement<'_>| {
-            matches!(s, Statement::Set { .. } | Statement::Comment(_) | Statement::Counter(_) | Statement::Match { .. } | Statement::Other(_))
+            matches!(
+                s,
+                Statement::Set { .. }
+                    | Statement::Comment(_)
+                    | Statement::Counter(_)
+                    | Statement::Match { .. }
+                    | Statement::Other(_)
+            )
         };
         chain.rules.iter().all(|raw| Rule::parse(raw.text).statements.iter().all(harmless))
     }

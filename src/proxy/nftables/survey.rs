@@ -153,7 +153,8 @@ impl<'d> Survey<'d> {
         let policy = |chain: &&'d str| Some((names::split(chain)?.0.policy()?, *chain));
         pools.extend(sketch.roots.iter().filter_map(policy));
         for frontend in &sketch.frontends {
-            let routes = Origin::ALL.into_iter().flat_map(|origin| family.routes(frontend, protocol, origin, &mut pools));
+            let routes =
+                Origin::ALL.into_iter().flat_map(|origin| family.routes(frontend, protocol, origin, &mut pools));
             port.frontends.push(family.frontend(frontend, routes.collect()));
         }
         pools.sort_by_key(|(policy, _)| *policy);
@@ -340,7 +341,9 @@ impl<'d, 'k> Draft<'d, 'k> {
 
     fn chains(&mut self) {
         for chain in self.ruleset.table.chains() {
-            let Some((kind, key)) = names::split(chain.name).filter(|(kind, _)| kind.policy().is_some()) else { continue };
+            let Some((kind, key)) = names::split(chain.name).filter(|(kind, _)| kind.policy().is_some()) else {
+                continue;
+            };
             let known = names::service(key);
             let Some(protocol) = known.as_ref().map(|(_, protocol)| *protocol) else { continue };
             let at = self.sketch(key.to_owned(), known.map(|(name, _)| name), protocol);
@@ -383,10 +386,16 @@ fn pod_side(table: &Table<'_>) -> (Vec<Network>, Vec<String>) {
     for raw in shared.chain(heads) {
         let rule = Rule::parse(raw.text);
         let marks = rule.statements.iter().any(|s| {
-            matches!(s, Statement::Set { field: Selector::Mark, .. } | Statement::Verdict(nft::Verdict::Jump("mark-for-masquerade")))
+            matches!(
+                s,
+                Statement::Set { field: Selector::Mark, .. }
+                    | Statement::Verdict(nft::Verdict::Jump("mark-for-masquerade"))
+            )
         });
         let to_cluster = rule.statements.iter().any(|s| match s {
-            Statement::Verdict(nft::Verdict::Goto(chain)) => names::split(chain).is_some_and(|(kind, _)| kind == ChainKind::Cluster),
+            Statement::Verdict(nft::Verdict::Goto(chain)) => {
+                names::split(chain).is_some_and(|(kind, _)| kind == ChainKind::Cluster)
+            }
             _ => false,
         });
         for statement in &rule.statements {
@@ -396,7 +405,13 @@ fn pod_side(table: &Table<'_>) -> (Vec<Network>, Vec<String>) {
             }
             match key.as_slice() {
                 [Selector::SourceAddress] => {
-                    networks.extend(super::index::networks(text).into_iter().flatten().filter(|n| !networks.contains(n)).collect::<Vec<_>>());
+                    networks.extend(
+                        super::index::networks(text)
+                            .into_iter()
+                            .flatten()
+                            .filter(|n| !networks.contains(n))
+                            .collect::<Vec<_>>(),
+                    );
                 }
                 [Selector::InInterface] => {
                     let name = text.replace('*', "+");

@@ -130,8 +130,9 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
         }
         match (flow, of_pool) {
             // Connections belong to the pool, whether or not its chain has an effect.
-            (Flow::GoesOn | Flow::Returns, Some(policy)) => Flow::Ends(Fate::Pool(policy, chain.name)),
-            (Flow::Ends(Fate::Pool(..)), Some(policy)) => Flow::Ends(Fate::Pool(policy, chain.name)),
+            (Flow::GoesOn | Flow::Returns | Flow::Ends(Fate::Pool(..)), Some(policy)) => {
+                Flow::Ends(Fate::Pool(policy, chain.name))
+            }
             (Flow::GoesOn | Flow::Returns, None) if comes_back => Flow::GoesOn,
             (Flow::GoesOn, None) => Flow::Returns,
             (flow, _) => flow,

@@ -10,7 +10,17 @@ impl Survey<'_> {
         let Some(family) = self.in_family(sketch.family) else { return Walkthrough::default() };
         let table = family.ruleset.table;
         Walkthrough {
-            frontends: sketch.frontends.iter().map(|f| f.elements.iter().map(|e| of_element(e)).chain(f.elements.iter().flat_map(|e| between(table, e))).collect()).collect(),
+            frontends: sketch
+                .frontends
+                .iter()
+                .map(|f| {
+                    f.elements
+                        .iter()
+                        .map(|e| of_element(e))
+                        .chain(f.elements.iter().flat_map(|e| between(table, e)))
+                        .collect()
+                })
+                .collect(),
             pools: port.pools.iter().map(|pool| of_pool(table, pool)).collect(),
         }
     }
@@ -20,9 +30,13 @@ fn of_element(element: &Element<'_>) -> RuleNote {
     let data = element.data.unwrap_or_default();
     let text = format!("{} : {data}", element.key);
     let meaning = match Verdict::parse(data) {
-        Some(Verdict::Goto("reject-chain") | Verdict::Jump("reject-chain")) => "connections are refused: there is no endpoint".to_owned(),
+        Some(Verdict::Goto("reject-chain") | Verdict::Jump("reject-chain")) => {
+            "connections are refused: there is no endpoint".to_owned()
+        }
         Some(Verdict::Drop) => "connections are dropped".to_owned(),
-        Some(Verdict::Goto(chain) | Verdict::Jump(chain)) if chain.starts_with("firewall-") => "only some networks may connect".to_owned(),
+        Some(Verdict::Goto(chain) | Verdict::Jump(chain)) if chain.starts_with("firewall-") => {
+            "only some networks may connect".to_owned()
+        }
         _ => "connections to this address and port".to_owned(),
     };
     RuleNote { line: element.line, text, meaning }
@@ -30,7 +44,9 @@ fn of_element(element: &Element<'_>) -> RuleNote {
 
 /// Rules between a map and a pool: those of external and firewall chains.
 fn between(table: &Table<'_>, element: &Element<'_>) -> Vec<RuleNote> {
-    let Some(Verdict::Goto(name) | Verdict::Jump(name)) = element.data.and_then(Verdict::parse) else { return Vec::new() };
+    let Some(Verdict::Goto(name) | Verdict::Jump(name)) = element.data.and_then(Verdict::parse) else {
+        return Vec::new();
+    };
     if !(name.starts_with("external-") || name.starts_with("firewall-")) {
         return Vec::new();
     }
@@ -49,13 +65,14 @@ fn of_pool(table: &Table<'_>, pool: &Pool) -> PoolWalkthrough {
         let own = table.chain(chain).filter(|_| apart).into_iter().flat_map(|chain| &chain.rules);
         own.map(note).collect::<Vec<_>>()
     };
-    PoolWalkthrough { head: head.map(note).collect(), endpoints: pool.endpoints.iter().map(|e| own(&e.chain)).collect() }
+    PoolWalkthrough {
+        head: head.map(note).collect(),
+        endpoints: pool.endpoints.iter().map(|e| own(&e.chain)).collect(),
+    }
 }
 
 fn is_of_affinity(raw: &RawRule<'_>) -> bool {
-    let by_set = |s: &Statement<'_>| {
-        matches!(s, Statement::Match { key, value: Data::Named(_), .. } if *key == [Selector::SourceAddress])
-    };
+    let by_set = |s: &Statement<'_>| matches!(s, Statement::Match { key, value: Data::Named(_), .. } if *key == [Selector::SourceAddress]);
     Rule::parse(raw.text).statements.iter().any(by_set)
 }
 
@@ -79,7 +96,8 @@ fn meaning(rule: &Rule<'_>) -> String {
     let who = limited.unwrap_or_else(|| "all".to_owned());
     for statement in &rule.statements {
         return match statement {
-            Statement::VerdictMap(Key::Number(modulus, _), _) | Statement::Dnat(Data::Mapped(Key::Number(modulus, _), _)) => {
+            Statement::VerdictMap(Key::Number(modulus, _), _)
+            | Statement::Dnat(Data::Mapped(Key::Number(modulus, _), _)) => {
                 format!("one of {modulus} by chance, each alike")
             }
             Statement::Dnat(_) => "connections go there".to_owned(),

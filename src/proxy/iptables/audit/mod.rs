@@ -56,6 +56,7 @@ impl<'d> Survey<'d> {
             shadows_unknown: shadows.too_many,
             mode: modes.mode,
             unseen: false,
+            unbound: None,
             leftovers: modes.leftovers,
         }
     }

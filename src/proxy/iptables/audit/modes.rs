@@ -62,7 +62,8 @@ pub fn mode_of(ruleset: &Ruleset<'_>) -> Option<Mode> {
 pub fn left(ruleset: &Ruleset<'_>) -> Option<Leftovers> {
     let nat = ruleset.nat?;
     let mode = mode(nat)?;
-    let is_its = |name: &str| ChainKind::of(name).is_of_services() || name == "KUBE-SERVICES" || OF_IPVS.contains(&name);
+    let is_its =
+        |name: &str| ChainKind::of(name).is_of_services() || name == "KUBE-SERVICES" || OF_IPVS.contains(&name);
     let chains = nat.section.chains().iter().filter(|chain| is_its(chain.name));
     leftovers(mode, chains.map(|chain| (nat, chain)))
 }

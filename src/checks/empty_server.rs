@@ -1,0 +1,52 @@
+//! A virtual server has no real servers, though its Service has usable endpoints.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{Drift, Frontend, Mode, ServicePort, Verdict};
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI502",
+    slug: "empty-virtual-server",
+    severity: Severity::Warning,
+    of_traffic: false,
+    compares: true,
+    page: include_str!("empty_server.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    if input.mode() != Mode::Ipvs {
+        return;
+    }
+    for (at, port) in input.ports() {
+        for frontend in port.frontends.iter().filter(|frontend| refuses(frontend) && should_serve(port, frontend)) {
+            found.add(Finding {
+                frontend: Some(frontend.at()),
+                message: format!(
+                    "the virtual server of {} {} has no real server, though the Service has usable endpoints",
+                    frontend.kind.words(),
+                    frontend.at()
+                ),
+                hint: super::syncing(input),
+                rules: frontend.rules.clone(),
+                objects: input.endpoints_object(port),
+                ..found.on(at, port)
+            });
+        }
+    }
+}
+
+fn refuses(frontend: &Frontend) -> bool {
+    !frontend.rules.is_empty() && frontend.routes.iter().all(|route| route.verdict == Verdict::Reject)
+}
+
+/// One that should lead to endpoints: the others lead to some, or none does and there are usable ones.
+fn should_serve(port: &ServicePort, frontend: &Frontend) -> bool {
+    let is_it = |drift: &Drift| match drift {
+        Drift::MissingFrontend { address, port, refused: Some(_), .. } => {
+            (frontend.address, frontend.port) == (*address, Some(*port))
+        }
+        _ => false,
+    };
+    port.lacks_rules() || port.drifts().iter().any(is_it)
+}

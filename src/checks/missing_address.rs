@@ -1,0 +1,39 @@
+//! An address of a virtual server is on no interface of the node.
+
+use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::{Mode, count};
+use crate::net::Host;
+
+/// The check.
+pub(super) static CHECK: Check = Check {
+    id: "KI501",
+    slug: "missing-address",
+    severity: Severity::Error,
+    of_traffic: false,
+    compares: false,
+    page: include_str!("missing_address.md"),
+    run,
+};
+
+fn run(input: &Input<'_, '_>, found: &mut Found) {
+    for wiring in input.wirings.iter().filter(|wiring| wiring.mode == Some(Mode::Ipvs) && !wiring.unseen) {
+        let Some(unbound) = &wiring.unbound else {
+            found.skip("the addresses of kube-ipvs0 were not given (ip addr show dev kube-ipvs0)");
+            continue;
+        };
+        for missing in unbound {
+            found.add(Finding {
+                address: Some(missing.address.to_string()),
+                frontend: Some(Host(missing.address).to_string()),
+                message: format!(
+                    "{} is on no interface of the node: connections from pods and from outside do not get to its {}",
+                    missing.address,
+                    count(missing.rules.len(), "virtual server")
+                ),
+                hint: super::rewrite(input),
+                rules: missing.rules.iter().copied().take(3).collect(),
+                ..found.about(wiring.family)
+            });
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What the running node has of kube-proxy's other modes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use super::command::{Invocation, Language, allowed};
+use super::local::{in_path, run};
+use super::{Bundle, Capture, SourceError, Wanted};
+use crate::net::Family;
+
+/// Where kube-proxy answers what its mode is (`--metrics-bind-address`).
+const METRICS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 10249);
+
+/// The host itself answers at once, or nobody does.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The longest answer that is read.
+const LONGEST: u64 = 4096;
+
+/// The mode kube-proxy says it runs in: `iptables`, `ipvs` or `nftables`; `None` where nobody answers.
+pub(super) fn said() -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(METRICS), PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(b"GET /proxyMode HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.take(LONGEST).read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let body = body.trim();
+    let is_answer = head.starts_with("HTTP/1.") && head.lines().next()?.contains(" 200");
+    (is_answer && matches!(body, "iptables" | "ipvs" | "nftables")).then(|| body.to_owned())
+}
+
+/// True if rules of iptables lead to Services.
+pub(super) fn lead_to_services(bundle: &Bundle) -> bool {
+    bundle.captures.iter().any(|capture| capture.text.contains("-j KUBE-SVC-") || capture.text.contains("-j KUBE-SEP-"))
+}
+
+/// True if virtual servers decide: kube-proxy says so, or KUBE-SERVICES asks its ipsets.
+pub(super) fn need_ipvs(said: Option<&str>, bundle: &Bundle) -> bool {
+    let asks_sets = |capture: &Capture| {
+        capture.text.lines().any(|line| line.starts_with("-A KUBE-SERVICES") && line.contains("--match-set KUBE-"))
+    };
+    said.map_or_else(|| bundle.captures.iter().any(asks_sets), |said| said == "ipvs")
+}
+
+/// Lists kube-proxy's tables of nftables. One that is not there is no error.
+pub(super) async fn nftables(wanted: Wanted, bundle: &mut Bundle) -> Result<(), SourceError> {
+    if in_path("nft").is_none() {
+        // Without anything that speaks of it, nobody misses it.
+        return match bundle.proxy_mode {
+            Some(_) => Err(SourceError::new(
+                "cannot list rules: kube-proxy runs in nftables mode, and there is no nft in PATH",
+                ["nft list ruleset | kube-ipt show    (from where nft is)"],
+            )),
+            None => Ok(()),
+        };
+    }
+    for family in [Family::Ipv4, Family::Ipv6] {
+        if wanted.family.is_some_and(|only| only != family) {
+            continue;
+        }
+        let name = if family == Family::Ipv4 { "ip" } else { "ip6" };
+        let Some(command) = allowed().find(|c| c.program == "nft" && c.args.contains(&name)) else { continue };
+        match run(command).await {
+            Ok(listing) => {
+                bundle.notes.extend(listing.warnings);
+                let label = listing.typed.clone();
+                bundle.commands.push(listing.typed);
+                let command = Invocation { language: Language::Nft, family, backend: None, table: "kube-proxy" };
+                bundle.captures.push(Capture { label, text: listing.text, command: Some(command) });
+            }
+            Err(error) if error.what.contains("No such file or directory") => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Lists virtual servers and ipsets.
+pub(super) async fn ipvs(bundle: &mut Bundle) -> Result<(), SourceError> {
+    // ipvsadm loads the module where it is not loaded, and looking must not change the node.
+    if !Path::new("/proc/net/ip_vs").exists() {
+        bundle.notes.push("the kernel has no IPVS loaded: there are no virtual servers to list".to_owned());
+        return Ok(());
+    }
+    for (program, language) in [("ipvsadm", Language::Ipvsadm), ("ipset", Language::Ipset)] {
+        if in_path(program).is_none() {
+            bundle.notes.push(format!("kube-proxy runs in IPVS mode, and there is no {program} in PATH"));
+            continue;
+        }
+        let Some(command) = allowed().find(|c| c.program == program) else { continue };
+        let listing = run(command).await?;
+        bundle.notes.extend(listing.warnings);
+        let command = Invocation { language, family: Family::Ipv4, backend: None, table: "" };
+        bundle.captures.push(Capture { label: listing.typed.clone(), text: listing.text, command: Some(command) });
+        bundle.commands.push(listing.typed);
+    }
+    Ok(())
+}
