@@ -9,7 +9,8 @@ pub(super) static CHECK: Check = Check {
     slug: "empty-virtual-server",
     severity: Severity::Warning,
     of_traffic: false,
-    compares: true,
+    // Of interest in one mode only, which is no reason to skip it in the others.
+    compares: false,
     page: include_str!("empty_server.md"),
     run,
 };
@@ -17,6 +18,9 @@ pub(super) static CHECK: Check = Check {
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     if input.mode() != Mode::Ipvs {
         return;
+    }
+    if input.cluster.is_none() {
+        found.skip(super::NO_OBJECTS);
     }
     for (at, port) in input.ports() {
         for frontend in port.frontends.iter().filter(|frontend| refuses(frontend) && should_serve(port, frontend)) {

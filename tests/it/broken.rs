@@ -24,6 +24,13 @@ pub(crate) fn clean(name: &'static str) -> Node {
     Node { dumps: vec![text], objects: serde_json::from_str(&objects).expect("JSON"), name }
 }
 
+/// A node in IPVS mode, of which nothing is wrong.
+pub(crate) fn of_ipvs() -> Node {
+    let read = |file: &str| fs::read_to_string(node(&format!("ipvs/node2/{file}"))).expect("the recording is there");
+    let dumps = ["ipvsadm-S-n.txt", "ipset-save.txt", "save.txt", "ip-addr-show.txt"].map(read).to_vec();
+    Node { dumps, objects: serde_json::from_str(&read("cluster.json")).expect("JSON"), name: "node2" }
+}
+
 impl Node {
     /// The same with the lines changed: each is kept, replaced or, with `None`, taken out.
     pub(crate) fn lines(mut self, change: impl Fn(&str) -> Option<String>) -> Self {

@@ -7,7 +7,7 @@ use std::path::Path;
 use kube_ipt::checks::CHECKS;
 use serde_json::{Value, json};
 
-use crate::broken::{Node, clean, slice, told};
+use crate::broken::{Node, clean, of_ipvs, slice, told};
 use crate::cases::cases;
 use crate::expect::objects_of;
 use crate::run::{kube_ipt, node, nodes};
@@ -196,6 +196,23 @@ fn fires(code: &str) -> (Node, &'static str) {
             }),
             "warning",
         ),
+        "missing-address" => {
+            (of_ipvs().without(|line| line.contains("10.96.101.105/32 scope global kube-ipvs0")), "error 10.96.101.105")
+        }
+        "empty-virtual-server" => {
+            (of_ipvs().without(|line| line.starts_with("-a -t 192.0.2.10:8443")), "warning edge/gw-ext 192.0.2.10:8443")
+        }
+        "stuck-draining" => (
+            of_ipvs().lines(|line| {
+                let gone = "-a -u 10.96.53.170:53 -r 10.244.2.5:53 -m -w 1";
+                Some(if line == gone {
+                    format!("{line}\n-a -u 10.96.53.170:53 -r 10.244.2.9:53 -m -w 0")
+                } else {
+                    line.to_owned()
+                })
+            }),
+            "warning infra/dns:dns 10.244.2.9:53",
+        ),
         other => panic!("no node shows {other}"),
     }
 }
@@ -206,6 +223,8 @@ fn every_check_finds_something_and_stays_silent_where_nothing_is_wrong() {
         assert_eq!(told(&clean(name).check()), Vec::<String>::new(), "{name}");
         assert_eq!(told(&clean(name).alone()), Vec::<String>::new(), "{name} without objects");
     }
+    assert_eq!(told(&of_ipvs().check()), Vec::<String>::new(), "IPVS mode");
+    assert_eq!(told(&of_ipvs().alone()), Vec::<String>::new(), "IPVS mode without objects");
     for check in CHECKS {
         let (node, expected) = fires(check.slug);
         let found: Vec<Value> = node.check().into_iter().filter(|finding| finding["code"] == check.slug).collect();

@@ -334,8 +334,8 @@ fn an_endpoint_reached_by_two_chains_is_one_endpoint() {
 fn rules_of_ipvs_mode_say_where_services_are() {
     let dump = "-P PREROUTING ACCEPT\n-P INPUT ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n-N KUBE-LOAD-BALANCER\n-N KUBE-SERVICES\n\
                 -A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT\n";
-    let error = "error: no Services in the rules of stdin: kube-proxy runs in IPVS mode there, and Services are in the output \
-                 of ipvsadm, which this version does not read";
+    let error = "error: no Services in the rules of stdin: kube-proxy runs in IPVS mode there, and its Services are virtual \
+                 servers: give the output of ipvsadm -Sn too";
     assert_eq!(kube_ipt("list").stdin(dump).status(1).stderr(error).stdout(), "");
 }
 

@@ -218,16 +218,16 @@ fn warnings_of_iptables_are_passed_on() {
 #[test]
 fn what_is_no_dump_is_named() {
     let save = "save the rules of the node with: iptables-save > FILE";
-    let mode = "this version reads kube-proxy's iptables mode: iptables-save | kube-ipt list";
     for (text, looks, hint) in [
         ("<!DOCTYPE html>\n<html></html>", "looks like a web page (HTML)", save),
         ("apiVersion: v1\nkind: List\n", "looks like YAML", save),
         ("{\"apiVersion\": \"v1\"}", "looks like JSON", save),
-        ("IP Virtual Server version 1.2.1 (size=4096)\n", "looks like an ipvsadm listing", mode),
-        ("table ip kube-proxy {\n}\n", "looks like an nft listing", mode),
+        ("chain nat {\n}\n", "looks like an nft listing", save),
         ("dear all,\nnothing here\n", "holds no line of an iptables dump", save),
     ] {
-        let error = format!("error: stdin {looks}; expected iptables rules\n  try:  {hint}");
+        let error = format!(
+            "error: stdin {looks}; expected rules of iptables or nftables, or an ipvsadm listing\n  try:  {hint}"
+        );
         assert_eq!(kube_ipt("list").stdin(text).status(2).stderr(error).stdout(), "");
     }
 }
@@ -483,7 +483,7 @@ fn a_paste_without_its_last_line_end_is_whole() {
 fn gzip_is_known_before_anything_in_it_looks_like_a_chain() {
     let path = node("large/nat-S.txt.gz");
     let error = format!(
-        "error: {path} is compressed with gzip; expected iptables rules\n  try:  zcat '{path}' | kube-ipt show"
+        "error: {path} is compressed with gzip; expected rules of iptables or nftables, or an ipvsadm listing\n  try:  zcat '{path}' | kube-ipt show"
     );
     kube_ipt("list -f").arg(&path).status(2).stderr(error).stdout();
 }

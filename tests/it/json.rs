@@ -68,7 +68,7 @@ fn one_service_in_full() {
     let document = kube_ipt("show nginx-service --demo").json();
     let endpoint = |address: &str, probability: f64, chain: &str, pod: &str, node: &str| {
         json!({
-            "address": address, "probability": probability, "chain": chain, "packets": null, "state": "ready", "reason": null,
+            "address": address, "probability": probability, "chain": chain, "packets": null, "draining": false, "open_connections": null, "clients": null, "state": "ready", "reason": null,
             "pod": format!("nginx-demo/nginx-deployment-85dbbcff49-{pod}"), "node": node, "local": node == "node1",
         })
     };
@@ -90,7 +90,7 @@ fn one_service_in_full() {
                     "routes": [route("pod", false), route("node", true), route("external", true)],
                 }],
                 "pools": [{
-                    "policy": "cluster", "chain": "KUBE-SVC-I3HUB6ZVVCWJQDJP", "undelivered": 0.0, "expected": 3,
+                    "policy": "cluster", "chain": "KUBE-SVC-I3HUB6ZVVCWJQDJP", "scheduler": null, "undelivered": 0.0, "expected": 3,
                     "missing": [], "balance": null,
                     "endpoints": [
                         endpoint("10.244.1.3:80", 0.333_333_333_488_553_76, "KUBE-SEP-77BN6HMO4OF56OSL", "crrbd", "node1"),

@@ -59,8 +59,10 @@ fn only_listed_commands_are_started() {
 #[test]
 fn every_listed_command_only_lists() {
     for command in allowed() {
+        let others =
+            ["nft -j list table ip kube-proxy", "nft -j list table ip6 kube-proxy", "ipvsadm -Sn", "ipset save"];
         let lists = command.args.last() == Some(&"-S") || command.args == ["--version"];
-        assert!(lists, "{}", command.typed());
+        assert!(lists || others.contains(&command.typed().as_str()), "{}", command.typed());
         let changing = ["-A", "-D", "-F", "-I", "-N", "-P", "-R", "-X", "-Z", "-E"];
         assert!(!command.args.iter().any(|arg| changing.contains(arg)), "{}", command.typed());
     }

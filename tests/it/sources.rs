@@ -64,7 +64,7 @@ fn files_that_cannot_be_read_are_errors() {
     std::fs::write(&empty, "").expect("writable");
     let label = empty.display();
     let error = format!(
-        "error: {label} is empty; expected iptables rules\n  try:  save the rules of the node with: iptables-save > FILE"
+        "error: {label} is empty; expected rules of iptables or nftables, or an ipvsadm listing\n  try:  save the rules of the node with: iptables-save > FILE"
     );
     kube_ipt("show -f").arg(&empty).status(2).stderr(error).stdout();
     let gzip = folder.path().join("dump.gz");
@@ -72,7 +72,12 @@ fn files_that_cannot_be_read_are_errors() {
     let (_, stderr, status) = kube_ipt("show -f").arg(&gzip).output();
     assert_eq!(status, Some(2));
     let label = gzip.display();
-    assert!(stderr.contains(&format!("{label} is compressed with gzip; expected iptables rules")), "{stderr}");
+    assert!(
+        stderr.contains(&format!(
+            "{label} is compressed with gzip; expected rules of iptables or nftables, or an ipvsadm listing"
+        )),
+        "{stderr}"
+    );
     assert!(stderr.contains(&format!("try:  zcat '{label}' | kube-ipt show")), "{stderr}");
 }
 

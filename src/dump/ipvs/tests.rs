@@ -1,3 +1,5 @@
+//! Every form of ipvsadm's listings, recorded and broken.
+
 use super::*;
 
 /// A recorded listing by folder and form.

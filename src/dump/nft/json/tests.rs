@@ -1,3 +1,5 @@
+//! JSON of nft against the text of the same rules.
+
 use std::collections::BTreeMap;
 
 use super::{duration, restore};
