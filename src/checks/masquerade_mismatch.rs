@@ -88,7 +88,7 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
             let missing = match of_cluster_ip(frontend) {
                 Some(false) => clusters_do && !has_rule,
                 Some(true) => false,
-                None => lacks_external(frontend),
+                None => lacks_external(frontend) && !keeps_sources(input, port),
             };
             if missing {
                 let who = if frontend.kind == FrontendKind::ClusterIp {
@@ -141,6 +141,12 @@ fn lacks_external(frontend: &Frontend) -> bool {
 fn is_here(endpoint: &Endpoint) -> bool {
     endpoint.hairpin.is_none()
         && endpoint.about.as_ref().is_some_and(|about| about.local == Some(true) && !about.is_lost())
+}
+
+/// Under Local policy IPVS mode masquerades nobody, though without an endpoint of this node those of others are used.
+fn keeps_sources(input: &Input<'_, '_>, port: &ServicePort) -> bool {
+    let service = port.name.as_ref().zip(input.cluster).and_then(|(n, c)| c.service(&n.namespace, &n.service));
+    input.mode() == Mode::Ipvs && service.is_none_or(|service| service.external_policy == Policy::Local)
 }
 
 /// Endpoints that cannot reach themselves through the Service.

@@ -1,6 +1,7 @@
 //! Lines are missing from what was read, so that some checks could not be made.
 
 use super::{Check, Finding, Found, Input, Severity};
+use crate::dataplane::Mode;
 use crate::net::Family;
 
 /// The check.
@@ -30,7 +31,12 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     found.add(Finding {
         family: None,
         message: format!("{}; {skipped}", input.partial.join("; ")),
-        hint: "save all of it: iptables-save > FILE (and ip6tables-save)".to_owned(),
+        hint: match input.mode() {
+            Mode::Iptables => "save all of it: iptables-save > FILE (and ip6tables-save)",
+            Mode::Nftables => "save all of it: nft list ruleset > FILE",
+            Mode::Ipvs => "save all of it, each to a file: ipvsadm -Sn, ipset save, iptables-save (and ip6tables-save)",
+        }
+        .to_owned(),
         ..found.about(family)
     });
 }

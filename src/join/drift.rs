@@ -158,7 +158,7 @@ impl Comparison<'_> {
     /// The networks that may connect to a load balancer's address. The address itself may be among them: a node that has it
     /// reaches itself from it (pkg/proxy/iptables/proxier.go).
     fn sources(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
-        if want.kind != FrontendKind::LoadBalancer {
+        if want.kind != FrontendKind::LoadBalancer || !self.extent.tells_sources {
             return;
         }
         let routes = &self.have.routes;

@@ -269,6 +269,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             filter_whole: r.filter.is_some_and(|filter| filter.is_whole_filter()),
             external_chains: r.nat.is_some_and(|nat| nat.has_external_chains()),
             tells_pods: self.iptables.tells_pods(r.family),
+            tells_sources: true,
             remote_fallback: false,
         };
         let of_nftables = |r: &nftables::Ruleset<'_>| Extent {
@@ -277,6 +278,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             filter_whole: r.is_whole(),
             external_chains: true,
             tells_pods: self.nftables.pods(r.family).is_known(),
+            tells_sources: true,
             remote_fallback: false,
         };
         match self.mode {
@@ -290,6 +292,9 @@ impl<'r, 'd> Survey<'r, 'd> {
                     filter_whole: false,
                     external_chains: false,
                     tells_pods: false,
+                    // Rules that ask ipsets drop the others.
+                    tells_sources: !self.rules.sets.is_empty()
+                        && self.rules.iptables.iter().any(|r| r.family == family && r.filter.is_some()),
                     remote_fallback: true,
                 };
                 self.rules.families().into_iter().map(of).collect()
@@ -359,6 +364,8 @@ pub struct Extent {
     pub external_chains: bool,
     /// The rules tell pods from other clients.
     pub tells_pods: bool,
+    /// Which networks may connect is told.
+    pub tells_sources: bool,
     /// Where no endpoint of this node is usable, external addresses under Local policy lead to those of others
     /// (`syncEndpoint`, pkg/proxy/ipvs/proxier.go).
     pub remote_fallback: bool,

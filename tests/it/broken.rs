@@ -145,6 +145,11 @@ impl Checked {
         serde_json::from_str(&stdout).expect("stdout is JSON")
     }
 
+    /// The services it answers with.
+    pub(crate) fn listed(self) -> Vec<Value> {
+        crate::run::listed(self.run)
+    }
+
     /// Stdout, stderr and exit status.
     pub(crate) fn output(self) -> (String, String, Option<i32>) {
         self.run.output()

@@ -52,7 +52,7 @@ fn every_recorded_node_gives_its_findings_and_no_others() {
 }
 
 #[track_caller]
-fn assert_findings(expected: &Value, document: &Value, label: &str) {
+pub(crate) fn assert_findings(expected: &Value, document: &Value, label: &str) {
     let all = document["findings"].as_array().expect("findings");
     let bad = |f: &&Value| f["severity"] != "info";
     let exact = |f: &&Value| EXACT.contains(&f["code"].as_str().expect("a code"));

@@ -12,14 +12,17 @@ mod expect;
 mod faults;
 mod formats;
 mod hostile;
+mod ipvs;
 mod join;
 mod json;
 mod judgement;
 #[cfg(feature = "live")]
 mod kernel;
 mod laws;
+mod modes;
 #[cfg(feature = "live")]
 mod netns;
+mod nftables;
 mod objects;
 mod properties;
 mod read_only;

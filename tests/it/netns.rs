@@ -366,3 +366,39 @@ fn an_api_server_behind_a_firewall_is_given_up_after_five_seconds() {
     assert_eq!(text(&output.stderr), expected);
     assert!(text(&output.stdout).contains("nginx-demo/nginx-service"));
 }
+
+#[test]
+fn live_nftables_are_read_as_recorded() {
+    if !possible() {
+        return;
+    }
+    for case in ["node2", "node1-1.30"] {
+        let recorded = fs::read_to_string(node(&format!("nftables/{case}/ruleset.nft"))).expect("the fixture is there");
+        // kube-proxy's own tables: the others hold expressions of iptables, which nft does not load.
+        let own: String = recorded
+            .split_inclusive("\n}\n")
+            .filter(|table| table.trim_start().lines().next().is_some_and(|line| line.ends_with("kube-proxy {")))
+            .collect();
+        assert_eq!(own.matches("table ip").count(), 2, "both families");
+        let room = room(&[("rules.nft", &own)]);
+        let script = "nft -f $ROOM/rules.nft; \
+                      $KUBE_IPT show --no-api -o json >$ROOM/live.json; \
+                      $KUBE_IPT show --no-api -v >$ROOM/tree 2>$ROOM/said; \
+                      $KUBE_IPT show --no-api -o json --family ipv6 >$ROOM/six.json; \
+                      $KUBE_IPT show --no-api -o json -f $ROOM/rules.nft >$ROOM/saved.json; \
+                      nft -j list ruleset >$ROOM/ruleset.json; \
+                      $KUBE_IPT show --no-api -o json -f $ROOM/ruleset.json >$ROOM/json.json";
+        let output = in_namespace(room.path(), script);
+        assert!(output.status.success(), "{case}: {}", text(&output.stderr));
+        let live = document(&room, "live.json");
+        assert_eq!(live["source"]["dataplane"], "nftables");
+        assert_eq!(live["services"], document(&room, "saved.json")["services"], "{case}");
+        assert_eq!(live["services"], document(&room, "json.json")["services"], "{case}");
+        let six = document(&room, "six.json");
+        assert!(
+            six["services"].as_array().is_some_and(|all| all.iter().all(|s| s["family"] == "ipv6") && !all.is_empty())
+        );
+        let said = fs::read_to_string(room.path().join("said")).expect("was written");
+        assert!(said.contains("ran nft -j list table ip kube-proxy") && !said.contains("ipvsadm"), "{said}");
+    }
+}

@@ -45,6 +45,15 @@ pub(crate) fn services(mut document: Value) -> Value {
     services
 }
 
+/// The services that a run answers with, whatever it says on stderr.
+#[track_caller]
+pub(crate) fn listed(run: Run) -> Vec<Value> {
+    let (stdout, stderr, status) = run.arg("-o").arg("json").output();
+    assert!(matches!(status, Some(0 | 1)), "{stderr}");
+    let document: Value = serde_json::from_str(&stdout).expect("stdout is JSON");
+    services(document).as_array().expect("services").clone()
+}
+
 impl Run {
     /// One more argument, which may hold blanks.
     pub(crate) fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {

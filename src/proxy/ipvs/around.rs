@@ -34,6 +34,16 @@ pub(super) struct Treatment {
     pub(super) refused: Result<Option<Verdict>, ()>,
 }
 
+/// What a rule does.
+enum Step {
+    GoesOn,
+    /// The connection perhaps leaves the chain.
+    PerhapsLeaves,
+    /// It goes back to where the chain was jumped to from.
+    Returns,
+    Flow(Flow),
+}
+
 enum Flow {
     GoesOn,
     Ends,
@@ -48,7 +58,7 @@ impl Packet<'_, '_> {
         let mut refused = Ok(None);
         // What the node sends itself passes INPUT too, but is not limited by source ranges in every release.
         for (table, chain) in [(nat, "KUBE-SERVICES"), (filter, "KUBE-PROXY-FIREWALL")] {
-            match table.map(|table| walk.chain(table, chain, 0)) {
+            match table.map(|table| walk.chain(table, chain, Truth::Yes, 0)) {
                 Some(Flow::Refused(verdict)) => {
                     refused = refused.map(|before: Option<Verdict>| before.or(Some(verdict)));
                 }
@@ -68,52 +78,47 @@ struct Walk<'w, 'p, 's> {
 }
 
 impl Walk<'_, '_, '_> {
-    fn chain(&mut self, table: Table<'_>, name: &str, depth: usize) -> Flow {
+    /// Follows a chain that the connection gets to for certain, or perhaps.
+    fn chain(&mut self, table: Table<'_>, name: &str, reached: Truth, depth: usize) -> Flow {
         if depth > MAX_DEPTH {
             return Flow::Unknown;
         }
+        // What perhaps left the chain only perhaps gets to the rules behind.
+        let mut reached = reached;
         for rule in table.rules(name).filter_map(|raw| raw.parse().ok()) {
             let Some(left) = self.left.checked_sub(1) else { return Flow::Unknown };
             self.left = left;
-            match self.rule(table, &rule, depth) {
-                Some(Flow::GoesOn) => {}
-                Some(flow) => return flow,
-                None => return Flow::GoesOn,
+            match self.rule(table, &rule, reached, depth) {
+                Step::GoesOn => {}
+                Step::PerhapsLeaves => reached = Truth::Unknown,
+                Step::Returns => return Flow::GoesOn,
+                Step::Flow(flow) => return flow,
             }
         }
         Flow::GoesOn
     }
 
-    /// `None` where the packet returns from the chain.
-    fn rule(&mut self, table: Table<'_>, rule: &Rule<'_>, depth: usize) -> Option<Flow> {
-        let met = rule.matches.iter().map(|item| meets(self.packet, item)).min().unwrap_or(Truth::Yes);
-        let Some(target) = rule.target.as_ref().filter(|_| met != Truth::No) else { return Some(Flow::GoesOn) };
-        let unsure = met == Truth::Unknown;
+    fn rule(&mut self, table: Table<'_>, rule: &Rule<'_>, reached: Truth, depth: usize) -> Step {
+        let met = rule.matches.iter().map(|item| meets(self.packet, item)).min().unwrap_or(Truth::Yes).min(reached);
+        let Some(target) = rule.target.as_ref().filter(|_| met != Truth::No) else { return Step::GoesOn };
         if ChainKind::of(target.name) == ChainKind::MarkMasquerade {
             self.marked = self.marked.max(met);
-            return Some(Flow::GoesOn);
+            return Step::GoesOn;
         }
         let flow = match (target.name, ChainKind::of(target.name)) {
-            ("RETURN", _) if unsure => Flow::Unknown,
-            ("RETURN", _) => return None,
+            ("RETURN", _) if met == Truth::Unknown => return Step::PerhapsLeaves,
+            ("RETURN", _) => return Step::Returns,
             ("ACCEPT", _) => Flow::Ends,
             ("DROP", _) | (_, ChainKind::MarkDrop) => Flow::Refused(Verdict::Drop),
             ("REJECT", _) => Flow::Refused(Verdict::Reject),
-            (name, _) => {
-                let before = self.marked;
-                let flow = self.chain(table, name, depth + 1);
-                if unsure && self.marked > before {
-                    self.marked = Truth::Unknown;
-                }
-                flow
-            }
+            (name, _) => self.chain(table, name, met, depth + 1),
         };
-        Some(match flow {
-            // Accepted or not, it goes the same way, but for marks that rules behind this one set.
-            Flow::Ends if unsure => Flow::GoesOn,
-            Flow::Refused(_) if unsure => Flow::Unknown,
-            flow => flow,
-        })
+        match flow {
+            Flow::GoesOn => Step::GoesOn,
+            Flow::Ends if met == Truth::Unknown => Step::PerhapsLeaves,
+            Flow::Refused(_) if met == Truth::Unknown => Step::Flow(Flow::Unknown),
+            flow => Step::Flow(flow),
+        }
     }
 }
 

@@ -52,8 +52,10 @@ impl<'d> Index<'d> {
 impl<'d> Indexed<'d> {
     fn of(set: &'d Set<'d>) -> Self {
         let (mut exact, mut wide) = (HashMap::with_capacity(set.elements.len()), Vec::new());
+        let kinds = PartKind::all(set);
         for element in &set.elements {
-            match element.parts().map(part).collect::<Option<Vec<_>>>() {
+            let parts = element.parts().zip(kinds.iter().copied().chain(std::iter::repeat(PartKind::Other)));
+            match parts.map(|(text, kind)| part(text, kind)).collect::<Option<Vec<_>>>() {
                 Some(key) => _ = exact.entry(key).or_insert(element),
                 None => wide.push(element),
             }
@@ -80,23 +82,37 @@ impl<'d> Indexed<'d> {
     }
 }
 
-/// A part that is one value; `None` for a network or range of more.
-fn part(text: &str) -> Option<Part<'_>> {
-    if let Ok(address) = text.parse() {
-        return Some(Part::Address(address));
+/// What a part of a key is.
+#[derive(Debug, Clone, Copy)]
+enum PartKind {
+    Address,
+    Protocol,
+    Port,
+    Other,
+}
+
+impl PartKind {
+    /// Of each part, from the type of the set: `ipv4_addr . inet_proto . inet_service`, or with `typeof` the fields
+    /// `ip daddr . meta l4proto . th dport`.
+    fn all(set: &Set<'_>) -> Vec<Self> {
+        let of = |part: &str| match part.trim() {
+            part if part.contains("addr") => Self::Address,
+            part if part.contains("proto") => Self::Protocol,
+            part if part.contains("service") || part.contains("port") => Self::Port,
+            _ => Self::Other,
+        };
+        set.kind.split(':').next().unwrap_or_default().split(" . ").map(of).collect()
     }
-    if let Ok(port) = text.parse() {
-        return Some(Part::Port(port));
+}
+
+/// A part that is one value; `None` for a network or range of more. `nft -n` prints protocols as numbers, as ports are.
+fn part(text: &str, kind: PartKind) -> Option<Part<'_>> {
+    match kind {
+        PartKind::Address => text.parse().ok().map(Part::Address),
+        PartKind::Protocol => Protocol::parse(text).map(Part::Protocol),
+        PartKind::Port => text.parse().ok().map(Part::Port),
+        PartKind::Other => Some(Part::Text(text)),
     }
-    if let Some(protocol) = Protocol::parse(text) {
-        return Some(Part::Protocol(protocol));
-    }
-    if networks(text).is_some()
-        || text.split_once('-').is_some_and(|(low, high)| low.parse::<u16>().is_ok() && high.parse::<u16>().is_ok())
-    {
-        return None;
-    }
-    Some(Part::Text(text))
 }
 
 /// The networks that `10.0.0.0/8` and `10.0.0.1-10.0.0.9` name.

@@ -1,0 +1,194 @@
+//! Virtual servers of IPVS: schedulers, weights, node ports, and the rules and sets around them.
+
+use serde_json::{Value, json};
+
+use crate::broken::{of_ipvs, told};
+use crate::run::{Run, kube_ipt, listed, node};
+
+/// A virtual server with real servers of these weights.
+fn server(scheduler: &str, weights: &[u32]) -> String {
+    let real =
+        weights.iter().zip(1..).map(|(weight, n)| format!("-a -t 10.96.0.1:80 -r 10.0.0.{n}:8080 -m -w {weight}\n"));
+    format!("-A -t 10.96.0.1:80 -s {scheduler}\n{}", real.collect::<String>())
+}
+
+fn pool(text: &str) -> Value {
+    listed(kube_ipt("show --no-api").stdin(text))[0]["pools"][0].clone()
+}
+
+fn shares(text: &str) -> Vec<Value> {
+    pool(text)["endpoints"].as_array().expect("endpoints").iter().map(|e| e["probability"].clone()).collect()
+}
+
+#[test]
+fn schedulers_spread_as_the_kernel_does() {
+    for (scheduler, expected) in [
+        ("rr", json!([0.5, 0.5, 0.0])),
+        ("wrr", json!([0.75, 0.25, 0.0])),
+        ("sh", json!([0.75, 0.25, 0.0])),
+        ("mh", json!([0.75, 0.25, 0.0])),
+        ("dh", json!([0.5, 0.5, 0.0])),
+        ("fo", json!([1.0, 0.0, 0.0])),
+        ("lc", json!([null, null, 0.0])),
+        ("wlc", json!([null, null, 0.0])),
+        ("sed", json!([null, null, 0.0])),
+        ("nq", json!([null, null, 0.0])),
+        ("lblc", json!([null, null, 0.0])),
+        ("unheard-of", json!([null, null, 0.0])),
+    ] {
+        assert_eq!(json!(shares(&server(scheduler, &[3, 1, 0]))), expected, "{scheduler}");
+        let pool = pool(&server(scheduler, &[3, 1, 0]));
+        assert_eq!((&pool["scheduler"], &pool["undelivered"]), (&json!(scheduler), &json!(0.0)));
+        let draining: Vec<bool> =
+            pool["endpoints"].as_array().expect("endpoints").iter().map(|e| e["draining"] == true).collect();
+        assert_eq!(draining, [false, false, true]);
+    }
+    let (tree, ..) = kube_ipt("show --no-api").stdin(server("lc", &[1, 1])).output();
+    assert!(tree.contains("2 endpoints, lc: depends on open connections"), "{tree}");
+}
+
+#[test]
+fn a_pool_of_endpoints_that_all_drain_loses_nothing_that_is_new() {
+    let text = server("rr", &[0, 0]);
+    let shown = listed(kube_ipt("show --no-api").stdin(&text));
+    assert_eq!(shown[0]["frontends"][0]["routes"][0]["verdict"], "reject");
+    let (stdout, _, status) = kube_ipt("check --no-api -o json").stdin(&text).output();
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    let codes: Vec<&Value> = document["findings"].as_array().expect("findings").iter().map(|f| &f["code"]).collect();
+    assert_eq!((codes, status), (vec![&json!("partial-dump")], Some(0)));
+}
+
+#[test]
+fn persistence_keeps_clients() {
+    let text = server("rr", &[1]).replace("-s rr", "-s rr -p 600");
+    assert_eq!(listed(kube_ipt("show --no-api").stdin(text))[0]["session_affinity_seconds"], 600);
+}
+
+#[test]
+fn sets_tell_kinds_and_policies_without_objects() {
+    let files = ["ipvsadm-S-n.txt", "ipset-save.txt", "save.txt"].map(|file| node(&format!("ipvs/node2/{file}")));
+    let shown = listed(files.iter().fold(kube_ipt("show --no-api"), |run: Run, file| run.arg("-f").arg(file)));
+    let mut told: Vec<String> = shown
+        .iter()
+        .filter(|service| service["family"] == "ipv4")
+        .flat_map(|service| service["frontends"].as_array().expect("frontends"))
+        .filter(|frontend| frontend["kind"] != "cluster-ip")
+        .map(|frontend| {
+            let address = frontend["address"].as_str().unwrap_or("");
+            let outside = &frontend["routes"].as_array().expect("routes").last().expect("a route")["policy"];
+            format!(
+                "{} {address}:{} {}",
+                frontend["kind"].as_str().expect("a kind"),
+                frontend["port"],
+                outside.as_str().unwrap_or("-")
+            )
+        })
+        .collect();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "external-ip 192.0.2.10:8443 cluster",
+            "external-ip 192.0.2.11:8443 cluster",
+            "load-balancer 203.0.113.77:443 local",
+            // Dropped, but for its source ranges.
+            "load-balancer 203.0.113.78:443 -",
+            "node-port :30437 -",
+            "node-port :30517 cluster",
+            "node-port :31879 cluster",
+            "node-port :32655 local",
+        ]
+    );
+}
+
+#[test]
+fn rules_and_sets_tell_who_is_masqueraded_and_who_is_dropped() {
+    let shown = of_ipvs().run("show edge/gw-lb-ranges edge/gw-lb").listed();
+    let routes = |name: &str, at: usize| {
+        let service = shown.iter().find(|s| s["name"] == name).expect("the Service");
+        let routes = service["frontends"][at]["routes"].as_array().expect("routes").clone();
+        let said = |r: &Value| {
+            format!("{} {} {} {}", r["origin"], r["sources"], r["verdict"], r["masquerade"]).replace('"', "")
+        };
+        routes.iter().map(said).collect::<Vec<_>>()
+    };
+    assert_eq!(routes("gw-lb-ranges", 0), ["pod [] pool false", "node [] pool true", "external [] pool true"]);
+    let ranges = "[198.51.100.0/25,203.0.113.0/24]";
+    let limited: Vec<String> = ["pod", "node", "external"]
+        .iter()
+        .flat_map(|origin| [format!("{origin} {ranges} pool true"), format!("{origin} [] drop false")])
+        .collect();
+    assert_eq!(routes("gw-lb-ranges", 1), limited);
+    // Under Local policy clients keep their address.
+    assert_eq!(routes("gw-lb", 1), ["pod [] pool false", "node [] pool false", "external [] pool false"]);
+}
+
+#[test]
+fn a_local_frontend_without_local_endpoints_may_lead_to_others() {
+    // kube-proxy fills it with the endpoints of other nodes then, so that pods of this node get somewhere.
+    let all = ["10.244.1.3", "10.244.3.4", "10.244.3.5", "10.244.3.6"];
+    let mut node = of_ipvs();
+    let filled = |place: &str| all.map(|ip| format!("-a -t {place} -r {ip}:8080 -m -w 1\n")).concat();
+    let gone = "10.244.2.3:8080";
+    let text: String = node.dumps[0].lines().filter(|line| !(line.contains(gone) && line.starts_with("-a"))).fold(
+        String::new(),
+        |out, line| {
+            let place = line.strip_prefix("-A -t ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+            let local = ["203.0.113.77:443", "10.0.2.15:32655", "10.200.0.12:32655"].contains(&place);
+            out + line + "\n" + &(if local { filled(place) } else { String::new() })
+        },
+    );
+    node.dumps[0] = text;
+    for service in ["gw", "gw-ext", "gw-lb", "gw-lb-ranges", "gw-local", "gw-zone"] {
+        let name = format!("edge/{service}");
+        let items = node.objects["items"].as_array_mut().expect("a list");
+        for slice in items.iter_mut().filter(|item| {
+            item["kind"] == "EndpointSlice"
+                && item["addressType"] == "IPv4"
+                && name
+                    == format!(
+                        "edge/{}",
+                        item["metadata"]["labels"]["kubernetes.io/service-name"].as_str().unwrap_or_default()
+                    )
+        }) {
+            slice["endpoints"].as_array_mut().expect("endpoints").retain(|e| e["addresses"][0] != "10.244.2.3");
+        }
+    }
+    let of_lb: Vec<Value> = node.check().into_iter().filter(|f| f["service"] == "edge/gw-lb:https").collect();
+    assert_eq!(told(&of_lb), Vec::<String>::new());
+}
+
+#[test]
+fn a_ready_endpoint_that_drains_is_missed() {
+    let node = of_ipvs().lines(|line| {
+        Some(line.replace(
+            "-a -t 10.96.101.105:80 -r 10.244.3.2:80 -m -w 1",
+            "-a -t 10.96.101.105:80 -r 10.244.3.2:80 -m -w 0",
+        ))
+    });
+    let found = told(&node.check());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("missing-endpoint") && found[0].contains("10.244.3.2:80"), "{found:?}");
+}
+
+#[test]
+fn connections_that_are_left_are_shown() {
+    let case = |file: &str| node(&format!("ipvs/graceful-termination/{file}"));
+    let shown = kube_ipt("show nginx-service --node node2 --objects").arg(case("cluster.json"));
+    let shown = shown.arg("-f").arg(case("ipvsadm-L-n.txt")).stderr(
+        "note: rules of iptables and ipsets were not read (iptables-save, ipset save): who is masqueraded and which source \
+         ranges are enforced is not known",
+    );
+    assert!(shown.stdout().contains("0.00 %             10.244.3.2:80  ! draining, 4 connections left"));
+}
+
+#[test]
+fn the_rules_alone_say_what_is_missing() {
+    let error = "error: no Services in the rules of stdin: kube-proxy runs in IPVS mode there, and its Services are virtual \
+                 servers: give the output of ipvsadm -Sn too";
+    let rules = std::fs::read_to_string(node("ipvs/node2/save.txt")).expect("the recording is there");
+    assert_eq!(kube_ipt("show --no-api").stdin(&rules).status(1).stderr(error).stdout(), "");
+    let sets = std::fs::read_to_string(node("ipvs/node2/ipset-save.txt")).expect("the recording is there");
+    let error = "error: stdin holds ipsets and no rules\n  try:  give what uses them too: -f FILE    (iptables-save, ipvsadm -Sn)";
+    assert_eq!(kube_ipt("show --no-api").stdin(&sets).status(2).stderr(error).stdout(), "");
+}

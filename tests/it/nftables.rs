@@ -1,0 +1,207 @@
+//! What kube-proxy's tables of nftables do, and what is wrong with them where they were broken.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::broken::{Node, told};
+use crate::run::{kube_ipt, listed, node, nodes};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(node(path)).expect("the recording is there")
+}
+
+/// The recorded node of a release, of which nothing is wrong.
+fn clean(case: &'static str, name: &'static str) -> Node {
+    let objects = read(&format!("nftables/{case}/cluster.json"));
+    Node {
+        dumps: vec![read(&format!("nftables/{case}/table-ip.nft"))],
+        objects: serde_json::from_str(&objects).expect("JSON"),
+        name,
+    }
+}
+
+fn old() -> Node {
+    clean("node1-1.30", "node1")
+}
+
+fn new() -> Node {
+    clean("node2", "node2")
+}
+
+/// Findings that are no infos, as `severity code service address chain reason`.
+fn wrong(node: &Node) -> Vec<String> {
+    let found: Vec<Value> = node.check().into_iter().filter(|finding| finding["severity"] != "info").collect();
+    told(&found)
+}
+
+#[test]
+fn nothing_is_wrong_with_the_recorded_nodes() {
+    for node in [old(), new()] {
+        assert_eq!(wrong(&node), Vec::<String>::new());
+        assert_eq!(told(&node.alone()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_endpoint_the_cluster_lost_is_stale_in_both_layouts() {
+    for node in [old(), new()] {
+        let mut address = String::new();
+        let node = node.change("EndpointSlice", "nginx-demo/nginx-service", |slice| {
+            let gone = slice["endpoints"].as_array_mut().expect("endpoints").remove(0);
+            address = gone["addresses"][0].as_str().expect("an address").to_owned();
+        });
+        let found = node.check();
+        let stale: Vec<&Value> = found.iter().filter(|f| f["code"] == "stale-endpoint").collect();
+        assert_eq!(stale.len(), 1, "{:?}", told(&found));
+        assert_eq!(stale[0]["address"], format!("{address}:80"));
+        assert!((stale[0]["share"].as_f64().expect("a share") - 1.0 / 3.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn numbers_without_a_place_in_the_map_leak() {
+    let chain = "service-HB5CNYLO-nginx-demo/nginx-service/tcp/";
+    let holed = new().lines(|line| Some(line.replace("2 : 10.244.2.3 . 80 ", "3 : 10.244.2.3 . 80 ")));
+    let found = wrong(&holed);
+    assert!(found.iter().any(|f| f.contains("leaky-chain") && f.contains(chain)), "{found:?}");
+    let shown = holed.run("show nginx-demo/nginx-service").listed();
+    let pool = &shown[0]["pools"][0];
+    assert!((pool["undelivered"].as_f64().expect("a part") - 1.0 / 3.0).abs() < 1e-12, "{pool}");
+}
+
+#[test]
+fn one_endpoint_with_more_numbers_than_others_is_a_skew() {
+    let skewed = new().lines(|line| {
+        let (from, to) =
+            ("numgen random mod 3 map { 0 : 10.244.1.2 . 80,", "numgen random mod 4 map { 0-1 : 10.244.1.2 . 80,");
+        let line = line.replace(from, to);
+        Some(if line.contains("mod 4 map { 0-1") {
+            line.replace("1 : 10.244.1.7 . 80, 2 : ", "2 : 10.244.1.7 . 80, 3 : ")
+        } else {
+            line
+        })
+    });
+    let shown = skewed.run("show nginx-demo/nginx-service").listed();
+    let shares: Vec<f64> = shown[0]["pools"][0]["endpoints"]
+        .as_array()
+        .expect("endpoints")
+        .iter()
+        .map(|e| e["probability"].as_f64().expect("a share"))
+        .collect();
+    assert_eq!(shares, [0.5, 0.25, 0.25]);
+    assert!(wrong(&skewed).iter().any(|f| f.contains("skewed-balance")));
+}
+
+#[test]
+fn a_chain_that_was_flushed_is_empty() {
+    let chain = "service-HB5CNYLO-nginx-demo/nginx-service/tcp/";
+    let mut inside = false;
+    let text = new().dumps[0].lines().fold(String::new(), |out, line| {
+        let drop = inside && line.trim() != "}";
+        inside = line.contains(&format!("chain {chain} {{")) || (inside && line.trim() != "}");
+        if drop { out } else { out + line + "\n" }
+    });
+    let node = Node { dumps: vec![text], ..new() };
+    let found = wrong(&node);
+    assert!(found.iter().any(|f| f.contains("empty-chain") && f.contains(chain)), "{found:?}");
+}
+
+#[test]
+fn hooks_marks_and_jumps_are_looked_at() {
+    let unhooked = new().without(|line| line.trim() == "jump services");
+    let found = wrong(&unhooked);
+    for hook in ["prerouting", "output"] {
+        assert!(found.iter().any(|f| f.contains("missing-hook") && f.contains(hook)), "{found:?}");
+    }
+    let unmasked = old().lines(|line| {
+        Some(line.replace("meta mark & 0x00004000 == 0x00000000 return", "meta mark & 0x00008000 == 0x00000000 return"))
+    });
+    assert!(wrong(&unmasked).iter().any(|f| f.contains("masquerade-mismatch")), "{:?}", wrong(&unmasked));
+    let dangling =
+        new().without(|line| line.contains("goto service-452DNVGS-shop/web/tcp/ ") || line.contains("nothing"));
+    assert_eq!(wrong(&dangling), Vec::<String>::new(), "that line is none of the table's");
+    let lost = new().lines(|line| Some(line.replace("chain service-452DNVGS-shop/web/tcp/ {", "chain other {")));
+    let found = wrong(&lost);
+    assert!(found.iter().any(|f| f.contains("dangling-jump")), "{found:?}");
+}
+
+#[test]
+fn clients_that_stay_are_named() {
+    let set = "\tset affinity-JY7NBQDW-shop/web-sticky/tcp/__10.244.2.12/8080 {\n\t\ttype ipv4_addr\n\t\tsize 65535\n\t\tflags dynamic,timeout\n\t\ttimeout 10m\n";
+    let elements =
+        format!("{set}\t\telements = {{ 10.244.1.9 timeout 10m expires 9m1s, 10.244.3.2 timeout 10m expires 12s }}\n");
+    let text = read("nftables/node2/table-ip.nft");
+    assert!(text.contains(set));
+    let text = text.replace(set, &elements);
+    let shown = listed(kube_ipt("show shop/web-sticky --no-api").stdin(&text));
+    assert_eq!(shown[0]["session_affinity_seconds"], 600);
+    let endpoints = shown[0]["pools"][0]["endpoints"].as_array().expect("endpoints").clone();
+    let clients: Vec<&Value> = endpoints.iter().map(|e| &e["clients"]).collect();
+    assert_eq!(clients[0], &json!(["10.244.1.9", "10.244.3.2"]));
+    assert!(clients[1..].iter().all(|clients| **clients == json!([])), "{clients:?}");
+    let tree = kube_ipt("show shop/web-sticky --no-api").stdin(&text).stdout();
+    assert!(tree.contains("10.244.2.12:8080  keeps 10.244.1.9 (541 s), 10.244.3.2 (12 s)"), "{tree}");
+}
+
+#[test]
+fn handles_numbers_and_parts_read_the_same() {
+    let text = read("nftables/node2/table-ip.nft");
+    let whole = listed(kube_ipt("list --no-api").stdin(&text));
+    let mut number = 0;
+    let handled: String = text.lines().fold(String::new(), |out, line| {
+        number += 1;
+        let ends = !line.trim().is_empty() && !line.contains("elements") && !line.contains(" . ") && line.trim() != "}";
+        out + line + &(if ends { format!(" # handle {number}\n") } else { "\n".to_owned() })
+    });
+    assert_eq!(listed(kube_ipt("list --no-api").stdin(&handled)), whole);
+    let numeric =
+        text.replace(" . tcp . ", " . 6 . ").replace("l4proto tcp", "l4proto 6").replace("{ tcp . ", "{ 6 . ");
+    assert_eq!(listed(kube_ipt("list --no-api").stdin(&numeric)), whole);
+    assert_eq!(listed(kube_ipt("list --no-api").stdin(text.replace('\n', "\r\n"))), whole);
+    let around = format!(
+        "$ sudo nft list ruleset\ntable inet filter {{\n\tchain input {{\n\t\ttype filter hook input priority filter; policy accept;\n\t}}\n}}\n{text}"
+    );
+    let (stdout, stderr, _) = kube_ipt("list --no-api -o json").stdin(around).output();
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(crate::run::services(document), Value::from(whole.clone()));
+    assert_eq!(
+        stderr.trim_end(),
+        "note: stdin: 1 line was not understood, first line 1: '$ sudo nft list ruleset' (-v lists them)"
+    );
+}
+
+#[test]
+fn a_listing_that_breaks_off_anywhere_claims_nothing_that_is_behind() {
+    let text = read("nftables/node2/table-ip.nft");
+    let whole = listed(kube_ipt("list --no-api").stdin(&text));
+    let lines: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    for at in lines.iter().step_by(29) {
+        let cut = &text[..*at];
+        let objects = nodes().join("nftables/node2/cluster.json");
+        let run = kube_ipt("check -o json --node node2 --objects").arg(objects).stdin(cut);
+        let (stdout, stderr, status) = run.output();
+        if status == Some(2) {
+            continue;
+        }
+        let document: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+        let found = document["findings"].as_array().expect("findings");
+        let errors: Vec<&Value> = found.iter().filter(|f| f["severity"] == "error").collect();
+        assert_eq!(errors, Vec::<&Value>::new(), "cut at {at} of {} services", whole.len());
+        assert!(cut.trim_end().ends_with('}') || stderr.contains("ends inside a table"), "{stderr}");
+    }
+}
+
+#[test]
+fn rules_are_shown_with_what_they_do() {
+    let shown = kube_ipt("show edge/gw-lb --rules --no-api -f").arg(node("nftables/node2/table-ip.nft")).stdout();
+    for line in [
+        "203.0.113.77 . tcp . 443 : goto external-PTJD2OIS-edge/gw-lb/tcp/https",
+        "ip saddr 10.244.0.0/16 goto service-PTJD2OIS-edge/gw-lb/tcp/https",
+        "clients in 10.244.0.0/16: on to service-PTJD2OIS-edge/gw-lb/tcp/https",
+        "the node itself: masqueraded",
+        "one of 5 by chance, each alike",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+}
