@@ -171,6 +171,9 @@ fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
 
 /// Asks for Nodes and Pods by name, whatever Services they have to do with.
 fn beside(api: &mut Api, question: &Question<'_>) {
+    if question.beside.config {
+        api.proxy_config();
+    }
     for name in &question.beside.nodes {
         api.node(name);
     }

@@ -87,7 +87,8 @@ impl FailOn {
 pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
     let pick = Pick::new(args.select.clone(), args.ignore.clone());
     let pick = pick.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
-    let question = Question::new(&args.what, args.namespace.as_deref(), &args.source, verbose)?;
+    let mut question = Question::new(&args.what, args.namespace.as_deref(), &args.source, verbose)?;
+    question.beside.config = true;
     let before = args.confirm.map(|pause| first_look(&question, &pick, pause)).transpose()?;
     scene::with(&question, |mut scene| {
         let mut outcome = scene.remarks();

@@ -69,6 +69,17 @@ fn manifest(args: &Rbac) -> String {
             Right::VERBS.map(quoted).join(", ")
         );
     }
+    let config = Right::CONFIG;
+    let _ = write!(
+        out,
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: kube-ipt\n  namespace: kube-system\nrules:\n\
+         # {}\n- apiGroups: [{}]\n  resources: [{}]\n  resourceNames: [\"kube-proxy\"]\n  verbs: [\"get\"]\n\
+         ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata:\n  name: kube-ipt\n  namespace: kube-system\n\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: kube-ipt\nsubjects:\n{subject}",
+        config.purpose,
+        quoted(config.group),
+        quoted(config.resource)
+    );
     let _ = write!(
         out,
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: kube-ipt\nroleRef:\n  apiGroup: \

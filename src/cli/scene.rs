@@ -35,6 +35,8 @@ pub(super) struct Beside {
     pub(super) pods: Vec<(Option<String>, String)>,
     /// Nodes.
     pub(super) nodes: Vec<String>,
+    /// What kube-proxy is configured for.
+    pub(super) config: bool,
     /// Every table that a packet passes, and ipsets.
     pub(super) way: bool,
     /// The family of rules that do not tell theirs, where the question tells it.

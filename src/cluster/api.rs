@@ -150,6 +150,15 @@ impl Api {
         true
     }
 
+    /// Asks for kube-proxy's configuration. Many clusters keep it elsewhere.
+    pub fn proxy_config(&mut self) {
+        let path = "/api/v1/namespaces/kube-system/configmaps/kube-proxy";
+        match self.server.get(path).and_then(|text| keep(path, &text, &mut self.saved)) {
+            Ok(_) | Err(Trouble::Status { code: 404, .. }) => {}
+            Err(trouble) => self.trouble(&trouble, Right::CONFIG, "the mode kube-proxy is configured for is not known"),
+        }
+    }
+
     /// Asks for all Nodes.
     pub fn nodes(&mut self) {
         let mut saved = Saved::default();

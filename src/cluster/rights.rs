@@ -25,7 +25,9 @@ impl Right {
     pub(super) const ENDPOINTS: Self = Self::new("", "endpoints", true, "the same before Kubernetes 1.21");
     pub(super) const NODES: Self = Self::new("", "nodes", false, "the node's zone, for topology hints");
     pub(super) const PODS: Self = Self::new("", "pods", false, "whose address a stale endpoint has now");
+    /// Of one object only, so that it is no right in the whole cluster.
+    pub const CONFIG: Self = Self::new("", "configmaps", false, "the mode kube-proxy is configured for");
 
-    /// All of them.
+    /// All that are needed in the whole cluster.
     pub const ALL: [Self; 5] = [Self::SERVICES, Self::SLICES, Self::ENDPOINTS, Self::NODES, Self::PODS];
 }

@@ -463,6 +463,7 @@ fn a_check_asks_for_what_it_compares_and_for_the_owner_of_a_stale_address() {
     );
     assert_eq!(document["summary"]["skipped"], serde_json::json!([]));
     let expected = [
+        "GET /api/v1/namespaces/kube-system/configmaps/kube-proxy",
         "GET /api/v1/nodes/node1",
         "GET /api/v1/pods?fieldSelector=status.podIP%3D10.244.1.3&resourceVersion=0",
         "GET /api/v1/services?limit=500&resourceVersion=0",
