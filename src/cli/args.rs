@@ -9,8 +9,8 @@ use crate::net::Family;
 /// Where the rules come from.
 #[derive(Debug, clap::Args)]
 pub(super) struct SourceArgs {
-    /// Read a saved dump: iptables-save, iptables -S or -L output, whole or in parts; for `trace` beside it the output of
-    /// `ipset save`. `-` is standard input.
+    /// Read a saved dump: iptables-save, iptables -S or -L; nft list ruleset, as text or JSON; ipvsadm -Sn or -Ln, with
+    /// ipset save, iptables-save and ip addr beside it. Whole or in parts. `-` is standard input.
     /// May be given several times.
     ///
     /// Without it, a pipe or file on standard input is read, else the rules of this node (as root).
