@@ -7,6 +7,8 @@ pub mod ipvs;
 mod known;
 pub mod nftables;
 mod node;
+mod sketch;
 
 pub use known::KnownNames;
-pub use node::{Extent, Rules, Sketch, Survey};
+pub use node::{Extent, Rules, Survey};
+pub use sketch::Sketch;

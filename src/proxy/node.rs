@@ -3,13 +3,13 @@
 
 use std::net::IpAddr;
 
-use super::{KnownNames, iptables, ipvs, nftables};
-use crate::dataplane::{FrontendKind, Leftovers, Mode, RuleRef, Select, ServiceName, ServicePort, Walkthrough, Wiring};
+use super::{KnownNames, Sketch, iptables, ipvs, nftables};
+use crate::dataplane::{Leftovers, Mode, RuleRef, ServicePort, Walkthrough, Wiring};
 use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::Sets;
 use crate::dump::iptables::TableName;
 use crate::dump::nft;
-use crate::net::{Family, Protocol};
+use crate::net::Family;
 
 /// Things left over that are named.
 const NAMED: usize = 3;
@@ -79,17 +79,6 @@ pub struct Survey<'r, 'd> {
     iptables: iptables::Survey<'d>,
     nftables: nftables::Survey<'d>,
     ipvs: ipvs::Survey<'d>,
-}
-
-/// A service port as far as a survey tells it.
-#[derive(Debug, Clone, Copy)]
-pub enum Sketch<'s, 'd> {
-    /// Of iptables mode.
-    Iptables(&'s iptables::Sketch<'d>),
-    /// Of nftables mode.
-    Nftables(&'s nftables::Sketch<'d>),
-    /// Of IPVS mode.
-    Ipvs(&'s ipvs::Sketch<'d>),
 }
 
 impl<'r, 'd> Survey<'r, 'd> {
@@ -369,55 +358,4 @@ pub struct Extent {
     /// Where no endpoint of this node is usable, external addresses under Local policy lead to those of others
     /// (`syncEndpoint`, pkg/proxy/ipvs/proxier.go).
     pub remote_fallback: bool,
-}
-
-impl<'s, 'd> Sketch<'s, 'd> {
-    fn of_iptables(&self) -> Option<&'s iptables::Sketch<'d>> {
-        if let Self::Iptables(sketch) = *self { Some(sketch) } else { None }
-    }
-
-    /// Its name, where it is known.
-    pub fn name(&self) -> Option<&ServiceName> {
-        match self {
-            Self::Iptables(sketch) => sketch.name.as_ref(),
-            Self::Nftables(sketch) => sketch.name.as_ref(),
-            Self::Ipvs(sketch) => sketch.name.as_ref(),
-        }
-    }
-
-    /// Its protocol.
-    pub fn protocol(&self) -> Option<Protocol> {
-        match self {
-            Self::Iptables(sketch) => sketch.protocol,
-            Self::Nftables(sketch) => sketch.protocol,
-            Self::Ipvs(sketch) => sketch.protocol,
-        }
-    }
-
-    /// Its family.
-    pub fn family(&self) -> Family {
-        match self {
-            Self::Iptables(sketch) => sketch.family,
-            Self::Nftables(sketch) => sketch.family,
-            Self::Ipvs(sketch) => sketch.family,
-        }
-    }
-
-    /// True if `select` names it by name, frontend or service chain.
-    pub fn is_named_by(&self, select: &Select) -> bool {
-        match self {
-            Self::Iptables(sketch) => sketch.is_named_by(select),
-            Self::Nftables(sketch) => sketch.is_named_by(select),
-            Self::Ipvs(sketch) => sketch.is_named_by(select),
-        }
-    }
-
-    /// True if `select` names one of its frontends of this kind.
-    pub fn has_frontend(&self, select: &Select, kind: FrontendKind) -> bool {
-        match self {
-            Self::Iptables(sketch) => sketch.has_frontend(select, kind),
-            Self::Nftables(sketch) => sketch.has_frontend(select, kind),
-            Self::Ipvs(sketch) => sketch.has_frontend(select, kind),
-        }
-    }
 }

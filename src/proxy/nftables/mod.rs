@@ -4,6 +4,7 @@
 //! names of chains decide where it goes, but the rules.
 
 mod audit;
+mod draft;
 mod index;
 pub(super) mod names;
 mod packet;
