@@ -54,6 +54,15 @@ impl Endpoint {
             about: None,
         }
     }
+
+    /// Adds the rules and connections of the same endpoint behind another virtual server.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.rules.extend(&other.rules);
+        self.connections = match (self.connections, other.connections) {
+            (Some(one), Some(other)) => Some(one.plus(other)),
+            (one, other) => one.or(other),
+        };
+    }
 }
 
 /// A client that stays with its endpoint.

@@ -230,6 +230,21 @@ impl Pool {
         }
     }
 
+    /// Adds the rules and connections of a pool of the same policy with the same endpoints and shares, as two addresses of
+    /// one Service have in IPVS mode. False, and nothing is added, where they differ.
+    pub fn absorb(&mut self, other: &Self) -> bool {
+        let equal = |(a, b): (&Endpoint, &Endpoint)| {
+            a.address == b.address && a.probability == b.probability && a.draining == b.draining
+        };
+        let same = self.policy == other.policy
+            && self.endpoints.len() == other.endpoints.len()
+            && self.endpoints.iter().zip(&other.endpoints).all(equal);
+        if same {
+            self.endpoints.iter_mut().zip(&other.endpoints).for_each(|(known, more)| known.absorb(more));
+        }
+        same
+    }
+
     /// True if all its endpoints only keep the connections they have: the Service has lost its last usable endpoint.
     pub fn is_draining(&self) -> bool {
         !self.endpoints.is_empty() && self.endpoints.iter().all(|endpoint| endpoint.draining)

@@ -80,6 +80,7 @@ impl Comparison<'_> {
             return;
         };
         match want.captured {
+            Some(false) if captured && falls_back(expected, self.extent) => {}
             Some(false) if captured => {
                 let nobody = expected.pools.usable == Some(false);
                 let why = if nobody { NotWanted::NoEndpoints } else { NotWanted::NoLocalEndpoints };
@@ -206,6 +207,12 @@ fn may_be_dropped(want: &expect::Frontend, expected: &Expected<'_>, extent: Exte
     want.policy == Policy::Local
         && (of_cluster_ip || !extent.external_chains)
         && local.is_some_and(|pool| !pool.as_ref().is_ok_and(|pool| !pool.is_empty()))
+}
+
+/// True if endpoints of other nodes stand in for those of this one, of which there is none.
+fn falls_back(expected: &Expected<'_>, extent: Extent) -> bool {
+    let cluster = expected.pools.cluster.as_ref();
+    extent.remote_fallback && cluster.is_some_and(|pool| pool.as_ref().is_ok_and(|pool| !pool.is_empty()))
 }
 
 /// True if neither table does anything about it, so that it is as good as not there.

@@ -183,7 +183,7 @@ fn fall_back(port: &mut ServicePort, expected: &Expected<'_>) {
     for pool in &mut port.pools {
         pool.policy = Policy::Cluster;
     }
-    port.pools.dedup_by(|one, other| one.endpoints == other.endpoints);
+    port.pools.dedup_by(|later, kept| kept.absorb(later));
     for route in port.frontends.iter_mut().flat_map(|frontend| &mut frontend.routes) {
         if route.verdict == Verdict::Pool(Policy::Local) {
             route.verdict = Verdict::Pool(Policy::Cluster);

@@ -32,7 +32,11 @@ mod show;
 mod sources;
 #[cfg(feature = "live")]
 mod stand_in;
+mod three_languages;
 mod trace;
 
 #[path = "../support/generate.rs"]
 mod generate;
+
+#[path = "../support/three.rs"]
+mod three;

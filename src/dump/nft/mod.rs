@@ -35,6 +35,8 @@ pub struct Table<'a> {
     pub cut_off: bool,
     chains: Vec<Chain<'a>>,
     chain_by_name: HashMap<&'a str, usize>,
+    /// Places of the chains that packets enter.
+    bases: Vec<usize>,
     sets: Vec<Set<'a>>,
     set_by_name: HashMap<&'a str, usize>,
 }
@@ -108,6 +110,11 @@ impl<'a> Table<'a> {
     /// Its chains, in their order.
     pub fn chains(&self) -> &[Chain<'a>] {
         &self.chains
+    }
+
+    /// The chains that packets enter, in their order.
+    pub fn base_chains(&self) -> impl Iterator<Item = (&Chain<'a>, Base<'a>)> {
+        self.bases.iter().filter_map(|at| self.chains.get(*at)).filter_map(|chain| Some((chain, chain.base?)))
     }
 
     /// The chain called `name`.

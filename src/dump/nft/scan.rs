@@ -57,6 +57,7 @@ impl<'a> Table<'a> {
     fn put_chain(&mut self, chain: Chain<'a>) {
         let next = self.chains.len();
         if *self.chain_by_name.entry(chain.name).or_insert(next) == next {
+            self.bases.extend(chain.base.map(|_| next));
             self.chains.push(chain);
         }
     }
@@ -102,6 +103,7 @@ impl<'a> Lines<'a> {
             cut_off: true,
             chains: Vec::new(),
             chain_by_name: HashMap::new(),
+            bases: Vec::new(),
             sets: Vec::new(),
             set_by_name: HashMap::new(),
         };

@@ -173,9 +173,8 @@ impl<'d> Survey<'d> {
                     continue;
                 }
                 let pool = pool::pool(server, self.at, frontend.policy, |real| hairpin(sets, sketch, real));
-                match pools.iter_mut().find(|known| is_same(known, &pool)) {
-                    Some(known) => join(known, &pool),
-                    None => pools.push(pool),
+                if !pools.iter_mut().any(|known| known.absorb(&pool)) {
+                    pools.push(pool);
                 }
             }
             frontends.push(self.frontend(sketch, frontend, around, pods, sets));
@@ -221,6 +220,8 @@ impl<'d> Survey<'d> {
                 let asked = packet.client.asked();
                 let verdict = match treatment.refused {
                     Ok(Some(refused)) if own.is_pool() => refused,
+                    // INPUT drops before IPVS refuses; what the node sends itself, IPVS takes in OUTPUT.
+                    Ok(Some(Verdict::Drop)) if own == Verdict::Reject && origin != Origin::Node => Verdict::Drop,
                     _ => own,
                 };
                 let masquerade = match (verdict, treatment.marked) {
@@ -253,27 +254,6 @@ fn hairpin(sets: &Sets<'_>, sketch: &Sketch<'_>, real: &RealServer) -> Option<bo
         _ => false,
     };
     set.members.iter().any(|member| is_it(&member.parts)).then_some(true)
-}
-
-/// True if two virtual servers of one policy have the same real servers with the same shares.
-fn is_same(one: &Pool, other: &Pool) -> bool {
-    let equal = |(a, b): (&crate::dataplane::Endpoint, &crate::dataplane::Endpoint)| {
-        a.address == b.address && a.probability == b.probability && a.draining == b.draining
-    };
-    one.policy == other.policy
-        && one.endpoints.len() == other.endpoints.len()
-        && one.endpoints.iter().zip(&other.endpoints).all(equal)
-}
-
-/// Adds the rules and connections of another virtual server with the same real servers.
-fn join(known: &mut Pool, other: &Pool) {
-    for (endpoint, more) in known.endpoints.iter_mut().zip(&other.endpoints) {
-        endpoint.rules.extend(&more.rules);
-        endpoint.connections = match (endpoint.connections, more.connections) {
-            (Some(one), Some(other)) => Some(one.plus(other)),
-            (one, other) => one.or(other),
-        };
-    }
 }
 
 impl<'d> Sketch<'d> {

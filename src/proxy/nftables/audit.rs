@@ -24,8 +24,8 @@ impl Survey<'_> {
 fn wiring(family: &InFamily<'_>, depth: Depth) -> Wiring {
     let (table, text) = (family.ruleset.table, family.ruleset.text);
     let whole = family.ruleset.is_whole();
-    let reached = if whole { reached(table) } else { HashSet::new() };
     let everything = whole && depth == Depth::Everything;
+    let reached = if everything { reached(table) } else { HashSet::new() };
     Wiring {
         missing_hooks: if whole { missing_hooks(table) } else { Vec::new() },
         portal_is_empty: whole && portal_is_empty(table),
@@ -68,7 +68,7 @@ fn targets<'d>(table: &'d Table<'d>, chain: &'d Chain<'d>) -> Vec<(&'d str, u32)
 
 /// Every chain that packets get to.
 fn reached<'d>(table: &'d Table<'d>) -> HashSet<&'d str> {
-    reached_from(table, table.chains().iter().filter(|chain| chain.base.is_some()))
+    reached_from(table, table.base_chains().map(|(chain, _)| chain))
 }
 
 fn reached_from<'d>(table: &'d Table<'d>, from: impl Iterator<Item = &'d Chain<'d>>) -> HashSet<&'d str> {
@@ -88,11 +88,11 @@ fn reached_from<'d>(table: &'d Table<'d>, from: impl Iterator<Item = &'d Chain<'
 
 fn missing_hooks(table: &Table<'_>) -> Vec<MissingHook> {
     let leads = |hook: &str, target: &str| {
-        let of_hook =
-            table.chains().iter().filter(|c| c.base.is_some_and(|base| base.kind == "nat" && base.hook == hook));
-        // The chains of services lead nowhere else.
-        of_hook.clone().any(|chain| targets(table, chain).iter().any(|(name, _)| *name == target))
-            || reached_from(table, of_hook).contains(target)
+        let of_hook = || table.base_chains().filter(|(_, base)| base.kind == "nat" && base.hook == hook);
+        let direct = |chain: &Chain<'_>| targets(table, chain).iter().any(|(name, _)| *name == target);
+        // kube-proxy jumps there at once; what leads there by a detour leads there too.
+        of_hook().any(|(chain, _)| direct(chain))
+            || reached_from(table, of_hook().map(|(chain, _)| chain)).contains(target)
     };
     let missing = HOOKS.into_iter().filter(|(hook, target)| !leads(hook, target));
     missing.map(|(chain, target)| MissingHook { table: "nat", chain, target, rules: Vec::new() }).collect()

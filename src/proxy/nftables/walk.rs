@@ -13,6 +13,9 @@ const MAX_DEPTH: usize = 32;
 /// Rules followed for one connection.
 const MAX_RULES: usize = 2000;
 
+/// The chain that refuses what is for cluster IPs and for no port of theirs.
+const OF_CLUSTER_IPS: &str = "cluster-ips-check";
+
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate<'d> {
@@ -50,13 +53,13 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
     /// Follows the connection through the chains of these hooks, the lowest priority of each first.
     pub(super) fn through(&mut self, hooks: &[&str]) -> Fate<'d> {
         for hook in hooks {
-            let of_hook = |chain: &&'d Chain<'d>| chain.base.is_some_and(|base| base.hook == *hook);
-            let mut chains: Vec<&'d Chain<'d>> = self.table.chains().iter().filter(of_hook).collect();
-            chains.sort_by_key(|chain| chain.base.map(|base| base.priority));
-            for chain in chains {
-                match (self.chain(chain, 0), chain.base) {
-                    (Flow::Ends(fate), _) => return fate,
-                    (Flow::GoesOn | Flow::Returns, Some(Base { drops: true, .. })) => return Fate::Dropped,
+            let mut chains: Vec<(&'d Chain<'d>, Base<'d>)> =
+                self.table.base_chains().filter(|(_, base)| base.hook == *hook).collect();
+            chains.sort_by_key(|(_, base)| base.priority);
+            for (chain, base) in chains {
+                match self.chain(chain, 0) {
+                    Flow::Ends(fate) => return fate,
+                    Flow::GoesOn | Flow::Returns if base.drops => return Fate::Dropped,
                     _ => {}
                 }
             }
@@ -119,6 +122,10 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
             Verdict::Jump(name) => (name, true),
             Verdict::Goto(name) => (name, false),
         };
+        // No address of the node is a cluster IP, nor in the range they come from.
+        if name == OF_CLUSTER_IPS && self.packet.address.is_none() {
+            return if comes_back { Flow::GoesOn } else { Flow::Returns };
+        }
         let before = self.marked;
         let of_pool = names::split(name).and_then(|(kind, _)| kind.policy());
         let Some(chain) = self.table.chain(name).filter(|_| depth < MAX_DEPTH) else {
