@@ -205,3 +205,33 @@ fn rules_are_shown_with_what_they_do() {
         assert!(shown.contains(line), "{line}\n{shown}");
     }
 }
+
+#[test]
+fn a_rule_that_is_not_understood_is_no_rule_that_does_nothing() {
+    let before = |rule: &str| {
+        let vmap = "\t\tip daddr . meta l4proto . th dport vmap @service-ips";
+        let text = read("nftables/node2/table-ip.nft").replace(vmap, &format!("\t\t{rule}\n{vmap}"));
+        let shown = listed(kube_ipt("show nginx-demo/nginx-service --no-api").stdin(text));
+        shown[0]["frontends"][0]["routes"]
+            .as_array()
+            .expect("routes")
+            .iter()
+            .map(|r| r["verdict"].clone())
+            .collect::<Vec<_>>()
+    };
+    let pools = vec![json!("pool"); 3];
+    assert_eq!(before("meta length > 100 drop"), vec![Value::Null; 3]);
+    assert_eq!(before("frobnicate"), vec![Value::Null; 3]);
+    // These meet nothing that comes to the Service, or do nothing to it.
+    assert_eq!(before("ip daddr 10.96.78.11 drop"), pools);
+    assert_eq!(before("tcp dport 81 meta length > 100 drop"), pools);
+    assert_eq!(before("log prefix \"services: \" level info"), pools);
+    assert_eq!(before("counter packets 5 bytes 300"), pools);
+    let in_pool = read("nftables/node2/table-ip.nft").replace(
+        "\t\tmeta l4proto tcp dnat ip to numgen random mod 3",
+        "\t\tlimit rate 5/second accept\n\t\tmeta l4proto tcp dnat ip to numgen random mod 3",
+    );
+    let shown = listed(kube_ipt("show nginx-demo/nginx-service --no-api").stdin(in_pool));
+    assert_eq!(shown[0]["pools"][0]["undelivered"], Value::Null);
+    assert_eq!(shown[0]["status"], "unknown");
+}

@@ -172,6 +172,7 @@ impl<'d> Spread<'_, 'd> {
                 | Statement::VerdictMap(..)
                 | Statement::Dnat(_)
                 | Statement::Redirect
+                | Statement::Unknown(_)
                 | Statement::Reject => true,
                 _ => false,
             };

@@ -101,7 +101,8 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
                 },
                 Statement::Dnat(_) => Flow::Ends(pool(chain)),
                 Statement::Reject => Flow::Ends(Fate::Refused),
-                Statement::Redirect => Flow::Ends(Fate::Unknown),
+                // What is not understood may end in any verdict.
+                Statement::Redirect | Statement::Unknown(_) => Flow::Ends(Fate::Unknown),
                 _ => continue,
             };
             return match flow {
