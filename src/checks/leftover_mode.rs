@@ -35,6 +35,15 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 rules: left.rules.clone(),
                 ..found.about(wiring.family)
             });
+        } else if let (Some(said), Some(seen)) = (wiring.said, wiring.mode.filter(|seen| Some(*seen) != wiring.said)) {
+            found.add(Finding {
+                message: format!(
+                    "rules of {seen} mode stand here ({}), but kube-proxy says it runs in {said} mode",
+                    wiring.family
+                ),
+                hint: HINT.to_owned(),
+                ..found.about(wiring.family)
+            });
         } else if let (Some(configured), Some(seen)) =
             (configured, wiring.mode.filter(|seen| Some(*seen) != configured))
         {

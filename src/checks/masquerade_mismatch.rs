@@ -63,7 +63,7 @@ fn words(fault: &MarkFault, marks: &str, acts: &str) -> (String, Vec<RuleRef>) {
 
 /// Services and endpoints that lack a rule that the others have. Where most lack it, the cluster is set up without.
 fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
-    let ports = || input.ports().filter(|(_, port)| port.family == family);
+    let ports = || input.ports().filter(|(_, port)| port.family == family && port.of_proxy);
     let (mut with, mut without) = (0, 0);
     for masquerade in ports().flat_map(|(_, port)| &port.frontends).filter_map(of_cluster_ip) {
         *(if masquerade { &mut with } else { &mut without }) += 1;

@@ -46,6 +46,8 @@ pub struct ServicePort {
     pub dead_ends: Vec<DeadEnd>,
     /// Rules that repeat an earlier one that catches the same frontend.
     pub repeated: Vec<RuleRef>,
+    /// kube-proxy made it, as far as can be told; IPVS serves other programs too.
+    pub of_proxy: bool,
     /// What the cluster says of it; `None` without objects.
     pub about: Option<Box<AboutService>>,
 }

@@ -15,6 +15,8 @@ pub struct Wiring {
     pub family: Family,
     /// The mode of kube-proxy whose rules act; `None` where no rules tell.
     pub mode: Option<Mode>,
+    /// What kube-proxy itself says its mode is, where it was asked.
+    pub said: Option<Mode>,
     /// The Services of this mode are not in what was read.
     pub unseen: bool,
     /// Addresses of virtual servers that no interface of the node has, where its addresses are known.
@@ -49,6 +51,7 @@ impl Wiring {
         Self {
             family,
             mode: Some(mode),
+            said: None,
             unseen: false,
             unbound: None,
             leftovers: None,

@@ -48,6 +48,7 @@ impl<'f> Join<'_, 'f> {
             affinity_seconds: None,
             dead_ends: Vec::new(),
             repeated: Vec::new(),
+            of_proxy: true,
             about: Some(Box::new(AboutService {
                 service_type: Some(port.service.service_type.as_str()),
                 standing,

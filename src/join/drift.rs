@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Join;
 use crate::dataplane::{
-    Drift, Endpoint, Frontend, FrontendKind, NotWanted, Origin, Policy, ServicePort, State, Verdict,
+    Drift, Endpoint, Frontend, FrontendKind, NotWanted, Origin, Policy, Pool, ServicePort, State, Verdict,
 };
 use crate::expect::{self, Expected};
 use crate::net::{Family, Network};
@@ -39,7 +39,7 @@ impl Join<'_, '_> {
         drifts.extend(self.not_refused(port.family, &port.frontends, expected));
         idle_refusals(&mut drifts, port, expected);
         not_local(&mut drifts, port);
-        affinity(&mut drifts, port, expected);
+        affinity(&mut drifts, port, expected, extent.remote_fallback);
         drifts
     }
 
@@ -233,8 +233,10 @@ fn not_local(drifts: &mut Vec<Drift>, port: &ServicePort) {
 }
 
 /// ClientIP affinity, where there are endpoints to stay with and all rules of the pools are known.
-fn affinity(drifts: &mut Vec<Drift>, port: &ServicePort, expected: &Expected<'_>) {
-    let known = port.pools.iter().all(|pool| pool.is_whole() && pool.dead_ends.is_empty());
+fn affinity(drifts: &mut Vec<Drift>, port: &ServicePort, expected: &Expected<'_>, ipvs: bool) {
+    // A listing of connections alone does not tell it.
+    let untold = |pool: &Pool| ipvs && pool.scheduler.is_none();
+    let known = port.pools.iter().all(|pool| pool.is_whole() && pool.dead_ends.is_empty() && !untold(pool));
     let any = port.pools.iter().any(|pool| !pool.endpoints.is_empty());
     if known && any && port.affinity_seconds != expected.affinity_seconds {
         drifts.push(Drift::Affinity { have: port.affinity_seconds, want: expected.affinity_seconds });

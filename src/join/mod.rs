@@ -14,7 +14,7 @@ pub use lookup::{addresses_of_pod, settle, unsettled};
 
 use hashbrown::HashMap;
 
-use crate::cluster::{Facts, Service};
+use crate::cluster::{Facts, Scope, Service};
 use crate::dataplane::{AboutService, FrontendKind, Gone, Policy, ServiceName, ServicePort, Standing, Verdict};
 use crate::expect::{self, Cluster, Expected, Role};
 use crate::net::{Family, Protocol};
@@ -121,7 +121,7 @@ impl<'c, 'f> Join<'c, 'f> {
 
     /// What of a service port the cluster does not have, if that is certain.
     fn gone(&self, port: &ServicePort) -> Option<Gone> {
-        let name = port.name.as_ref()?;
+        let Some(name) = port.name.as_ref() else { return self.nameless(port) };
         if self.port(Some(name), port.protocol, port.family).is_some() {
             return None;
         }
@@ -133,6 +133,19 @@ impl<'c, 'f> Join<'c, 'f> {
         let protocol = port.protocol?;
         let has_port = service.ports.iter().any(|p| p.name == name.port && p.protocol == protocol);
         Some(if has_port { Gone::Family } else { Gone::Port })
+    }
+
+    /// What is gone of a virtual server of IPVS that no Service has, where every Service is known.
+    fn nameless(&self, port: &ServicePort) -> Option<Gone> {
+        let facts = self.cluster.facts();
+        let ipvs = self.extent(port.family).is_some_and(|extent| extent.remote_fallback);
+        if !ipvs || !port.of_proxy || facts.coverage.services != Scope::All || facts.services.is_empty() {
+            return None;
+        }
+        let mut own = port.frontends.iter().filter_map(|frontend| frontend.address);
+        let of_service =
+            own.any(|ip| facts.services.iter().any(|service| service.addresses().any(|(_, its)| its == ip)));
+        Some(if of_service { Gone::Port } else { Gone::Service })
     }
 
     fn service(&self, port: &ServicePort) -> Option<&'f Service> {

@@ -43,7 +43,9 @@ impl Rules<'_, '_> {
         let ipvs = self.ipvs.filter(|ipvs| !ipvs.listing.servers.is_empty()).map(|_| Mode::Ipvs);
         let seen = [nft, of_iptables, ipvs.filter(|_| of_iptables.is_none())];
         let meant = configured.filter(|mode| nft.is_some() && seen.contains(&Some(*mode)));
-        self.said.or(meant).or_else(|| seen.into_iter().flatten().next())
+        // kube-proxy may say one thing and have written another, long ago or not yet.
+        let said = self.said.filter(|mode| seen.contains(&Some(*mode)) || seen.iter().all(Option::is_none));
+        said.or(meant).or_else(|| seen.into_iter().flatten().next())
     }
 
     /// The families that the rules of a mode were read of, in order.
@@ -187,8 +189,11 @@ impl<'r, 'd> Survey<'r, 'd> {
             Some(Mode::Ipvs) => self.wirings_of_ipvs(of_iptables()),
             _ => of_iptables(),
         };
-        for wiring in wirings.iter_mut().filter(|wiring| wiring.leftovers.is_none()) {
-            wiring.leftovers = self.leftovers(wiring.family);
+        for wiring in &mut wirings {
+            wiring.said = self.rules.said;
+            if wiring.leftovers.is_none() {
+                wiring.leftovers = self.leftovers(wiring.family);
+            }
         }
         wirings
     }

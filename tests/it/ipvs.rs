@@ -192,3 +192,46 @@ fn the_rules_alone_say_what_is_missing() {
     let error = "error: stdin holds ipsets and no rules\n  try:  give what uses them too: -f FILE    (iptables-save, ipvsadm -Sn)";
     assert_eq!(kube_ipt("show --no-api").stdin(&sets).status(2).stderr(error).stdout(), "");
 }
+
+#[test]
+fn virtual_servers_that_no_service_has_are_stale() {
+    let mut node = of_ipvs();
+    node.dumps[0].push_str("-A -t 10.96.99.99:80 -s rr\n-a -t 10.96.99.99:80 -r 10.244.1.4:80 -m -w 1\n");
+    node.dumps[0].push_str("-A -t 10.96.162.135:8080 -s rr\n-a -t 10.96.162.135:8080 -r 10.244.1.4:80 -m -w 1\n");
+    // One that another program made is nobody's business here.
+    node.dumps[0].push_str("-A -t 192.168.5.5:6443 -s rr\n-a -t 192.168.5.5:6443 -r 192.168.5.6:6443 -g -w 1\n");
+    node.dumps[1].push_str("add KUBE-CLUSTER-IP 10.96.99.99,tcp:80\nadd KUBE-CLUSTER-IP 10.96.162.135,tcp:8080\n");
+    node.dumps[3] = node.dumps[3].replace(
+        "    inet 10.96.0.10/32 scope global kube-ipvs0\n",
+        "    inet 10.96.0.10/32 scope global kube-ipvs0\n    inet 10.96.99.99/32 scope global kube-ipvs0\n    inet 192.168.5.5/32 scope global kube-ipvs0\n",
+    );
+    let found: Vec<Value> = node.check().into_iter().filter(|f| f["severity"] != "info").collect();
+    let said: Vec<String> =
+        found.iter().map(|f| format!("{} {} {}", f["code"], f["reason"], f["message"]).replace('"', "")).collect();
+    assert_eq!(
+        said,
+        [
+            "stale-service port-gone rules take connections to it, but the Service has no such port (10.96.162.135:8080)",
+            "stale-service service-gone rules take connections to it, but the cluster has no such Service (10.96.99.99:80)",
+        ]
+    );
+}
+
+#[test]
+fn what_a_listing_does_not_hold_is_no_fault() {
+    let case = |file: &str| node(&format!("ipvs/node2/{file}"));
+    for files in [&["ipvsadm-L-n-stats.txt"][..], &["ipvsadm-S-n.txt"], &["ipvsadm-S-n.txt", "ipset-save.txt"]] {
+        let run = kube_ipt("check -o json --node node2 --objects").arg(case("cluster.json"));
+        let (stdout, ..) = files.iter().fold(run, |run: Run, file| run.arg("-f").arg(case(file))).output();
+        let document: Value = serde_json::from_str(&stdout).expect("JSON");
+        let wrong: Vec<&Value> =
+            document["findings"].as_array().expect("findings").iter().filter(|f| f["severity"] != "info").collect();
+        assert_eq!(wrong, Vec::<&Value>::new(), "{files:?}");
+    }
+    // Rules that are not kube-proxy's beside virtual servers tell nothing of them.
+    let docker = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\nCOMMIT\n";
+    let mut node = of_ipvs();
+    node.dumps[2] = docker.to_owned();
+    let found: Vec<String> = told(&node.check()).into_iter().filter(|f| f.contains("masquerade-mismatch")).collect();
+    assert_eq!(found, Vec::<String>::new());
+}

@@ -235,3 +235,57 @@ fn a_rule_that_is_not_understood_is_no_rule_that_does_nothing() {
     assert_eq!(shown[0]["pools"][0]["undelivered"], Value::Null);
     assert_eq!(shown[0]["status"], "unknown");
 }
+
+#[test]
+fn a_pool_behind_a_rule_that_cannot_be_judged_is_still_shown() {
+    let text = read("nftables/node2/table-ip.nft")
+        .replace("\tchain services {\n", "\tchain services {\n\t\tmeta skuid 1000 drop\n");
+    let shown = listed(kube_ipt("show shop/web --no-api").stdin(text));
+    assert_eq!(shown[0]["status"], "unknown");
+    assert_eq!(shown[0]["pools"][0]["endpoints"].as_array().map(Vec::len), Some(7));
+}
+
+#[test]
+fn pools_of_any_size_and_any_choice_are_read_or_said_to_be_unknown() {
+    let key = "ABCDEFGH-a/b/tcp/";
+    let around = |rules: &str, more: &str| {
+        format!(
+            "table ip kube-proxy {{\n\tmap service-ips {{\n\t\ttype ipv4_addr . inet_proto . inet_service : verdict\n\
+             \t\telements = {{ 10.96.0.1 . tcp . 80 : goto service-{key} }}\n\t}}\n{more}\
+             \tchain nat-prerouting {{\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n\t\tjump services\n\t}}\n\
+             \tchain services {{\n\t\tip daddr . meta l4proto . th dport vmap @service-ips\n\t}}\n\
+             \tchain service-{key} {{\n{rules}\t}}\n}}\n"
+        )
+    };
+    let pool = |text: String| listed(kube_ipt("show a/b --no-api").stdin(text))[0]["pools"][0].clone();
+    // Three thousand endpoints that clients stay with.
+    let chains = (0..3000).fold(String::new(), |out, n| {
+        out + &format!("\tset affinity-{n} {{\n\t\ttype ipv4_addr\n\t\ttimeout 3h\n\t}}\n\tchain endpoint-ABCDEFGH-{n} {{\n\t\tmeta l4proto tcp dnat to 10.1.{}.{}:80\n\t}}\n", n / 250, n % 250)
+    });
+    let rules = (0..3000)
+        .fold(String::new(), |out, n| out + &format!("\t\tip saddr @affinity-{n} goto endpoint-ABCDEFGH-{n}\n"));
+    let pairs: Vec<String> = (0..3000).map(|n| format!("{n} : goto endpoint-ABCDEFGH-{n}")).collect();
+    let sticky = pool(around(&format!("{rules}\t\tnumgen random mod 3000 vmap {{ {} }}\n", pairs.join(", ")), &chains));
+    assert_eq!(sticky["endpoints"].as_array().map(Vec::len), Some(3000));
+    assert!(sticky["undelivered"].as_f64().is_some_and(|lost| lost.abs() < 1e-9), "{}", sticky["undelivered"]);
+    // A choice that kube-proxy never makes, and a jump in a circle.
+    for rule in [
+        "\t\tdnat ip to jhash ip saddr mod 2 map { 0 : 10.0.0.1 . 80, 1 : 10.0.0.2 . 80 }\n".to_owned(),
+        format!("\t\tgoto service-{key}\n"),
+        "\t\tcounter name c drop\n\t\tdnat to 10.0.0.1:80\n".to_owned(),
+    ] {
+        assert_eq!(pool(around(&rule, ""))["undelivered"], Value::Null, "{rule}");
+    }
+}
+
+#[test]
+fn what_kube_proxy_says_against_its_rules_is_a_finding() {
+    let run = kube_ipt("check --no-api -o json --select KI402 -f").arg(node("nftables/node2/table-ip.nft"));
+    let (stdout, ..) = run.arg("-f").arg(node("ipvs/leftover/proxyMode.txt")).output();
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(document["source"]["dataplane"], "nftables");
+    assert_eq!(
+        document["findings"][0]["message"],
+        "rules of nftables mode stand here (ipv4), but kube-proxy says it runs in iptables mode"
+    );
+}

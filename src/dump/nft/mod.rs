@@ -52,6 +52,8 @@ pub struct Chain<'a> {
     pub base: Option<Base<'a>>,
     /// Its rules.
     pub rules: Vec<RawRule<'a>>,
+    /// The text ends inside it, and the last rule may be cut.
+    pub cut_off: bool,
 }
 
 /// Where packets enter a chain.

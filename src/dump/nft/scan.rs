@@ -143,7 +143,7 @@ impl<'a> Lines<'a> {
 
     /// The second value is false if the text ends inside.
     fn chain(&mut self, name: &'a str, line: u32) -> (Chain<'a>, bool) {
-        let mut chain = Chain { name, line, base: None, rules: Vec::new() };
+        let mut chain = Chain { name, line, base: None, rules: Vec::new(), cut_off: false };
         for (number, line) in self.by_ref() {
             match Words::of(line).peek() {
                 Some("}") => return (chain, true),
@@ -152,6 +152,7 @@ impl<'a> Lines<'a> {
                 _ => chain.rules.push(RawRule { line: number, text: line }),
             }
         }
+        chain.cut_off = true;
         (chain, false)
     }
 

@@ -189,6 +189,7 @@ impl<'d> Survey<'d> {
             affinity_seconds: affinity,
             dead_ends: around.nat.map(|nat| portal::dead_ends(nat, &sketch.frontends)).unwrap_or_default(),
             repeated: around.nat.map(|nat| portal::repeated(nat, &sketch.frontends)).unwrap_or_default(),
+            of_proxy: true,
             about: None,
         }
     }

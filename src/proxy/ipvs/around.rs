@@ -66,7 +66,9 @@ impl Packet<'_, '_> {
                 _ => {}
             }
         }
-        let marked = if nat.is_some() { walk.marked } else { Truth::Unknown };
+        // Without kube-proxy's chain nothing is known of what it marks.
+        let has_portal = nat.is_some_and(|nat| nat.section.chain("KUBE-SERVICES").is_some());
+        let marked = if has_portal && refused.is_ok() { walk.marked } else { Truth::Unknown };
         Treatment { marked, refused }
     }
 }

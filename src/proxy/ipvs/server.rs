@@ -20,6 +20,8 @@ pub(super) struct Purpose {
     pub(super) kind: FrontendKind,
     /// `None` where neither objects nor ipsets tell it.
     pub(super) policy: Option<Policy>,
+    /// Objects or kube-proxy's ipsets know the address.
+    pub(super) is_known: bool,
 }
 
 /// Tells what virtual servers are for.
@@ -33,16 +35,18 @@ impl Purposes<'_, '_> {
     pub(super) fn of(self, protocol: Protocol, address: IpAddr, port: u16) -> Purpose {
         let at = |address| (address, Some(protocol), Some(port));
         if let Some((name, kind, policy)) = self.known.frontend(at(Some(address))) {
-            return Purpose { name: Some(name.clone()), kind, policy: Some(policy) };
+            return Purpose { name: Some(name.clone()), kind, policy: Some(policy), is_known: true };
         }
         if let Some((name, kind, policy)) = self.known.frontend(at(None)).filter(|_| !self.is_of_service(address)) {
-            return Purpose { name: Some(name.clone()), kind, policy: Some(policy) };
+            return Purpose { name: Some(name.clone()), kind, policy: Some(policy), is_known: true };
         }
-        let (kind, policy) = self.by_sets(protocol, address, port).unwrap_or_else(|| {
+        let by_sets = self.by_sets(protocol, address, port);
+        let is_known = by_sets.is_some();
+        let (kind, policy) = by_sets.unwrap_or_else(|| {
             let kind = if NODE_PORTS.contains(&port) { FrontendKind::NodePort } else { FrontendKind::ClusterIp };
             (kind, None)
         });
-        Purpose { name: None, kind, policy }
+        Purpose { name: None, kind, policy, is_known }
     }
 
     /// True if ipsets say that the address is a Service's own, so that no node port is open on it.

@@ -12,7 +12,7 @@ use crate::dataplane::{
 };
 use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::{Part, Sets};
-use crate::dump::ipvs::{Key, Listing, RealServer, VirtualServer};
+use crate::dump::ipvs::{Forward, Key, Listing, RealServer, VirtualServer};
 use crate::net::{Family, Host, Protocol};
 use crate::proxy::client::{self, Client};
 use crate::proxy::iptables::{self, PodSide, Truth};
@@ -54,6 +54,8 @@ pub struct Sketch<'d> {
     /// Its family.
     pub family: Family,
     frontends: Vec<FrontendSketch<'d>>,
+    /// Objects or ipsets know one of its addresses; without ipsets, that its real servers are reached as kube-proxy has it.
+    of_proxy: bool,
 }
 
 #[derive(Debug)]
@@ -93,7 +95,7 @@ impl<'d> Survey<'d> {
             if only.is_some_and(|only| only != Family::of(address)) {
                 continue;
             }
-            let Purpose { name, kind, policy } = purposes.of(protocol, address, port);
+            let Purpose { name, kind, policy, is_known } = purposes.of(protocol, address, port);
             let family = Family::of(address);
             let node_port = kind == FrontendKind::NodePort;
             let key = match &name {
@@ -104,8 +106,17 @@ impl<'d> Survey<'d> {
             let next = sketches.len();
             let at = *by_key.entry((key.clone(), protocol, family)).or_insert(next);
             if at == next {
-                sketches.push(Sketch { name, key, protocol: Some(protocol), family, frontends: Vec::new() });
+                sketches.push(Sketch {
+                    name,
+                    key,
+                    protocol: Some(protocol),
+                    family,
+                    frontends: Vec::new(),
+                    of_proxy: false,
+                });
             }
+            let masquerades = |real: &RealServer| real.forward.is_none_or(|how| how == Forward::Masquerade);
+            sketches[at].of_proxy |= is_known || (sets.is_empty() && server.real.iter().all(masquerades));
             let address = Some(address).filter(|_| !node_port);
             let frontends = &mut sketches[at].frontends;
             match frontends.iter_mut().find(|f| (f.kind, f.address, f.port) == (kind, address, port)) {
@@ -143,7 +154,7 @@ impl<'d> Survey<'d> {
         let bound: HashSet<IpAddr> =
             interfaces.all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
         let mut unbound: Vec<Unbound> = Vec::new();
-        let of_family = self.sketches.iter().filter(|sketch| sketch.family == family);
+        let of_family = self.sketches.iter().filter(|sketch| sketch.family == family && sketch.of_proxy);
         for frontend in of_family.flat_map(|sketch| &sketch.frontends) {
             let Some(address) = frontend.address.filter(|address| !bound.contains(address)) else { continue };
             let rules = frontend.servers.iter().map(|server| RuleRef { text: self.at.text, line: server.line });
@@ -190,6 +201,7 @@ impl<'d> Survey<'d> {
             affinity_seconds: affinity,
             dead_ends: Vec::new(),
             repeated: Vec::new(),
+            of_proxy: sketch.of_proxy,
             about: None,
         }
     }

@@ -179,25 +179,29 @@ pub(super) fn pod_side(table: &Table<'_>) -> (Vec<Network>, Vec<String>) {
             _ => false,
         });
         for statement in &rule.statements {
-            let Statement::Match { key, not, value: Data::One(text), .. } = statement else { continue };
+            let Statement::Match { key, not, value, .. } = statement else { continue };
+            let values: &[&str] = match value {
+                Data::One(text) => &[text],
+                Data::Many(all) => all,
+                _ => continue,
+            };
             if !((*not && marks) || (!not && to_cluster && !marks)) {
                 continue;
             }
             match key.as_slice() {
                 [Selector::SourceAddress] => {
-                    networks.extend(
-                        networks_in(text).into_iter().flatten().filter(|n| !networks.contains(n)).collect::<Vec<_>>(),
-                    );
+                    networks.extend(values.iter().filter_map(|text| networks_in(text)).flatten());
                 }
                 [Selector::InInterface] => {
-                    let name = text.replace('*', "+");
-                    if !interfaces.contains(&name) {
-                        interfaces.push(name);
-                    }
+                    interfaces.extend(values.iter().map(|text| text.replace('*', "+")));
                 }
                 _ => {}
             }
         }
     }
+    networks.sort_unstable();
+    networks.dedup();
+    interfaces.sort_unstable();
+    interfaces.dedup();
     (networks, interfaces)
 }

@@ -114,6 +114,9 @@ impl<'d> Spread<'_, 'd> {
             self.odd(Oddity::Deep(self.path.len()));
             return mass;
         }
+        if chain.cut_off {
+            self.odd(Oddity::CutOff(chain.name.to_owned()));
+        }
         if chain.rules.is_empty() {
             self.dead_ends.push(DeadEnd { chain: chain.name.to_owned(), via });
             return mass;
@@ -198,7 +201,7 @@ impl<'d> Spread<'_, 'd> {
                     }
                     (nothing(rest), 0.0)
                 }
-                Statement::Dnat(Data::One(text)) => {
+                Statement::Dnat(Data::One(text)) if address(text).ip().is_some() => {
                     self.deliver(address(text), chain, mass, [via, Some(at)]);
                     (0.0, 0.0)
                 }

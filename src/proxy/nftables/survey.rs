@@ -142,6 +142,7 @@ impl<'d> Survey<'d> {
             affinity_seconds: None,
             dead_ends: Vec::new(),
             repeated: Vec::new(),
+            of_proxy: true,
             about: None,
         };
         let (Some(family), Some(protocol)) = (self.in_family(sketch.family), sketch.protocol) else { return port };
@@ -191,18 +192,27 @@ impl<'d> InFamily<'d> {
             };
             let mut walk = Walk::new(self.ruleset.table, &packet);
             let to_node = frontend.address.is_none();
-            let fate = walk.through(match origin {
+            let hooks: &[&str] = match origin {
                 Origin::Node if to_node => &["output", "input"],
                 Origin::Node => &["output"],
                 _ if to_node => &["prerouting", "input"],
                 _ => &["prerouting", "forward"],
-            });
+            };
+            let fate = walk.through(hooks);
             let masquerade = match (fate, walk.marked) {
                 (Fate::Pool(..), Truth::Yes) => Some(true),
                 (Fate::Unknown, _) | (Fate::Pool(..), Truth::Unknown) => None,
                 _ => Some(false),
             };
-            if let Fate::Pool(policy, chain) = fate
+            let behind = match fate {
+                Fate::Unknown => {
+                    let mut again = Walk::new(self.ruleset.table, &packet);
+                    again.passes_over = true;
+                    again.through(hooks)
+                }
+                fate => fate,
+            };
+            if let Fate::Pool(policy, chain) = behind
                 && !pools.contains(&(policy, chain))
             {
                 pools.push((policy, chain));

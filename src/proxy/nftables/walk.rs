@@ -42,12 +42,14 @@ pub(super) struct Walk<'w, 'p, 'd> {
     pub(super) packet: &'w Packet<'p, 'd>,
     /// Is it marked for masquerading?
     pub(super) marked: Truth,
+    /// Rules that cannot be judged are passed over: to learn which pool is behind them.
+    pub(super) passes_over: bool,
     left: usize,
 }
 
 impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
     pub(super) fn new(table: &'d Table<'d>, packet: &'w Packet<'p, 'd>) -> Self {
-        Self { table, packet, marked: Truth::No, left: MAX_RULES }
+        Self { table, packet, marked: Truth::No, passes_over: false, left: MAX_RULES }
     }
 
     /// Follows the connection through the chains of these hooks, the lowest priority of each first.
@@ -83,7 +85,7 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
         let mut met = Truth::Yes;
         for statement in &rule.statements {
             met = met.min(self.packet.meets(statement));
-            if met == Truth::No {
+            if met == Truth::No || (met == Truth::Unknown && self.passes_over) {
                 return Flow::GoesOn;
             }
             let certain = met == Truth::Yes;
@@ -138,7 +140,7 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
         }
         match (flow, of_pool) {
             // Connections belong to the pool, whether or not its chain has an effect.
-            (Flow::GoesOn | Flow::Returns | Flow::Ends(Fate::Pool(..)), Some(policy)) => {
+            (Flow::GoesOn | Flow::Returns | Flow::Ends(Fate::Pool(..) | Fate::Unknown), Some(policy)) => {
                 Flow::Ends(Fate::Pool(policy, chain.name))
             }
             (Flow::GoesOn | Flow::Returns, None) if comes_back => Flow::GoesOn,

@@ -55,6 +55,7 @@ impl<'d> Survey<'d> {
             shadows: shadows.found,
             shadows_unknown: shadows.too_many,
             mode: modes.mode,
+            said: None,
             unseen: false,
             unbound: None,
             leftovers: modes.leftovers,
