@@ -105,7 +105,8 @@ fn live(_: &SourceArgs, _: Tables) -> Result<Bundle, Failure> {
 
 /// Gives a dump back its line breaks, or the form it had before `iptables-xml`.
 fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure> {
-    if let Some(listing) = nft::restore(&capture.text) {
+    let of_nft = !begins_like_rules(&capture.text);
+    if let Some(listing) = of_nft.then(|| nft::restore(&capture.text)).flatten() {
         let what = |error| format!("{} is JSON of nft that cannot be read: {error}", capture.label);
         let hints = || vec!["nft list ruleset > FILE    (the text, read line by line)".to_owned()];
         capture.text = listing.map_err(|error| Failure { what: what(error), hints: hints() })?;
@@ -114,7 +115,7 @@ fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure
             notes.push(format!("{label} is JSON of nft: line numbers are those of the listing that says the same"));
         }
     }
-    if texts::has_own_table(&capture.text) {
+    if of_nft && texts::has_own_table(&capture.text) {
         return Ok(());
     }
     if let Some(xml) = restore_xml(&capture.text) {

@@ -129,6 +129,10 @@ fn kind(capture: &Capture) -> Kind {
         };
     }
     let text = capture.text.as_str();
+    // Most texts are rules of iptables, and large ones cost what is looked at.
+    if gather::begins_like_rules(text) {
+        return Kind::Iptables;
+    }
     if Sets::are_in(text) {
         return Kind::Sets;
     }
@@ -139,7 +143,7 @@ fn kind(capture: &Capture) -> Kind {
         return Kind::Nft;
     }
     let has_rules = || !gather::scan(capture).is_empty();
-    if ipvs::Listing::are_in(text) && !gather::begins_like_rules(text) {
+    if ipvs::Listing::are_in(text) {
         return Kind::Ipvs;
     }
     if Interfaces::are_in(text) && !has_rules() {
