@@ -1,5 +1,8 @@
 //! The contents of ipsets, as `ipset save` and `ipset list` print them.
 
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
 use hashbrown::HashMap;
 
 use crate::net::{Network, Protocol};
@@ -21,6 +24,14 @@ pub struct Set<'a> {
     netmask: Option<&'a str>,
     /// Its members.
     pub members: Vec<Member<'a>>,
+    by_place: OnceLock<ByPlace>,
+}
+
+/// Members by the one address and port they begin with, and those that begin otherwise.
+#[derive(Debug, Default)]
+struct ByPlace {
+    exact: HashMap<(IpAddr, u16), Vec<usize>>,
+    others: Vec<usize>,
 }
 
 /// A member of a set.
@@ -41,6 +52,35 @@ pub enum Part<'a> {
     Ports(Option<Protocol>, u16, u16),
     /// Anything else: a MAC address, an interface, a mark, the name of another set.
     Other(&'a str),
+}
+
+impl<'a> Set<'a> {
+    /// The members that may name this address and port, which are those of a packet's destination: all but those that name
+    /// another one.
+    pub fn candidates(&self, address: IpAddr, port: u16) -> impl Iterator<Item = &Member<'a>> {
+        let by_place = self.by_place.get_or_init(|| {
+            let mut by_place = ByPlace::default();
+            for (at, member) in self.members.iter().enumerate() {
+                match member.place() {
+                    Some(place) => by_place.exact.entry(place).or_default().push(at),
+                    None => by_place.others.push(at),
+                }
+            }
+            by_place
+        });
+        let exact = by_place.exact.get(&(address, port)).into_iter().flatten();
+        exact.chain(&by_place.others).filter_map(|at| self.members.get(*at))
+    }
+}
+
+impl Member<'_> {
+    /// The address and port it begins with, if it names one of each.
+    fn place(&self) -> Option<(IpAddr, u16)> {
+        match self.parts.as_slice() {
+            [Part::Network(network), Part::Ports(_, low, high), ..] if low == high => Some((network.address()?, *low)),
+            _ => None,
+        }
+    }
 }
 
 impl<'a> Sets<'a> {

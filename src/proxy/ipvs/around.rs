@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::dataplane::{Origin, Verdict};
-use crate::dump::ipset::{Part, Sets};
+use crate::dump::ipset::{Member, Part, Sets};
 use crate::dump::iptables::{Match, Rule};
 use crate::net::{Network, Protocol};
 use crate::proxy::chain_name::ChainKind;
@@ -186,7 +186,13 @@ impl Facts for Packet<'_, '_> {
             }
             all
         };
-        set.members.iter().filter(|member| !member.nomatch).map(|member| of(&member.parts)).max().unwrap_or(Truth::No)
+        let all = |members: &mut dyn Iterator<Item = &Member<'_>>| {
+            members.filter(|member| !member.nomatch).map(|member| of(&member.parts)).max().unwrap_or(Truth::No)
+        };
+        match (self.address, self.port) {
+            (Some(address), Some(port)) if directions.starts_with("dst,dst") => all(&mut set.candidates(address, port)),
+            _ => all(&mut set.members.iter()),
+        }
     }
 
     /// `-m physdev ! --physdev-is-in`: what comes in by the port of a bridge cannot be told from what does not.

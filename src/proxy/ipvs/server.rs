@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::dataplane::{FrontendKind, Policy, ServiceName};
-use crate::dump::ipset::{Part, Sets};
+use crate::dump::ipset::{Part, Set, Sets};
 use crate::net::{Family, Protocol};
 use crate::proxy::KnownNames;
 
@@ -61,7 +61,8 @@ impl Purposes<'_, '_> {
     fn by_sets(self, protocol: Protocol, address: IpAddr, port: u16) -> Option<(FrontendKind, Option<Policy>)> {
         let family = Family::of(address);
         let has = |set: &str| {
-            self.members(family, set).any(|parts| match parts {
+            let candidates = self.set(family, set).into_iter().flat_map(|set| set.candidates(address, port));
+            candidates.into_iter().any(|member| match member.parts.as_slice() {
                 [first, second, ..] => is_address(first, address) && has_port(second, protocol, port),
                 _ => false,
             })
@@ -94,10 +95,17 @@ impl Purposes<'_, '_> {
     where
         Self: 'm,
     {
+        self.set(family, name).into_iter().flat_map(|set| set.members.iter().map(|member| member.parts.as_slice()))
+    }
+
+    /// kube-proxy's set of this name and family.
+    fn set<'m>(self, family: Family, name: &str) -> Option<&'m Set<'m>>
+    where
+        Self: 'm,
+    {
         let mut full = format!("KUBE-{}{name}", if family == Family::Ipv6 { "6-" } else { "" });
         full.truncate(LONGEST);
-        let set = self.sets.get(&full);
-        set.into_iter().flat_map(|set| set.members.iter().map(|member| member.parts.as_slice()))
+        self.sets.get(&full)
     }
 }
 

@@ -265,7 +265,7 @@ fn hairpin(sets: &Sets<'_>, sketch: &Sketch<'_>, real: &RealServer) -> Option<bo
         }
         _ => false,
     };
-    set.members.iter().any(|member| is_it(&member.parts)).then_some(true)
+    set.candidates(real.address, real.port).any(|member| is_it(&member.parts)).then_some(true)
 }
 
 impl<'d> Sketch<'d> {
