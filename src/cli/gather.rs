@@ -213,15 +213,20 @@ pub(super) fn unread_notes(bundle: &Bundle, dumps: &[Dump<'_>], verbose: bool) -
         let known = of(Why::Warning).count() + of(Why::Around).count();
         let unknown = dump.unread_count - known;
         if let (Some(first), false) = (of(Why::Unknown).next(), verbose) {
-            let lines = if unknown == 1 { "1 line was".to_owned() } else { format!("{unknown} lines were") };
-            notes.push(format!(
-                "{label}: {lines} not understood, first line {}: {} (-v lists them)",
-                first.line,
-                quoted(first.text)
-            ));
+            notes.push(not_understood(label, unknown, (first.line, first.text)));
         }
     }
     notes
+}
+
+/// That lines were not understood, with the first of them.
+pub(super) fn not_understood(label: &str, count: usize, (line, text): (u32, &str)) -> String {
+    format!("{label}: {} not understood, first line {line}: {} (-v lists them)", lines_were(count), quoted(text))
+}
+
+/// `1 line was`, `3 lines were`
+pub(super) fn lines_were(count: usize) -> String {
+    if count == 1 { "1 line was".to_owned() } else { format!("{count} lines were") }
 }
 
 /// Every rule with a match or words that no module here knows, and every rule that cannot be read.

@@ -6,7 +6,7 @@ use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::Sets;
 use crate::dump::iptables::{Dump, Hints};
 use crate::dump::{ipvs, nft};
-use crate::source::{Bundle, Capture, Language};
+use crate::source::{self, Bundle, Capture, Language};
 
 /// The table of kube-proxy in nftables.
 const TABLE: &str = "kube-proxy";
@@ -51,7 +51,7 @@ pub(super) fn read(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure>
         match kind {
             Kind::Iptables => {}
             Kind::Nft => texts.nft(number, capture, verbose),
-            Kind::Ipvs => texts.ipvs(number, capture),
+            Kind::Ipvs => texts.ipvs(number, capture, verbose),
             Kind::Sets => texts.sets(capture),
             Kind::Addresses => texts.interfaces = Some(Interfaces::scan(&capture.text)),
             Kind::Mode(mode) => texts.said = Some(mode),
@@ -75,10 +75,10 @@ impl<'b> Texts<'b> {
         self.nft.push((number, listing));
     }
 
-    fn ipvs(&mut self, number: u16, capture: &'b Capture) {
+    fn ipvs(&mut self, number: u16, capture: &'b Capture, verbose: bool) {
         let mut listing = ipvs::Listing::scan(&capture.text);
         let unread = std::mem::take(&mut listing.unread);
-        self.unread(capture, &unread, false);
+        self.unread(capture, &unread, verbose);
         match &mut self.ipvs {
             Some((_, known)) => known.absorb(listing),
             None => self.ipvs = Some((number, listing)),
@@ -88,7 +88,7 @@ impl<'b> Texts<'b> {
     fn sets(&mut self, capture: &'b Capture) {
         let more = Sets::scan(&capture.text);
         if more.unread > 0 {
-            let lines = if more.unread == 1 { "1 line was".to_owned() } else { format!("{} lines were", more.unread) };
+            let lines = gather::lines_were(more.unread);
             self.notes.push(format!("{}: {lines} not understood as part of an ipset listing", capture.label));
         }
         self.sets.absorb(more);
@@ -102,12 +102,7 @@ impl<'b> Texts<'b> {
             self.notes.extend(unread.iter().map(line));
             return;
         }
-        let Some((line, text)) = unread.first() else { return };
-        let lines = if unread.len() == 1 { "1 line was".to_owned() } else { format!("{} lines were", unread.len()) };
-        self.notes.push(format!(
-            "{label}: {lines} not understood, first line {line}: {} (-v lists them)",
-            gather::quoted(text)
-        ));
+        self.notes.extend(unread.first().map(|first| gather::not_understood(label, unread.len(), *first)));
     }
 
     /// True if ipsets are all that was given.
@@ -142,11 +137,10 @@ fn kind(capture: &Capture) -> Kind {
     if nft::Listing::is_in(text) {
         return Kind::Nft;
     }
-    let has_rules = || !gather::scan(capture).is_empty();
     if ipvs::Listing::are_in(text) {
         return Kind::Ipvs;
     }
-    if Interfaces::are_in(text) && !has_rules() {
+    if Interfaces::are_in(text) && gather::scan(capture).is_empty() {
         return Kind::Addresses;
     }
     Kind::Iptables
@@ -154,9 +148,7 @@ fn kind(capture: &Capture) -> Kind {
 
 /// The answer of kube-proxy's `/proxyMode`, with or without the head of the response.
 fn said(text: &str) -> Option<Mode> {
-    let text = text.trim();
-    let body = if text.starts_with("HTTP/") { text.lines().last()?.trim() } else { text };
-    matches!(body, "iptables" | "ipvs" | "nftables").then(|| Mode::parse(body)).flatten()
+    Mode::parse(source::proxy_mode(text)?)
 }
 
 /// True if an nft listing holds kube-proxy's own table.

@@ -142,10 +142,15 @@ impl Api {
     /// Asks for the Node of this name. False if there is none.
     pub fn node(&mut self, name: &str) -> bool {
         let path = format!("/api/v1/nodes/{}", segment(name));
-        match self.server.get(&path).and_then(|text| keep(&path, &text, &mut self.saved)) {
+        self.one(&path, Right::NODES, "the zone of the node is not known")
+    }
+
+    /// Asks for one object. False if there is none.
+    fn one(&mut self, path: &str, right: Right, lost: &str) -> bool {
+        match self.server.get(path).and_then(|text| keep(path, &text, &mut self.saved)) {
             Ok(_) => {}
             Err(Trouble::Status { code: 404, .. }) => return false,
-            Err(trouble) => self.trouble(&trouble, Right::NODES, "the zone of the node is not known"),
+            Err(trouble) => self.trouble(&trouble, right, lost),
         }
         true
     }
@@ -153,10 +158,7 @@ impl Api {
     /// Asks for kube-proxy's configuration. Many clusters keep it elsewhere.
     pub fn proxy_config(&mut self) {
         let path = "/api/v1/namespaces/kube-system/configmaps/kube-proxy";
-        match self.server.get(path).and_then(|text| keep(path, &text, &mut self.saved)) {
-            Ok(_) | Err(Trouble::Status { code: 404, .. }) => {}
-            Err(trouble) => self.trouble(&trouble, Right::CONFIG, "the mode kube-proxy is configured for is not known"),
-        }
+        self.one(path, Right::CONFIG, "the mode kube-proxy is configured for is not known");
     }
 
     /// Asks for all Nodes.

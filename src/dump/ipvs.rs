@@ -63,6 +63,16 @@ pub enum Key {
     },
 }
 
+impl Key {
+    /// The address, where it is for one.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address { address, .. } => Some(*address),
+            Self::Mark { .. } => None,
+        }
+    }
+}
+
 /// An endpoint of a virtual server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RealServer {

@@ -30,14 +30,11 @@ impl<'p> Client<'p> {
         if network.is_everything() {
             return Truth::Yes;
         }
-        let pods = self.pods.networks;
-        if pods.contains(network) {
-            return Truth::from(self.origin == Origin::Pod);
+        let known = self.pods.connects_from(network, self.origin);
+        if known != Truth::Unknown {
+            return known;
         }
-        if self.origin == Origin::Pod && !pods.is_empty() && pods.iter().all(|pods| network.contains_network(pods)) {
-            return Truth::Yes;
-        }
-        // Loopback addresses never leave the node, and a client that has one is no other client's business.
+        // A client of the node that uses its loopback address is no other client's business.
         if network.is_loopback() {
             return Truth::No;
         }

@@ -8,6 +8,7 @@ use crate::dataplane::{Leftovers, Mode, RuleRef, ServicePort, Walkthrough, Wirin
 use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::Sets;
 use crate::dump::iptables::TableName;
+use crate::dump::ipvs::VirtualServer;
 use crate::dump::nft;
 use crate::net::Family;
 
@@ -59,11 +60,8 @@ impl Rules<'_, '_> {
 
     /// The families that were read, in order.
     fn families(&self) -> Vec<Family> {
-        let of_servers =
-            self.ipvs.into_iter().flat_map(|ipvs| &ipvs.listing.servers).filter_map(|server| match server.key {
-                crate::dump::ipvs::Key::Address { address, .. } => Some(Family::of(address)),
-                crate::dump::ipvs::Key::Mark { .. } => None,
-            });
+        let servers = self.ipvs.into_iter().flat_map(|ipvs| &ipvs.listing.servers);
+        let of_servers = servers.filter_map(|server| server.key.address()).map(Family::of);
         let tables = self.iptables.iter().map(|r| r.family).chain(self.nftables.iter().map(|r| r.family));
         let mut families: Vec<Family> =
             tables.chain(of_servers).filter(|f| self.only.is_none_or(|only| only == *f)).collect();
@@ -244,8 +242,8 @@ impl<'r, 'd> Survey<'r, 'd> {
 
     fn left_servers(&self, family: Family) -> Option<Leftovers> {
         let left = self.rules.ipvs?;
-        let of_family = |key: &crate::dump::ipvs::Key| matches!(key, crate::dump::ipvs::Key::Address { address, .. } if Family::of(*address) == family);
-        let servers: Vec<_> = left.listing.servers.iter().filter(|server| of_family(&server.key)).collect();
+        let is_left = |server: &&VirtualServer<'_>| server.key.address().is_some_and(|ip| Family::of(ip) == family);
+        let servers: Vec<_> = left.listing.servers.iter().filter(is_left).collect();
         (!servers.is_empty()).then(|| Leftovers {
             mode: Mode::Ipvs,
             what: "virtual server",

@@ -52,6 +52,13 @@ pub struct Capture {
     pub command: Option<Invocation>,
 }
 
+/// The mode in an answer of kube-proxy's `/proxyMode` (`iptables`, `ipvs`, `nftables`), with or without the head of the response.
+pub fn proxy_mode(answer: &str) -> Option<&str> {
+    let answer = answer.trim();
+    let body = if answer.starts_with("HTTP/") { answer.lines().last()?.trim() } else { answer };
+    matches!(body, "iptables" | "ipvs" | "nftables").then_some(body)
+}
+
 /// What cannot be read, with what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]

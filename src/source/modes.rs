@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::command::{Invocation, Language, allowed};
 use super::local::{in_path, run};
-use super::{Bundle, Capture, SourceError, Wanted};
+use super::{Bundle, Capture, SourceError, Wanted, proxy_mode};
 use crate::net::Family;
 
 /// Where kube-proxy answers what its mode is (`--metrics-bind-address`).
@@ -26,10 +26,7 @@ pub(super) fn said() -> Option<String> {
     stream.write_all(b"GET /proxyMode HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.take(LONGEST).read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let body = body.trim();
-    let is_answer = head.starts_with("HTTP/1.") && head.lines().next()?.contains(" 200");
-    (is_answer && matches!(body, "iptables" | "ipvs" | "nftables")).then(|| body.to_owned())
+    proxy_mode(&answer).map(str::to_owned)
 }
 
 /// True if rules of iptables lead to Services.

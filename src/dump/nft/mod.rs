@@ -6,6 +6,7 @@
 mod json;
 mod rule;
 mod scan;
+mod statements;
 mod words;
 
 use hashbrown::HashMap;

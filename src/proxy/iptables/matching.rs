@@ -99,18 +99,7 @@ impl Facts for Connection<'_> {
             Client::Plain => return Truth::No,
             Client::Anyone => return Truth::Unknown,
         };
-        let pods = self.pods.networks;
-        if pods.contains(network) {
-            return Truth::from(origin == Origin::Pod);
-        }
-        if origin == Origin::Pod && !pods.is_empty() && pods.iter().all(|pods| network.contains_network(pods)) {
-            return Truth::Yes;
-        }
-        // Loopback addresses never leave the node.
-        if network.is_loopback() && origin != Origin::Node {
-            return Truth::No;
-        }
-        Truth::Unknown
+        self.pods.connects_from(network, origin)
     }
 
     fn destination(&self, network: &Network) -> Truth {
@@ -151,6 +140,22 @@ impl Facts for Connection<'_> {
 }
 
 impl PodSide<'_> {
+    /// Does someone there connect from the network?
+    pub fn connects_from(&self, network: &Network, origin: Origin) -> Truth {
+        let pods = self.networks;
+        if pods.contains(network) {
+            return Truth::from(origin == Origin::Pod);
+        }
+        if origin == Origin::Pod && !pods.is_empty() && pods.iter().all(|pods| network.contains_network(pods)) {
+            return Truth::Yes;
+        }
+        // Loopback addresses never leave the node.
+        if network.is_loopback() && origin != Origin::Node {
+            return Truth::No;
+        }
+        Truth::Unknown
+    }
+
     fn are_behind(&self, interface: &str) -> bool {
         self.interfaces.iter().any(|known| known == interface)
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::index::Index;
 use super::names::{self, ChainKind};
@@ -33,6 +33,10 @@ pub(super) struct Spread<'s, 'd> {
     affinity: Option<u32>,
     /// Sets that send clients back to an endpoint's chain, by the chain.
     remembered: HashMap<&'d str, &'d str>,
+    /// Chains with a rule that puts the client into a set.
+    setting: HashSet<&'d str>,
+    /// Source addresses that chains have a rule for: their endpoint's own, which reaches itself.
+    own: HashMap<&'d str, IpAddr>,
     path: Vec<&'d str>,
     left: usize,
 }
@@ -57,13 +61,15 @@ pub(super) fn pool<'d>(
         dead_ends: Vec::new(),
         affinity: None,
         remembered: HashMap::new(),
+        setting: HashSet::new(),
+        own: HashMap::new(),
         path: Vec::new(),
         left: MAX_RULES,
     };
     let rest = spread.enter(chain, 1.0, None);
     spread.undelivered += rest;
     let known = spread.known;
-    let mut endpoints = spread.endpoints;
+    let mut endpoints = std::mem::take(&mut spread.endpoints);
     for endpoint in &mut endpoints {
         endpoint.probability = endpoint.probability.filter(|_| known);
         let set = spread.remembered.get(endpoint.chain.as_str());
@@ -71,7 +77,7 @@ pub(super) fn pool<'d>(
         endpoint.clients = set.and_then(|name| table.set(name)).map(clients);
     }
     let sticky = endpoints.iter().filter(|endpoint| endpoint.remembered).count();
-    let setting = endpoints.iter().filter(|endpoint| sets_affinity(table, &endpoint.chain)).count();
+    let setting = endpoints.iter().filter(|endpoint| spread.setting.contains(endpoint.chain.as_str())).count();
     let pool = Pool {
         endpoints,
         undelivered: known.then_some(spread.undelivered),
@@ -90,11 +96,6 @@ fn clients(set: &crate::dump::nft::Set<'_>) -> Vec<Client> {
         Some(Client { address: element.key.parse().ok()?, expires: element.expires })
     };
     set.elements.iter().filter_map(of).collect()
-}
-
-fn sets_affinity(table: &Table<'_>, chain: &str) -> bool {
-    let rules = table.chain(chain).into_iter().flat_map(|chain| &chain.rules);
-    rules.map(|raw| Rule::parse(raw.text)).any(|rule| rule.statements.iter().any(|s| matches!(s, Statement::Update(_))))
 }
 
 impl<'d> Spread<'_, 'd> {
@@ -167,6 +168,7 @@ impl<'d> Spread<'_, 'd> {
             if met == Truth::No {
                 return (mass, 0.0);
             }
+            self.remember(statement, chain);
             let decides = match statement {
                 Statement::Verdict(Verdict::Continue) => false,
                 // Chains that only mark send everything back.
@@ -212,6 +214,17 @@ impl<'d> Spread<'_, 'd> {
             };
         }
         (mass, 0.0)
+    }
+
+    /// What a statement tells of the endpoint of its chain.
+    fn remember(&mut self, statement: &Statement<'d>, chain: &'d str) {
+        match statement {
+            Statement::Update(_) => _ = self.setting.insert(chain),
+            Statement::Match { key, not: false, value: Data::One(text), .. } if *key == [Selector::SourceAddress] => {
+                self.own.extend(text.parse().ok().map(|ip| (chain, ip)));
+            }
+            _ => {}
+        }
     }
 
     fn go(&mut self, verdict: Verdict<'d>, mass: f64, at: RuleRef) -> (f64, f64) {
@@ -277,16 +290,7 @@ impl<'d> Spread<'_, 'd> {
             return self.index.hairpins.contains(ip).then_some(true);
         }
         let own_chain = names::split(chain).is_some_and(|(kind, _)| kind == ChainKind::Endpoint);
-        Some(own_chain && self.marks_own(chain, *ip))
-    }
-
-    fn marks_own(&self, chain: &str, ip: IpAddr) -> bool {
-        let own = ip.to_string();
-        let rules = self.table.chain(chain).into_iter().flat_map(|chain| &chain.rules);
-        rules.map(|raw| Rule::parse(raw.text)).any(|rule| {
-            let is_own = |s: &Statement<'_>| matches!(s, Statement::Match { key, not: false, value: Data::One(text), .. } if *key == [Selector::SourceAddress] && *text == own);
-            rule.statements.iter().any(is_own)
-        })
+        Some(own_chain && self.own.get(chain) == Some(ip))
     }
 
     /// A client that came before is sent back; a new one is in no set that rules fill themselves.
