@@ -17,7 +17,7 @@ use crate::expect::Cluster;
 use crate::join;
 use crate::proxy::KnownNames;
 use crate::proxy::{Rules, Survey};
-use crate::source::{Bundle, Machine};
+use crate::source::Bundle;
 
 /// How long an API server may keep silent before we say that we wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -164,7 +164,8 @@ fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
         }
         return;
     }
-    if bundle.is_live() && !Machine::this().name.is_some_and(|name| api.node(&name)) {
+    let own = bundle.node.as_ref().or(bundle.machine.as_ref().and_then(|machine| machine.name.as_ref()));
+    if (own.is_some() || bundle.machine.is_some()) && !own.is_some_and(|name| api.node(name)) {
         api.nodes();
     }
 }

@@ -8,7 +8,7 @@ use crate::dump::iptables::{Backend, Dump};
 use crate::proxy::iptables::Ruleset;
 use crate::proxy::{Rules, Survey};
 use crate::report::Header;
-use crate::source::Bundle;
+use crate::source::{Bundle, Origin};
 
 /// How many rules of the services shown cannot be judged.
 pub(super) fn undecided(services: &[ServicePort]) -> Option<String> {
@@ -85,7 +85,7 @@ pub(super) fn nothing_here(
     if rules.ipvs.is_some() && rules.iptables.is_empty() {
         return format!("no virtual servers in {from}: kube-proxy does not run in IPVS mode there");
     }
-    if bundle.is_live() {
+    if bundle.is_here() {
         return "this node has no rules of kube-proxy: neither chains of iptables nor tables of nftables, nor virtual servers of \
                 IPVS lead to a Service"
             .to_owned();
@@ -112,8 +112,10 @@ pub(super) fn header(
     dumps: &[Dump<'_>],
     objects: &Objects,
 ) -> Header {
-    let from = if bundle.is_live() {
+    let from = if bundle.is_here() {
         "local".to_owned()
+    } else if let Origin::Pod(pod) = &bundle.origin {
+        format!("pod/{pod}")
     } else {
         let used = survey.texts();
         let labels = bundle.captures.iter().zip(0u16..).filter(|(_, text)| used.is_empty() || used.contains(text));

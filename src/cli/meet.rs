@@ -6,7 +6,6 @@ use super::Failure;
 use super::destination::Target;
 use super::ends::{From, To};
 use super::scene::Scene;
-use super::viewpoint;
 use crate::cluster::{Facts, Pod};
 use crate::dataplane::Origin;
 use crate::join;
@@ -108,8 +107,8 @@ fn locals(asked: &Asked<'_>, scene: &Scene<'_, '_, '_>, facts: &Facts, own_name:
     let own = facts.nodes.iter().find(|node| Some(node.name.as_str()) == own_name);
     if !asked.node_ips.is_empty() {
         (locals.addresses, locals.complete) = (asked.node_ips.to_vec(), true);
-    } else if scene.bundle.is_live() {
-        (locals.addresses, locals.complete) = (viewpoint::machine(scene.bundle).addresses, true);
+    } else if let Some(machine) = &scene.bundle.machine {
+        (locals.addresses, locals.complete) = (machine.addresses.clone(), true);
     } else if let Some(node) = own {
         locals.addresses.clone_from(&node.addresses);
     }
@@ -209,7 +208,7 @@ impl Around<'_, '_, '_, '_> {
             return Source::Exactly(ip);
         }
         #[cfg(feature = "live")]
-        if let Some(source) = target.address.filter(|_| self.scene.bundle.is_live()).and_then(Machine::source_towards) {
+        if let Some(source) = target.address.filter(|_| self.scene.bundle.is_here()).and_then(Machine::source_towards) {
             return Source::Exactly(source);
         }
         let pods = self.scene.survey.pods(target.family).networks;

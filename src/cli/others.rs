@@ -51,7 +51,7 @@ pub(super) fn proxy(texts: &Texts<'_>, bundle: &Bundle) -> Option<String> {
     let names: Vec<&str> = chains.chain(of_nft).chain(interfaces).collect();
     let traced = |other: &&Other| names.iter().any(|name| other.traces.iter().any(|trace| name.starts_with(trace)));
     let other = OTHERS.iter().find(traced)?;
-    let here = if bundle.is_live() { "this node" } else { "the node" };
+    let here = if bundle.is_here() { "this node" } else { "the node" };
     Some(format!(
         "{here} has chains or interfaces of {}, which can serve Services itself; they are shown by: {}",
         other.name, other.command

@@ -210,10 +210,10 @@ impl Scene<'_, '_, '_> {
             || self.rules.ipvs.is_some()
     }
 
-    /// When the rules were read: now where that was here, else what the dump says.
+    /// When the rules were read: what is known from outside them, else what the dump says.
     pub(super) fn read_at(&self) -> Option<Moment> {
-        if self.bundle.is_live() {
-            return Some(Moment::now());
+        if self.bundle.read_at.is_some() {
+            return self.bundle.read_at;
         }
         self.dumps.iter().filter_map(|dump| dump.generated).filter_map(Moment::from_dump).max()
     }

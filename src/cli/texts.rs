@@ -1,6 +1,6 @@
 //! What each text that was read is, and all of them read in their languages.
 
-use super::{Failure, gather, viewpoint};
+use super::{Failure, gather};
 use crate::dataplane::Mode;
 use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::Sets;
@@ -57,10 +57,10 @@ pub(super) fn read(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure>
             Kind::Mode(mode) => texts.said = Some(mode),
         }
     }
-    if bundle.is_live() {
-        texts.interfaces = Some(Interfaces::of_node(viewpoint::machine(bundle).addresses));
-        texts.said = bundle.proxy_mode.as_deref().and_then(Mode::parse);
+    if let Some(machine) = &bundle.machine {
+        texts.interfaces = Some(Interfaces::of_node(machine.addresses.clone()));
     }
+    texts.said = bundle.proxy_mode.as_deref().and_then(Mode::parse).or(texts.said);
     texts.notes.extend(gather::unread_notes(bundle, &texts.dumps, verbose));
     Ok(texts)
 }

@@ -12,7 +12,7 @@ pub(super) struct Found {
     pub(super) note: Option<String>,
 }
 
-/// The first that applies: `--node`; $NODE_NAME; the Node that is this host, where the rules are its own; the only Node
+/// The first that applies: `--node`; the node that what was read is of; $NODE_NAME; the Node that is this host, where the rules are its own; the only Node
 /// of a cluster. Without any the node is not known: a dump from a file is not taken to be of this host.
 pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &str) -> Result<Found, Failure> {
     let unknown = |name: &str| facts.coverage.nodes && !facts.nodes.iter().any(|node| node.name == name);
@@ -26,10 +26,13 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
         }
         return Ok(found(name));
     }
+    if let Some(name) = bundle.node.as_deref().filter(|name| !unknown(name)) {
+        return Ok(found(name));
+    }
     match node_name() {
         Some(name) if !unknown(&name) => {
             let note =
-                (!bundle.is_live()).then(|| format!("the rules are taken to be those of node {name} ($NODE_NAME)"));
+                (!bundle.is_here()).then(|| format!("the rules are taken to be those of node {name} ($NODE_NAME)"));
             return Ok(Found { node: Some(name), note });
         }
         Some(name) => {
@@ -38,7 +41,7 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
         }
         None => {}
     }
-    let machine = machine(bundle);
+    let machine = bundle.machine.clone().unwrap_or_default();
     let only = match facts.nodes.as_slice() {
         [only] if facts.coverage.nodes => Some(only),
         _ => None,
@@ -51,17 +54,6 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
 /// $NODE_NAME, as Pods get it from the downward API.
 pub(super) fn node_name() -> Option<String> {
     std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty())
-}
-
-/// This machine, if `bundle` holds its own rules.
-#[cfg(feature = "live")]
-pub(super) fn machine(bundle: &Bundle) -> Machine {
-    if bundle.is_live() { Machine::this() } else { Machine::default() }
-}
-
-#[cfg(not(feature = "live"))]
-pub(super) fn machine(_: &Bundle) -> Machine {
-    Machine::default()
 }
 
 fn is_called(node: &Node, machine: &Machine) -> bool {

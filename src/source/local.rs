@@ -13,8 +13,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::command::{Allowed, Backend, Invocation, Language, allowed};
-use super::{Bundle, Capture, SourceError, Tables, Wanted, modes};
-use crate::net::Family;
+use super::{Bundle, Capture, Machine, Origin, SourceError, Tables, Wanted, modes};
+use crate::net::{Family, Moment};
 
 /// A node with 400,000 rules needs five seconds; this is for a program that hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -33,7 +33,13 @@ pub fn local(wanted: Wanted) -> Result<Bundle, SourceError> {
 
 async fn read(wanted: Wanted) -> Result<Bundle, SourceError> {
     let said = modes::said();
-    let mut bundle = Bundle { proxy_mode: said.clone(), ..Bundle::default() };
+    let mut bundle = Bundle {
+        proxy_mode: said.clone(),
+        origin: Origin::Here,
+        machine: Some(Machine::this()),
+        read_at: Some(Moment::now()),
+        ..Bundle::default()
+    };
     if said.as_deref() == Some("nftables") {
         modes::nftables(wanted, &mut bundle).await?;
         if bundle.captures.is_empty() {

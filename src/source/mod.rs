@@ -19,7 +19,9 @@ pub use local::local;
 pub use machine::Machine;
 pub use objects::{ObjectText, object_files, object_text};
 
-use crate::net::Family;
+use std::sync::Arc;
+
+use crate::net::{Family, Moment};
 
 /// Everything that was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,12 +34,39 @@ pub struct Bundle {
     pub proxy_mode: Option<String>,
     /// Commands that were run, as a person would type them.
     pub commands: Vec<String>,
+    /// Where the rules were read.
+    pub origin: Origin,
+    /// The node they are of, where what was read says so.
+    pub node: Option<String>,
+    /// The node's own name and addresses, where they were read with the rules.
+    pub machine: Option<Machine>,
+    /// When the rules were read, where that is known from outside them.
+    pub read_at: Option<Moment>,
+    /// Objects that came with the rules.
+    pub objects: Arc<[ObjectText]>,
+}
+
+/// Where rules were read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// From what somebody saved.
+    #[default]
+    Saved,
+    /// On the machine this runs on.
+    Here,
+    /// By commands in this Pod (`namespace/name`) of the node.
+    Pod(String),
 }
 
 impl Bundle {
     /// True if it holds the rules of the machine this runs on.
+    pub fn is_here(&self) -> bool {
+        self.origin == Origin::Here
+    }
+
+    /// True if the rules were listed just now, here or on another node.
     pub fn is_live(&self) -> bool {
-        !self.captures.is_empty() && self.captures.iter().all(|capture| capture.command.is_some())
+        self.origin != Origin::Saved
     }
 }
 
