@@ -86,7 +86,7 @@ fn live(args: &SourceArgs, tables: Tables) -> Result<Bundle, Failure> {
         ];
         return Err(Failure { what, hints: hints.to_vec() });
     }
-    Ok(source::local(source::Wanted { family: args.family.map(crate::net::Family::from), tables })?)
+    Ok(source::listed(&source::Here, source::Wanted { family: args.family.map(crate::net::Family::from), tables })?)
 }
 
 /// True if `node` is this host by its name, or by what $NODE_NAME says.

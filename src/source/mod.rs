@@ -5,6 +5,10 @@ mod command;
 mod demo;
 mod file;
 #[cfg(feature = "live")]
+mod host;
+#[cfg(feature = "live")]
+mod listing;
+#[cfg(feature = "live")]
 mod local;
 mod machine;
 #[cfg(feature = "live")]
@@ -15,7 +19,11 @@ pub use command::{Allowed, Backend, Invocation, Language, allowed};
 pub use demo::Demo;
 pub use file::{file, stdin, stdin_offers_text};
 #[cfg(feature = "live")]
-pub use local::local;
+pub use host::{Finished, Host, NotRun};
+#[cfg(feature = "live")]
+pub use listing::listed;
+#[cfg(feature = "live")]
+pub use local::Here;
 pub use machine::Machine;
 pub use objects::{ObjectText, object_files, object_text};
 

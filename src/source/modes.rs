@@ -2,11 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
 use std::time::Duration;
 
 use super::command::{Invocation, Language, allowed};
-use super::local::{in_path, run};
+use super::host::{Host, NotRun};
+use super::listing::taken;
 use super::{Bundle, Capture, SourceError, Wanted, proxy_mode};
 use crate::net::Family;
 
@@ -43,52 +43,56 @@ pub(super) fn need_ipvs(said: Option<&str>, bundle: &Bundle) -> bool {
 }
 
 /// Lists kube-proxy's tables of nftables. One that is not there is no error.
-pub(super) async fn nftables(wanted: Wanted, bundle: &mut Bundle) -> Result<(), SourceError> {
-    if in_path("nft").is_none() {
-        // Without anything that speaks of it, nobody misses it.
-        return match bundle.proxy_mode {
-            Some(_) => Err(SourceError::new(
-                "cannot list rules: kube-proxy runs in nftables mode, and there is no nft in PATH",
-                ["nft list ruleset | kube-ipt show    (from where nft is)"],
-            )),
-            None => Ok(()),
-        };
-    }
+pub(super) fn nftables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> Result<(), SourceError> {
     for family in [Family::Ipv4, Family::Ipv6] {
         if wanted.family.is_some_and(|only| only != family) {
             continue;
         }
         let name = if family == Family::Ipv4 { "ip" } else { "ip6" };
         let Some(command) = allowed().find(|c| c.program == "nft" && c.args.contains(&name)) else { continue };
-        match run(command).await {
-            Ok(listing) => {
+        match host.run(command) {
+            Err(NotRun::Absent) if bundle.proxy_mode.is_some() => {
+                let path = host.path();
+                let what =
+                    format!("cannot list rules: kube-proxy runs in nftables mode, and there is no nft in {path}");
+                let hints = vec!["nft list ruleset | kube-ipt show    (from where nft is)".to_owned()];
+                return Err(SourceError { what, hints });
+            }
+            // Without anything that speaks of it, nobody misses it.
+            Err(NotRun::Absent) => return Ok(()),
+            Err(NotRun::Because(error)) => return Err(error),
+            Ok(finished) if finished.code != Some(0) && finished.stderr.contains("No such file or directory") => {}
+            Ok(finished) => {
+                let listing = taken(host, command, finished)?;
                 bundle.notes.extend(listing.warnings);
                 let label = listing.typed.clone();
                 bundle.commands.push(listing.typed);
                 let command = Invocation { language: Language::Nft, family, backend: None, table: "kube-proxy" };
                 bundle.captures.push(Capture { label, text: listing.text, command: Some(command) });
             }
-            Err(error) if error.what.contains("No such file or directory") => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
 /// Lists virtual servers and ipsets.
-pub(super) async fn ipvs(bundle: &mut Bundle) -> Result<(), SourceError> {
-    // ipvsadm loads the module where it is not loaded, and looking must not change the node.
-    if !Path::new("/proc/net/ip_vs").exists() {
+pub(super) fn ipvs(host: &dyn Host, bundle: &mut Bundle) -> Result<(), SourceError> {
+    if !host.has_ipvs() {
         bundle.notes.push("the kernel has no IPVS loaded: there are no virtual servers to list".to_owned());
         return Ok(());
     }
     for (program, language) in [("ipvsadm", Language::Ipvsadm), ("ipset", Language::Ipset)] {
-        if in_path(program).is_none() {
-            bundle.notes.push(format!("kube-proxy runs in IPVS mode, and there is no {program} in PATH"));
-            continue;
-        }
-        let Some(command) = allowed().find(|c| c.program == program) else { continue };
-        let listing = run(command).await?;
+        let Some(command) = allowed().find(|c| c.program == program && c.args != ["--version"]) else { continue };
+        let listing = match host.run(command) {
+            Err(NotRun::Absent) => {
+                bundle
+                    .notes
+                    .push(format!("kube-proxy runs in IPVS mode, and there is no {program} in {}", host.path()));
+                continue;
+            }
+            Err(NotRun::Because(error)) => return Err(error),
+            Ok(finished) => taken(host, command, finished)?,
+        };
         bundle.notes.extend(listing.warnings);
         let command = Invocation { language, family: Family::Ipv4, backend: None, table: "" };
         bundle.captures.push(Capture { label: listing.typed.clone(), text: listing.text, command: Some(command) });
