@@ -11,7 +11,7 @@ use super::choose;
 use super::objects::Objects;
 use super::scene::Question;
 use super::{Failure, Note, viewpoint};
-use crate::cluster::{Access, Api, Problem, Wanted};
+use crate::cluster::{Access, Api, Problem, Server, Wanted};
 use crate::dataplane::{FrontendKind, Select, ServicePort};
 use crate::expect::Cluster;
 use crate::join;
@@ -38,7 +38,7 @@ pub(super) struct Asking {
 }
 
 /// Begins to ask. `--node` and $NODE_NAME tell the node; Services are asked for by name where WHAT has names only.
-pub(super) fn ask(question: &Question<'_>) -> Asking {
+pub(super) fn ask(question: &Question<'_>, server: Option<Server>) -> Asking {
     let args = question.source.objects.clone();
     let wanted = at_once(question);
     let settled = wanted.is_some();
@@ -50,10 +50,10 @@ pub(super) fn ask(question: &Question<'_>) -> Asking {
             context: api.context.clone(),
             request_timeout: api.request_timeout,
         };
-        let connected = Api::connect(&access)?;
+        let connected = server.map_or_else(|| Server::connect(&access), |server| Ok(Some(server)))?;
         // Nobody listens any more where the question has failed.
         let _ = stage.send(());
-        let Some(mut api) = connected else { return Ok(None) };
+        let Some(mut api) = connected.map(Api::new) else { return Ok(None) };
         if let Some(wanted) = wanted {
             api.fetch(&wanted);
         }

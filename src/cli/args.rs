@@ -28,6 +28,17 @@ pub(super) struct SourceArgs {
         help_heading = "Where the rules come from"
     )]
     pub(super) demo: Option<DemoArg>,
+    /// List the rules by commands in this Pod, through the API server: any Pod of the node with host network and the tools.
+    ///
+    /// For nodes without a kube-proxy Pod (k3s, RKE2, Talos, managed clusters), and where its image lacks a tool.
+    #[cfg(feature = "live")]
+    #[arg(
+        long,
+        value_name = "NAMESPACE/POD[:CONTAINER]",
+        conflicts_with_all = ["file", "demo"],
+        help_heading = "Where the rules come from"
+    )]
+    pub(super) via: Option<super::node::Via>,
     /// Show this family only; rules that do not tell their family are taken to be of it.
     #[arg(long, value_enum, value_name = "FAMILY", help_heading = "Where the rules come from")]
     pub(super) family: Option<FamilyArg>,
@@ -45,10 +56,11 @@ pub(super) struct ObjectArgs {
     /// are shown alone.
     #[arg(long, value_name = "FILE|DIR", help_heading = "Where the objects come from")]
     pub(super) objects: Vec<PathBuf>,
-    /// The node whose rules these are: decides which endpoints are local and which topology hints apply.
+    /// The node whose rules are read: through the API server, by commands in its kube-proxy Pod, unless this host is that
+    /// node. With a dump, the node it is of: decides which endpoints are local and which topology hints apply.
     ///
     /// Without it, $NODE_NAME, else the Node that has this host's name or address where its own rules are read.
-    #[arg(long, value_name = "NODE", help_heading = "Where the objects come from")]
+    #[arg(long, value_name = "NODE", help_heading = "Where the rules come from")]
     pub(super) node: Option<String>,
     /// Use the rules alone and ask no API server.
     #[arg(long, help_heading = "Where the objects come from")]

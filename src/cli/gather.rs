@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use super::afar::Afar;
 use super::args::SourceArgs;
 use super::{Failure, texts};
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
@@ -17,17 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest part of a line that is quoted in a note.
 const QUOTED: usize = 60;
 
-/// Reads what the flags name, the first that applies: files, the demo, standard input, this node.
-pub(super) fn bundle(args: &SourceArgs, tables: Tables) -> Result<Bundle, Failure> {
+/// Reads what the flags name, the first that applies: files, the demo, standard input, another node, this one.
+pub(super) fn bundle(args: &SourceArgs, tables: Tables, afar: &Afar) -> Result<Bundle, Failure> {
     let reads_objects = args.objects.objects.iter().any(|path| path.as_os_str() == "-");
-    let mut bundle = if let Some(demo) = args.demo {
+    let mut bundle = if afar.is_certain() {
+        live(args, tables, afar)?
+    } else if let Some(demo) = args.demo {
         source::Demo::from(demo).rules()
     } else if !args.file.is_empty() {
         files(args)?
     } else if let Some(bundle) = if reads_objects { None } else { piped()? } {
         bundle
     } else {
-        live(args, tables)?
+        live(args, tables, afar)?
     };
     for capture in &mut bundle.captures {
         restore(capture, &mut bundle.notes)?;
@@ -77,28 +80,16 @@ fn piped() -> Result<Option<Bundle>, Failure> {
 }
 
 #[cfg(feature = "live")]
-fn live(args: &SourceArgs, tables: Tables) -> Result<Bundle, Failure> {
-    if let Some(node) = args.objects.node.as_deref().filter(|node| !is_here(node)) {
-        let what = format!("no dump was given, and this host is not node '{node}': its rules cannot be read from here");
-        let hints = [
-            format!("ssh {node} sudo iptables-save | kube-ipt show"),
-            format!("NODE_NAME={node} kube-ipt show    (if this host is that node under another name)"),
-        ];
-        return Err(Failure { what, hints: hints.to_vec() });
+fn live(args: &SourceArgs, tables: Tables, afar: &Afar) -> Result<Bundle, Failure> {
+    let family = args.family.map(crate::net::Family::from);
+    if let Some(bundle) = afar.listed(args, family, tables)? {
+        return Ok(bundle);
     }
-    Ok(source::listed(&source::Here, source::Wanted { family: args.family.map(crate::net::Family::from), tables })?)
-}
-
-/// True if `node` is this host by its name, or by what $NODE_NAME says.
-#[cfg(feature = "live")]
-fn is_here(node: &str) -> bool {
-    let first = |name: &str| name.split('.').next().unwrap_or_default().to_lowercase();
-    let named = source::Machine::this().name.is_none_or(|own| first(&own) == first(node));
-    named || super::viewpoint::node_name().is_some_and(|name| name == node)
+    Ok(source::listed(&source::Here, source::Wanted { family, tables })?)
 }
 
 #[cfg(not(feature = "live"))]
-fn live(_: &SourceArgs, _: Tables) -> Result<Bundle, Failure> {
+fn live(_: &SourceArgs, _: Tables, _: &Afar) -> Result<Bundle, Failure> {
     let what = "no dump given, and this kube-ipt was built without reading live rules".to_owned();
     Err(Failure { what, hints: vec!["iptables-save | kube-ipt show".to_owned(), "kube-ipt show -f FILE".to_owned()] })
 }

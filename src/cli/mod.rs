@@ -1,5 +1,6 @@
 //! The command line: one file a command. Only here text is printed and exit codes are made.
 
+mod afar;
 mod answer;
 #[cfg(feature = "live")]
 mod api;
@@ -14,6 +15,8 @@ mod gather;
 mod list;
 mod manifest;
 mod meet;
+#[cfg(feature = "live")]
+mod node;
 mod objects;
 mod others;
 mod scene;

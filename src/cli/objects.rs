@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
+use super::afar::Afar;
 use super::scene::Question;
 use super::viewpoint;
 use super::{Failure, Note};
@@ -48,7 +49,8 @@ pub(super) enum Reading {
 }
 
 /// Begins to read what the flags name.
-pub(super) fn start(question: &Question<'_>) -> Reading {
+#[cfg_attr(not(feature = "live"), expect(unused_variables, reason = "only an API server is afar"))]
+pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
     let args = question.source;
     if let Some(demo) = args.demo {
         return if args.objects.no_api { Reading::Nothing } else { Reading::Demo(demo.into()) };
@@ -61,7 +63,7 @@ pub(super) fn start(question: &Question<'_>) -> Reading {
         return Reading::Nothing;
     }
     #[cfg(feature = "live")]
-    return Reading::Api(super::api::ask(question));
+    return Reading::Api(super::api::ask(question, afar.server.clone()));
     #[cfg(not(feature = "live"))]
     Reading::Nothing
 }

@@ -1,5 +1,6 @@
 //! What every question about Services begins with: read, survey, select, follow, join.
 
+use super::afar::Afar;
 use super::args::SourceArgs;
 use super::around;
 use super::choose::{Chosen, choose};
@@ -86,9 +87,10 @@ pub(super) fn with<T>(
     then: impl FnOnce(Scene<'_, '_, '_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     // Rules and objects are read at the same time.
-    let reading = objects::start(question);
+    let afar = Afar::of(question.source)?;
+    let reading = objects::start(question, &afar);
     let tables = if question.beside.way { Tables::OnTheWay } else { Tables::OfServices };
-    let bundle = gather::bundle(question.source, tables)?;
+    let bundle = gather::bundle(question.source, tables, &afar)?;
     let texts = texts::read(&bundle, question.verbose)?;
     let family = question.source.family.map(Family::from);
     let (mut rulesets, ruleset_notes) =

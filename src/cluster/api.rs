@@ -7,7 +7,7 @@ use std::thread;
 use hashbrown::HashSet;
 
 use super::facts::{Facts, Pod, Service};
-use super::live::{Access, Server};
+use super::live::Server;
 use super::problem::{Problem, Trouble};
 use super::rights::Right;
 use super::saved::Saved;
@@ -43,7 +43,7 @@ impl Wanted {
 /// An API server and what it told so far.
 #[derive(Debug)]
 pub struct Api {
-    server: Server,
+    pub(super) server: Server,
     saved: Saved,
     coverage: Coverage,
     problems: Vec<Problem>,
@@ -74,19 +74,16 @@ impl Api {
     /// Addresses whose Pods are looked up one by one. A node with more stale endpoints than this has another problem.
     pub const LOOKUPS: usize = 16;
 
-    /// Prepares a connection; nothing is sent. `None` if no API server is configured.
-    pub fn connect(access: &Access) -> Result<Option<Self>, Problem> {
-        let server = Server::connect(access)
-            .map_err(|(trouble, url)| Problem::with_server(&trouble, url.as_deref().unwrap_or("of the kubeconfig")))?;
-        let new = |server| Self {
+    /// One that was asked nothing yet.
+    pub fn new(server: Server) -> Self {
+        Self {
             server,
             saved: Saved::default(),
             coverage: Coverage::default(),
             problems: Vec::new(),
             told: Vec::new(),
             lacks_services: false,
-        };
-        Ok(server.map(new))
+        }
     }
 
     /// The address of the server.
@@ -354,34 +351,45 @@ fn selected(server: &Server, path: &str, selector: (&str, &str), saved: &mut Sav
     keep(path, &text, saved).map(|_| ())
 }
 
-/// Reads a list page by page. If the server forgets where it was (410 Gone), the list is read again as a whole.
+/// Reads a list of objects page by page.
 fn pages(server: &Server, path: &str, saved: &mut Saved) -> Result<(), Trouble> {
+    saved.absorb(paged(server, path, &[], |text, list| keep(path, text, list))?);
+    Ok(())
+}
+
+/// Reads a list page by page; `keep` tells where it goes on. If the server forgets where it was (410 Gone), the list is
+/// read again as a whole.
+pub(super) fn paged<T: Default>(
+    server: &Server,
+    path: &str,
+    selector: &[(&str, &str)],
+    keep: impl Fn(&str, &mut T) -> Result<Option<String>, Trouble>,
+) -> Result<T, Trouble> {
     let limit = PAGE.to_string();
-    let mut list = Saved::default();
+    let asked = |more: &[(&str, &str)]| format!("{path}?{}", query(&[selector, more].concat()));
+    let mut list = T::default();
     // The token of a page stands for the state of the first one and allows no other.
-    let mut page = query(&[("limit", &limit), CACHED]);
+    let mut page = asked(&[("limit", &limit), CACHED]);
     let mut tokens = HashSet::new();
     loop {
-        match server.get(&format!("{path}?{page}")) {
-            Ok(text) => match keep(path, &text, &mut list)? {
+        match server.get(&page) {
+            Ok(text) => match keep(&text, &mut list)? {
                 Some(next) => {
-                    page = query(&[("limit", &limit), ("continue", &next)]);
+                    page = asked(&[("limit", &limit), ("continue", &next)]);
                     if !tokens.insert(next) {
                         return Err(Trouble::Nonsense(format!("the pages of {path} go round in a circle")));
                     }
                 }
-                None => break,
+                None => return Ok(list),
             },
             Err(Trouble::Status { code: 410, .. }) if !tokens.is_empty() => {
-                list = Saved::default();
-                keep(path, &server.get(&format!("{path}?{}", query(&[CACHED])))?, &mut list)?;
-                break;
+                list = T::default();
+                keep(&server.get(&asked(&[CACHED]))?, &mut list)?;
+                return Ok(list);
             }
             Err(trouble) => return Err(trouble),
         }
     }
-    saved.absorb(list);
-    Ok(())
 }
 
 /// Reads an answer and tells where the list goes on.
@@ -397,11 +405,11 @@ fn path(group: &str, namespace: Option<&str>, plural: &str) -> String {
     }
 }
 
-fn query(pairs: &[(&str, &str)]) -> String {
+pub(super) fn query(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// A name as one segment of a path.
-fn segment(name: &str) -> String {
+pub(super) fn segment(name: &str) -> String {
     form_urlencoded::byte_serialize(name.as_bytes()).collect()
 }

@@ -1,15 +1,21 @@
 //! The connection to an API server: configuration, credentials, one request. The only file that names kube.
 
+use std::cell::Cell;
 use std::error::Error as _;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use kube::client::AuthError;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use kube::api::{AttachParams, AttachedProcess};
+use kube::client::{AuthError, UpgradeConnectionError};
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config, Error};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::problem::Trouble;
+use super::problem::{Problem, Trouble};
 
 /// An API server that lets no connection through is given up after this.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -28,9 +34,10 @@ pub struct Access {
     pub request_timeout: Duration,
 }
 
-/// An API server.
-pub(super) struct Server {
-    runtime: tokio::runtime::Runtime,
+/// A connection to an API server, which many threads may share.
+#[derive(Clone)]
+pub struct Server {
+    runtime: Arc<tokio::runtime::Runtime>,
     client: Client,
     request_timeout: Duration,
     /// Its address.
@@ -43,11 +50,26 @@ impl std::fmt::Debug for Server {
     }
 }
 
+/// What a command that ran in a Pod left. It came to its end: all it printed is here.
+pub(super) struct Ended {
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+    /// What the kubelet says of its end.
+    pub(super) status: Status,
+}
+
+/// Bytes of a command's output that wait to be taken over.
+const BUFFER: usize = 256 * 1024;
+
 impl Server {
     /// Prepares a connection; nothing is sent. `None` if no API server is configured.
-    ///
+    pub fn connect(access: &Access) -> Result<Option<Self>, Problem> {
+        Self::prepared(access)
+            .map_err(|(trouble, url)| Problem::with_server(&trouble, url.as_deref().unwrap_or("of the kubeconfig")))
+    }
+
     /// An error comes with the address of the server, where the configuration tells one.
-    pub(super) fn connect(access: &Access) -> Result<Option<Self>, (Trouble, Option<String>)> {
+    fn prepared(access: &Access) -> Result<Option<Self>, (Trouble, Option<String>)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| (Trouble::Configuration(error.to_string()), None))?;
         let config = runtime.block_on(configuration(access)).map_err(|trouble| (trouble, None))?;
@@ -58,23 +80,108 @@ impl Server {
         // Runs the credential plugin, if the user has one.
         let client = Client::try_from(config).map_err(|e| (trouble(&e), Some(url.clone())))?;
         drop(guard);
-        Ok(Some(Self { runtime, client, request_timeout: access.request_timeout, url }))
+        Ok(Some(Self { runtime: Arc::new(runtime), client, request_timeout: access.request_timeout, url }))
     }
 
     /// The answer to a GET. May be called from several threads at once.
     pub(super) fn get(&self, path: &str) -> Result<String, Trouble> {
         let request = http::Request::get(path).body(Vec::new());
         let request = request.map_err(|error| Trouble::Configuration(error.to_string()))?;
-        let answer = async {
-            if self.request_timeout.is_zero() {
-                return Ok(self.client.request_text(request).await);
-            }
-            tokio::time::timeout(self.request_timeout, self.client.request_text(request)).await
+        self.runtime.block_on(self.in_time(self.client.request_text(request)))?.map_err(|error| trouble(&error))
+    }
+
+    /// Runs a command in a container and waits for its end. The time for a request is here the longest silence.
+    pub(super) fn exec(
+        &self,
+        (namespace, pod, container): (&str, &str, &str),
+        argv: &[&str],
+    ) -> Result<Ended, Trouble> {
+        let pods: kube::Api<Pod> = kube::Api::namespaced(self.client.clone(), namespace);
+        let params = AttachParams {
+            container: Some(container.to_owned()),
+            stdin: false,
+            stdout: true,
+            stderr: true,
+            tty: false,
+            max_stdin_buf_size: None,
+            max_stdout_buf_size: Some(BUFFER),
+            max_stderr_buf_size: Some(BUFFER),
         };
-        match self.runtime.block_on(answer) {
-            Ok(Ok(text)) => Ok(text),
-            Ok(Err(error)) => Err(trouble(&error)),
-            Err(_) => Err(Trouble::Silent(self.request_timeout)),
+        self.runtime.block_on(async {
+            let started = self.in_time(pods.exec(pod, argv.iter().copied(), &params)).await?;
+            self.finish(started.map_err(|error| trouble(&error))?).await
+        })
+    }
+
+    /// Reads to the end of a command. Without word of its end what came may be a part, and is not given.
+    async fn finish(&self, mut process: AttachedProcess) -> Result<Ended, Trouble> {
+        let heard = Heard { last: Cell::new(Instant::now()), bytes: Cell::new(0) };
+        let (stdout, stderr, status) = (process.stdout(), process.stderr(), process.take_status());
+        // Where the connection breaks the streams never end; that no status will come is told.
+        let status = async {
+            match status {
+                Some(status) => status.await.ok_or(None),
+                None => Err(None),
+            }
+        };
+        let all = async { tokio::try_join!(to_the_end(stdout, &heard), to_the_end(stderr, &heard), status) };
+        let all = tokio::select! {
+            all = all => all,
+            () = self.silence(&heard) => return Err(Trouble::Silent(self.request_timeout)),
+        };
+        let why = match all {
+            Ok((stdout, stderr, status)) => return Ok(Ended { stdout, stderr, status }),
+            Err(Some(error)) => words(&error.to_string()),
+            Err(None) => match process.join().await {
+                Ok(()) => "the command's end was not told".to_owned(),
+                Err(error) => innermost(&error),
+            },
+        };
+        Err(Trouble::Cut(format!("{why} ({} bytes had come)", heard.bytes.get())))
+    }
+
+    /// Waits until nothing was heard for as long as one request may take.
+    async fn silence(&self, heard: &Heard) {
+        if self.request_timeout.is_zero() {
+            return std::future::pending().await;
+        }
+        loop {
+            let end = heard.last.get() + self.request_timeout;
+            tokio::time::sleep_until(end.into()).await;
+            if heard.last.get() + self.request_timeout <= Instant::now() {
+                return;
+            }
+        }
+    }
+
+    /// Waits as long as one request may take.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Trouble> {
+        if self.request_timeout.is_zero() {
+            return Ok(answer.await);
+        }
+        tokio::time::timeout(self.request_timeout, answer).await.map_err(|_| Trouble::Silent(self.request_timeout))
+    }
+}
+
+/// What came of a command so far.
+struct Heard {
+    /// When something came last.
+    last: Cell<Instant>,
+    /// How much came.
+    bytes: Cell<usize>,
+}
+
+/// Reads a stream to its end.
+async fn to_the_end(stream: Option<impl AsyncRead + Unpin>, heard: &Heard) -> Result<Vec<u8>, Option<std::io::Error>> {
+    let mut bytes = Vec::new();
+    let Some(mut stream) = stream else { return Ok(bytes) };
+    loop {
+        match stream.read_buf(&mut bytes).await? {
+            0 => return Ok(bytes),
+            read => {
+                heard.last.set(Instant::now());
+                heard.bytes.set(heard.bytes.get() + read);
+            }
         }
     }
 }
@@ -147,6 +254,12 @@ fn unreadable(error: &KubeconfigError, path: Option<&Path>) -> Trouble {
 fn trouble(error: &Error) -> Trouble {
     if let Error::Api(status) = error {
         return Trouble::Status { code: status.code, message: words(&status.message) };
+    }
+    if let Error::UpgradeConnection(error) = error {
+        return Trouble::NoStream(match error {
+            UpgradeConnectionError::ProtocolSwitch(code) => format!("it answered {code}"),
+            other => words(&other.to_string()),
+        });
     }
     let mut chain = vec![error.to_string()];
     let mut next = error.source();

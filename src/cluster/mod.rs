@@ -8,6 +8,8 @@ mod api;
 mod config;
 mod convert;
 mod coverage;
+#[cfg(feature = "live")]
+mod exec;
 mod facts;
 #[cfg(feature = "live")]
 mod live;
@@ -20,11 +22,13 @@ mod saved;
 #[cfg(feature = "live")]
 pub use api::{Api, Wanted};
 pub use coverage::{Coverage, Scope};
+#[cfg(feature = "live")]
+pub use exec::{End, NoPlace, OnNode, Place};
 pub use facts::{
     Endpoint, Facts, Hints, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Service, ServiceType, Slice, SlicePort,
 };
 #[cfg(feature = "live")]
-pub use live::Access;
+pub use live::{Access, Server};
 #[cfg(feature = "live")]
 pub use problem::Problem;
 pub use rights::Right;

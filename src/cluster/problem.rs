@@ -27,6 +27,8 @@ pub(super) enum Trouble {
     Status { code: u16, message: String },
     /// The answer is not what was asked for.
     Nonsense(String),
+    /// It, or a proxy before it, did not open the stream that the output of a command needs.
+    NoStream(String),
 }
 
 /// A problem to tell about.
@@ -86,6 +88,10 @@ impl Problem {
                 Some("kubectl auth whoami    (then log in again)".to_owned()),
             ),
             Trouble::Status { code, message } => (format!("the API server {url} answered {code}: {message}"), None),
+            Trouble::NoStream(why) => (
+                format!("the API server {url} opened no websocket for the output of commands: {why}"),
+                Some("kubectl exec    (does it work? a proxy or load balancer may not pass websockets on)".to_owned()),
+            ),
             Trouble::Nonsense(why) => (
                 format!("the API server {url} answered what is no Kubernetes object: {why}"),
                 Some(format!("curl -k {url}/version    (is it an API server?)")),

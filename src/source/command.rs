@@ -54,11 +54,14 @@ pub fn allowed() -> impl Iterator<Item = Allowed> {
     const PROGRAMS: [&str; 6] =
         ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
     /// The table of kube-proxy's nftables mode; virtual servers and ipsets of its IPVS mode.
-    const OTHERS: [Allowed; 4] = [
+    const OTHERS: [Allowed; 6] = [
         Allowed { program: "nft", args: &["-j", "list", "table", "ip", "kube-proxy"] },
         Allowed { program: "nft", args: &["-j", "list", "table", "ip6", "kube-proxy"] },
         Allowed { program: "ipvsadm", args: &["-Sn"] },
         Allowed { program: "ipset", args: &["save"] },
+        // Names of the legacy tables the kernel has; in a Pod only, here the files are read.
+        Allowed { program: "cat", args: &["/proc/net/ip_tables_names"] },
+        Allowed { program: "cat", args: &["/proc/net/ip6_tables_names"] },
     ];
     const ARGS: [&[&str]; 9] = [
         &["--version"],
@@ -100,7 +103,14 @@ mod tests {
             }
         }
         let typed: Vec<String> = others.iter().map(Allowed::typed).collect();
-        let list = ["nft -j list table ip kube-proxy", "nft -j list table ip6 kube-proxy", "ipvsadm -Sn", "ipset save"];
+        let list = [
+            "nft -j list table ip kube-proxy",
+            "nft -j list table ip6 kube-proxy",
+            "ipvsadm -Sn",
+            "ipset save",
+            "cat /proc/net/ip_tables_names",
+            "cat /proc/net/ip6_tables_names",
+        ];
         assert_eq!(typed, list);
     }
 }

@@ -1,6 +1,8 @@
 //! Behaviour through the public surface: the program, and the library where a law is tested.
 
 #[cfg(feature = "live")]
+mod afar;
+#[cfg(feature = "live")]
 mod api;
 mod architecture;
 mod broken;

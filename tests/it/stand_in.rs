@@ -25,6 +25,35 @@ pub(crate) enum Reply {
     Silence,
     /// With the first half of the body.
     Half(Vec<u8>),
+    /// As a websocket, on which this speaks.
+    Upgrade(Arc<Speak>),
+}
+
+/// What is said on a websocket: it gets the subprotocols that were offered, and the connection after the request.
+pub(crate) type Speak = dyn Fn(&Asked, &mut dyn Duplex) + Send + Sync;
+
+/// A connection that is read and written.
+pub(crate) trait Duplex: Read + Write {}
+
+impl<T: Read + Write> Duplex for T {}
+
+/// Both directions of a connection as one.
+struct Both<R, W>(R, W);
+
+impl<R: Read, W> Read for Both<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R, W: Write> Write for Both<R, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.1.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.1.flush()
+    }
 }
 
 /// An API server on a port of this machine.
@@ -166,7 +195,8 @@ pub(crate) fn serve(
         }
         let line = first.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
         let target = line.split_once(' ').map_or("", |(_, target)| target).to_owned();
-        log.lock().expect("no thread failed").push(Asked { line, headers });
+        let asked = Asked { line, headers };
+        log.lock().expect("no thread failed").push(asked.clone());
         let head = |code: u16, length: usize| {
             format!("HTTP/1.1 {code} Status\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
         };
@@ -177,6 +207,10 @@ pub(crate) fn serve(
                 .and_then(|()| to.flush()),
             Reply::Silence => {
                 thread::sleep(Duration::from_mins(1));
+                return;
+            }
+            Reply::Upgrade(speak) => {
+                speak(&asked, &mut Both(from, to));
                 return;
             }
             Reply::Half(body) => {
