@@ -38,7 +38,7 @@ pub(super) fn answer(question: &Question<'_>, form: &Form<'_>) -> Result<Outcome
 }
 
 /// Hashing the name of every endpoint takes as long as all the rest of a list.
-fn pick(kind: Kind) -> Result<Pick, Failure> {
+pub(super) fn pick(kind: Kind) -> Result<Pick, Failure> {
     let ignored = if kind == Kind::List { vec!["name-mismatch".to_owned()] } else { Vec::new() };
     Pick::new(Vec::new(), ignored).map_err(|what| Failure { what, hints: Vec::new() })
 }

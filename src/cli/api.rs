@@ -113,7 +113,7 @@ impl Asking {
             return without(&problems, args);
         }
         let notes = problems.iter().map(note).collect();
-        let facts = api.facts();
+        let facts = std::sync::Arc::new(api.facts());
         Ok(Objects { facts: Some(facts), from: api.url().to_owned(), notes, live: Some(api), ..Objects::default() })
     }
 

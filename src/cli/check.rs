@@ -5,12 +5,16 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::args::{Format, SourceArgs, duration};
+#[cfg(feature = "live")]
+use super::fleet::{Fleet, FleetArgs};
 use super::scene::{self, Question};
 use super::{Answer, Failure, Outcome, answer};
 use crate::checks::{Checked, Finding, Pick, Severity};
 use crate::proxy::iptables::Depth;
 use crate::render;
 use crate::report;
+#[cfg(feature = "live")]
+use crate::report::NodesKind;
 
 /// Find what is wrong: rules that differ from what the cluster wants, and rules that cannot work.
 ///
@@ -39,12 +43,16 @@ pub(super) struct Args {
     /// Read rules and objects again after this time and report only what persists, so that a sync in progress is no
     /// finding (5s, 1m). For the rules of this node only.
     #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[cfg_attr(feature = "live", arg(conflicts_with = "all_nodes"))]
     confirm: Option<Duration>,
     /// Show every finding of a kind.
     #[arg(short, long)]
     all: bool,
     #[command(flatten)]
     source: SourceArgs,
+    #[cfg(feature = "live")]
+    #[command(flatten)]
+    fleet: FleetArgs,
 }
 
 /// Forms of the answer.
@@ -89,6 +97,10 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
     let pick = pick.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
     let mut question = Question::new(&args.what, args.namespace.as_deref(), &args.source, verbose)?;
     question.beside.config = true;
+    #[cfg(feature = "live")]
+    if args.fleet.all_nodes {
+        return all_nodes(args, &question, &pick, width);
+    }
     let before = args.confirm.map(|pause| first_look(&question, &pick, pause)).transpose()?;
     scene::with(&question, |mut scene| {
         let mut outcome = scene.remarks();
@@ -127,6 +139,29 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
         scene.leave();
         Ok(outcome)
     })
+}
+
+/// Looks at every node. One whose rules could not be read counts as an error.
+#[cfg(feature = "live")]
+fn all_nodes(args: &Args, question: &Question<'_>, pick: &Pick, width: Option<usize>) -> Result<Outcome, Failure> {
+    let fleet = Fleet::gather(question)?;
+    let looks = fleet.looks(question, args.fleet.parallel, false, |scene| scene.check(pick, Depth::Everything, None));
+    let document = report::nodes_document(NodesKind::CheckNodes, looks);
+    let worst = if document.summary.unreachable > 0 || document.summary.errors > 0 {
+        Some(Severity::Error)
+    } else if document.summary.warnings > 0 {
+        Some(Severity::Warning)
+    } else {
+        (document.summary.infos > 0).then_some(Severity::Info)
+    };
+    let failed = worst.is_some_and(|worst| args.fail_on.fails(worst));
+    let format = match args.output {
+        CheckFormat::Text | CheckFormat::Table => Format::Table,
+        CheckFormat::Json => Format::Json,
+        CheckFormat::Yaml => Format::Yaml,
+    };
+    let view = render::View { width, all: args.all };
+    Ok(Outcome { failed, ..fleet.outcome(document, format, view)? })
 }
 
 /// Looks once and waits, unless nothing is wrong.

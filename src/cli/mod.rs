@@ -11,6 +11,8 @@ mod choose;
 mod destination;
 mod ends;
 mod explain;
+#[cfg(feature = "live")]
+mod fleet;
 mod gather;
 mod list;
 mod manifest;

@@ -1,6 +1,7 @@
 //! Where Services and endpoints come from: the demo, saved files, or the API server. They are read while the rules are.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::afar::Afar;
@@ -8,7 +9,7 @@ use super::scene::Question;
 use super::viewpoint;
 use super::{Failure, Note};
 #[cfg(feature = "live")]
-use crate::cluster::Api;
+use crate::cluster::{Api, Server};
 use crate::cluster::{BadObjects, Facts, Saved};
 use crate::dataplane::ServicePort;
 use crate::dump::iptables::{Dump, Hints};
@@ -23,7 +24,7 @@ const SAVE: &str = "kubectl get services,endpointslices,pods,nodes -A -o json > 
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     /// The facts; `None` where the rules stand alone.
-    pub(super) facts: Option<Facts>,
+    pub(super) facts: Option<Arc<Facts>>,
     /// File names, the address of the API server, `demo`.
     pub(super) from: String,
     /// Whose rules they are compared with.
@@ -33,6 +34,18 @@ pub(super) struct Objects {
     /// The API server, for what is asked later.
     #[cfg(feature = "live")]
     pub(super) live: Option<Api>,
+}
+
+/// Objects that were told already.
+#[cfg(feature = "live")]
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// The facts.
+    pub(super) facts: Arc<Facts>,
+    /// File names, or the address of the API server.
+    pub(super) from: String,
+    /// Who told them and can be asked for more.
+    pub(super) server: Option<Server>,
 }
 
 /// Objects on their way.
@@ -46,12 +59,19 @@ pub(super) enum Reading {
     /// The API server, asked by another thread.
     #[cfg(feature = "live")]
     Api(super::api::Asking),
+    /// They were told already.
+    #[cfg(feature = "live")]
+    Told(Told),
 }
 
 /// Begins to read what the flags name.
 #[cfg_attr(not(feature = "live"), expect(unused_variables, reason = "only an API server is afar"))]
 pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
     let args = question.source;
+    #[cfg(feature = "live")]
+    if let Some(given) = &question.given {
+        return given.told.clone().map_or(Reading::Nothing, Reading::Told);
+    }
     if let Some(demo) = args.demo {
         return if args.objects.no_api { Reading::Nothing } else { Reading::Demo(demo.into()) };
     }
@@ -84,6 +104,10 @@ impl Reading {
             Self::Demo(demo) => self::demo(demo)?,
             #[cfg(feature = "live")]
             Self::Api(asking) => asking.finish(question, bundle, rules)?,
+            #[cfg(feature = "live")]
+            Self::Told(Told { facts, from, server }) => {
+                Objects { facts: Some(facts), from, live: server.map(Api::new), ..Objects::default() }
+            }
         };
         if objects.from != DEMO {
             objects.settle(args, bundle)?;
@@ -108,7 +132,7 @@ impl Objects {
 
     fn settle(&mut self, args: &super::args::ObjectArgs, bundle: &Bundle) -> Result<(), Failure> {
         let nothing = Facts::default();
-        let facts = self.facts.as_ref().unwrap_or(&nothing);
+        let facts = self.facts.as_deref().unwrap_or(&nothing);
         let found = viewpoint::node(args.node.as_deref(), facts, bundle, &self.from)?;
         self.notes.extend(found.note.map(Note::from));
         self.viewpoint = Viewpoint::of(found.node.as_deref(), facts);
@@ -131,10 +155,11 @@ fn demo(demo: Demo) -> Result<Objects, Failure> {
     saved.read(DEMO, demo.objects()).map_err(|error| bad(&error))?;
     let facts = saved.into_facts();
     let viewpoint = Viewpoint::of(Some(Demo::NODE), &facts);
-    Ok(Objects { from: DEMO.to_owned(), viewpoint, facts: Some(facts), ..Objects::default() })
+    Ok(Objects { from: DEMO.to_owned(), viewpoint, facts: Some(Arc::new(facts)), ..Objects::default() })
 }
 
-fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
+/// Reads saved objects.
+pub(super) fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
     let mut saved = Saved::default();
     let mut notes = Vec::new();
     for path in paths {
@@ -178,7 +203,7 @@ fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
         notes.push(format!("{page} is one page of a longer list: what is on the others is not known"));
     }
     let notes = notes.into_iter().map(Note::from).collect();
-    Ok(Objects { facts: Some(saved.into_facts()), from, notes, ..Objects::default() })
+    Ok(Objects { facts: Some(Arc::new(saved.into_facts())), from, notes, ..Objects::default() })
 }
 
 fn rules_instead(label: &str) -> Failure {

@@ -1,5 +1,7 @@
 //! What every question about Services begins with: read, survey, select, follow, join.
 
+use std::sync::Arc;
+
 use super::afar::Afar;
 use super::args::SourceArgs;
 use super::around;
@@ -27,10 +29,23 @@ pub(super) struct Question<'q> {
     pub(super) verbose: bool,
     /// What has to be known beside the Services.
     pub(super) beside: Beside,
+    /// What was read already; `None` to read it now.
+    pub(super) given: Option<Given>,
+}
+
+/// What was read for a question before it is answered.
+#[derive(Clone)]
+#[cfg_attr(not(feature = "live"), expect(dead_code, reason = "only an API server gives many nodes"))]
+pub(super) struct Given {
+    /// The rules.
+    pub(super) bundle: Arc<Bundle>,
+    /// The objects; `None` for none.
+    #[cfg(feature = "live")]
+    pub(super) told: Option<objects::Told>,
 }
 
 /// What a question needs to know beside the Services it means.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Beside {
     /// Pods, with the namespace where one is given.
     pub(super) pods: Vec<(Option<String>, String)>,
@@ -55,7 +70,14 @@ impl<'q> Question<'q> {
         let parsed = what.iter().map(|text| Select::parse(text).map(|select| (text.clone(), select)));
         let what = parsed.collect::<Result<Vec<_>, _>>();
         let what = what.map_err(|error| Failure { what: error.to_string(), hints: Vec::new() })?;
-        Ok(Self { what, namespace, source, verbose, beside: Beside::default() })
+        Ok(Self { what, namespace, source, verbose, beside: Beside::default(), given: None })
+    }
+
+    /// The same, of what was read already.
+    #[cfg(feature = "live")]
+    pub(super) fn given(&self, given: Given) -> Self {
+        let Self { namespace, source, verbose, .. } = *self;
+        Self { what: self.what.clone(), namespace, source, verbose, beside: self.beside.clone(), given: Some(given) }
     }
 }
 
@@ -87,10 +109,13 @@ pub(super) fn with<T>(
     then: impl FnOnce(Scene<'_, '_, '_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     // Rules and objects are read at the same time.
-    let afar = Afar::of(question.source)?;
+    let afar = if question.given.is_some() { Afar::default() } else { Afar::of(question.source)? };
     let reading = objects::start(question, &afar);
     let tables = if question.beside.way { Tables::OnTheWay } else { Tables::OfServices };
-    let bundle = gather::bundle(question.source, tables, &afar)?;
+    let bundle = match &question.given {
+        Some(given) => Arc::clone(&given.bundle),
+        None => Arc::new(gather::bundle(question.source, tables, &afar)?),
+    };
     let texts = texts::read(&bundle, question.verbose)?;
     let family = question.source.family.map(Family::from);
     let (mut rulesets, ruleset_notes) =

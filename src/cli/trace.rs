@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
     };
     let what = vec![(args.to.clone(), what)];
     let namespace = args.namespace.as_deref();
-    let question = Question { what, namespace, source: &args.source, verbose, beside };
+    let question = Question { what, namespace, source: &args.source, verbose, beside, given: None };
     scene::with(&question, |scene| answer(args, &from, &to, scene, verbose, width))
 }
 

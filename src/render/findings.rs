@@ -273,7 +273,7 @@ fn next(findings: &[Finding], width: Option<usize>, out: &mut String) {
 }
 
 /// Lines indented by so many columns, those after the first by two more.
-fn lines(text: &str, style: Style, indent: usize, width: Option<usize>, out: &mut String) {
+pub(super) fn lines(text: &str, style: Style, indent: usize, width: Option<usize>, out: &mut String) {
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent + 2).max(20));
     for (n, line) in wrap(text, room).iter().enumerate() {
         let indent = indent + if n == 0 { 0 } else { 2 };
@@ -281,7 +281,7 @@ fn lines(text: &str, style: Style, indent: usize, width: Option<usize>, out: &mu
     }
 }
 
-fn push(out: &mut String, line: &str) {
+pub(super) fn push(out: &mut String, line: &str) {
     out.push_str(line.trim_end());
     out.push('\n');
 }

@@ -6,17 +6,21 @@
 
 mod build;
 mod check;
+mod nodes;
 mod quotes;
 mod trace;
 mod v1;
+mod v1_nodes;
 mod v1_trace;
 
 pub use build::{Header, document};
 pub use check::check_document;
+pub use nodes::{Look, Seen, nodes_document};
 pub use quotes::{Quote, Quotes};
 pub use trace::trace_document;
 pub use v1::{
     Any, Balance, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Pool,
     Route, Service, Skipped, Source, Status, Summary, schema,
 };
+pub use v1_nodes::{NodeRow, NodesDocument, NodesKind, NodesSummary, SharedFinding};
 pub use v1_trace::{Packet, TraceDestination, TraceDocument, TraceKind, TraceOutcome, TraceStep};

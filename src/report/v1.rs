@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::v1_nodes::NodesDocument;
 use super::v1_trace::TraceDocument;
 use crate::net::Family;
 
@@ -347,6 +348,8 @@ pub enum Any {
     Check(CheckDocument),
     /// Of `trace`.
     Trace(TraceDocument),
+    /// Of `check` and `list` with `--all-nodes`.
+    Nodes(NodesDocument),
 }
 
 impl From<Document> for Any {
@@ -358,6 +361,12 @@ impl From<Document> for Any {
 impl From<CheckDocument> for Any {
     fn from(document: CheckDocument) -> Self {
         Self::Check(document)
+    }
+}
+
+impl From<NodesDocument> for Any {
+    fn from(document: NodesDocument) -> Self {
+        Self::Nodes(document)
     }
 }
 

@@ -72,13 +72,18 @@ impl Container {
         Self::of(&loadable(&format!("{case}/save.txt")), &loadable(&format!("{case}/save6.txt")))
     }
 
+    /// One whose first byte takes so long.
+    pub(crate) fn slow(self, slow: Duration) -> Self {
+        Self { slow, ..self }
+    }
+
     fn with(mut self, command: &str, prints: &str) -> Self {
         self.prints.insert(command.to_owned(), prints.to_owned());
         self
     }
 
     /// Answers one exec.
-    fn speak(&self, asked: &Asked, connection: &mut dyn Duplex) {
+    pub(crate) fn speak(&self, asked: &Asked, connection: &mut dyn Duplex) {
         std::thread::sleep(self.slow);
         let key = &asked.headers["sec-websocket-key"];
         let offered = &asked.headers["sec-websocket-protocol"];

@@ -12,6 +12,8 @@ mod eras;
 mod expect;
 #[cfg(feature = "live")]
 mod faults;
+#[cfg(feature = "live")]
+mod fleet;
 mod formats;
 mod hostile;
 mod ipvs;

@@ -1,0 +1,223 @@
+//! Every node at once: read through the API side by side, each compared with the same objects.
+
+use std::collections::HashMap;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{Format, SourceArgs};
+use super::objects::{self, Told};
+use super::scene::{self, Given, Question, Scene};
+use super::{Answer, Failure, Note, Outcome, answer, node};
+use crate::checks::Checked;
+use crate::cluster::{Api, Facts, NoPlace, OnNode, Wanted};
+use crate::net::{Family, Moment};
+use crate::render::{self, View};
+use crate::report::{self, Kind, Look, NodesDocument, Seen};
+use crate::source::{Bundle, Tables};
+
+/// Questions to every node.
+#[derive(Debug, clap::Args)]
+pub(super) struct FleetArgs {
+    /// Read every node of the cluster through the API server, by commands in its kube-proxy Pods.
+    #[arg(long, conflicts_with_all = ["file", "demo", "node", "via"], help_heading = "Where the rules come from")]
+    pub(super) all_nodes: bool,
+    /// How many nodes are read at the same time.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 8,
+        requires = "all_nodes",
+        value_parser = clap::value_parser!(u16).range(1..=256),
+        help_heading = "Where the rules come from"
+    )]
+    pub(super) parallel: u16,
+}
+
+/// Nodes that are to be read, and what their cluster says.
+pub(super) struct Fleet {
+    api: Api,
+    places: Vec<OnNode>,
+    told: Option<Told>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl Fleet {
+    /// Asks for the nodes and for the objects, once for all of them.
+    pub(super) fn gather(question: &Question<'_>) -> Result<Self, Failure> {
+        let args = question.source;
+        let server = node::connected(args)?;
+        let mut api = Api::new(server.clone());
+        let mut places = api.places()?;
+        let mut notes = Vec::new();
+        let told = if !args.objects.objects.is_empty() {
+            let saved = objects::files(&args.objects.objects)?;
+            notes.extend(saved.notes);
+            saved.facts.map(|facts| Told { facts, from: saved.from, server: None })
+        } else if args.objects.no_api {
+            None
+        } else {
+            api.fetch(&Wanted::All(question.namespace.map(str::to_owned)));
+            api.nodes();
+            if question.beside.config {
+                api.proxy_config();
+            }
+            let problems = api.problems();
+            if let Some(problem) =
+                problems.iter().find(|problem| problem.fatal).filter(|_| args.objects.api.require_api)
+            {
+                return Err(problem.clone().into());
+            }
+            notes
+                .extend(problems.iter().map(|problem| Note { what: problem.what.clone(), hint: problem.hint.clone() }));
+            let lacks = api.lacks_services();
+            let facts = Arc::new(api.facts());
+            (!lacks).then(|| Told { facts, from: api.url().to_owned(), server: Some(server) })
+        };
+        if let Some(told) = &told {
+            add_bare(&mut places, &told.facts);
+        }
+        if places.is_empty() {
+            let what = "no kube-proxy Pod was found in kube-system, and no Node".to_owned();
+            return Err(Failure { what, hints: vec!["--via NAMESPACE/POD    (one node, by a Pod of it)".to_owned()] });
+        }
+        Ok(Self { api, places, told, notes })
+    }
+
+    /// Reads every node and has `look` at each, so many at the same time. In the order of their names.
+    pub(super) fn each<T: Send>(
+        &self,
+        args: &SourceArgs,
+        parallel: u16,
+        tables: Tables,
+        look: impl Fn(&OnNode, Result<Bundle, Failure>) -> T + Sync,
+    ) -> Vec<T> {
+        let (next, bar) = (AtomicUsize::new(0), bar(self.places.len()));
+        let family = args.family.map(Family::from);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((at, node)) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, self.places.get(at)?)))
+            {
+                let place = node.1.clone().map_err(Failure::from);
+                let bundle = place.and_then(|place| node::listed(&self.api, place, family, tables));
+                done.push((at, look(node, bundle)));
+                bar.inc(1);
+            }
+            done
+        };
+        let mut all: Vec<(usize, T)> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..usize::from(parallel).min(self.places.len())).map(|_| scope.spawn(work)).collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        bar.finish_and_clear();
+        all.sort_by_key(|(at, _)| *at);
+        all.into_iter().map(|(_, one)| one).collect()
+    }
+
+    /// What there is to say of all nodes.
+    pub(super) fn outcome(self, document: NodesDocument, format: Format, view: View) -> Result<Outcome, Failure> {
+        let answer = match format {
+            Format::Json | Format::Yaml => answer::written(document, format)?,
+            _ => Answer::Text(render::nodes(&document, view)),
+        };
+        Ok(Outcome { answer, notes: self.notes, ..Outcome::default() })
+    }
+
+    /// Reads every node and answers `question` of each; `check` makes the checks that are wanted.
+    pub(super) fn looks(
+        &self,
+        question: &Question<'_>,
+        parallel: u16,
+        with_services: bool,
+        check: impl Fn(&Scene<'_, '_, '_>) -> Checked + Sync,
+    ) -> Vec<Look> {
+        let changes = self.told.as_ref().map(|told| changes(&told.facts));
+        self.each(question.source, parallel, Tables::OfServices, |(name, place), bundle| {
+            let version = place.as_ref().ok().and_then(|place| place.version.clone());
+            let seen = bundle.and_then(|bundle| {
+                let given = Given { bundle: Arc::new(bundle), told: self.told.clone() };
+                scene::with(&question.given(given), |scene| {
+                    let checked = check(&scene);
+                    Ok(seen(scene, &checked, changes.as_ref(), with_services))
+                })
+            });
+            Look { node: name.clone(), version, seen: seen.map_err(|failure| failure.what) }
+        })
+    }
+}
+
+/// What one node shows.
+fn seen(
+    mut scene: Scene<'_, '_, '_>,
+    checked: &Checked,
+    changes: Option<&HashMap<String, Moment>>,
+    with_services: bool,
+) -> Seen {
+    let outcome = scene.remarks();
+    let header = scene.header();
+    let check = report::check_document(&header, &scene.services, checked, &scene.quotes(checked));
+    let behind = changes.and_then(|changes| behind(&check, changes, scene.read_at()));
+    let services = std::mem::take(&mut scene.services);
+    let services = with_services
+        .then(|| report::document(Kind::List, &header, services, &checked.findings, &scene.quotes(checked)).services);
+    let mut notes: Vec<String> = outcome.notes.into_iter().map(|note| note.what).collect();
+    // What was asked for and is not on this node, or that it has no Services at all.
+    notes.extend(outcome.missing);
+    notes.extend(scene.nothing.take());
+    Seen { check, services, behind, notes }
+}
+
+/// Findings that say of a Service that the rules are not what the cluster wants now.
+const DRIFT: [&str; 7] = ["KI101", "KI102", "KI103", "KI104", "KI105", "KI106", "KI403"];
+
+/// For how many seconds at least the rules have been behind: since the oldest change they do not show. 0 where they show all.
+fn behind(check: &report::CheckDocument, changes: &HashMap<String, Moment>, read_at: Option<Moment>) -> Option<i64> {
+    let mut drifted = check.findings.iter().filter(|finding| DRIFT.contains(&finding.id)).peekable();
+    if drifted.peek().is_none() {
+        return Some(0);
+    }
+    let service = |finding: &report::Finding| Some(finding.service.as_deref()?.split(':').next()?.to_owned());
+    let oldest = drifted.filter_map(service).filter_map(|service| changes.get(&service).copied()).min()?;
+    Some(read_at?.since(oldest).max(1))
+}
+
+/// When a change last touched the EndpointSlices of each Service, `namespace/name`.
+fn changes(facts: &Facts) -> HashMap<String, Moment> {
+    let mut changes: HashMap<String, Moment> = HashMap::new();
+    for slice in &facts.slices {
+        if let Some(changed) = slice.changed {
+            let name = format!("{}/{}", slice.namespace, slice.service);
+            changes.entry(name).and_modify(|known| *known = changed.max(*known)).or_insert(changed);
+        }
+    }
+    changes
+}
+
+/// Adds the Nodes on which no kube-proxy Pod runs: their rules cannot be read, and that is said.
+fn add_bare(places: &mut Vec<OnNode>, facts: &Facts) {
+    for node in &facts.nodes {
+        if !places.iter().any(|(name, _)| *name == node.name) {
+            let what = "no kube-proxy Pod runs on it".to_owned();
+            places.push((node.name.clone(), Err(NoPlace { what, hints: Vec::new() })));
+        }
+    }
+    places.sort_by(|a, b| a.0.cmp(&b.0));
+}
+
+/// A bar on stderr that counts nodes, where a person sits there.
+fn bar(nodes: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(u64::try_from(nodes).unwrap_or(u64::MAX));
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} nodes");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,153 @@
+//! Many nodes as text: one row each, then what differs, then findings with the nodes that have them.
+
+use comfy_table::{Cell, CellAlignment};
+use owo_colors::Style;
+
+use super::findings::{lines, push};
+use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
+use super::service::View;
+use super::table::{empty, finish};
+use super::text::clean;
+use crate::dataplane::count;
+use crate::net::span;
+use crate::report::{NodeRow, NodesDocument, SharedFinding};
+
+/// Node names in one list of them, unless all are asked for.
+const NAMES: usize = 8;
+
+/// Findings that are shown, unless all are asked for.
+const FINDINGS: usize = 40;
+
+/// The answer about all nodes.
+pub fn nodes(document: &NodesDocument, view: View) -> String {
+    let mut out = table(document, view.width);
+    let odd = document.nodes.iter().filter_map(|row| Some((row, row.odd.as_deref()?)));
+    for (n, (row, how)) in odd.enumerate() {
+        if n == 0 {
+            out.push('\n');
+        }
+        lines(
+            &format!("{} differs from most nodes: {}", clean(&row.node), clean(how)),
+            STRONG,
+            0,
+            view.width,
+            &mut out,
+        );
+    }
+    for row in document.nodes.iter().filter(|row| row.unreachable.is_some()) {
+        let why = row.unreachable.as_deref().unwrap_or_default();
+        lines(&format!("{} was not read: {}", clean(&row.node), clean(why)), ERROR, 0, view.width, &mut out);
+    }
+    findings(document, view, &mut out);
+    summary(document, view.width, &mut out);
+    out
+}
+
+fn table(document: &NodesDocument, width: Option<usize>) -> String {
+    let header = ["NODE", "MODE", "KUBE-PROXY", "SERVICES", "ENDPOINTS", "FINDINGS", "SYNC"];
+    let mut table = empty(&header);
+    for row in &document.nodes {
+        let number = |number: Option<usize>| {
+            Cell::new(number.map(|number| number.to_string()).unwrap_or_default()).set_alignment(CellAlignment::Right)
+        };
+        table.add_row([
+            Cell::new(clean(&row.node)),
+            Cell::new(row.source.as_ref().map(|source| source.dataplane).unwrap_or_default()),
+            Cell::new(clean(row.kube_proxy_version.as_deref().unwrap_or_default())),
+            number(row.service_ports),
+            number(row.endpoints),
+            Cell::new(status(row)),
+            Cell::new(sync(row)),
+        ]);
+    }
+    finish(table, &header, width)
+}
+
+fn status(row: &NodeRow) -> String {
+    if row.unreachable.is_some() {
+        return paint("✗ not read", ERROR);
+    }
+    let mark = if row.odd.is_some() { ", odd one" } else { "" };
+    match (row.errors, row.warnings) {
+        (0, 0) => format!("ok{mark}"),
+        (0, warnings) => paint(&format!("! {}{mark}", count(warnings, "warning")), NOTE),
+        (errors, 0) => paint(&format!("✗ {}{mark}", count(errors, "error")), ERROR),
+        (errors, warnings) => {
+            paint(&format!("✗ {}, {}{mark}", count(errors, "error"), count(warnings, "warning")), ERROR)
+        }
+    }
+}
+
+fn sync(row: &NodeRow) -> String {
+    match row.behind_seconds {
+        Some(0) => "in sync".to_owned(),
+        Some(seconds) => format!("behind for {}", span(seconds.unsigned_abs())),
+        None => String::new(),
+    }
+}
+
+/// Findings, those of the same nodes under one heading.
+fn findings(document: &NodesDocument, view: View, out: &mut String) {
+    let wrong = document.findings.iter().filter(|shared| shared.finding.severity != "info");
+    let shown: Vec<&SharedFinding> = wrong.take(if view.all { usize::MAX } else { FINDINGS }).collect();
+    let left = document.summary.errors + document.summary.warnings - shown.len();
+    let read = document.summary.nodes - document.summary.unreachable;
+    let mut headings: Vec<&[String]> = shown.iter().map(|shared| shared.nodes.as_slice()).collect();
+    headings.sort_by_key(|nodes| (std::cmp::Reverse(nodes.len()), *nodes));
+    headings.dedup();
+    for nodes in headings {
+        out.push('\n');
+        lines(&on(nodes, read, view.all), STRONG, 0, view.width, out);
+        for shared in shown.iter().filter(|shared| shared.nodes == nodes) {
+            let finding = &shared.finding;
+            let style = if finding.severity == "error" { ERROR } else { NOTE };
+            let about = finding.service.as_deref().map(|service| format!("{}: ", clean(service))).unwrap_or_default();
+            let head = format!("{:<7}  {} {}  ", finding.severity, finding.id, finding.code);
+            lines(&format!("{head}{about}{}", clean(&finding.message)), style, 2, view.width, out);
+        }
+    }
+    if left > 0 {
+        push(out, &paint(&format!("and {}, --all shows every one", count(left, "more finding")), DIM));
+    }
+}
+
+/// `on 3 of 40 nodes: node1, node2, node3`
+fn on(nodes: &[String], of: usize, all: bool) -> String {
+    if nodes.len() == of && of > 1 {
+        return format!("on all {of} nodes that were read");
+    }
+    if let [only] = nodes {
+        return format!("on {}", clean(only));
+    }
+    let shown = if all { nodes.len() } else { NAMES.min(nodes.len()) };
+    let names: Vec<_> = nodes[..shown].iter().map(|node| clean(node)).collect();
+    let more = if shown < nodes.len() { format!(" and {} more", nodes.len() - shown) } else { String::new() };
+    format!("on {} of {of} nodes: {}{more}", nodes.len(), names.join(", "))
+}
+
+fn summary(document: &NodesDocument, width: Option<usize>, out: &mut String) {
+    let sum = &document.summary;
+    let mut parts = vec![count(sum.nodes, "node")];
+    if sum.unreachable > 0 {
+        parts.push(format!("{} not read", sum.unreachable));
+    }
+    parts.push(match (sum.errors, sum.warnings) {
+        (0, 0) => "no errors and no warnings".to_owned(),
+        (errors, warnings) => format!("{} and {}, each told once", count(errors, "error"), count(warnings, "warning")),
+    });
+    if sum.odd.is_none() && sum.nodes - sum.unreachable > 1 {
+        parts.push("no state is that of most nodes, so none is the odd one".to_owned());
+    }
+    out.push('\n');
+    lines(&parts.join(" · "), Style::new(), 0, width, out);
+    let skipped = document.nodes.iter().flat_map(|row| &row.notes);
+    let mut reasons: Vec<&str> = skipped.map(String::as_str).collect();
+    reasons.sort_unstable();
+    for same in reasons.chunk_by(|a, b| a == b) {
+        let text = format!("on {}: {}", count(same.len(), "node"), clean(same[0]));
+        lines(&text, DIM, 0, width, out);
+    }
+    if let Some(first) = document.findings.first() {
+        lines(&format!("more: kube-ipt explain {}", first.finding.code), DIM, 0, width, out);
+    }
+}

@@ -1,0 +1,162 @@
+//! All nodes of a cluster at once, through the API.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::afar::{Container, proxy_pod};
+use crate::netns::loadable;
+use crate::run::{Run, node};
+use crate::stand_in::{Reply, StandIn, ok, seed};
+
+/// A cluster of `seed/stale`: what runs on each node, and which of its Pods are ready.
+fn cluster(nodes: BTreeMap<String, (Container, bool)>) -> (StandIn, Arc<AtomicUsize>) {
+    let most = Arc::new(AtomicUsize::new(0));
+    let now = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&most);
+    let nodes = Arc::new(nodes);
+    let server = StandIn::new(move |target| {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let pod = path.strip_prefix("/api/v1/namespaces/kube-system/pods/kube-proxy-");
+        if let Some(name) = pod.and_then(|pod| pod.strip_suffix("/exec")) {
+            let container = nodes[name].0.clone();
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            return Reply::Upgrade(Arc::new(move |asked, connection| {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                container.speak(asked, connection);
+                now.fetch_sub(1, Ordering::SeqCst);
+            }));
+        }
+        match path {
+            "/api/v1/namespaces/kube-system/pods" if query.contains("labelSelector=k8s-app%3Dkube-proxy") => {
+                let pods: Vec<Value> = nodes.iter().map(|(name, (_, ready))| proxy_pod(name, *ready)).collect();
+                // In pages, as a real server gives them.
+                let (items, next) = if query.contains("continue=more") {
+                    (&pods[pods.len() / 2..], None)
+                } else {
+                    (&pods[..pods.len() / 2], Some("more"))
+                };
+                ok(json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": next}, "items": items})
+                    .to_string())
+            }
+            "/api/v1/namespaces/kube-system/pods" => {
+                ok(r#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[]}"#)
+            }
+            "/api/v1/nodes" => {
+                let bare = ["edge".to_owned()];
+                let names = nodes.keys().chain(&bare);
+                let items: Vec<Value> = names.map(|name| json!({"metadata": {"name": name}})).collect();
+                ok(json!({"kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": items}).to_string())
+            }
+            _ => seed(target),
+        }
+    });
+    (server, seen)
+}
+
+fn recorded(case: &str) -> Container {
+    Container::of(&loadable(&format!("{case}/save.txt")), &loadable(&format!("{case}/save6.txt")))
+}
+
+/// Forty nodes: three of them stale, one whose Pod is not ready, and a Node without kube-proxy.
+fn forty() -> BTreeMap<String, (Container, bool)> {
+    let (fresh, stale) = (recorded("seed/recovered"), recorded("seed/stale"));
+    let of = |number: usize| if [7, 21, 33].contains(&number) { stale.clone() } else { fresh.clone() };
+    (1..=40).map(|number| (format!("n{number:02}"), (of(number), number != 40))).collect()
+}
+
+fn run(server: &StandIn, args: &str) -> Run {
+    server.run(args).args(&format!("--objects {}", node("seed/recovered/cluster.json")))
+}
+
+#[test]
+fn three_of_forty_nodes_are_the_odd_ones() {
+    let (server, most) = cluster(forty());
+    let document = run(&server, "check --all-nodes --parallel 4").status(1).json();
+    let summary = &document["summary"];
+    assert_eq!(summary["odd"], json!(["n07", "n21", "n33"]), "{document:#}");
+    assert_eq!(document["kind"], "check-nodes");
+    let shared = document["findings"].as_array().expect("findings");
+    let wanted = json!(["n07", "n21", "n33"]);
+    let stale = shared.iter().find(|finding| finding["code"] == "stale-endpoint").expect("a finding");
+    assert_eq!(stale["nodes"], wanted);
+    assert_eq!(stale["address"], "10.244.1.3:80");
+    assert!(shared.iter().all(|finding| finding["severity"] == "info" || finding["nodes"] == wanted), "{shared:#?}");
+    let row = |name: &str| {
+        document["nodes"].as_array().expect("nodes").iter().find(|row| row["node"] == name).expect("a row")
+    };
+    assert_eq!(row("n01")["behind_seconds"], 0);
+    assert!(row("n07")["behind_seconds"].as_i64().is_some_and(|seconds| seconds > 0));
+    assert_eq!(row("n01")["kube_proxy_version"], "v1.34.2");
+    assert_eq!(
+        row("n07")["odd"],
+        format!(
+            "{} findings that the others have not",
+            row("n07")["errors"].as_u64().expect("a count") + row("n07")["warnings"].as_u64().expect("a count")
+        )
+    );
+    let why = row("n40")["unreachable"].as_str().expect("a reason");
+    assert!(why.contains("cannot run commands: containers with unready status"), "{why}");
+    // And the three Nodes of the objects, where no kube-proxy Pod runs.
+    assert_eq!(summary["unreachable"], 4);
+    assert!((1..=4 * 8).contains(&most.load(Ordering::SeqCst)));
+    // Objects were given: the API was asked for Pods only, and each node for its rules.
+    let others: Vec<String> = server.asked().into_iter().filter(|line| !line.contains("/exec?")).collect();
+    assert!(others.iter().all(|line| line.starts_with("GET /api/v1/namespaces/kube-system/pods?")), "{others:?}");
+}
+
+#[test]
+fn each_node_is_what_it_is_by_itself() {
+    let (server, _) = cluster(BTreeMap::from([
+        ("node1".to_owned(), (recorded("seed/stale"), true)),
+        ("node2".to_owned(), (recorded("seed/stale"), true)),
+    ]));
+    let document = server.run("list --all-nodes").json();
+    let alone = crate::run::kube_ipt("list").args(&format!(
+        "-f {} -f {} --objects {} --node node1",
+        node("seed/stale/save.txt"),
+        node("seed/stale/save6.txt"),
+        node("seed/stale/cluster.json")
+    ));
+    let strip = |services: &Value| crate::run::services(json!({"services": services}));
+    assert_eq!(strip(&document["nodes"][1]["services"]), crate::run::services(alone.json()));
+    let names: Vec<&str> =
+        document["nodes"].as_array().expect("nodes").iter().filter_map(|row| row["node"].as_str()).collect();
+    assert_eq!(names, ["edge", "node1", "node2"]);
+    assert_eq!(document["nodes"][0]["unreachable"], "no kube-proxy Pod runs on it");
+    assert_eq!(document["summary"]["odd"], json!([]));
+}
+
+#[test]
+fn a_row_a_node_and_each_finding_once() {
+    let (server, _) = cluster(forty());
+    let text = run(&server, "check --all-nodes").status(1).stdout();
+    // How long ago the recording was made is another number every day.
+    let lines = text.lines().map(|line| line.split("  behind for").next().unwrap_or_default());
+    insta::assert_snapshot!("forty_nodes", lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn unreachable_nodes_count_where_findings_do() {
+    let (server, _) = cluster(BTreeMap::from([
+        ("a".to_owned(), (recorded("seed/recovered"), true)),
+        ("b".to_owned(), (recorded("seed/recovered"), false)),
+    ]));
+    run(&server, "check --all-nodes").status(1).stdout();
+    run(&server, "check --all-nodes --fail-on error").status(1).stdout();
+    run(&server, "check --all-nodes --fail-on never").stdout();
+}
+
+#[test]
+fn a_slow_node_does_not_hold_up_the_others() {
+    let slow = recorded("seed/recovered").slow(Duration::from_secs(3));
+    let (server, _) =
+        cluster(BTreeMap::from([("a".to_owned(), (slow, true)), ("b".to_owned(), (recorded("seed/recovered"), true))]));
+    let document = run(&server, "check --all-nodes --request-timeout 1s").status(1).json();
+    let why = document["nodes"][0]["unreachable"].as_str().expect("a reason");
+    assert!(why.contains("gave no answer in 1 s"), "{why}");
+    assert_eq!(document["nodes"][1]["unreachable"], Value::Null);
+}
