@@ -8,14 +8,14 @@ use super::node;
 use crate::cluster::{Api, Server};
 #[cfg(feature = "live")]
 use crate::net::Family;
-use crate::source;
 #[cfg(feature = "live")]
-use crate::source::{Bundle, Machine, Tables};
+use crate::source::{self, Bundle, Machine, Tables};
 
 /// What is known of where rules are read before they are.
 #[derive(Debug, Default)]
 pub(super) struct Afar {
     /// The flags name another node than this host.
+    #[cfg(feature = "live")]
     another: bool,
     /// Nothing on standard input can be a dump instead.
     certain: bool,

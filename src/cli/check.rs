@@ -6,15 +6,13 @@ use clap::ValueEnum;
 
 use super::args::{Format, SourceArgs, duration};
 #[cfg(feature = "live")]
-use super::fleet::{Fleet, FleetArgs};
+use super::fleet::{self, FleetArgs};
 use super::scene::{self, Question};
 use super::{Answer, Failure, Outcome, answer};
 use crate::checks::{Checked, Finding, Pick, Severity};
 use crate::proxy::iptables::Depth;
 use crate::render;
 use crate::report;
-#[cfg(feature = "live")]
-use crate::report::NodesKind;
 
 /// Find what is wrong: rules that differ from what the cluster wants, and rules that cannot work.
 ///
@@ -68,6 +66,17 @@ enum CheckFormat {
     Yaml,
 }
 
+impl From<CheckFormat> for Format {
+    fn from(format: CheckFormat) -> Self {
+        match format {
+            CheckFormat::Text => Self::Tree,
+            CheckFormat::Table => Self::Table,
+            CheckFormat::Json => Self::Json,
+            CheckFormat::Yaml => Self::Yaml,
+        }
+    }
+}
+
 /// `--fail-on`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
@@ -99,7 +108,9 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
     question.beside.config = true;
     #[cfg(feature = "live")]
     if args.fleet.all_nodes {
-        return all_nodes(args, &question, &pick, width);
+        let view = render::View { width, all: args.all };
+        let (outcome, worst) = fleet::check(&question, &args.fleet, &pick, args.output.into(), view)?;
+        return Ok(Outcome { failed: worst.is_some_and(|worst| args.fail_on.fails(worst)), ..outcome });
     }
     let before = args.confirm.map(|pause| first_look(&question, &pick, pause)).transpose()?;
     scene::with(&question, |mut scene| {
@@ -130,38 +141,15 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
                 Answer::Text(render::findings(&checked, &quotes, around, view) + &origin)
             }
             CheckFormat::Table => Answer::Text(render::findings_table(&checked, width)),
-            CheckFormat::Json | CheckFormat::Yaml => {
-                let format = if args.output == CheckFormat::Json { Format::Json } else { Format::Yaml };
-                answer::written(report::check_document(&header, &scene.services, &checked, &quotes), format)?
-            }
+            CheckFormat::Json | CheckFormat::Yaml => answer::written(
+                report::check_document(&header, &scene.services, &checked, &quotes),
+                args.output.into(),
+            )?,
         };
         drop(quotes);
         scene.leave();
         Ok(outcome)
     })
-}
-
-/// Looks at every node. One whose rules could not be read counts as an error.
-#[cfg(feature = "live")]
-fn all_nodes(args: &Args, question: &Question<'_>, pick: &Pick, width: Option<usize>) -> Result<Outcome, Failure> {
-    let fleet = Fleet::gather(question)?;
-    let looks = fleet.looks(question, args.fleet.parallel, false, |scene| scene.check(pick, Depth::Everything, None));
-    let document = report::nodes_document(NodesKind::CheckNodes, looks);
-    let worst = if document.summary.unreachable > 0 || document.summary.errors > 0 {
-        Some(Severity::Error)
-    } else if document.summary.warnings > 0 {
-        Some(Severity::Warning)
-    } else {
-        (document.summary.infos > 0).then_some(Severity::Info)
-    };
-    let failed = worst.is_some_and(|worst| args.fail_on.fails(worst));
-    let format = match args.output {
-        CheckFormat::Text | CheckFormat::Table => Format::Table,
-        CheckFormat::Json => Format::Json,
-        CheckFormat::Yaml => Format::Yaml,
-    };
-    let view = render::View { width, all: args.all };
-    Ok(Outcome { failed, ..fleet.outcome(document, format, view)? })
 }
 
 /// Looks once and waits, unless nothing is wrong.

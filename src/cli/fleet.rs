@@ -12,11 +12,12 @@ use super::args::{Format, SourceArgs};
 use super::objects::{self, Told};
 use super::scene::{self, Given, Question, Scene};
 use super::{Answer, Failure, Note, Outcome, answer, node};
-use crate::checks::Checked;
+use crate::checks::{Checked, Pick, Severity};
 use crate::cluster::{Api, Facts, NoPlace, OnNode, Wanted};
 use crate::net::{Family, Moment};
+use crate::proxy::iptables::Depth;
 use crate::render::{self, View};
-use crate::report::{self, Kind, Look, NodesDocument, Seen};
+use crate::report::{self, Kind, Look, NodesDocument, NodesKind, Seen};
 use crate::source::{Bundle, Tables};
 
 /// Questions to every node.
@@ -35,6 +36,36 @@ pub(super) struct FleetArgs {
         help_heading = "Where the rules come from"
     )]
     pub(super) parallel: u16,
+}
+
+/// A row for every node, and as JSON or YAML all that each of them has.
+pub(super) fn list(question: &Question<'_>, args: &FleetArgs, format: Format, view: View) -> Result<Outcome, Failure> {
+    let fleet = Fleet::gather(question)?;
+    let with_services = matches!(format, Format::Json | Format::Yaml);
+    let pick = answer::pick(Kind::List)?;
+    let looks = fleet.looks(question, args.parallel, with_services, |scene| scene.check(&pick, Depth::Services, None));
+    fleet.outcome(report::nodes_document(NodesKind::ListNodes, looks), format, view)
+}
+
+/// Checks every node. The second value is the worst that was found; a node whose rules could not be read counts as an error.
+pub(super) fn check(
+    question: &Question<'_>,
+    args: &FleetArgs,
+    pick: &Pick,
+    format: Format,
+    view: View,
+) -> Result<(Outcome, Option<Severity>), Failure> {
+    let fleet = Fleet::gather(question)?;
+    let looks = fleet.looks(question, args.parallel, false, |scene| scene.check(pick, Depth::Everything, None));
+    let document = report::nodes_document(NodesKind::CheckNodes, looks);
+    let sum = &document.summary;
+    let found = [
+        (sum.unreachable + sum.errors, Severity::Error),
+        (sum.warnings, Severity::Warning),
+        (sum.infos, Severity::Info),
+    ];
+    let worst = found.into_iter().find_map(|(count, severity)| (count > 0).then_some(severity));
+    Ok((fleet.outcome(document, format, view)?, worst))
 }
 
 /// Nodes that are to be read, and what their cluster says.
@@ -123,7 +154,7 @@ impl Fleet {
     }
 
     /// What there is to say of all nodes.
-    pub(super) fn outcome(self, document: NodesDocument, format: Format, view: View) -> Result<Outcome, Failure> {
+    fn outcome(self, document: NodesDocument, format: Format, view: View) -> Result<Outcome, Failure> {
         let answer = match format {
             Format::Json | Format::Yaml => answer::written(document, format)?,
             _ => Answer::Text(render::nodes(&document, view)),
@@ -132,7 +163,7 @@ impl Fleet {
     }
 
     /// Reads every node and answers `question` of each; `check` makes the checks that are wanted.
-    pub(super) fn looks(
+    fn looks(
         &self,
         question: &Question<'_>,
         parallel: u16,

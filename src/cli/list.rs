@@ -5,14 +5,12 @@ use clap::ValueEnum;
 use super::answer::{self, Form};
 use super::args::{Format, OutputArgs, SourceArgs};
 #[cfg(feature = "live")]
-use super::fleet::{Fleet, FleetArgs};
+use super::fleet::{self, FleetArgs};
 use super::scene::Question;
 use super::{Failure, Outcome};
 #[cfg(feature = "live")]
-use crate::proxy::iptables::Depth;
+use crate::render::View;
 use crate::report::Kind;
-#[cfg(feature = "live")]
-use crate::{render, report};
 
 /// List service ports, one a row.
 #[derive(Debug, clap::Args)]
@@ -60,20 +58,9 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
     let question = Question::new(&[], args.shared.namespace.as_deref(), &args.source, verbose)?;
     #[cfg(feature = "live")]
     if args.fleet.all_nodes {
-        return all_nodes(args, &question, width);
+        let view = View { width, all: args.shared.all };
+        return fleet::list(&question, &args.fleet, args.output.into(), view);
     }
     let form = Form { kind: Kind::List, rules: false, format: args.output.into(), shared: &args.shared, width };
     answer::answer(&question, &form)
-}
-
-/// A row for every node, and in JSON all that each of them has.
-#[cfg(feature = "live")]
-fn all_nodes(args: &Args, question: &Question<'_>, width: Option<usize>) -> Result<Outcome, Failure> {
-    let fleet = Fleet::gather(question)?;
-    let with_services = matches!(args.output, ListFormat::Json | ListFormat::Yaml);
-    let pick = answer::pick(Kind::List)?;
-    let looks =
-        fleet.looks(question, args.fleet.parallel, with_services, |scene| scene.check(&pick, Depth::Services, None));
-    let document = report::nodes_document(report::NodesKind::ListNodes, looks);
-    fleet.outcome(document, args.output.into(), render::View { width, all: args.shared.all })
 }

@@ -52,15 +52,16 @@ pub(super) fn connected(args: &SourceArgs) -> Result<Server, Failure> {
         context: api.context.clone(),
         request_timeout: api.request_timeout,
     };
-    Server::connect(&access)?.ok_or_else(|| Failure {
-        what:
-            "a node is read through the API server, and none is configured: there is no kubeconfig, and this is no Pod"
-                .to_owned(),
-        hints: vec![
-            "--kubeconfig FILE".to_owned(),
-            "ssh NODE sudo iptables-save | kube-ipt show    (without an API server)".to_owned(),
-        ],
-    })
+    if let Some(server) = Server::connect(&access)? {
+        return Ok(server);
+    }
+    let what = "another node is read through the API server, and none is configured: there is no kubeconfig, and this is no Pod";
+    let mut hints = vec!["--kubeconfig FILE".to_owned()];
+    if let Some(node) = &args.objects.node {
+        hints.push(format!("ssh {node} sudo iptables-save | kube-ipt show    (without an API server)"));
+        hints.push(format!("NODE_NAME={node} kube-ipt show    (if this host is that node under another name)"));
+    }
+    Err(Failure { what: what.to_owned(), hints })
 }
 
 /// Where the rules of the node are listed that `args` name.

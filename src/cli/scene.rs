@@ -35,7 +35,6 @@ pub(super) struct Question<'q> {
 
 /// What was read for a question before it is answered.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "live"), expect(dead_code, reason = "only an API server gives many nodes"))]
 pub(super) struct Given {
     /// The rules.
     pub(super) bundle: Arc<Bundle>,

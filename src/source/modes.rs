@@ -85,9 +85,12 @@ pub(super) fn ipvs(host: &dyn Host, bundle: &mut Bundle) -> Result<(), SourceErr
         let Some(command) = allowed().find(|c| c.program == program && c.args != ["--version"]) else { continue };
         let listing = match host.run(command) {
             Err(NotRun::Absent) => {
-                bundle
-                    .notes
-                    .push(format!("kube-proxy runs in IPVS mode, and there is no {program} in {}", host.path()));
+                let place = host.path();
+                let mut note = format!("kube-proxy runs in IPVS mode, and there is no {program} in {place}");
+                if !bundle.is_here() {
+                    note.push_str("; --via names another Pod of the node that has it");
+                }
+                bundle.notes.push(note);
                 continue;
             }
             Err(NotRun::Because(error)) => return Err(error),

@@ -611,8 +611,9 @@ fn an_address_of_the_pods_second_family_is_not_called_nobodys() {
 
 #[test]
 fn a_node_whose_rules_are_elsewhere_is_not_read_from_here() {
-    let error = "error: no dump was given, and this host is not node 'elsewhere': its rules cannot be read from here\n  try:  ssh elsewhere \
-                 sudo iptables-save | kube-ipt show --node elsewhere\n  try:  NODE_NAME=elsewhere kube-ipt show --node elsewhere    (if this \
+    let error = "error: another node is read through the API server, and none is configured: there is no kubeconfig, and this is no Pod\n  \
+                 try:  --kubeconfig FILE\n  try:  ssh elsewhere sudo iptables-save | kube-ipt show --node elsewhere    (without an API \
+                 server)\n  try:  NODE_NAME=elsewhere kube-ipt show --node elsewhere    (if this \
                  host is that node under another name)";
     kube_ipt("show --node elsewhere").status(2).stderr(error).stdout();
 }
