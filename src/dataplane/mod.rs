@@ -5,9 +5,11 @@
 
 mod about;
 mod balance;
+mod compare;
 mod endpoint;
 mod name;
 mod select;
+mod status;
 mod wiring;
 mod words;
 
@@ -15,9 +17,11 @@ use std::net::IpAddr;
 
 pub use about::{AboutEndpoint, AboutService, Absent, Drift, Gap, Gone, NotWanted, Stale, Standing, State};
 pub use balance::{Balance, ChiSquare, Unjudged};
+pub use compare::{Change, Comparison, Difference, Kept, Known, RouteAt, Side, Turn, Unknown, Which, align, compare};
 pub use endpoint::{Address, Client, Connections, Endpoint};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, nearest};
+pub use status::Status;
 pub use wiring::{
     BothBackends, Dangling, Leftovers, MarkFault, MissingHook, Mode, Orphans, Shadow, Taker, Unbound, Wiring,
 };

@@ -3,7 +3,7 @@
 use super::Quotes;
 use super::v1::{Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status};
 use crate::checks::Finding;
-use crate::dataplane::{self, Address, FrontendKind, Mode, Oddity, ServicePort, Standing, State, Verdict};
+use crate::dataplane::{self, Address, FrontendKind, Mode, ServicePort, State, Verdict};
 use crate::net::Family;
 
 /// What is known of the rules a document was made from.
@@ -84,7 +84,7 @@ fn service(port: &ServicePort) -> Service {
         protocol: port.protocol.map(|p| p.to_string()),
         family: port.family,
         service_type: port.about.as_ref().and_then(|about| about.service_type),
-        status: status(port),
+        status: status(port.status()),
         session_affinity_seconds: port.affinity_seconds,
         frontends: port.frontends.iter().map(frontend).collect(),
         pools: port.pools.iter().map(|one| pool(one, port)).collect(),
@@ -93,56 +93,40 @@ fn service(port: &ServicePort) -> Service {
     }
 }
 
-/// The worst that applies.
-fn status(port: &ServicePort) -> Status {
-    let unknown = |pool: &dataplane::Pool| {
-        pool.undelivered.is_none() || pool.oddities.iter().any(|o| !matches!(o, Oddity::Deep(_)))
-    };
-    let undecided = port.frontends.iter().flat_map(|f| &f.routes).any(|r| r.verdict == Verdict::Unknown)
-        || port.pools.iter().any(unknown)
-        || (port.pools.is_empty() && port.about.as_ref().is_some_and(|about| about.gap.is_some()));
-    if port.is_stale() {
-        Status::Stale
-    } else if let Some(status) = port.about.as_ref().and_then(|about| without_rules(&about.standing)) {
-        status
-    } else if port.lacks_rules() {
-        Status::NotProgrammed
-    } else if port.lost().is_some() && !undecided {
-        Status::Undelivered
-    } else if port.pools.iter().any(|pool| !pool.missing.is_empty()) {
-        Status::MissingEndpoints
-    } else if undecided {
-        Status::Unknown
-    } else if port.pools.is_empty() {
-        Status::NoEndpoints
-    } else {
-        Status::Ok
-    }
-}
-
-/// The status of a service port that must not have rules.
-fn without_rules(standing: &Standing) -> Option<Status> {
-    match standing {
-        Standing::Headless => Some(Status::Headless),
-        Standing::ExternalName(_) => Some(Status::ExternalName),
-        Standing::OtherProxy(_) => Some(Status::OtherProxy),
-        Standing::OtherFamily => Some(Status::OtherFamily),
-        Standing::NoClusterIp => Some(Status::NoClusterIp),
-        _ => None,
+/// The word of the contract.
+fn status(status: dataplane::Status) -> Status {
+    match status {
+        dataplane::Status::Ok => Status::Ok,
+        dataplane::Status::NoEndpoints => Status::NoEndpoints,
+        dataplane::Status::Undelivered => Status::Undelivered,
+        dataplane::Status::Unknown => Status::Unknown,
+        dataplane::Status::Stale => Status::Stale,
+        dataplane::Status::NotProgrammed => Status::NotProgrammed,
+        dataplane::Status::MissingEndpoints => Status::MissingEndpoints,
+        dataplane::Status::Headless => Status::Headless,
+        dataplane::Status::NoClusterIp => Status::NoClusterIp,
+        dataplane::Status::ExternalName => Status::ExternalName,
+        dataplane::Status::OtherProxy => Status::OtherProxy,
+        dataplane::Status::OtherFamily => Status::OtherFamily,
     }
 }
 
 fn frontend(frontend: &dataplane::Frontend) -> Frontend {
     Frontend {
-        kind: match frontend.kind {
-            FrontendKind::ClusterIp => "cluster-ip",
-            FrontendKind::ExternalIp => "external-ip",
-            FrontendKind::LoadBalancer => "load-balancer",
-            FrontendKind::NodePort => "node-port",
-        },
+        kind: kind_of(frontend.kind),
         address: frontend.address.map(|a| a.to_string()),
         port: frontend.port,
         routes: frontend.routes.iter().map(route).collect(),
+    }
+}
+
+/// The word of the contract.
+pub(super) fn kind_of(kind: FrontendKind) -> &'static str {
+    match kind {
+        FrontendKind::ClusterIp => "cluster-ip",
+        FrontendKind::ExternalIp => "external-ip",
+        FrontendKind::LoadBalancer => "load-balancer",
+        FrontendKind::NodePort => "node-port",
     }
 }
 
