@@ -1,6 +1,8 @@
 //! Whether rules are read on another node, and the connection that takes.
 
 use super::Failure;
+#[cfg(feature = "live")]
+use super::args::Reads;
 use super::args::SourceArgs;
 #[cfg(feature = "live")]
 use super::node;
@@ -28,9 +30,10 @@ impl Afar {
     /// Reads the flags, and connects where rules can only come from afar.
     #[cfg(feature = "live")]
     pub(super) fn of(args: &SourceArgs) -> Result<Self, Failure> {
-        let given = !args.file.is_empty() || args.demo.is_some();
+        let given = !args.file.is_empty() || args.demo.is_some() || args.reads == Reads::Here;
         let another = args.via.is_some() || (!given && args.objects.node.as_deref().is_some_and(|node| !is_here(node)));
-        let certain = another && (args.via.is_some() || !source::stdin_offers_text());
+        let settled = args.via.is_some() || args.reads == Reads::Named;
+        let certain = another && (settled || !source::stdin_offers_text());
         let server = certain.then(|| node::connected(args)).transpose()?;
         Ok(Self { another, certain, server })
     }

@@ -44,6 +44,21 @@ pub(super) struct SourceArgs {
     pub(super) family: Option<FamilyArg>,
     #[command(flatten)]
     pub(super) objects: ObjectArgs,
+    /// Where the rules are read, as far as a command settles it.
+    #[arg(skip)]
+    pub(super) reads: Reads,
+}
+
+/// Where rules are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Where the flags and standard input say.
+    #[default]
+    Any,
+    /// On this machine, whatever else is named or offered.
+    Here,
+    /// On the node that is named, whatever is on standard input.
+    Named,
 }
 
 /// Where Services and endpoints come from.

@@ -252,7 +252,8 @@ fn not_found(all: &[Candidate<'_, '_, '_>], text: &str, select: &Select, namespa
     }
 }
 
-fn suggestion(names: &[String]) -> String {
+/// `; did you mean …?` of the names most like what was asked for.
+pub(super) fn suggestion(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [name] => format!("; did you mean {name}?"),

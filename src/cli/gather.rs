@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::afar::Afar;
-use super::args::SourceArgs;
+use super::args::{Reads, SourceArgs};
 use super::{Failure, texts};
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
 use crate::dump::{Foreign, is_gzip, nft, recognise};
@@ -27,7 +27,7 @@ pub(super) fn bundle(args: &SourceArgs, tables: Tables, afar: &Afar) -> Result<B
         source::Demo::from(demo).rules()
     } else if !args.file.is_empty() {
         files(args)?
-    } else if let Some(bundle) = if reads_objects { None } else { piped()? } {
+    } else if let Some(bundle) = if reads_objects || args.reads != Reads::Any { None } else { piped()? } {
         bundle
     } else {
         live(args, tables, afar)?

@@ -9,6 +9,7 @@ mod around;
 mod check;
 mod choose;
 mod destination;
+mod diff;
 mod ends;
 mod explain;
 #[cfg(feature = "live")]
@@ -23,6 +24,7 @@ mod objects;
 mod others;
 mod scene;
 mod show;
+mod side;
 mod texts;
 mod trace;
 mod viewpoint;
@@ -60,6 +62,7 @@ enum Command {
     List(list::Args),
     Check(check::Args),
     Trace(trace::Args),
+    Diff(diff::Args),
     Explain(explain::Args),
     Manifest(manifest::Args),
 }
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(args, cli.verbose, width),
         Command::Check(args) => check::run(args, cli.verbose, width),
         Command::Trace(args) => trace::run(args, cli.verbose, width),
+        Command::Diff(args) => diff::run(args, cli.verbose, width),
         Command::Explain(args) => explain::run(args),
         Command::Manifest(args) => Ok(manifest::run(args)),
     };

@@ -1,5 +1,7 @@
 //! Answers as text: tree, table, JSON, YAML. Colours are written always; the stream decides whether they stay.
 
+mod diff;
+mod diff_lines;
 mod findings;
 mod graph;
 mod json;
@@ -16,6 +18,7 @@ mod text;
 mod trace;
 mod tree;
 
+pub use diff::diff;
 pub use findings::{Surroundings, findings, findings_table};
 pub use graph::Graph;
 pub use json::{json, yaml};

@@ -89,7 +89,8 @@ fn outcome(route: &Route, several_pools: bool) -> String {
     }
 }
 
-fn verdict(verdict: Verdict, several_pools: bool) -> &'static str {
+/// What happens to connections; the name of the pool only where there are several.
+pub(super) fn verdict(verdict: Verdict, several_pools: bool) -> &'static str {
     match verdict {
         Verdict::Pool(_) if !several_pools => "",
         Verdict::Pool(Policy::Cluster) => "cluster pool",
@@ -101,7 +102,8 @@ fn verdict(verdict: Verdict, several_pools: bool) -> &'static str {
     }
 }
 
-fn clients(origins: &[Origin]) -> String {
+/// `pods and this node`
+pub(super) fn clients(origins: &[Origin]) -> String {
     let names: Vec<&str> = origins
         .iter()
         .map(|origin| match origin {

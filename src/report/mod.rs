@@ -6,15 +6,18 @@
 
 mod build;
 mod check;
+mod diff;
 mod nodes;
 mod quotes;
 mod trace;
 mod v1;
+mod v1_diff;
 mod v1_nodes;
 mod v1_trace;
 
 pub use build::{Header, document};
 pub use check::check_document;
+pub use diff::{diff_document, diff_summary};
 pub use nodes::{Look, Seen, nodes_document};
 pub use quotes::{Quote, Quotes};
 pub use trace::trace_document;
@@ -22,5 +25,6 @@ pub use v1::{
     Any, Balance, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Pool,
     Route, Service, Skipped, Source, Status, Summary, schema,
 };
+pub use v1_diff::{DiffChange, DiffDocument, DiffKind, DiffService, DiffSummary, DiffTurn, DiffValue, NotCompared};
 pub use v1_nodes::{NodeRow, NodesDocument, NodesKind, NodesSummary, SharedFinding};
 pub use v1_trace::{Packet, TraceDestination, TraceDocument, TraceKind, TraceOutcome, TraceStep};

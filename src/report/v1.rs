@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::v1_diff::DiffDocument;
 use super::v1_nodes::NodesDocument;
 use super::v1_trace::TraceDocument;
 use crate::net::Family;
@@ -350,6 +351,8 @@ pub enum Any {
     Trace(TraceDocument),
     /// Of `check` and `list` with `--all-nodes`.
     Nodes(NodesDocument),
+    /// Of `diff`.
+    Diff(DiffDocument),
 }
 
 impl From<Document> for Any {
@@ -373,6 +376,12 @@ impl From<NodesDocument> for Any {
 impl From<TraceDocument> for Any {
     fn from(document: TraceDocument) -> Self {
         Self::Trace(document)
+    }
+}
+
+impl From<DiffDocument> for Any {
+    fn from(document: DiffDocument) -> Self {
+        Self::Diff(document)
     }
 }
 

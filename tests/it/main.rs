@@ -8,6 +8,7 @@ mod architecture;
 mod broken;
 mod cases;
 mod check;
+mod diff;
 mod eras;
 mod expect;
 #[cfg(feature = "live")]
