@@ -68,7 +68,8 @@ impl Container {
         }
     }
 
-    fn recorded(case: &str) -> Self {
+    /// That of a recorded node.
+    pub(crate) fn recorded(case: &str) -> Self {
         Self::of(&loadable(&format!("{case}/save.txt")), &loadable(&format!("{case}/save6.txt")))
     }
 
@@ -191,7 +192,7 @@ fn list(items: &[Value]) -> Reply {
 }
 
 /// The recorded cluster with kube-proxy on node1, whose container is this one.
-fn cluster(container: Container) -> StandIn {
+pub(crate) fn cluster(container: Container) -> StandIn {
     let container = Arc::new(container);
     StandIn::new(move |target| {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));

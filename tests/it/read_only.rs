@@ -108,6 +108,7 @@ fn reading_a_dump_starts_nothing_and_writes_nothing() {
         &["show", "--rules", "-f", &dump][..],
         &["list", "-o", "json", "--demo"],
         &["check", "--demo"],
+        &["diff", "--demo"],
         &["explain"],
         &["trace", "-v", "external", "nginx-service", "--demo"],
         &["trace", "pod", "nginx-service", "--demo", "-o", "dot"],
