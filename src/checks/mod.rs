@@ -180,7 +180,7 @@ fn soften(input: &Input<'_, '_>, findings: &mut [Finding]) {
 }
 
 /// Why checks that compare with the cluster are not made.
-const NO_OBJECTS: &str = "no objects to compare with (--objects FILE, or an API server)";
+pub const NO_OBJECTS: &str = "no objects to compare with (--objects FILE, or an API server)";
 
 /// Why checks that need every rule of the nat table are not made.
 const NAT_LINES: &str = "lines of the nat table are missing";

@@ -79,5 +79,5 @@ pub(super) fn written(document: impl Into<report::Any>, format: Format) -> Resul
         return Ok(Answer::Json(Box::new(document)));
     }
     let yaml = render::yaml(&document);
-    Ok(Answer::Text(yaml.map_err(|e| Failure { what: format!("cannot write YAML: {e}"), hints: Vec::new() })?))
+    Ok(Answer::Data(yaml.map_err(|e| Failure { what: format!("cannot write YAML: {e}"), hints: Vec::new() })?))
 }

@@ -11,7 +11,7 @@ use super::choose;
 use super::objects::Objects;
 use super::scene::Question;
 use super::{Failure, Note, viewpoint};
-use crate::cluster::{Access, Api, Problem, Server, Wanted};
+use crate::cluster::{Api, Problem, Server, Wanted};
 use crate::dataplane::{FrontendKind, Select, ServicePort};
 use crate::expect::Cluster;
 use crate::join;
@@ -44,12 +44,7 @@ pub(super) fn ask(question: &Question<'_>, server: Option<Server>) -> Asking {
     let settled = wanted.is_some();
     let (stage, stages) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        let api = &args.api;
-        let access = Access {
-            kubeconfig: api.kubeconfig.clone(),
-            context: api.context.clone(),
-            request_timeout: api.request_timeout,
-        };
+        let access = args.api.access();
         let connected = server.map_or_else(|| Server::connect(&access), |server| Ok(Some(server)))?;
         // Nobody listens any more where the question has failed.
         let _ = stage.send(());

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::net::Family;
 
 /// Where the rules come from.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct SourceArgs {
     /// Read a saved dump: iptables-save, iptables -S or -L; nft list ruleset, as text or JSON; ipvsadm -Sn or -Ln, with
     /// ipset save, iptables-save and ip addr beside it. Whole or in parts. `-` is standard input.
@@ -109,6 +109,19 @@ pub(super) struct ApiArgs {
     pub(super) request_timeout: std::time::Duration,
 }
 
+#[cfg(feature = "live")]
+impl ApiArgs {
+    /// How the API server is reached for somebody who waits for the answer.
+    pub(super) fn access(&self) -> crate::cluster::Access {
+        crate::cluster::Access {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            request_timeout: self.request_timeout,
+            unattended: false,
+        }
+    }
+}
+
 /// Reads `10s`, `1m`, `500ms`, and like kubectl a bare number of seconds.
 pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -141,12 +154,30 @@ impl From<DemoArg> for crate::source::Demo {
     }
 }
 
+/// Which namespace. As a plugin of kubectl too that of the kubeconfig's context is not used: an answer that silently lacks
+/// Services would be taken for the whole node.
+#[derive(Debug, clap::Args)]
+pub(super) struct NamespaceArgs {
+    /// Only what is in this namespace.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// What is in any namespace, as without -n.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+impl NamespaceArgs {
+    /// The only namespace that is wanted.
+    pub(super) fn only(&self) -> Option<&str> {
+        self.namespace.as_deref().filter(|_| !self.all_namespaces)
+    }
+}
+
 /// How the answer looks.
 #[derive(Debug, clap::Args)]
 pub(super) struct OutputArgs {
-    /// Only Services of this namespace.
-    #[arg(short, long, value_name = "NAMESPACE")]
-    pub(super) namespace: Option<String>,
+    #[command(flatten)]
+    pub(super) namespace: NamespaceArgs,
     /// Show every endpoint of large Services.
     #[arg(short, long)]
     pub(super) all: bool,

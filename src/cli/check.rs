@@ -1,15 +1,17 @@
 //! `kube-ipt check`: what is wrong.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::args::{Format, SourceArgs, duration};
+use super::args::{Format, NamespaceArgs, SourceArgs, duration};
 #[cfg(feature = "live")]
 use super::fleet::{self, FleetArgs};
 use super::scene::{self, Question};
-use super::{Answer, Failure, Outcome, answer};
+use super::{Answer, Failure, Outcome, answer, out};
 use crate::checks::{Checked, Finding, Pick, Severity};
+use crate::net::Moment;
 use crate::proxy::iptables::Depth;
 use crate::render;
 use crate::report;
@@ -23,9 +25,8 @@ pub(super) struct Args {
     /// What to check; everything without it.
     #[arg(value_name = "WHAT")]
     what: Vec<String>,
-    /// Only Services of this namespace.
-    #[arg(short, long, value_name = "NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    namespace: NamespaceArgs,
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = CheckFormat::Text)]
     output: CheckFormat,
@@ -46,6 +47,9 @@ pub(super) struct Args {
     /// Show every finding of a kind.
     #[arg(short, long)]
     all: bool,
+    /// Write the answer to this file instead of stdout, whole or not at all: whoever reads it meanwhile sees the one before.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     source: SourceArgs,
     #[cfg(feature = "live")]
@@ -64,15 +68,20 @@ enum CheckFormat {
     Json,
     /// The same as YAML.
     Yaml,
+    /// Metrics for Prometheus, as node_exporter's textfile collector reads them.
+    Prometheus,
 }
 
-impl From<CheckFormat> for Format {
-    fn from(format: CheckFormat) -> Self {
-        match format {
-            CheckFormat::Text => Self::Tree,
-            CheckFormat::Table => Self::Table,
-            CheckFormat::Json => Self::Json,
-            CheckFormat::Yaml => Self::Yaml,
+#[cfg(feature = "live")]
+impl CheckFormat {
+    /// The form of an answer about all nodes; `None` for metrics, which each node leaves for its own node_exporter.
+    fn of_all_nodes(self) -> Option<Format> {
+        match self {
+            Self::Text => Some(Format::Tree),
+            Self::Table => Some(Format::Table),
+            Self::Json => Some(Format::Json),
+            Self::Yaml => Some(Format::Yaml),
+            Self::Prometheus => None,
         }
     }
 }
@@ -102,14 +111,26 @@ impl FailOn {
 }
 
 pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
+    let mut outcome = look(args, verbose, width.filter(|_| args.out.is_none()))?;
+    if let Some(path) = &args.out {
+        out::deliver(path, &mut outcome)?;
+    }
+    Ok(outcome)
+}
+
+fn look(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
     let pick = Pick::new(args.select.clone(), args.ignore.clone());
     let pick = pick.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
-    let mut question = Question::new(&args.what, args.namespace.as_deref(), &args.source, verbose)?;
+    let mut question = Question::new(&args.what, args.namespace.only(), &args.source, verbose)?;
     question.beside.config = true;
     #[cfg(feature = "live")]
     if args.fleet.all_nodes {
         let view = render::View { width, all: args.all };
-        let (outcome, worst) = fleet::check(&question, &args.fleet, &pick, args.output.into(), view)?;
+        let format = args.output.of_all_nodes().ok_or_else(|| Failure {
+            what: "metrics are those of one node, which its own node_exporter serves".to_owned(),
+            hints: vec!["kube-ipt manifest daemonset    (has every node write its own)".to_owned()],
+        })?;
+        let (outcome, worst) = fleet::check(&question, &args.fleet, &pick, format, view)?;
         return Ok(Outcome { failed: worst.is_some_and(|worst| args.fail_on.fails(worst)), ..outcome });
     }
     let before = args.confirm.map(|pause| first_look(&question, &pick, pause)).transpose()?;
@@ -129,6 +150,7 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
         outcome.failed = checked.findings.iter().any(|finding| args.fail_on.fails(finding.severity));
         let header = scene.header();
         let quotes = scene.quotes(&checked);
+        let document = || report::check_document(&header, &scene.services, &checked, &quotes);
         outcome.answer = match args.output {
             CheckFormat::Text => {
                 let view = render::View { width, all: args.all };
@@ -141,10 +163,9 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
                 Answer::Text(render::findings(&checked, &quotes, around, view) + &origin)
             }
             CheckFormat::Table => Answer::Text(render::findings_table(&checked, width)),
-            CheckFormat::Json | CheckFormat::Yaml => answer::written(
-                report::check_document(&header, &scene.services, &checked, &quotes),
-                args.output.into(),
-            )?,
+            CheckFormat::Json => answer::written(document(), Format::Json)?,
+            CheckFormat::Yaml => answer::written(document(), Format::Yaml)?,
+            CheckFormat::Prometheus => Answer::Data(render::prometheus(&document(), &checked, &pick, Moment::now())),
         };
         drop(quotes);
         scene.leave();

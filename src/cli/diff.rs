@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::args::{FamilyArg, Format, ObjectArgs, Reads, SourceArgs};
+use super::args::{FamilyArg, Format, NamespaceArgs, ObjectArgs, Reads, SourceArgs};
 use super::choose::suggestion;
 use super::scene::{self, Question, Scene};
 use super::side::Sides;
@@ -38,9 +38,8 @@ pub(super) struct Args {
     /// Only this, in any form show takes; everything without it.
     #[arg(value_name = "WHAT")]
     pub(super) what: Vec<String>,
-    /// Only Services of this namespace.
-    #[arg(short, long, value_name = "NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    namespace: NamespaceArgs,
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = DiffFormat::Text)]
     output: DiffFormat,
@@ -95,7 +94,7 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
 /// What is asked for may be in one side only, or named in one only: both are read whole and then looked through. The API
 /// server is asked for the namespace alone, for there may be a right to no other.
 fn question<'q>(args: &'q Args, source: &'q SourceArgs, verbose: bool) -> Result<Question<'q>, Failure> {
-    Question::new(&[], args.namespace.as_deref().filter(|_| source.reads != Reads::Any), source, verbose)
+    Question::new(&[], args.namespace.only().filter(|_| source.reads != Reads::Any), source, verbose)
 }
 
 fn wait(pause: Duration) {
@@ -115,7 +114,7 @@ fn answer(
     let (of_a, of_b) = (known(&a, args.family), known(&b, args.family));
     let (mut ports_a, mut ports_b) = (std::mem::take(&mut a.services), std::mem::take(&mut b.services));
     dataplane::align(&mut ports_a, &mut ports_b);
-    let choice = Choice::of(what, args.namespace.as_deref(), &ports_a, &ports_b)?;
+    let choice = Choice::of(what, args.namespace.only(), &ports_a, &ports_b)?;
     let side_a = dataplane::Side { services: &ports_a, known: &of_a, objects: a.cluster.is_some() };
     let side_b = dataplane::Side { services: &ports_b, known: &of_b, objects: b.cluster.is_some() };
     let comparison = dataplane::compare(side_a, side_b, |port| choice.has(port));

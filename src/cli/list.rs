@@ -55,7 +55,7 @@ impl From<ListFormat> for Format {
 }
 
 pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
-    let question = Question::new(&[], args.shared.namespace.as_deref(), &args.source, verbose)?;
+    let question = Question::new(&[], args.shared.namespace.only(), &args.source, verbose)?;
     #[cfg(feature = "live")]
     if args.fleet.all_nodes {
         let view = View { width, all: args.shared.all };

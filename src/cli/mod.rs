@@ -8,6 +8,8 @@ mod args;
 mod around;
 mod check;
 mod choose;
+mod complete;
+mod completions;
 mod destination;
 mod diff;
 mod ends;
@@ -16,12 +18,16 @@ mod explain;
 mod fleet;
 mod gather;
 mod list;
+mod man;
 mod manifest;
 mod meet;
+mod names;
 #[cfg(feature = "live")]
 mod node;
 mod objects;
 mod others;
+mod out;
+mod program;
 mod scene;
 mod show;
 mod side;
@@ -29,16 +35,17 @@ mod texts;
 mod trace;
 mod viewpoint;
 
-use std::io::Write as _;
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use owo_colors::OwoColorize as _;
 
 use crate::render::{ERROR, HINT, NOTE, clean, json};
 use crate::report;
 use crate::source::SourceError;
 use args::Color;
+use program::Called;
 
 /// Shows what a Kubernetes node really does with Service traffic: every endpoint and its effective share.
 ///
@@ -65,6 +72,8 @@ enum Command {
     Diff(diff::Args),
     Explain(explain::Args),
     Manifest(manifest::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Why a command did not give its answer; exit status 2.
@@ -118,7 +127,10 @@ impl Outcome {
 /// An answer, ready to be written.
 #[derive(Debug)]
 enum Answer {
+    /// For people.
     Text(String),
+    /// Text that programs read, which stays as it is.
+    Data(String),
     /// To be written as JSON, which is large and so never held as text.
     Json(Box<report::Any>),
 }
@@ -129,9 +141,32 @@ impl Default for Answer {
     }
 }
 
+impl Answer {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Text(text) | Self::Data(text) if text.is_empty())
+    }
+
+    /// Writes it without colours.
+    fn write_plain(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        match self {
+            Self::Text(text) => write!(out, "{}", anstream::adapter::strip_str(&Called::now().told(text))),
+            Self::Data(text) => out.write_all(text.as_bytes()),
+            Self::Json(document) => json(document, out),
+        }
+    }
+}
+
 /// Runs the program and gives its exit status: 0 fine, 1 nothing matched or there are findings, 2 an error.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let called = Called::now();
+    if let Some(words) = complete::asked(called) {
+        // Never an error or a note: somebody is typing there.
+        let _ = std::io::stdout().lock().write_all(complete::answer(&words).as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    let mut command = called.command();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed.map_err(|error| error.format(&mut command)) {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe behind --help is no error.
@@ -148,16 +183,18 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(args, cli.verbose, width),
         Command::Explain(args) => explain::run(args),
         Command::Manifest(args) => Ok(manifest::run(args)),
+        Command::Completions(args) => Ok(completions::run(args)),
+        Command::Man(args) => man::run(args),
     };
     match result {
         Ok(outcome) => finish(&outcome, cli.color),
         Err(failure) => {
             let mut err = anstream::AutoStream::new(std::io::stderr(), cli.color.choice(&std::io::stderr()));
-            let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&failure.what));
+            let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&called.told(&failure.what)));
             let typed = typed();
             for hint in &failure.hints {
                 let hint = typed.as_ref().map_or_else(|| hint.clone(), |typed| hint.replace("kube-ipt show", typed));
-                let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(&hint));
+                let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(&called.told(&hint)));
             }
             ExitCode::from(2)
         }
@@ -166,21 +203,23 @@ pub fn main() -> ExitCode {
 
 /// Prints an outcome. A reader that closes the pipe has what it wanted.
 fn finish(outcome: &Outcome, color: Color) -> ExitCode {
+    let called = Called::now();
     let mut err = anstream::AutoStream::new(std::io::stderr(), color.choice(&std::io::stderr()));
     for note in &outcome.notes {
-        let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(&note.what));
+        let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(&called.told(&note.what)));
         if let Some(hint) = &note.hint {
-            let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(hint));
+            let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(&called.told(hint)));
         }
     }
     for missing in &outcome.missing {
-        let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(missing));
+        let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&called.told(missing)));
     }
     let written = match &outcome.answer {
         Answer::Text(text) => {
             let mut out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+            out.write_all(called.told(text).as_bytes()).and_then(|()| out.flush())
         }
+        Answer::Data(text) => std::io::stdout().lock().write_all(text.as_bytes()),
         // Has no colours to be taken out.
         Answer::Json(document) => json(document, std::io::stdout().lock()),
     };
@@ -198,7 +237,7 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
 /// Says something on stderr while a command still works.
 fn say(note: &str) {
     let mut err = anstream::stderr();
-    let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(note));
+    let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(&Called::now().told(note)));
 }
 
 /// The command line as it was typed, for hints; `None` if it would need quotes or names a dump already.

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::Failure;
 use super::args::SourceArgs;
-use crate::cluster::{Access, Api, End, NoPlace, Place, Problem, Server};
+use crate::cluster::{Api, End, NoPlace, Place, Problem, Server};
 use crate::net::Family;
 use crate::source::{self, Allowed, Bundle, Finished, Host, Machine, NotRun, Origin, SourceError, Tables, allowed};
 
@@ -46,13 +46,7 @@ impl std::str::FromStr for Via {
 
 /// A connection to the API server, which a node that is read through it needs.
 pub(super) fn connected(args: &SourceArgs) -> Result<Server, Failure> {
-    let api = &args.objects.api;
-    let access = Access {
-        kubeconfig: api.kubeconfig.clone(),
-        context: api.context.clone(),
-        request_timeout: api.request_timeout,
-    };
-    if let Some(server) = Server::connect(&access)? {
+    if let Some(server) = Server::connect(&args.objects.api.access())? {
         return Ok(server);
     }
     let what = "another node is read through the API server, and none is configured: there is no kubeconfig, and this is no Pod";

@@ -9,7 +9,7 @@ use super::choose::{Chosen, choose};
 use super::objects::{self, Objects};
 use super::{Failure, Outcome, gather, texts};
 use crate::checks::{self, Checked, Pick};
-use crate::dataplane::{Mode, Select, ServicePort};
+use crate::dataplane::{Mode, Select, ServicePort, by_kind};
 use crate::dump::iptables::Dump;
 use crate::expect::Cluster;
 use crate::join::{self, Join};
@@ -66,7 +66,7 @@ impl<'q> Question<'q> {
         source: &'q SourceArgs,
         verbose: bool,
     ) -> Result<Self, Failure> {
-        let parsed = what.iter().map(|text| Select::parse(text).map(|select| (text.clone(), select)));
+        let parsed = by_kind(what).into_iter().map(|text| Select::parse(&text).map(|select| (text, select)));
         let what = parsed.collect::<Result<Vec<_>, _>>();
         let what = what.map_err(|error| Failure { what: error.to_string(), hints: Vec::new() })?;
         Ok(Self { what, namespace, source, verbose, beside: Beside::default(), given: None })

@@ -8,9 +8,9 @@ use crate::report::Kind;
 
 /// Show Services with their frontends, endpoints and shares.
 ///
-/// WHAT is anything you have in hand: a Service (nginx, shop/cart, shop/cart:http), a cluster IP or a pod's address
-/// (10.96.0.10, 10.96.0.10:53/udp), a node port (:30080), a pod (shop/cart-0, pod/cart-0), a chain (KUBE-SVC-…), or a
-/// /regular expression/ on namespace/name:port. Without WHAT, all Services.
+/// WHAT is anything you have in hand: a Service (nginx, shop/cart, shop/cart:http; svc/nginx or svc nginx, as kubectl has
+/// it), a cluster IP or a pod's address (10.96.0.10, 10.96.0.10:53/udp), a node port (:30080), a pod (shop/cart-0,
+/// pod/cart-0), a chain (KUBE-SVC-…), or a /regular expression/ on namespace/name:port. Without WHAT, all Services.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What to show.
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
         let what = "--rules is for people: it goes with the tree only".to_owned();
         return Err(Failure { what, hints: vec!["leave out -o, or leave out --rules".to_owned()] });
     }
-    let question = Question::new(&args.what, args.shared.namespace.as_deref(), &args.source, verbose)?;
+    let question = Question::new(&args.what, args.shared.namespace.only(), &args.source, verbose)?;
     let form = Form { kind: Kind::Show, rules: args.rules, format: args.output, shared: &args.shared, width };
     answer::answer(&question, &form)
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::ValueEnum;
 use hashbrown::HashMap;
 
-use super::args::{Format, SourceArgs};
+use super::args::{Format, NamespaceArgs, SourceArgs};
 use super::ends::{From, To};
 use super::meet::{self, Met, Unmet};
 use super::scene::{self, Beside, Question, Scene};
@@ -34,9 +34,8 @@ pub(super) struct Args {
     /// Where it connects to.
     #[arg(value_name = "TO")]
     to: String,
-    /// Names are those of this namespace.
-    #[arg(short, long, value_name = "NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    namespace: NamespaceArgs,
     /// An address of the node; given once or more, these are all it has.
     ///
     /// Without it, the addresses of this host where its own rules are read, else those of the Node object.
@@ -104,7 +103,7 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
         _ => None,
     };
     let what = vec![(args.to.clone(), what)];
-    let namespace = args.namespace.as_deref();
+    let namespace = args.namespace.only();
     let question = Question { what, namespace, source: &args.source, verbose, beside, given: None };
     scene::with(&question, |scene| answer(args, &from, &to, scene, verbose, width))
 }
@@ -134,7 +133,7 @@ fn answer(
         from,
         to,
         node_ips: &args.node_ip,
-        namespace: args.namespace.as_deref(),
+        namespace: args.namespace.only(),
         family: args.source.family.map(Family::from),
         typed: (&args.from, &args.to),
     };

@@ -32,6 +32,8 @@ pub struct Access {
     pub context: Option<String>,
     /// Longest time for one request; zero for no limit.
     pub request_timeout: Duration,
+    /// Nobody can answer a credential plugin: one that may ask is not run, as if no API server were configured.
+    pub unattended: bool,
 }
 
 /// A connection to an API server, which many threads may share.
@@ -194,6 +196,9 @@ async fn configuration(access: &Access) -> Result<Option<Config>, Trouble> {
     };
     let is_empty = |config: &Kubeconfig| config.clusters.is_empty() && config.contexts.is_empty();
     if let Some(mut kubeconfig) = kubeconfig.filter(|config| access.kubeconfig.is_some() || !is_empty(config)) {
+        if access.unattended && may_ask(&kubeconfig, access.context.as_deref()) {
+            return Ok(None);
+        }
         keep_stdin(&mut kubeconfig);
         let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
         let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
@@ -229,6 +234,25 @@ fn files() -> Result<Option<Kubeconfig>, Trouble> {
         merged = Some(merged.unwrap_or_default().merge(next).map_err(|error| unreadable(&error, Some(path)))?);
     }
     Ok(merged)
+}
+
+/// The contexts of the kubeconfig named, else of those of $KUBECONFIG or `~/.kube/config`; none where it cannot be read.
+pub fn contexts(kubeconfig: Option<&Path>) -> Vec<String> {
+    let read = match kubeconfig {
+        Some(path) => Kubeconfig::read_from(path).ok(),
+        None => files().unwrap_or_default(),
+    };
+    read.into_iter().flat_map(|config| config.contexts).map(|context| context.name).collect()
+}
+
+/// True if the user of the context has a credential plugin and the kubeconfig does not say that it never asks.
+fn may_ask(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
+    let wanted = context.or(kubeconfig.current_context.as_deref());
+    let named = kubeconfig.contexts.iter().find(|context| Some(context.name.as_str()) == wanted);
+    let user = named.and_then(|named| named.context.as_ref()).and_then(|context| context.user.as_deref());
+    let found = kubeconfig.auth_infos.iter().find(|one| Some(one.name.as_str()) == user);
+    let exec = found.and_then(|found| found.auth_info.as_ref()).and_then(|info| info.exec.as_ref());
+    exec.is_some_and(|exec| !matches!(exec.interactive_mode, Some(ExecInteractiveMode::Never)))
 }
 
 /// Keeps credential plugins from our standard input, which may be a dump, unless a person sits there.

@@ -28,7 +28,7 @@ pub use facts::{
     Endpoint, Facts, Hints, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Service, ServiceType, Slice, SlicePort,
 };
 #[cfg(feature = "live")]
-pub use live::{Access, Server};
+pub use live::{Access, Server, contexts};
 #[cfg(feature = "live")]
 pub use problem::Problem;
 pub use rights::Right;

@@ -1,6 +1,6 @@
 //! What must be allowed to read a cluster: every request this program sends is covered by one of these rights.
 
-/// A right: to get and list one kind of object.
+/// A right: to get, list and watch one kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Right {
     /// API group; empty for core.
@@ -19,7 +19,7 @@ impl Right {
     }
 
     /// Verbs of every right.
-    pub const VERBS: [&str; 2] = ["get", "list"];
+    pub const VERBS: [&str; 3] = ["get", "list", "watch"];
     pub(super) const SERVICES: Self = Self::new("", "services", true, "what should be reachable");
     pub(super) const SLICES: Self = Self::new("discovery.k8s.io", "endpointslices", true, "the endpoints of Services");
     pub(super) const ENDPOINTS: Self = Self::new("", "endpoints", true, "the same before Kubernetes 1.21");

@@ -20,7 +20,7 @@ pub use balance::{Balance, ChiSquare, Unjudged};
 pub use compare::{Change, Comparison, Difference, Kept, Known, RouteAt, Side, Turn, Unknown, Which, align, compare};
 pub use endpoint::{Address, Client, Connections, Endpoint};
 pub use name::ServiceName;
-pub use select::{BadWhat, Select, nearest};
+pub use select::{BadWhat, Select, by_kind, nearest};
 pub use status::Status;
 pub use wiring::{
     BothBackends, Dangling, Leftovers, MarkFault, MissingHook, Mode, Orphans, Shadow, Taker, Unbound, Wiring,

@@ -54,6 +54,28 @@ pub enum BadWhat {
     Form(String),
 }
 
+/// The types a WHAT may name, as kubectl calls them.
+const SERVICES: [&str; 3] = ["svc", "service", "services"];
+const PODS: [&str; 3] = ["po", "pod", "pods"];
+
+/// WHATs in kubectl's form `TYPE NAME…` as `TYPE/NAME`: `svc cart till` is `svc/cart svc/till`, and `svc` alone is every
+/// Service. One that is called `svc` is `svc/svc`.
+pub fn by_kind(what: &[String]) -> Vec<String> {
+    match what {
+        [kind] if SERVICES.contains(&kind.as_str()) => Vec::new(),
+        [kind, names @ ..] if !names.is_empty() && [SERVICES, PODS].concat().contains(&kind.as_str()) => {
+            names.iter().map(|name| format!("{kind}/{name}")).collect()
+        }
+        _ => what.to_vec(),
+    }
+}
+
+/// What is behind the type, where one of `kinds` is named.
+fn of_kind<'t>(kinds: &[&str], text: &'t str) -> Option<&'t str> {
+    let (kind, name) = text.split_once('/')?;
+    kinds.contains(&kind).then_some(name)
+}
+
 impl Select {
     /// Reads one WHAT.
     pub fn parse(text: &str) -> Result<Self, BadWhat> {
@@ -89,7 +111,7 @@ impl Select {
         if text.starts_with("KUBE-") || is_chain_of_nftables(text) {
             return Ok(Self::Chain(text.to_owned()));
         }
-        if let Some(pod) = ["pod/", "pods/", "po/"].iter().find_map(|kind| text.strip_prefix(kind)) {
+        if let Some(pod) = of_kind(&PODS, text) {
             let qualified = if pod.contains('/') { pod.to_owned() } else { format!("-/{pod}") };
             let name = ServiceName::parse(&qualified).filter(|name| name.port.is_none()).ok_or_else(bad)?;
             let namespace = pod.contains('/').then_some(name.namespace);
@@ -98,7 +120,7 @@ impl Select {
         if let Some(name) = dns_name(text) {
             return Ok(name);
         }
-        let text = ["service/", "services/", "svc/"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text);
+        let text = of_kind(&SERVICES, text).unwrap_or(text);
         let qualified = if text.contains('/') { text.to_owned() } else { format!("-/{text}") };
         let name = ServiceName::parse(&qualified).ok_or_else(bad)?;
         let namespace = text.contains('/').then_some(name.namespace);
@@ -245,6 +267,21 @@ mod tests {
             ("/^shop/", r#"Pattern(Regex("^shop"))"#),
         ] {
             assert_eq!(parsed(text), debug);
+        }
+    }
+
+    #[test]
+    fn types_may_stand_apart_as_in_kubectl() {
+        let told = |what: &str| by_kind(&what.split(' ').map(str::to_owned).collect::<Vec<_>>()).join(" ");
+        for (what, meant) in [
+            ("svc cart till", "svc/cart svc/till"),
+            ("po cart-0", "po/cart-0"),
+            ("services", ""),
+            ("pods", "pods"),
+            ("cart svc", "cart svc"),
+            ("svc/cart till", "svc/cart till"),
+        ] {
+            assert_eq!(told(what), meant, "{what}");
         }
     }
 

@@ -80,7 +80,7 @@ fn utf16(bytes: &[u8]) -> Option<String> {
 }
 
 /// The operating system's words without its error number.
-pub(super) fn reason(error: &std::io::Error) -> String {
+pub fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(at) => text[..at].to_lowercase(),

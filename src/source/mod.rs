@@ -17,7 +17,7 @@ mod objects;
 
 pub use command::{Allowed, Backend, Invocation, Language, allowed};
 pub use demo::Demo;
-pub use file::{file, stdin, stdin_offers_text};
+pub use file::{file, reason, stdin, stdin_offers_text};
 #[cfg(feature = "live")]
 pub use host::{Finished, Host, NotRun};
 #[cfg(feature = "live")]

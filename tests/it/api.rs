@@ -220,7 +220,7 @@ fn services_that_may_not_be_read_leave_the_rules_and_name_the_right() {
     let note = format!(
         "note: the rules are shown alone: the API server forbids to read services: services is forbidden: User \
          \"system:anonymous\" cannot list resource \"services\" in API group \"\" at the cluster scope; which Services there should \
-         be is not known\n  try:  allow {{apiGroups: [\"\"], resources: [\"services\"], verbs: [\"get\", \"list\"]}}; {HINT}"
+         be is not known\n  try:  allow {{apiGroups: [\"\"], resources: [\"services\"], verbs: [\"get\", \"list\", \"watch\"]}}; {HINT}"
     );
     degrades("/services", status(403, "unauthorized-or-forbidden-403.json"), &note);
 }
@@ -233,11 +233,9 @@ fn slices_that_may_not_be_read_leave_states_unknown_and_name_the_right() {
     let (stdout, stderr, code) = on_node1(server.run("show nginx-service -o json")).output();
     assert_eq!(code, Some(0));
     assert!(stderr.contains("the API server forbids to read endpointslices"), "{stderr}");
-    assert!(
-        stderr.contains(
-            r#"allow {apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["get", "list"]}"#
-        )
-    );
+    assert!(stderr.contains(
+        r#"allow {apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["get", "list", "watch"]}"#
+    ));
     let document: Value = serde_json::from_str(&stdout).expect("JSON");
     let service = &document["services"][0];
     assert_eq!(service["type"], "ClusterIP");

@@ -8,6 +8,7 @@ mod architecture;
 mod broken;
 mod cases;
 mod check;
+mod completion;
 mod diff;
 mod eras;
 mod expect;
@@ -24,11 +25,15 @@ mod judgement;
 #[cfg(feature = "live")]
 mod kernel;
 mod laws;
+mod manual;
+mod metrics;
 mod modes;
 #[cfg(feature = "live")]
 mod netns;
 mod nftables;
 mod objects;
+mod out;
+mod plugin;
 mod properties;
 mod read_only;
 mod readme;

@@ -1,5 +1,5 @@
 //! Read-only is a promise: nothing is started but commands of the list, with their exact arguments and without a shell,
-//! and nothing is written.
+//! and nothing is written but the files that are asked for.
 
 use std::fs;
 #[cfg(feature = "live")]
@@ -112,6 +112,11 @@ fn reading_a_dump_starts_nothing_and_writes_nothing() {
         &["explain"],
         &["trace", "-v", "external", "nginx-service", "--demo"],
         &["trace", "pod", "nginx-service", "--demo", "-o", "dot"],
+        &["check", "--demo", "-o", "prometheus"],
+        &["completions", "bash"],
+        &["__complete", "show", "--demo", "ngi"],
+        &["man", "show"],
+        &["manifest", "daemonset", "--image", "i"],
     ] {
         let Some(trace) = traced(args) else { return };
         assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
@@ -122,4 +127,28 @@ fn reading_a_dump_starts_nothing_and_writes_nothing() {
             assert!(!trace.contains(call), "{call}: {trace}");
         }
     }
+}
+
+#[test]
+fn only_the_file_that_is_asked_for_is_written() {
+    let room = tempfile::tempdir().expect("a folder");
+    let file = room.path().join("answer").display().to_string();
+    let Some(trace) = traced(&["check", "--demo", "--out", &file]) else { return };
+    assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
+    let beside = room.path().join(".answer.").display().to_string();
+    let changes: Vec<&str> = trace
+        .lines()
+        .filter(|line| {
+            let opens = ["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|how| line.contains(how));
+            opens || ["unlink", "rename", "mkdir", "creat("].iter().any(|call| line.contains(call))
+        })
+        .collect();
+    assert!(changes.iter().any(|line| line.contains("rename")), "{changes:?}");
+    for line in changes {
+        assert!(line.contains(&beside), "{line}");
+        assert!(!line.contains("rename") || line.contains(&format!("\"{file}\"")), "{line}");
+    }
+    let names: Vec<_> =
+        fs::read_dir(room.path()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(names, ["answer"]);
 }

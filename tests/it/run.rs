@@ -26,7 +26,10 @@ pub(crate) fn node(path: &str) -> String {
 
 /// `kube-ipt ARGS`, the words of `args` parted by blanks.
 pub(crate) fn kube_ipt(args: &str) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-ipt"));
+    program(Command::new(env!("CARGO_BIN_EXE_kube-ipt")), args)
+}
+
+fn program(mut command: Command, args: &str) -> Run {
     command.args(args.split_ascii_whitespace());
     // Nothing of the machine the tests run on: no colours, no cluster, no node.
     for name in ["NO_COLOR", "CLICOLOR_FORCE", "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "NODE_NAME"] {
@@ -34,6 +37,15 @@ pub(crate) fn kube_ipt(args: &str) -> Run {
     }
     command.env("HOME", "/nonexistent");
     Run { command, stdin: None, status: 0, stderr: String::new() }
+}
+
+/// The same program under another name, by a link in `folder`, with nothing of this machine either.
+pub(crate) fn called(folder: &Path, name: &str, args: &str) -> Run {
+    let link = folder.join(name);
+    if !link.exists() {
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kube-ipt"), &link).expect("a link");
+    }
+    program(Command::new(link), args)
 }
 
 /// The services of an answer without their findings, whose evidence names files and lines.
