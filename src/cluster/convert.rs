@@ -13,25 +13,25 @@ use crate::dataplane::Policy;
 use crate::net::{Family, Moment, Network, Protocol};
 
 /// Another proxy than kube-proxy serves the Service (`LabelServiceProxyName`, pkg/proxy/apis/well_known_labels.go).
-const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+pub(super) const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 
 /// kube-proxy leaves the Service out (`IsHeadlessService`, k8s.io/api/core/v1/annotation_key_constants.go).
-const HEADLESS: &str = "service.kubernetes.io/headless";
+pub(super) const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// Ask for topology hints, today and before 1.27.
 const HINTED: [&str; 2] = ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"];
 
 /// Names the Service a slice belongs to.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// Says that Endpoints are not all of a Service's endpoints (`EndpointsOverCapacity`, k8s.io/api/core/v1).
-const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+pub(super) const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 
 /// When a change of the Service or a Pod last made the slice change (`EndpointsLastChangeTriggerTime`, k8s.io/api/core/v1).
-const CHANGED: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+pub(super) const CHANGED: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// The only label kube-proxy takes a zone from (pkg/proxy/topology.go).
-const ZONE: &str = "topology.kubernetes.io/zone";
+pub(super) const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// `sessionAffinityConfig.clientIP.timeoutSeconds` where it is absent (pkg/apis/core/v1/defaults.go).
 const DEFAULT_AFFINITY: i32 = 10_800;

@@ -1,7 +1,12 @@
 //! What it means that an object is not in the lists: that it does not exist, or that nobody asked.
+//!
+//! Objects written as text do not always tell it, so that it can be written beside them.
+
+use serde::{Deserialize, Serialize};
 
 /// Coverage by kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Coverage {
     /// Of Services.
     pub services: Scope,
@@ -24,7 +29,8 @@ impl Coverage {
 }
 
 /// Which objects of a kind would be there if they existed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Scope {
     /// None: what is not there may exist all the same.
     #[default]

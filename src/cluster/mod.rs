@@ -1,13 +1,14 @@
 //! What the cluster knows: Services, EndpointSlices, Pods, Nodes and kube-proxy's configuration as slim [`Facts`].
 //!
 //! The only folder that names k8s-openapi. Objects come from files ([`Saved`]) or, with the feature `live`, from the API
-//! server ([`Api`]); both go through the same conversion.
+//! server ([`Api`]); both go through the same conversion. [`emit`] writes facts as objects again.
 
 #[cfg(feature = "live")]
 mod api;
 mod config;
 mod convert;
 mod coverage;
+mod emit;
 #[cfg(feature = "live")]
 mod exec;
 mod facts;
@@ -22,6 +23,7 @@ mod saved;
 #[cfg(feature = "live")]
 pub use api::{Api, Wanted};
 pub use coverage::{Coverage, Scope};
+pub use emit::emit;
 #[cfg(feature = "live")]
 pub use exec::{End, NoPlace, OnNode, Place};
 pub use facts::{

@@ -19,6 +19,11 @@ impl Moment {
         text.parse::<Timestamp>().ok().map(|time| Self(time.as_second()))
     }
 
+    /// What the API writes; `None` for a time beyond the year 9999.
+    pub fn to_api(self) -> Option<String> {
+        Timestamp::from_second(self.0).ok().map(|time| time.to_string())
+    }
+
     /// Reads what `iptables-save` writes: `Sun Nov 22 08:28:50 2026`. It names no time zone; nodes are run in UTC.
     pub fn from_dump(text: &str) -> Option<Self> {
         let time = DateTime::strptime("%a %b %e %H:%M:%S %Y", text.trim()).ok()?;
@@ -51,6 +56,8 @@ mod tests {
         assert_eq!(dump, Moment::from_api("2026-11-22T08:28:50Z"));
         assert_eq!(dump, Moment::from_api("2026-11-22T09:28:50.250+01:00"));
         assert_eq!(Moment::from_dump("Sun Nov  1 08:28:50 2026"), Moment::from_api("2026-11-01T08:28:50Z"));
+        assert_eq!(dump.and_then(Moment::to_api).as_deref(), Some("2026-11-22T08:28:50Z"));
+        assert_eq!(Moment(i64::MAX).to_api(), None);
         assert_eq!(Moment::from_dump("yesterday"), None);
         assert_eq!(Moment::from_api("yesterday"), None);
     }

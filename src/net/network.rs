@@ -29,7 +29,17 @@ impl Network {
             Some(mask) => mask.parse().ok()?,
         };
         // The kernel looks at no bit beyond the prefix, and iptables prints none.
+        Self::new(address, prefix)
+    }
+
+    /// The network of the first `prefix` bits of `address`; `None` if it has fewer.
+    pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
         IpNet::new(address, prefix).ok().map(|network| Self(network.trunc()))
+    }
+
+    /// Its first address, and how many bits its addresses share.
+    pub fn parts(&self) -> (IpAddr, u8) {
+        (self.0.addr(), self.0.prefix_len())
     }
 
     /// The network of one that holds `address`.

@@ -10,6 +10,7 @@ mod cases;
 mod check;
 mod completion;
 mod diff;
+mod emit;
 mod eras;
 mod expect;
 #[cfg(feature = "live")]

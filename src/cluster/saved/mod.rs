@@ -159,8 +159,8 @@ impl Saved {
         facts
     }
 
-    /// The facts, where the caller knows what they cover.
-    pub(super) fn into_facts_of(mut self, mut coverage: Coverage) -> Facts {
+    /// The facts, where the caller knows what they cover. Which Services' Endpoints are cut short the texts tell themselves.
+    pub fn into_facts_of(mut self, mut coverage: Coverage) -> Facts {
         coverage.truncated = std::mem::take(&mut self.truncated);
         let of_slices = |slice: &Slice| (slice.namespace.clone(), slice.service.clone());
         for key in self.slices.values().map(of_slices) {
