@@ -10,7 +10,7 @@
 //! [`cluster`] asks. [`dump`] knows the languages of rules and nothing of Kubernetes, [`proxy`] knows what kube-proxy means
 //! by its rules, [`dataplane`] is the neutral model they are read into. [`cluster`] reduces objects to facts, [`expect`]
 //! says what kube-proxy should make of them, and [`join`] sets that beside what the rules do. [`trace`] follows one packet
-//! through the rules. [`checks`] says what is wrong
+//! through the rules. [`redact`] gives pseudonyms to what a node's texts and the facts name. [`checks`] says what is wrong
 //! with it, [`report`] is the JSON contract, [`render`] makes text, and [`cli`] ties them together. Imports go only towards the left; a test holds that.
 
 pub mod checks;
@@ -22,6 +22,7 @@ pub mod expect;
 pub mod join;
 pub mod net;
 pub mod proxy;
+pub mod redact;
 pub mod render;
 pub mod report;
 pub mod source;

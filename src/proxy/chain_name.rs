@@ -82,6 +82,12 @@ pub fn endpoint_key(name: &ServiceName, protocol: Protocol, endpoint: &str) -> S
     hash(&[&name.to_string(), &protocol.to_string(), endpoint])
 }
 
+/// The keys the chain of an endpoint can have, in the order of [`service_keys`].
+pub fn endpoint_keys(name: &ServiceName, protocol: Protocol, endpoint: &str) -> impl Iterator<Item = String> {
+    let old = name.port.is_none().then(|| hash(&[&format!("{name}:"), &protocol.to_string(), endpoint]));
+    std::iter::once(endpoint_key(name, protocol, endpoint)).chain(old)
+}
+
 /// Tells whether chains have the names of a service's endpoints, for many endpoints.
 #[derive(Debug, Clone)]
 pub struct EndpointKeys {
@@ -152,7 +158,8 @@ mod tests {
         assert!(keys.fits("QAX236RR3UXXQODE", "10.128.0.183:6443"));
         assert!(!keys.fits("QAX236RR3UXXQODE", "10.128.0.183:6444") && !keys.fits("short", "10.128.0.183:6443"));
         let old = EndpointKeys::of(&name("a/b"), Protocol::Tcp);
-        assert!(old.fits(&hash(&["a/b:", "tcp", "10.0.0.1:80"]), "10.0.0.1:80"));
+        let key = endpoint_keys(&name("a/b"), Protocol::Tcp, "10.0.0.1:80").nth(1).expect("the old key");
+        assert!(key == hash(&["a/b:", "tcp", "10.0.0.1:80"]) && old.fits(&key, "10.0.0.1:80"));
         let port = |likely: &[u16]| endpoint_port("QAX236RR3UXXQODE", &https, Protocol::Tcp, "10.128.0.183", likely);
         assert_eq!(port(&[443, 6443]), Some(6443));
         assert_eq!(port(&[]), Some(6443));

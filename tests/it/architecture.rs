@@ -13,6 +13,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("dataplane", &["net"]),
         ("proxy", &["net", "dump", "dataplane"]),
         ("cluster", &["net", "dataplane"]),
+        ("redact", &["net", "dump", "dataplane", "proxy", "cluster"]),
         ("expect", &["net", "dataplane", "cluster"]),
         ("join", &["net", "dataplane", "cluster", "expect", "proxy"]),
         ("checks", &["net", "dataplane", "cluster", "expect", "proxy"]),

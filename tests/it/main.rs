@@ -38,6 +38,7 @@ mod plugin;
 mod properties;
 mod read_only;
 mod readme;
+mod redact;
 mod run;
 mod show;
 mod sources;

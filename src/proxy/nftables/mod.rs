@@ -13,5 +13,5 @@ mod survey;
 mod walk;
 mod walkthrough;
 
-pub use names::fits as name_fits;
+pub use names::{Renamed, fits as name_fits, keys as name_keys, renamed, service_of};
 pub use survey::{Ruleset, Sketch, Survey, rulesets};

@@ -41,9 +41,13 @@ const HASHED: usize = 8;
 pub(in crate::proxy) fn split(chain: &str) -> Option<(ChainKind, &str)> {
     let (prefix, kind) = PREFIXES.iter().find(|(prefix, _)| chain.starts_with(prefix))?;
     let key = &chain[prefix.len()..];
+    is_key(key).then_some((*kind, key))
+}
+
+/// True if the text begins with a hash.
+fn is_key(key: &str) -> bool {
     let is_hash = |hash: &str| hash.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    let hashed = key.as_bytes().get(HASHED) == Some(&b'-') && key.get(..HASHED).is_some_and(is_hash);
-    hashed.then_some((*kind, key))
+    key.as_bytes().get(HASHED) == Some(&b'-') && key.get(..HASHED).is_some_and(is_hash)
 }
 
 impl ChainKind {
@@ -95,6 +99,66 @@ pub fn fits(chain: &str, name: &ServiceName, protocol: Protocol, endpoint: &Addr
     }
 }
 
+/// The service port that the name of a chain or set speaks of.
+pub fn service_of(name: &str) -> Option<(ServiceName, Protocol)> {
+    service(parted(name)?.1)
+}
+
+/// The part of the names of a service port's chains behind their prefixes, and the same of the chain of its endpoint.
+pub fn keys(name: &ServiceName, protocol: Protocol, endpoint: Option<(IpAddr, u16)>) -> String {
+    endpoint.map_or_else(|| key(name, protocol), |(address, port)| endpoint_key(name, protocol, address, port))
+}
+
+/// What a chain or set is called where Services and addresses are called otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renamed<'n> {
+    /// The name, with its hash taken anew.
+    Whole(String),
+    /// It was cut short, so that what it speaks of is not known: prefix and key.
+    Cut(&'n str, &'n str),
+}
+
+/// Renames a chain or set that is made for one Service or endpoint; `None` for any other. Where the hash was not that of what
+/// the name says, `strange` gives the new one, eight characters of base32.
+pub fn renamed(
+    name: &str,
+    service: impl Fn(&ServiceName) -> ServiceName,
+    address: impl Fn(IpAddr) -> IpAddr,
+    strange: impl Fn(&str) -> String,
+) -> Option<Renamed<'_>> {
+    let (prefix, old) = parted(name)?;
+    let Some((named, protocol)) = self::service(old) else { return Some(Renamed::Cut(prefix, old)) };
+    let endpoint = old.rsplit_once("__").map(|(_, endpoint)| endpoint_of(endpoint));
+    let endpoint = match endpoint {
+        Some(None) => return Some(Renamed::Cut(prefix, old)),
+        Some(known) => known,
+        None => None,
+    };
+    let mut new = keys(&service(&named), protocol, endpoint.map(|(ip, port)| (address(ip), port)));
+    if old != keys(&named, protocol, endpoint) {
+        let hash = strange(&old[..HASHED]);
+        new.replace_range(..HASHED.min(new.len()), &hash[..HASHED.min(hash.len())]);
+    }
+    Some(Renamed::Whole(format!("{prefix}{new}")))
+}
+
+/// Prefix and key of the name of a chain, or of the set that remembers an endpoint's clients.
+fn parted(name: &str) -> Option<(&str, &str)> {
+    const AFFINITY: &str = "affinity-";
+    let key = match name.strip_prefix(AFFINITY) {
+        Some(key) => is_key(key).then_some(key)?,
+        None => split(name)?.1,
+    };
+    Some((&name[..name.len() - key.len()], key))
+}
+
+/// `10.0.0.1/80`, `fd00..1/80`
+fn endpoint_of(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.rsplit_once('/')?;
+    let address = address.parse().ok().or_else(|| address.replace('.', ":").parse().ok())?;
+    Some((address, port.parse().ok()?))
+}
+
 fn base(name: &ServiceName, protocol: Protocol) -> String {
     format!("{}/{}/{protocol}/{}", name.namespace, name.service, name.port.as_deref().unwrap_or_default())
 }
@@ -129,6 +193,31 @@ mod tests {
         let long = key(&name(&format!("{}/{}:http", "n".repeat(120), "s".repeat(120))), Protocol::Tcp);
         assert_eq!((long.len(), long.ends_with("...")), (200, true));
         assert_eq!(service(&long), None);
+    }
+
+    #[test]
+    fn names_are_taken_anew_where_services_are_called_otherwise() {
+        let new = |text: &str| {
+            let service = |_: &ServiceName| name("shop/web-sticky");
+            let address = |ip: IpAddr| if ip.is_ipv4() { Ipv4Addr::new(10, 244, 2, 12).into() } else { ip };
+            match renamed(text, service, address, |_| "STRANGE2".to_owned())? {
+                Renamed::Whole(text) => Some(text),
+                Renamed::Cut(prefix, key) => Some(format!("{prefix}|{key}")),
+            }
+        };
+        let sticky = "endpoint-JY7NBQDW-shop/web-sticky/tcp/__10.244.2.12/8080";
+        assert_eq!(new(sticky).as_deref(), Some(sticky));
+        let affinity = "affinity-JY7NBQDW-shop/web-sticky/tcp/__10.244.2.12/8080";
+        let other = truncated("shop/other/tcp/__10.0.0.1/8080");
+        assert_eq!(new(&format!("affinity-{other}")).as_deref(), Some(affinity));
+        // A hash of something else stays one.
+        let wrong = "service-AAAAAAAA-shop/web/tcp/";
+        assert_eq!(new(wrong).as_deref(), Some("service-STRANGE2-shop/web-sticky/tcp/"));
+        let six = truncated("shop/other/udp/dns__fd00..1/53");
+        let moved = new(&format!("endpoint-{six}")).expect("a name");
+        assert!(moved.ends_with("-shop/web-sticky/udp/__fd00..1/53"), "{moved}");
+        assert_eq!(new("service-452DNVGS-shop/web...").as_deref(), Some("service-|452DNVGS-shop/web..."));
+        assert_eq!(new("services"), None);
     }
 
     #[test]
