@@ -167,6 +167,10 @@ fn node(api: &mut Api, args: &ObjectArgs, bundle: &Bundle) {
 
 /// Asks for Nodes and Pods by name, whatever Services they have to do with.
 fn beside(api: &mut Api, question: &Question<'_>) {
+    if question.beside.everything {
+        api.nodes();
+        api.every_pod();
+    }
     if question.beside.config {
         api.proxy_config();
     }

@@ -10,8 +10,11 @@ use crate::net::Family;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SourceArgs {
     /// Read a saved dump: iptables-save, iptables -S or -L; nft list ruleset, as text or JSON; ipvsadm -Sn or -Ln, with
-    /// ipset save, iptables-save and ip addr beside it. Whole or in parts. `-` is standard input.
+    /// ipset save, iptables-save and ip addr beside it. Whole or in parts, gzip too. `-` is standard input.
     /// May be given several times.
+    ///
+    /// Also a directory, tar, tar.gz or zip of dumps: a snapshot of kube-ipt, or the bundle of a log collector (EKS, Rancher,
+    /// sos). Each table is read in the form that says most, and the objects in it are used. Of several nodes, --node chooses.
     ///
     /// Without it, a pipe or file on standard input is read, else the rules of this node (as root).
     #[arg(short, long, value_name = "FILE", help_heading = "Where the rules come from")]

@@ -119,7 +119,13 @@ pub(super) fn header(
     } else {
         let used = survey.texts();
         let labels = bundle.captures.iter().zip(0u16..).filter(|(_, text)| used.is_empty() || used.contains(text));
-        labels.map(|(capture, _)| capture.label.as_str()).collect::<Vec<_>>().join(", ")
+        let labels: Vec<&str> = labels.map(|(capture, _)| capture.label.as_str()).collect();
+        let within = |name: &&str| {
+            labels.len() > 1
+                && labels.iter().all(|label| label.strip_prefix(name).is_some_and(|of| of.starts_with(':')))
+        };
+        // Of many texts in one archive, its name says enough.
+        bundle.collection.as_deref().filter(within).map_or_else(|| labels.join(", "), str::to_owned)
     };
     let mode = survey.mode().unwrap_or(Mode::Iptables);
     let backend = rules.iptables.iter().find_map(|r| r.nat?.section.backend).map(Backend::as_str);

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::afar::Afar;
 use super::args::{Reads, SourceArgs};
-use super::{Failure, texts};
+use super::{Failure, collection, texts};
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
 use crate::dump::{Foreign, is_gzip, nft, recognise};
 use crate::proxy::iptables::joined;
-use crate::source::{self, Bundle, Capture, Tables};
+use crate::source::{self, Bundle, Capture, Input, Tables};
 
 /// How long standard input may keep silent before we say that we wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,26 +19,27 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const QUOTED: usize = 60;
 
 /// Reads what the flags name, the first that applies: files, the demo, standard input, another node, this one.
-pub(super) fn bundle(args: &SourceArgs, tables: Tables, afar: &Afar) -> Result<Bundle, Failure> {
+pub(super) fn bundle(args: &SourceArgs, tables: Tables, afar: &Afar, verbose: bool) -> Result<Bundle, Failure> {
     let reads_objects = args.objects.objects.iter().any(|path| path.as_os_str() == "-");
-    let mut bundle = if afar.is_certain() {
-        live(args, tables, afar)?
-    } else if let Some(demo) = args.demo {
-        source::Demo::from(demo).rules()
-    } else if !args.file.is_empty() {
-        files(args)?
-    } else if let Some(bundle) = if reads_objects || args.reads != Reads::Any { None } else { piped()? } {
-        bundle
-    } else {
-        live(args, tables, afar)?
-    };
+    if !afar.is_certain() {
+        if let Some(demo) = args.demo {
+            return Ok(source::Demo::from(demo).rules());
+        }
+        if !args.file.is_empty() {
+            return files(args, verbose);
+        }
+        if let Some(bundle) = if reads_objects || args.reads != Reads::Any { None } else { piped(args, verbose)? } {
+            return Ok(bundle);
+        }
+    }
+    let mut bundle = live(args, tables, afar)?;
     for capture in &mut bundle.captures {
         restore(capture, &mut bundle.notes)?;
     }
     Ok(bundle)
 }
 
-fn files(args: &SourceArgs) -> Result<Bundle, Failure> {
+fn files(args: &SourceArgs, verbose: bool) -> Result<Bundle, Failure> {
     let mut bundle = Bundle::default();
     let dashes = args.file.iter().chain(&args.objects.objects).filter(|path| path.as_os_str() == "-").count();
     if dashes > 1 {
@@ -46,18 +47,46 @@ fn files(args: &SourceArgs) -> Result<Bundle, Failure> {
         return Err(Failure { what, hints: vec!["give every other dump or list of objects as a file".to_owned()] });
     }
     for path in &args.file {
-        let (capture, note) = if path.as_os_str() == "-" { stdin()? } else { source::file(path)? };
-        bundle.captures.push(capture);
-        bundle.notes.extend(note);
+        let input = if path.as_os_str() == "-" { stdin()? } else { source::open(path, &collection::matters)? };
+        add(&mut bundle, read(input, args, verbose)?);
     }
     Ok(bundle)
 }
 
+/// What was given: one text as it is, or what a collection has of the node.
+fn read(input: Input, args: &SourceArgs, verbose: bool) -> Result<Bundle, Failure> {
+    match input {
+        Input::Collection(collection) => collection::bundle(collection, args.objects.node.as_deref(), verbose),
+        Input::Text(mut capture, note) => {
+            let mut notes: Vec<String> = note.into_iter().collect();
+            restore(&mut capture, &mut notes)?;
+            Ok(Bundle { captures: vec![capture], notes, ..Bundle::default() })
+        }
+    }
+}
+
+/// Adds what else was given of the same node.
+fn add(bundle: &mut Bundle, more: Bundle) {
+    bundle.captures.extend(more.captures);
+    bundle.notes.extend(more.notes);
+    bundle.proxy_mode = more.proxy_mode.or(bundle.proxy_mode.take());
+    bundle.node = bundle.node.take().or(more.node);
+    bundle.machine = bundle.machine.take().or(more.machine);
+    bundle.read_at = bundle.read_at.max(more.read_at);
+    bundle.versions.extend(more.versions);
+    bundle.collection = more.collection.or(bundle.collection.take());
+    if bundle.objects.is_empty() {
+        bundle.objects = more.objects;
+    } else if !more.objects.is_empty() {
+        bundle.objects = bundle.objects.iter().chain(more.objects.iter()).cloned().collect();
+    }
+}
+
 /// Reads standard input, and says so if nothing comes: a pipe nobody writes to looks like a program that hangs.
-fn stdin() -> Result<(Capture, Option<String>), Failure> {
+fn stdin() -> Result<Input, Failure> {
     let (done, waiting) = mpsc::channel();
     let reader = thread::spawn(move || {
-        let read = source::stdin();
+        let read = source::stdin(&collection::matters);
         // Nobody listens any more if it took long; what was read is the thread's result.
         let _ = done.send(());
         read
@@ -70,13 +99,14 @@ fn stdin() -> Result<(Capture, Option<String>), Failure> {
 }
 
 /// A dump on standard input. An empty pipe is none.
-fn piped() -> Result<Option<Bundle>, Failure> {
+fn piped(args: &SourceArgs, verbose: bool) -> Result<Option<Bundle>, Failure> {
     if !source::stdin_offers_text() {
         return Ok(None);
     }
-    let (capture, note) = stdin()?;
-    let empty = capture.text.trim().is_empty();
-    Ok((!empty).then(|| Bundle { captures: vec![capture], notes: note.into_iter().collect(), ..Bundle::default() }))
+    match stdin()? {
+        Input::Text(capture, _) if capture.text.trim().is_empty() => Ok(None),
+        input => read(input, args, verbose).map(Some),
+    }
 }
 
 #[cfg(feature = "live")]
@@ -95,7 +125,7 @@ fn live(_: &SourceArgs, _: Tables, _: &Afar) -> Result<Bundle, Failure> {
 }
 
 /// Gives a dump back its line breaks, or the form it had before `iptables-xml`.
-fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure> {
+pub(super) fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure> {
     let of_nft = !begins_like_rules(&capture.text);
     if let Some(listing) = of_nft.then(|| nft::restore(&capture.text)).flatten() {
         let what = |error| format!("{} is JSON of nft that cannot be read: {error}", capture.label);
@@ -147,6 +177,11 @@ pub(super) fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
 /// The rules of iptables in a text.
 pub(super) fn scan(capture: &Capture) -> Dump<'_> {
     joined(Dump::scan(&capture.text, hints(capture)))
+}
+
+/// True if a line of the text is one of rules of iptables.
+pub(super) fn has_rules(capture: &Capture) -> bool {
+    !scan(capture).is_empty()
 }
 
 /// True if the first line that has words is one of a listing of iptables, whose `-A` ipvsadm has too.

@@ -8,12 +8,14 @@ mod args;
 mod around;
 mod check;
 mod choose;
+mod collection;
 mod complete;
 mod completions;
 mod destination;
 mod diff;
 mod ends;
 mod explain;
+mod faithful;
 #[cfg(feature = "live")]
 mod fleet;
 mod gather;
@@ -28,14 +30,16 @@ mod objects;
 mod others;
 mod out;
 mod program;
+mod pseudonyms;
 mod scene;
 mod show;
 mod side;
+mod snapshot;
 mod texts;
 mod trace;
 mod viewpoint;
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -70,6 +74,7 @@ enum Command {
     Check(check::Args),
     Trace(trace::Args),
     Diff(diff::Args),
+    Snapshot(snapshot::Args),
     Explain(explain::Args),
     Manifest(manifest::Args),
     Completions(completions::Args),
@@ -133,6 +138,8 @@ enum Answer {
     Data(String),
     /// To be written as JSON, which is large and so never held as text.
     Json(Box<report::Any>),
+    /// Not for a terminal.
+    Bytes(Vec<u8>),
 }
 
 impl Default for Answer {
@@ -151,6 +158,7 @@ impl Answer {
         match self {
             Self::Text(text) => write!(out, "{}", anstream::adapter::strip_str(&Called::now().told(text))),
             Self::Data(text) => out.write_all(text.as_bytes()),
+            Self::Bytes(bytes) => out.write_all(bytes),
             Self::Json(document) => json(document, out),
         }
     }
@@ -181,6 +189,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args, cli.verbose, width),
         Command::Trace(args) => trace::run(args, cli.verbose, width),
         Command::Diff(args) => diff::run(args, cli.verbose, width),
+        Command::Snapshot(args) => snapshot::run(args, cli.verbose),
         Command::Explain(args) => explain::run(args),
         Command::Manifest(args) => Ok(manifest::run(args)),
         Command::Completions(args) => Ok(completions::run(args)),
@@ -220,6 +229,7 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
             out.write_all(called.told(text).as_bytes()).and_then(|()| out.flush())
         }
         Answer::Data(text) => std::io::stdout().lock().write_all(text.as_bytes()),
+        Answer::Bytes(bytes) => std::io::stdout().lock().write_all(bytes),
         // Has no colours to be taken out.
         Answer::Json(document) => json(document, std::io::stdout().lock()),
     };
@@ -248,6 +258,11 @@ fn typed() -> Option<String> {
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c);
     args.iter().all(|arg| !arg.is_empty() && arg.chars().all(plain)).then(|| format!("kube-ipt {}", args.join(" ")))
+}
+
+/// True if a terminal reads the answer.
+fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
 }
 
 /// Columns of the terminal that reads the answer; `None` if none does.

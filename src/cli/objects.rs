@@ -4,18 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use serde::Deserialize as _;
+
 use super::afar::Afar;
+use super::args::{Reads, SourceArgs};
 use super::scene::Question;
 use super::viewpoint;
 use super::{Failure, Note};
 #[cfg(feature = "live")]
 use crate::cluster::{Api, Server};
-use crate::cluster::{BadObjects, Facts, Saved};
+use crate::cluster::{BadObjects, Coverage, Facts, Saved};
 use crate::dataplane::ServicePort;
 use crate::dump::iptables::{Dump, Hints};
 use crate::expect::Viewpoint;
 use crate::proxy::Rules;
-use crate::source::{self, Bundle, Demo};
+use crate::source::{self, Bundle, Demo, ObjectText};
 
 /// How to save what is needed.
 const SAVE: &str = "kubectl get services,endpointslices,pods,nodes -A -o json > FILE";
@@ -56,6 +59,8 @@ pub(super) enum Reading {
     Files(JoinHandle<Result<Objects, Failure>>),
     /// Those of the demo.
     Demo(Demo),
+    /// Those that come with the rules, which are saved ones; where none do, the API server is asked.
+    WithRules,
     /// The API server, asked by another thread.
     #[cfg(feature = "live")]
     Api(super::api::Asking),
@@ -65,7 +70,6 @@ pub(super) enum Reading {
 }
 
 /// Begins to read what the flags name.
-#[cfg_attr(not(feature = "live"), expect(unused_variables, reason = "only an API server is afar"))]
 pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
     let args = question.source;
     #[cfg(feature = "live")]
@@ -82,6 +86,27 @@ pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
     if args.objects.no_api {
         return Reading::Nothing;
     }
+    let saved = !args.file.is_empty() || (args.reads == Reads::Any && source::stdin_offers_text());
+    if saved && !afar.is_certain() && !asks_server(args) {
+        return Reading::WithRules;
+    }
+    ask(question, afar)
+}
+
+/// True if the flags name an API server.
+#[cfg(feature = "live")]
+fn asks_server(args: &SourceArgs) -> bool {
+    let api = &args.objects.api;
+    api.require_api || api.kubeconfig.is_some() || api.context.is_some()
+}
+
+#[cfg(not(feature = "live"))]
+fn asks_server(_: &SourceArgs) -> bool {
+    false
+}
+
+#[cfg_attr(not(feature = "live"), expect(unused_variables, reason = "there is no API server to ask"))]
+fn ask(question: &Question<'_>, afar: &Afar) -> Reading {
     #[cfg(feature = "live")]
     return Reading::Api(super::api::ask(question, afar.server.clone()));
     #[cfg(not(feature = "live"))]
@@ -98,7 +123,12 @@ impl Reading {
         rules: Rules<'_, '_>,
     ) -> Result<Objects, Failure> {
         let args = &question.source.objects;
-        let mut objects = match self {
+        let reading = match self {
+            Self::WithRules if bundle.objects.is_empty() => ask(question, &Afar::default()),
+            reading => reading,
+        };
+        let mut objects = match reading {
+            Self::WithRules => with_rules(&bundle.objects)?,
             Self::Nothing => Objects::default(),
             Self::Files(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
             Self::Demo(demo) => self::demo(demo)?,
@@ -158,6 +188,61 @@ fn demo(demo: Demo) -> Result<Objects, Failure> {
     Ok(Objects { from: DEMO.to_owned(), viewpoint, facts: Some(Arc::new(facts)), ..Objects::default() })
 }
 
+/// The objects that came with the rules. A text that is spoiled is told and left out as a whole.
+fn with_rules(texts: &[ObjectText]) -> Result<Objects, Failure> {
+    let mut notes = Vec::new();
+    let mut whole: Vec<&ObjectText> = Vec::new();
+    let mut saved = Saved::default();
+    for text in texts {
+        match saved.read(&text.label, &text.text) {
+            Ok(()) => whole.push(text),
+            Err(error) => notes.push(format!("{error}: its objects are not known")),
+        }
+    }
+    if whole.len() < texts.len() {
+        // What was read of it before the spoiled place is not kept.
+        saved = Saved::default();
+        for text in &whole {
+            saved.read(&text.label, &text.text).map_err(|error| bad(&error))?;
+        }
+    }
+    if saved.is_empty() {
+        return Ok(Objects { notes: notes.into_iter().map(Note::from).collect(), ..Objects::default() });
+    }
+    let from: Vec<&str> = whole.iter().map(|text| text.label.as_str()).collect();
+    let covers = whole.iter().find_map(|text| text.covers.as_ref());
+    let coverage = covers.map(|covers| {
+        Coverage::deserialize(covers).map_err(|error| Failure {
+            what: format!("{} says in a way not known here what its objects cover: {error}", from.join(", ")),
+            hints: vec!["a newer kube-ipt reads it".to_owned()],
+        })
+    });
+    known(saved, coverage.transpose()?, &from.join(", "), notes)
+}
+
+/// The facts of texts that are read, with what is to be said of them.
+fn known(saved: Saved, coverage: Option<Coverage>, from: &str, mut notes: Vec<String>) -> Result<Objects, Failure> {
+    let skipped: Vec<String> = saved.skipped().iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    if saved.is_empty() {
+        let others =
+            if skipped.is_empty() { "it is an empty list".to_owned() } else { format!("only {}", skipped.join(", ")) };
+        let what = format!("{from} holds no Service, EndpointSlice, Endpoints, Pod or Node: {others}");
+        return Err(Failure { what, hints: vec![SAVE.to_owned()] });
+    }
+    if !skipped.is_empty() {
+        notes.push(format!("{from}: objects of other kinds were skipped: {}", skipped.join(", ")));
+    }
+    for page in saved.pages() {
+        notes.push(format!("{page} is one page of a longer list: what is on the others is not known"));
+    }
+    let notes = notes.into_iter().map(Note::from).collect();
+    let facts = match coverage {
+        Some(coverage) => saved.into_facts_of(coverage),
+        None => saved.into_facts(),
+    };
+    Ok(Objects { facts: Some(Arc::new(facts)), from: from.to_owned(), notes, ..Objects::default() })
+}
+
 /// Reads saved objects.
 pub(super) fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
     let mut saved = Saved::default();
@@ -188,22 +273,7 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
     }
     let labels: Vec<String> =
         paths.iter().map(|p| if p.as_os_str() == "-" { "stdin".to_owned() } else { p.display().to_string() }).collect();
-    let from = labels.join(", ");
-    let skipped: Vec<String> = saved.skipped().iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    if saved.is_empty() {
-        let others =
-            if skipped.is_empty() { "it is an empty list".to_owned() } else { format!("only {}", skipped.join(", ")) };
-        let what = format!("{from} holds no Service, EndpointSlice, Endpoints, Pod or Node: {others}");
-        return Err(Failure { what, hints: vec![SAVE.to_owned()] });
-    }
-    if !skipped.is_empty() {
-        notes.push(format!("{from}: objects of other kinds were skipped: {}", skipped.join(", ")));
-    }
-    for page in saved.pages() {
-        notes.push(format!("{page} is one page of a longer list: what is on the others is not known"));
-    }
-    let notes = notes.into_iter().map(Note::from).collect();
-    Ok(Objects { facts: Some(Arc::new(saved.into_facts())), from, notes, ..Objects::default() })
+    known(saved, None, &labels.join(", "), notes)
 }
 
 fn rules_instead(label: &str) -> Failure {

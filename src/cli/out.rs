@@ -18,23 +18,65 @@ pub(super) fn deliver(path: &Path, outcome: &mut Outcome) -> Result<(), Failure>
     Ok(())
 }
 
+/// Who may read a file, and whether it may take the place of another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// Permissions, whatever the umask.
+    mode: u32,
+    replaces: bool,
+    /// What makes stdout of it.
+    stdout: &'static str,
+}
+
+impl Manner {
+    /// An answer for programs of other users: node_exporter runs as somebody else.
+    const ANSWER: Self = Self { mode: 0o644, replaces: true, stdout: "leave out --out" };
+
+    /// For its owner alone, and only with `force` in the place of another.
+    pub(super) fn private(force: bool) -> Self {
+        Self { mode: 0o600, replaces: force, stdout: "-" }
+    }
+}
+
 /// Writes what `content` writes to `path`, whole or not at all, readable by everyone (0644).
 ///
 /// # Errors
 ///
 /// What kept it from being written. An earlier file at `path` is then as it was, and nothing else is left behind.
 pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    write_as(path, Manner::ANSWER, content)
+}
+
+/// The same in a given manner.
+pub(super) fn write_as(
+    path: &Path,
+    manner: Manner,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
     let failed = |error: &io::Error| failure(path, error);
+    free(path, manner)?;
     // What a link names is written, and not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
-        let what = format!("cannot write {}: it is no regular file", path.display());
-        return Err(Failure { what, hints: vec!["give the name of a file, or leave out --out for stdout".to_owned()] });
-    }
     let beside = Beside::of(&target).map_err(|error| failed(&error))?;
-    beside.fill(content).and_then(|()| fs::rename(&beside.path, &target)).map_err(|error| failed(&error))?;
-    std::mem::forget(beside);
-    Ok(())
+    let placed = beside.fill(manner.mode, content).and_then(|()| beside.place(&target, manner));
+    placed.map_err(|error| if error.kind() == io::ErrorKind::AlreadyExists { taken(path) } else { failed(&error) })
+}
+
+/// Fails if `path` is taken by what may not be replaced, which is better known before the work than after.
+pub(super) fn free(path: &Path, manner: Manner) -> Result<(), Failure> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            let what = format!("cannot write {}: it is no regular file", path.display());
+            Err(Failure { what, hints: vec![format!("give the name of a file, or {} for stdout", manner.stdout)] })
+        }
+        Ok(_) if !manner.replaces => Err(taken(path)),
+        _ => Ok(()),
+    }
+}
+
+fn taken(path: &Path) -> Failure {
+    let what = format!("{} is there already and is not overwritten", path.display());
+    Failure { what, hints: vec!["--force to overwrite it, or another name".to_owned()] }
 }
 
 /// A file in the folder of another, that goes if it does not take its place.
@@ -50,22 +92,42 @@ impl Beside {
         let path = target.with_file_name(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
         let _ = fs::remove_file(&path);
         // Never through a link that somebody else put there.
-        OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path)?;
         Ok(Self { path })
     }
 
-    fn fill(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    fn fill(&self, mode: u32, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let mut out = BufWriter::with_capacity(1 << 16, OpenOptions::new().write(true).open(&self.path)?);
         content(&mut out)?;
         let file: File = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        #[cfg(not(unix))]
+        let _ = mode;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            // Whatever the umask: node_exporter runs as somebody else.
-            file.set_permissions(fs::Permissions::from_mode(0o644))?;
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
         }
         // Some file systems tell only now that they are full.
         file.sync_all()
+    }
+
+    /// Takes the name. A link fails where the name was taken meanwhile, which a rename would not.
+    fn place(self, target: &Path, manner: Manner) -> io::Result<()> {
+        if !manner.replaces {
+            match fs::hard_link(&self.path, target) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+                // Some file systems know no links.
+                Err(_) => {}
+            }
+        }
+        fs::rename(&self.path, target)?;
+        std::mem::forget(self);
+        Ok(())
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Beside {
     pub(super) config: bool,
     /// Every table that a packet passes, and ipsets.
     pub(super) way: bool,
+    /// Whatever any question may need later: every mode, and all Pods and Nodes.
+    pub(super) everything: bool,
     /// The family of rules that do not tell theirs, where the question tells it.
     pub(super) family: Option<Family>,
 }
@@ -110,10 +112,14 @@ pub(super) fn with<T>(
     // Rules and objects are read at the same time.
     let afar = if question.given.is_some() { Afar::default() } else { Afar::of(question.source)? };
     let reading = objects::start(question, &afar);
-    let tables = if question.beside.way { Tables::OnTheWay } else { Tables::OfServices };
+    let tables = match &question.beside {
+        Beside { everything: true, .. } => Tables::Everything,
+        Beside { way: true, .. } => Tables::OnTheWay,
+        _ => Tables::OfServices,
+    };
     let bundle = match &question.given {
         Some(given) => Arc::clone(&given.bundle),
-        None => Arc::new(gather::bundle(question.source, tables, &afar)?),
+        None => Arc::new(gather::bundle(question.source, tables, &afar, question.verbose)?),
     };
     let texts = texts::read(&bundle, question.verbose)?;
     let family = question.source.family.map(Family::from);
@@ -148,9 +154,9 @@ pub(super) fn with<T>(
         return Err(Failure { what, hints });
     }
 
-    let mut objects = reading.finish(question, &bundle, rules)?;
+    let objects = reading.finish(question, &bundle, rules)?;
 
-    outcome.notes.append(&mut objects.notes);
+    outcome.notes.extend(objects.notes.iter().cloned());
     let cluster = objects.facts.as_ref().map(|facts| Cluster::new(facts, objects.viewpoint.clone()));
     let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
     let configured = cluster.as_ref().and_then(|cluster| cluster.facts().proxy.as_ref());
@@ -160,7 +166,7 @@ pub(super) fn with<T>(
     outcome.note(around::unplaced(&survey, &bundle));
     outcome.note(around::without_sets(&survey, rules));
     let of_iptables = !matches!(survey.mode(), Some(Mode::Ipvs | Mode::Nftables));
-    if of_iptables && !rules.sets.is_empty() && !question.beside.way {
+    if of_iptables && !rules.sets.is_empty() && !question.beside.way && !question.beside.everything {
         outcome.note(["the ipsets that were given are looked into by kube-ipt trace only".to_owned()]);
     }
     if !survey.sketches().is_empty() && of_iptables && rulesets.iter().all(|r| r.nat.is_none()) {

@@ -32,7 +32,7 @@ pub(super) struct Texts<'b> {
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Iptables,
     Nft,
     Ipvs,
@@ -114,7 +114,8 @@ impl<'b> Texts<'b> {
     }
 }
 
-fn kind(capture: &Capture) -> Kind {
+/// What a text is; what is nothing known is taken for rules of iptables.
+pub(super) fn kind(capture: &Capture) -> Kind {
     if let Some(command) = &capture.command {
         return match command.language {
             Language::Iptables => Kind::Iptables,

@@ -168,6 +168,18 @@ impl Api {
         self.saved.absorb(saved);
     }
 
+    /// Asks for all Pods, which only who keeps them needs.
+    pub fn every_pod(&mut self) {
+        let mut saved = Saved::default();
+        match pages(&self.server, "/api/v1/pods", &mut saved) {
+            Ok(()) => self.coverage.pods = true,
+            Err(trouble) => {
+                self.trouble(&trouble, Right::PODS, "whose addresses stale endpoints have now is not known");
+            }
+        }
+        self.saved.absorb(saved);
+    }
+
     /// Asks for the Pod `namespace/name`, or without namespace for every Pod of this name, and gives its addresses.
     pub fn pod(&mut self, namespace: Option<&str>, name: &str) -> Vec<IpAddr> {
         let mut found = Saved::default();

@@ -1,38 +1,9 @@
-//! Dumps from files and from standard input.
+//! What files and standard input have in common: bytes as text, and the words of errors.
 
+#[cfg(unix)]
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
-use super::{Capture, SourceError};
-
-/// Reads the file at `path`; the second value is a note where its bytes are no UTF-8.
-pub fn file(path: &Path) -> Result<(Capture, Option<String>), SourceError> {
-    let label = path.display().to_string();
-    let failed = |error: &std::io::Error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => Some("read it with sudo, or copy it to a place you can read"),
-            _ => None,
-        };
-        SourceError::new(format!("cannot read {label}: {}", reason(error)), hint)
-    };
-    let mut file = File::open(path).map_err(|e| failed(&e))?;
-    if file.metadata().is_ok_and(|m| m.is_dir()) {
-        let what = format!("cannot read {label}: it is a directory");
-        return Err(SourceError::new(what, ["give the files in it, each with -f"]));
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|e| failed(&e))?;
-    Ok(decoded(&label, bytes))
-}
-
-/// Reads standard input to its end.
-pub fn stdin() -> Result<(Capture, Option<String>), SourceError> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().read_to_end(&mut bytes);
-    read.map_err(|e| SourceError::new(format!("cannot read standard input: {}", reason(&e)), None))?;
-    Ok(decoded("stdin", bytes))
-}
+use super::Capture;
 
 /// True if standard input is a pipe, a socket or a file, so that a dump may come from it.
 pub fn stdin_offers_text() -> bool {

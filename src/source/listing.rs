@@ -9,7 +9,7 @@ use std::thread;
 
 use super::command::{Allowed, Backend, Invocation, Language, allowed};
 use super::host::{Finished, Host, NotRun};
-use super::{Bundle, Capture, SourceError, Tables, Wanted, modes};
+use super::{Bundle, Capture, SourceError, Tables, Wanted, everything, modes};
 use crate::net::{Family, Moment};
 
 /// iptables' exit status when another program keeps the lock (RESOURCE_PROBLEM, include/xtables.h).
@@ -25,6 +25,9 @@ pub fn listed(host: &dyn Host, wanted: Wanted) -> Result<Bundle, SourceError> {
         read_at: Some(Moment::now()),
         ..Bundle::default()
     };
+    if wanted.tables == Tables::Everything {
+        return everything::read(host, wanted, &mut bundle).map(|()| bundle);
+    }
     if said.as_deref() == Some("nftables") {
         modes::nftables(host, wanted, &mut bundle)?;
         if bundle.captures.is_empty() {
@@ -53,7 +56,7 @@ pub fn listed(host: &dyn Host, wanted: Wanted) -> Result<Bundle, SourceError> {
 }
 
 /// Lists tables of iptables.
-fn iptables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> Result<(), SourceError> {
+pub(super) fn iptables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> Result<(), SourceError> {
     let mut refused: Option<SourceError> = None;
     for family in [Family::Ipv4, Family::Ipv6] {
         if wanted.family.is_some_and(|only| only != family) {

@@ -1,8 +1,11 @@
 //! Bytes in: files, standard input, the built-in demo, the running node. What comes out is a [`Bundle`] of texts, and
 //! everything after it is a pure function of that value.
 
+mod archive;
 mod command;
 mod demo;
+#[cfg(feature = "live")]
+mod everything;
 mod file;
 #[cfg(feature = "live")]
 mod host;
@@ -14,10 +17,14 @@ mod machine;
 #[cfg(feature = "live")]
 mod modes;
 mod objects;
+mod random;
+mod snapshot;
+mod unpack;
 
+pub use archive::{Collection, Input, open, stdin};
 pub use command::{Allowed, Backend, Invocation, Language, allowed};
 pub use demo::Demo;
-pub use file::{file, reason, stdin, stdin_offers_text};
+pub use file::{reason, stdin_offers_text};
 #[cfg(feature = "live")]
 pub use host::{Finished, Host, NotRun};
 #[cfg(feature = "live")]
@@ -26,7 +33,10 @@ pub use listing::listed;
 pub use local::Here;
 pub use machine::Machine;
 pub use objects::{ObjectText, object_files, object_text};
+pub use random::random;
+pub use snapshot::{KeptObjects, Snapshot};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::net::{Family, Moment};
@@ -52,6 +62,10 @@ pub struct Bundle {
     pub read_at: Option<Moment>,
     /// Objects that came with the rules.
     pub objects: Arc<[ObjectText]>,
+    /// Versions of the node's kernel, system and programs, by what they are of, where they were asked for.
+    pub versions: BTreeMap<String, String>,
+    /// The directory or archive that the texts were found in.
+    pub collection: Option<String>,
 }
 
 /// Where rules were read.
@@ -128,6 +142,8 @@ pub enum Tables {
     OfServices,
     /// Also raw and mangle, which can mark, drop or exempt a packet on its way.
     OnTheWay,
+    /// These, and what is there of the modes that do not decide.
+    Everything,
 }
 
 impl Tables {
@@ -136,7 +152,7 @@ impl Tables {
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::OfServices => &["nat", "filter"],
-            Self::OnTheWay => &["nat", "filter", "raw", "mangle"],
+            Self::OnTheWay | Self::Everything => &["nat", "filter", "raw", "mangle"],
         }
     }
 }

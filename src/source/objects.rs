@@ -4,19 +4,9 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
 use super::SourceError;
 use super::file::{decoded, reason};
-
-/// The most a text may hold: thirty times the objects of a cluster of 100,000 endpoints.
-const MOST: u64 = 1 << 30;
-
-/// Objects shrink to a thirtieth or so. What grows by more than this when it is unpacked was made to fill memory.
-const GROWTH: u64 = 200;
-
-/// Small files may grow to this all the same.
-const SMALL: u64 = 64 << 20;
+use super::unpack::{MOST, gunzip, is_gzip};
 
 /// Directories below the one that was named; `kubectl cluster-info dump` writes two.
 const DEPTH: usize = 8;
@@ -31,6 +21,8 @@ pub struct ObjectText {
     pub label: String,
     /// The text.
     pub text: String,
+    /// What a snapshot says they cover, in the form of whoever wrote it; the texts themselves do not tell all of it.
+    pub covers: Option<serde_json::Value>,
 }
 
 /// The files that `path` names: itself, or every JSON and YAML file in and below the directory. The second value counts
@@ -79,22 +71,13 @@ pub fn object_text(path: &Path) -> Result<(ObjectText, Option<String>), SourceEr
         })
     };
     read.map_err(|e| failed(&e))?;
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let most = (bytes.len() as u64).saturating_mul(GROWTH).clamp(SMALL, MOST);
-        let mut unpacked = Vec::new();
-        let read = MultiGzDecoder::new(bytes.as_slice()).take(most + 1).read_to_end(&mut unpacked);
-        read.map_err(|e| SourceError::new(format!("cannot unpack {label}: {e}"), None))?;
-        if unpacked.len() as u64 > most {
-            let what =
-                format!("{label} unpacks to more than {} MiB, which no list of objects of its size does", most >> 20);
-            return Err(SourceError::new(what, ["unpack it and look what is in it"]));
-        }
-        bytes = unpacked;
+    if is_gzip(&bytes) {
+        bytes = gunzip(&label, &bytes)?;
     }
     if bytes.len() as u64 > MOST {
         let what = format!("{label} holds more than {} MiB, the most this program reads of objects", MOST >> 20);
         return Err(SourceError::new(what, ["give the objects of one namespace, or leave Pods out"]));
     }
     let (capture, note) = decoded(&label, bytes);
-    Ok((ObjectText { label: capture.label, text: capture.text }, note))
+    Ok((ObjectText { label: capture.label, text: capture.text, covers: None }, note))
 }

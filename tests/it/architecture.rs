@@ -29,6 +29,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "dataplane",
                 "proxy",
                 "cluster",
+                "redact",
                 "expect",
                 "join",
                 "checks",

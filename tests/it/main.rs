@@ -6,6 +6,7 @@ mod afar;
 mod api;
 mod architecture;
 mod broken;
+mod bundles;
 mod cases;
 mod check;
 mod completion;
@@ -41,6 +42,7 @@ mod readme;
 mod redact;
 mod run;
 mod show;
+mod snapshot;
 mod sources;
 #[cfg(feature = "live")]
 mod stand_in;

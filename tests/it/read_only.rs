@@ -152,3 +152,19 @@ fn only_the_file_that_is_asked_for_is_written() {
         fs::read_dir(room.path()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(names, ["answer"]);
 }
+
+#[test]
+fn a_snapshot_writes_the_file_it_was_asked_for_and_nothing_else() {
+    let room = tempfile::tempdir().expect("a folder");
+    let path = room.path().join("s.tar.gz").display().to_string();
+    let Some(trace) = traced(&["snapshot", "--demo", "--redact", "-o", &path]) else { return };
+    assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
+    let own = |line: &str| line.contains(&room.path().display().to_string());
+    let writes = |line: &&str| {
+        ["O_WRONLY", "O_RDWR", "O_CREAT", "unlink", "rename", "mkdir", "creat("].iter().any(|w| line.contains(w))
+    };
+    let written: Vec<&str> = trace.lines().filter(writes).collect();
+    assert!(written.len() >= 2 && written.iter().all(|line| own(line)), "{written:?}");
+    let left: Vec<_> = fs::read_dir(room.path()).expect("readable").map(|e| e.expect("readable").file_name()).collect();
+    assert_eq!(left, ["s.tar.gz"]);
+}

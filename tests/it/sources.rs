@@ -55,11 +55,6 @@ fn files_that_cannot_be_read_are_errors() {
         .stderr("error: cannot read /nonexistent/dump: no such file or directory")
         .stdout();
     let folder = tempfile::tempdir().expect("a folder");
-    let error = format!(
-        "error: cannot read {}: it is a directory\n  try:  give the files in it, each with -f",
-        folder.path().display()
-    );
-    kube_ipt("show -f").arg(folder.path()).status(2).stderr(error).stdout();
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "").expect("writable");
     let label = empty.display();
@@ -69,16 +64,8 @@ fn files_that_cannot_be_read_are_errors() {
     kube_ipt("show -f").arg(&empty).status(2).stderr(error).stdout();
     let gzip = folder.path().join("dump.gz");
     std::fs::write(&gzip, [0x1f, 0x8b, 8, 0]).expect("writable");
-    let (_, stderr, status) = kube_ipt("show -f").arg(&gzip).output();
-    assert_eq!(status, Some(2));
-    let label = gzip.display();
-    assert!(
-        stderr.contains(&format!(
-            "{label} is compressed with gzip; expected rules of iptables or nftables, or an ipvsadm listing"
-        )),
-        "{stderr}"
-    );
-    assert!(stderr.contains(&format!("try:  zcat '{label}' | kube-ipt show")), "{stderr}");
+    let error = format!("error: cannot unpack {}: it is cut off: its end is missing", gzip.display());
+    kube_ipt("show -f").arg(&gzip).status(2).stderr(error).stdout();
 }
 
 #[test]

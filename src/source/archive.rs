@@ -1,0 +1,349 @@
+//! Many texts in one: directories, tar, tar.gz and zip, as support bundles come. Nothing is ever written, names are labels
+//! and lead nowhere, and links are not followed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::file::{decoded, reason};
+use super::snapshot;
+use super::unpack::{self, CUT, Limited, MOST, growth, is_gzip};
+use super::{Capture, SourceError};
+
+/// So much of a member is looked at to tell whether it matters; preambles of shells and log collectors are shorter.
+const HEAD: u64 = 64 << 10;
+
+/// Members an archive may have. The report of a large machine has twenty thousand.
+const MEMBERS: usize = 200_000;
+
+/// Directories below the one that was named.
+const DEPTH: usize = 8;
+
+/// What was told to be read.
+#[derive(Debug)]
+pub enum Input {
+    /// One text, with a note about its bytes.
+    Text(Capture, Option<String>),
+    /// Several.
+    Collection(Collection),
+}
+
+/// The texts of a directory or archive that matter.
+#[derive(Debug, Default)]
+pub struct Collection {
+    /// What it is called.
+    pub label: String,
+    /// The texts, by the path each has in it.
+    pub members: BTreeMap<String, String>,
+    /// Paths of members that were not read: they are no rules and no objects.
+    pub others: Vec<String>,
+    /// What the reader of the answer should know: members that could not be read, and why.
+    pub notes: Vec<String>,
+}
+
+/// Tells from its path and first bytes whether a member may matter.
+pub(super) type Matters<'w> = &'w dyn Fn(&str, &[u8]) -> bool;
+
+/// Reads what `path` names: a text, plain or gzip, or a directory or archive with the members that `matter`.
+pub fn open(path: &Path, matters: Matters<'_>) -> Result<Input, SourceError> {
+    let label = path.display().to_string();
+    let failed = |error: &io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => Some("read it with sudo, or copy it to a place you can read"),
+            _ => None,
+        };
+        SourceError::new(format!("cannot read {label}: {}", reason(error)), hint)
+    };
+    let file = File::open(path).map_err(|e| failed(&e))?;
+    let about = file.metadata().map_err(|e| failed(&e))?;
+    if about.is_dir() {
+        return folder(path, label.clone(), matters).map(Input::Collection);
+    }
+    // What cannot be gone back in (a pipe, /dev/fd/63) is read whole first.
+    if about.is_file() { input(&label, file, matters) } else { all(&label, file, matters) }
+}
+
+/// Reads standard input to its end: a text or an archive.
+pub fn stdin(matters: Matters<'_>) -> Result<Input, SourceError> {
+    all("stdin", io::stdin().lock(), matters)
+}
+
+fn all(label: &str, mut from: impl Read, matters: Matters<'_>) -> Result<Input, SourceError> {
+    let mut bytes = Vec::new();
+    let shown = if label == "stdin" { "standard input" } else { label };
+    let read = from.read_to_end(&mut bytes);
+    read.map_err(|e| SourceError::new(format!("cannot read {shown}: {}", reason(&e)), None))?;
+    input(label, io::Cursor::new(bytes), matters)
+}
+
+/// Tells what the bytes are by their first ones.
+fn input(label: &str, mut from: impl Read + Seek, matters: Matters<'_>) -> Result<Input, SourceError> {
+    let failed = |error: &io::Error| SourceError::new(format!("cannot read {label}: {}", reason(error)), None);
+    let mut head = Vec::new();
+    from.by_ref().take(HEAD).read_to_end(&mut head).map_err(|e| failed(&e))?;
+    let length =
+        from.seek(SeekFrom::End(0)).and_then(|length| from.rewind().map(|()| length)).map_err(|e| failed(&e))?;
+    if let Some(packer) = packer(&head) {
+        return Err(packed(label, packer));
+    }
+    let mut collector = Collector::new(label.to_owned(), matters);
+    if is_gzip(&head) {
+        if is_tar(&unpack::beginning(&head, BLOCK)) {
+            let mut unpacked = Limited::new(MultiGzDecoder::new(BufReader::new(from)), growth(length));
+            collector.tar(&mut unpacked)?;
+            return Ok(Input::Collection(collector.done()));
+        }
+        let mut bytes = Vec::new();
+        from.take(MOST).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
+        return Ok(text(label, unpack::gunzip(label, &bytes)?));
+    }
+    if is_tar(&head) {
+        collector.tar(&mut Limited::new(BufReader::new(from), u64::MAX))?;
+    } else if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+        collector.zip(BufReader::new(from), length)?;
+    } else {
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        from.read_to_end(&mut bytes).map_err(|e| failed(&e))?;
+        return Ok(text(label, bytes));
+    }
+    Ok(Input::Collection(collector.done()))
+}
+
+fn text(label: &str, bytes: Vec<u8>) -> Input {
+    let (capture, note) = decoded(label, bytes);
+    Input::Text(capture, note)
+}
+
+/// Bytes of a header of tar.
+const BLOCK: usize = 512;
+
+/// True if `head` begins with a header of tar, as POSIX and GNU write it.
+fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar")
+}
+
+/// The program that unpacks what is packed in a way not known here.
+fn packer(head: &[u8]) -> Option<&'static str> {
+    [(b"\xfd7zXZ\0".as_slice(), "xz"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd")]
+        .into_iter()
+        .find_map(|(magic, program)| head.starts_with(magic).then_some(program))
+}
+
+fn packed(label: &str, program: &str) -> SourceError {
+    let what = format!("{label} is compressed with {program}, which this program does not unpack");
+    SourceError { what, hints: vec![format!("{program} -dc FILE | kube-ipt show")] }
+}
+
+/// A collection in the making.
+struct Collector<'w> {
+    matters: Matters<'w>,
+    collection: Collection,
+    /// Bytes of the texts that are kept.
+    kept: u64,
+    /// Members seen.
+    seen: usize,
+    /// Links and other members that are no files.
+    odd: usize,
+}
+
+/// Why a member was not taken.
+enum Trouble {
+    /// It cannot be read.
+    Broken(io::Error),
+    /// There is more than this program reads.
+    Stop(SourceError),
+}
+
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Self {
+        Self::Stop(error)
+    }
+}
+
+impl<'w> Collector<'w> {
+    fn new(label: String, matters: Matters<'w>) -> Self {
+        let collection = Collection { label, ..Collection::default() };
+        Self { matters, collection, kept: 0, seen: 0, odd: 0 }
+    }
+
+    fn done(mut self) -> Collection {
+        if self.odd > 0 {
+            let label = &self.collection.label;
+            let links = if self.odd == 1 { "1 member is a link" } else { &format!("{} members are links", self.odd) };
+            self.collection.notes.push(format!("{label}: {links} or no file, and not followed"));
+        }
+        self.collection.others.sort();
+        self.collection
+    }
+
+    /// Counts a member.
+    fn count(&mut self) -> Result<(), SourceError> {
+        self.seen += 1;
+        if self.seen > MEMBERS {
+            let what = format!("{} has more than {MEMBERS} files", self.collection.label);
+            return Err(SourceError::new(what, ["give the folder of rules and objects in it alone"]));
+        }
+        Ok(())
+    }
+
+    fn broken(&mut self, name: &str, why: &str) {
+        self.collection.notes.push(format!("{}:{name} cannot be read: {why}", self.collection.label));
+    }
+
+    /// Takes a member if it matters. One that is packed by itself is unpacked.
+    fn take(&mut self, name: &str, from: &mut dyn Read) -> Result<(), Trouble> {
+        let mut bytes = Vec::new();
+        from.take(HEAD).read_to_end(&mut bytes).map_err(Trouble::Broken)?;
+        let packed = is_gzip(&bytes);
+        let unpacked = packed.then(|| unpack::beginning(&bytes, usize::try_from(HEAD).unwrap_or_default()));
+        let head = unpacked.as_ref().unwrap_or(&bytes);
+        if !snapshot::may_be_part(name) && !(self.matters)(name, head) {
+            self.collection.others.push(name.to_owned());
+            return Ok(());
+        }
+        from.take(self.room() - bytes.len() as u64).read_to_end(&mut bytes).map_err(Trouble::Broken)?;
+        if packed {
+            match unpack::gunzip(name, &bytes) {
+                Ok(unpacked) => bytes = unpacked,
+                Err(error) => {
+                    self.collection.notes.push(format!("{}: {}", self.collection.label, error.what));
+                    return Ok(());
+                }
+            }
+        }
+        self.kept += bytes.len() as u64;
+        if self.kept > MOST {
+            let (label, most) = (&self.collection.label, MOST >> 20);
+            let what = format!("{label} holds more than {most} MiB of rules and objects, the most this program reads");
+            return Err(SourceError::new(what, ["give the dumps of one node alone, each with -f"]).into());
+        }
+        let (capture, note) = decoded(&format!("{}:{name}", self.collection.label), bytes);
+        self.collection.notes.extend(note);
+        // As in an archive that is unpacked, a later member replaces an earlier one of its name.
+        self.collection.members.insert(name.to_owned(), capture.text);
+        Ok(())
+    }
+
+    /// The most that the next member may have, and one byte more, by which too much is told.
+    fn room(&self) -> u64 {
+        MOST - self.kept + HEAD + 1
+    }
+
+    /// Reads a tar. One that is cut off anywhere is an error: what is missing might be what counts.
+    fn tar<R: Read>(&mut self, from: &mut Limited<R>) -> Result<(), SourceError> {
+        let label = self.collection.label.clone();
+        let cannot = |why: String| SourceError::new(format!("cannot read {label}: {why}"), ["fetch or make it again"]);
+        let read = self.members_of_tar(from);
+        if from.left() == 0 {
+            return Err(grown(&label));
+        }
+        read.map_err(|trouble| match trouble {
+            Trouble::Broken(_) if from.ended => cannot(CUT.to_owned()),
+            Trouble::Broken(error) => cannot(unpack::spoiled(&error)),
+            Trouble::Stop(error) => error,
+        })?;
+        // The end of a tar is told by a block of zeros, not by the end of the file.
+        if from.ended {
+            return Err(cannot(CUT.to_owned()));
+        }
+        // What is packed proves at its very end that it is whole.
+        io::copy(from, &mut io::sink()).map(|_| ()).map_err(|error| cannot(unpack::spoiled(&error)))
+    }
+
+    fn members_of_tar<R: Read>(&mut self, from: &mut Limited<R>) -> Result<(), Trouble> {
+        let mut archive = tar::Archive::new(from);
+        for entry in archive.entries().map_err(Trouble::Broken)? {
+            let mut entry = entry.map_err(Trouble::Broken)?;
+            let kind = entry.header().entry_type();
+            let name = shown(&String::from_utf8_lossy(&entry.path_bytes()));
+            self.count()?;
+            if kind.is_file() || kind.is_contiguous() {
+                self.take(&name, &mut entry)?;
+            } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
+                self.odd += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a zip, whose members can be read although others are spoiled.
+    fn zip(&mut self, from: impl Read + Seek, length: u64) -> Result<(), SourceError> {
+        let label = self.collection.label.clone();
+        let mut archive = zip::ZipArchive::new(from).map_err(|error| {
+            let what = format!("cannot read {label}: it is no whole zip archive ({error})");
+            SourceError::new(what, ["fetch or make it again"])
+        })?;
+        let mut left = growth(length);
+        for at in 0..archive.len() {
+            self.count()?;
+            let mut member = match archive.by_index(at) {
+                Ok(member) => member,
+                Err(error) => {
+                    self.broken(&format!("member {}", at + 1), &error.to_string());
+                    continue;
+                }
+            };
+            if !member.is_file() {
+                self.odd += usize::from(!member.is_dir());
+                continue;
+            }
+            let name = shown(&String::from_utf8_lossy(member.name_raw()));
+            let mut limited = Limited::new(&mut member, left);
+            let taken = self.take(&name, &mut limited);
+            left = limited.left();
+            if left == 0 {
+                return Err(grown(&label));
+            }
+            match taken {
+                Ok(()) => {}
+                Err(Trouble::Broken(error)) => self.broken(&name, &unpack::spoiled(&error)),
+                Err(Trouble::Stop(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn grown(label: &str) -> SourceError {
+    let what = format!("{label} unpacks to far more than an archive of its size does");
+    SourceError::new(what, ["unpack it and look what is in it"])
+}
+
+/// A member's path without what only leads about: `./`, and `/` in front.
+fn shown(path: &str) -> String {
+    let parts = path.split(['/', '\\']).filter(|part| !part.is_empty() && *part != ".");
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// The files in and below a directory.
+fn folder(path: &Path, label: String, matters: Matters<'_>) -> Result<Collection, SourceError> {
+    let mut collector = Collector::new(label, matters);
+    let mut open: Vec<(PathBuf, String, usize)> = vec![(path.to_owned(), String::new(), 0)];
+    while let Some((folder, within, depth)) = open.pop() {
+        let failed =
+            |error: &io::Error| SourceError::new(format!("cannot read {}: {}", folder.display(), reason(error)), None);
+        for entry in fs::read_dir(&folder).map_err(|e| failed(&e))? {
+            let entry = entry.map_err(|e| failed(&e))?;
+            let kind = entry.file_type().map_err(|e| failed(&e))?;
+            let name = format!("{within}{}", entry.file_name().to_string_lossy());
+            collector.count()?;
+            if kind.is_dir() && depth < DEPTH {
+                open.push((entry.path(), name + "/", depth + 1));
+            } else if kind.is_file() {
+                let taken =
+                    File::open(entry.path()).map_err(Trouble::Broken).and_then(|mut f| collector.take(&name, &mut f));
+                match taken {
+                    Ok(()) => {}
+                    Err(Trouble::Broken(error)) => collector.broken(&name, &reason(&error)),
+                    Err(Trouble::Stop(error)) => return Err(error),
+                }
+            } else {
+                collector.odd += 1;
+            }
+        }
+    }
+    Ok(collector.done())
+}

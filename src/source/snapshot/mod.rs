@@ -1,0 +1,127 @@
+//! Snapshots: the rules of one or many nodes, the objects of their cluster and what else an answer needs, in one tar.gz
+//! that any other program can look into.
+//!
+//! `snapshot.json` says what the rest is; `nodes/NAME/*.txt` are the texts as commands printed them, `objects/*.json` the
+//! objects. Equal input gives equal bytes.
+
+mod index;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Bundle, Capture, Collection, Machine, ObjectText, Origin, SourceError};
+use crate::net::Moment;
+use index::{Index, ObjectsIndex};
+
+/// The form of `snapshot.json`.
+const SCHEMA: &str = "kube-ipt-snapshot/v1";
+
+/// What every version of the form begins with.
+const ANY_SCHEMA: &str = "kube-ipt-snapshot/";
+
+/// The file that says what the others are.
+const INDEX: &str = "snapshot.json";
+
+/// The file of the objects.
+const OBJECTS: &str = "objects/cluster.json";
+
+/// What is kept of nodes and their cluster.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// When the rules were read, where that is known.
+    pub taken_at: Option<Moment>,
+    /// Names and addresses are not the real ones.
+    pub redacted: bool,
+    /// What could not be read, for whoever reads it later.
+    pub notes: Vec<String>,
+    /// The nodes, each with its rules; their objects are not used.
+    pub nodes: Vec<Bundle>,
+    /// The objects of their cluster.
+    pub objects: Option<KeptObjects>,
+}
+
+/// Objects as they are kept.
+#[derive(Debug)]
+pub struct KeptObjects {
+    /// Where they are from.
+    pub from: String,
+    /// The objects as JSON.
+    pub text: String,
+    /// What they cover.
+    pub covers: serde_json::Value,
+}
+
+/// True if a file of this name may be a part of a snapshot, which is kept whatever it looks like.
+pub(super) fn may_be_part(name: &str) -> bool {
+    let mut parts = name.rsplit('/');
+    let ends = |end: &str| Path::new(name).extension().is_some_and(|extension| extension == end);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(INDEX), ..) => true,
+        (_, Some("objects"), _) => ends("json"),
+        (_, Some(_), Some("nodes")) => ends("txt"),
+        _ => false,
+    }
+}
+
+impl Collection {
+    /// The nodes of a snapshot, one [`Bundle`] each; `None` if it is none.
+    pub fn snapshot(&self) -> Option<Result<Vec<Bundle>, SourceError>> {
+        let mut found = self.members.iter().filter(|(name, _)| name.rsplit('/').next() == Some(INDEX));
+        let (name, text) = found.find(|(_, text)| text.contains(ANY_SCHEMA))?;
+        let root = name.strip_suffix(INDEX).unwrap_or_default();
+        Some(self.read(root, text))
+    }
+
+    fn read(&self, root: &str, text: &str) -> Result<Vec<Bundle>, SourceError> {
+        let label = &self.label;
+        let index: Index = serde_json::from_str(text).map_err(|error| {
+            let what = format!("{label} is a snapshot whose {INDEX} cannot be read: {error}");
+            SourceError::new(what, ["a newer kube-ipt may read it"])
+        })?;
+        if index.schema != SCHEMA {
+            let what = format!("{label} is a snapshot of form {}, and this kube-ipt reads {SCHEMA}", index.schema);
+            return Err(SourceError::new(what, ["a newer kube-ipt reads it"]));
+        }
+        let member = |file: &str| {
+            let text = self.members.get(&format!("{root}{file}"));
+            text.cloned().ok_or_else(|| {
+                let what = format!("{label} is a snapshot that lacks {file}: a part of it was lost");
+                SourceError::new(what, ["fetch or make it again"])
+            })
+        };
+        let object = |kept: ObjectsIndex| {
+            let text = member(&kept.file)?;
+            Ok(ObjectText { label: format!("{label}:{}", kept.file), text, covers: kept.covers })
+        };
+        let objects: Arc<[ObjectText]> = index.objects.map(object).transpose()?.into_iter().collect();
+        let mut bundles = Vec::new();
+        for node in index.nodes {
+            let mut captures = Vec::new();
+            for text in &node.texts {
+                let command = text.command.as_ref().map(|command| {
+                    command.read().ok_or_else(|| {
+                        let what = format!("{label} says of {} what this kube-ipt does not know", text.file);
+                        SourceError::new(what, ["a newer kube-ipt reads it"])
+                    })
+                });
+                let label = format!("{label}:{}", text.file);
+                captures.push(Capture { label, text: member(&text.file)?, command: command.transpose()? });
+            }
+            bundles.push(Bundle {
+                captures,
+                notes: index.notes.iter().chain(&node.notes).cloned().collect(),
+                proxy_mode: node.proxy_mode,
+                commands: Vec::new(),
+                origin: Origin::Saved,
+                node: node.name,
+                machine: node.machine.map(|m| Machine { name: m.name, addresses: m.addresses }),
+                read_at: node.read_at.as_deref().and_then(Moment::from_api),
+                objects: Arc::clone(&objects),
+                versions: node.versions,
+                collection: Some(self.label.clone()),
+            });
+        }
+        Ok(bundles)
+    }
+}

@@ -1,0 +1,91 @@
+//! gzip with limits: what grows more than any text of rules or objects does was made to fill memory.
+
+use std::io::{self, Read, Take};
+
+use flate2::read::MultiGzDecoder;
+
+use super::SourceError;
+
+/// The most a text may hold: thirty times the objects of a cluster of 100,000 endpoints.
+pub(super) const MOST: u64 = 1 << 30;
+
+/// Rules and objects shrink to a thirtieth or so. What grows by more than this when it is unpacked was made to fill memory.
+const GROWTH: u64 = 200;
+
+/// Small files may grow to this all the same.
+const SMALL: u64 = 64 << 20;
+
+/// What is wrong with something that ends too early.
+pub(super) const CUT: &str = "it is cut off: its end is missing";
+
+/// True for the magic number of gzip.
+pub(super) fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// The most that so many bytes may unpack to.
+pub(super) fn growth(packed: u64) -> u64 {
+    packed.saturating_mul(GROWTH).max(SMALL)
+}
+
+/// Unpacks `bytes`, which are called `label`.
+pub(super) fn gunzip(label: &str, bytes: &[u8]) -> Result<Vec<u8>, SourceError> {
+    let most = growth(bytes.len() as u64).min(MOST);
+    let mut unpacked = Vec::new();
+    let read = MultiGzDecoder::new(bytes).take(most + 1).read_to_end(&mut unpacked);
+    read.map_err(|e| SourceError::new(format!("cannot unpack {label}: {}", spoiled(&e)), None))?;
+    if unpacked.len() as u64 > most {
+        let what = format!("{label} unpacks to more than {} MiB, which no text of its size does", most >> 20);
+        return Err(SourceError::new(what, ["unpack it and look what is in it"]));
+    }
+    Ok(unpacked)
+}
+
+/// The first bytes that `packed`, which may be cut off anywhere, unpacks to; at most `most`.
+pub(super) fn beginning(packed: &[u8], most: usize) -> Vec<u8> {
+    let mut head = vec![0; most];
+    let mut decoder = MultiGzDecoder::new(packed);
+    let mut filled = 0;
+    while filled < most {
+        match decoder.read(&mut head[filled..]) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => filled += read,
+        }
+    }
+    head.truncate(filled);
+    head
+}
+
+/// What is wrong with packed bytes, in words.
+pub(super) fn spoiled(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => CUT.to_owned(),
+        _ => super::file::reason(error),
+    }
+}
+
+/// A reader that knows how much may still come and whether the end came.
+pub(super) struct Limited<R> {
+    inner: Take<R>,
+    /// Nothing more came.
+    pub(super) ended: bool,
+}
+
+impl<R: Read> Limited<R> {
+    pub(super) fn new(inner: R, most: u64) -> Self {
+        Self { inner: inner.take(most), ended: false }
+    }
+
+    /// How much may still come.
+    pub(super) fn left(&self) -> u64 {
+        self.inner.limit()
+    }
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.ended |= read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}
