@@ -2,6 +2,8 @@
 
 use super::args::{Format, OutputArgs};
 use super::scene::{self, Question, Scene};
+#[cfg(feature = "live")]
+use super::watch::Answers;
 use super::{Answer, Failure, Outcome};
 use crate::checks::{Checked, Pick};
 use crate::dataplane::{ServicePort, Walkthrough};
@@ -32,9 +34,18 @@ pub(super) fn answer(question: &Question<'_>, form: &Form<'_>) -> Result<Outcome
             return Ok(outcome);
         }
         let checked = scene.check(&pick(form.kind)?, Depth::Services, None);
+        scene.note_likeness(&checked, &mut outcome);
         outcome.answer = text(scene, &checked, form)?;
         Ok(outcome)
     })
+}
+
+#[cfg(feature = "live")]
+impl Answers for Form<'_> {
+    fn answer(&mut self, question: &Question<'_>, width: Option<usize>) -> Result<Outcome, Failure> {
+        self.width = width;
+        answer(question, self)
+    }
 }
 
 /// Hashing the name of every endpoint takes as long as all the rest of a list.

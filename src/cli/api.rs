@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::args::ObjectArgs;
 use super::choose;
-use super::objects::Objects;
+use super::objects::{Live, Objects};
 use super::scene::Question;
 use super::{Failure, Note, viewpoint};
 use crate::cluster::{Api, Problem, Server, Wanted};
@@ -44,8 +44,7 @@ pub(super) fn ask(question: &Question<'_>, server: Option<Server>) -> Asking {
     let settled = wanted.is_some();
     let (stage, stages) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        let access = args.api.access();
-        let connected = server.map_or_else(|| Server::connect(&access), |server| Ok(Some(server)))?;
+        let connected = server.map_or_else(|| Server::connect(&args.api.access()), |server| Ok(Some(server)))?;
         // Nobody listens any more where the question has failed.
         let _ = stage.send(());
         let Some(mut api) = connected.map(Api::new) else { return Ok(None) };
@@ -59,7 +58,7 @@ pub(super) fn ask(question: &Question<'_>, server: Option<Server>) -> Asking {
 }
 
 /// What can be asked before the rules are known.
-fn at_once(question: &Question<'_>) -> Option<Wanted> {
+pub(super) fn at_once(question: &Question<'_>) -> Option<Wanted> {
     let namespace = question.namespace.map(str::to_owned);
     if question.what.is_empty() {
         return Some(Wanted::All(namespace));
@@ -86,11 +85,7 @@ impl Asking {
         let connected = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut api = match connected {
             Ok(Some(api)) => api,
-            Ok(None) if args.api.require_api => {
-                let what = "no API server is configured: there is no kubeconfig, and this is no Pod".to_owned();
-                return Err(Failure { what, hints: vec!["--kubeconfig FILE".to_owned()] });
-            }
-            Ok(None) => return Ok(Objects::default()),
+            Ok(None) => return nowhere(args),
             Err(problem) => return without(&[problem], args),
         };
         // Where the first questions had no answer, more would not help.
@@ -109,21 +104,23 @@ impl Asking {
         }
         let notes = problems.iter().map(note).collect();
         let facts = std::sync::Arc::new(api.facts());
-        Ok(Objects { facts: Some(facts), from: api.url().to_owned(), notes, live: Some(api), ..Objects::default() })
+        Ok(Objects {
+            facts: Some(facts),
+            from: api.url().to_owned(),
+            notes,
+            live: Some(Live::Asked(Box::new(api))),
+            ..Objects::default()
+        })
     }
 
-    /// Waits for both stages and says so if it takes long. The limit, if the first one is not over in time: preparing a
-    /// connection runs the credential plugin, which may wait for a person only where one sits.
+    /// Waits for both stages and says so if it takes long. The limit, if the first one is not over in time.
     fn late(&self, args: &ObjectArgs) -> Option<Duration> {
-        let api = &args.api;
-        let patient = api.request_timeout.is_zero() || std::io::stdin().is_terminal();
-        let limit = api.request_timeout + GRACE;
-        if self.stages.recv_timeout(PATIENCE.min(limit)) == Err(RecvTimeoutError::Timeout) {
+        if self.stages.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             super::say("waiting for the credential plugin of the kubeconfig; --no-api shows the rules alone");
-            if patient {
-                let _ = self.stages.recv();
-            } else if self.stages.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-                return Some(limit);
+            match plugin_limit(args) {
+                None => _ = self.stages.recv(),
+                Some(limit) if self.stages.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) => return Some(limit),
+                Some(_) => {}
             }
         }
         if self.stages.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
@@ -133,8 +130,24 @@ impl Asking {
     }
 }
 
+/// The rules alone where no API server is configured, or with `--require-api` no answer.
+pub(super) fn nowhere(args: &ObjectArgs) -> Result<Objects, Failure> {
+    if !args.api.require_api {
+        return Ok(Objects::default());
+    }
+    let what = "no API server is configured: there is no kubeconfig, and this is no Pod".to_owned();
+    Err(Failure { what, hints: vec!["--kubeconfig FILE".to_owned()] })
+}
+
+/// How long a connection may be prepared; `None` for as long as it takes. That runs the credential plugin, which may wait for
+/// a person only where one sits.
+pub(super) fn plugin_limit(args: &ObjectArgs) -> Option<Duration> {
+    let timeout = args.api.request_timeout;
+    (!timeout.is_zero() && !std::io::stdin().is_terminal()).then(|| timeout + GRACE)
+}
+
 /// The rules alone, or with `--require-api` no answer.
-fn without(problems: &[Problem], args: &ObjectArgs) -> Result<Objects, Failure> {
+pub(super) fn without(problems: &[Problem], args: &ObjectArgs) -> Result<Objects, Failure> {
     if let (true, Some(problem)) = (args.api.require_api, problems.iter().find(|problem| problem.fatal)) {
         return Err(Failure { what: problem.what.clone(), hints: problem.hint.iter().cloned().collect() });
     }
@@ -145,7 +158,7 @@ fn without(problems: &[Problem], args: &ObjectArgs) -> Result<Objects, Failure> 
     Ok(Objects { notes, ..Objects::default() })
 }
 
-fn note(problem: &Problem) -> Note {
+pub(super) fn note(problem: &Problem) -> Note {
     Note { what: problem.what.clone(), hint: problem.hint.clone() }
 }
 
@@ -185,24 +198,33 @@ fn beside(api: &mut Api, question: &Question<'_>) {
 /// Asks for Pods where a WHAT names one, or looks like a Service and is none. True if one was found, which any Service may
 /// have as endpoint.
 fn pods(api: &mut Api, question: &Question<'_>, rules: Rules<'_, '_>) -> bool {
+    let unknown = may_be_pods(question, rules, |namespace, name| api.has_service(namespace, name));
+    let mut found = false;
+    for (namespace, name) in unknown {
+        found |= !api.pod(namespace, name).is_empty();
+    }
+    found
+}
+
+/// Namespace and name of what a WHAT may mean as a Pod: those that the rules do not know, and that are no Service.
+pub(super) fn may_be_pods<'q>(
+    question: &'q Question<'_>,
+    rules: Rules<'_, '_>,
+    is_service: impl Fn(Option<&str>, &str) -> bool,
+) -> Vec<(Option<&'q str>, &'q str)> {
     let in_namespace = question.namespace;
     let unknown: Vec<_> = question
         .what
         .iter()
         .filter_map(|(_, select)| select.pod().map(|(namespace, name)| (select, namespace.or(in_namespace), name)))
-        .filter(|(select, namespace, name)| matches!(select, Select::Pod { .. }) || !api.has_service(*namespace, name))
+        .filter(|(select, namespace, name)| matches!(select, Select::Pod { .. }) || !is_service(*namespace, name))
         .collect();
     if unknown.is_empty() {
-        return false;
+        return Vec::new();
     }
     let survey = Survey::of(rules, &KnownNames::default(), None);
-    let mut found = false;
-    for (select, namespace, name) in unknown {
-        if !survey.sketches().iter().any(|sketch| sketch.is_named_by(select)) {
-            found |= !api.pod(namespace, name).is_empty();
-        }
-    }
-    found
+    let is_ruled = |select: &Select| survey.sketches().iter().any(|sketch| sketch.is_named_by(select));
+    unknown.into_iter().filter(|(select, ..)| !is_ruled(select)).map(|(_, namespace, name)| (namespace, name)).collect()
 }
 
 /// Asks for the Services a question means. Those with an address or node port are found among all Services, whatever the
@@ -244,13 +266,19 @@ fn later(api: &mut Api, question: &Question<'_>, rules: Rules<'_, '_>) {
 }
 
 /// Asks whose the addresses of stale endpoints are now. What went wrong is told.
-pub(super) fn settle(api: &Api, objects: &Objects, services: &mut [ServicePort]) -> Vec<Note> {
+pub(super) fn settle(live: &Live, objects: &Objects, services: &mut [ServicePort]) -> Vec<Note> {
     let open = join::unsettled(services);
-    let (Some(facts), false) = (&objects.facts, open.is_empty()) else { return Vec::new() };
-    let found = api.pods_at(&open, facts);
+    let Some(facts) = objects.facts.as_ref().filter(|_| !open.is_empty() || matches!(live, Live::Followed(_))) else {
+        return Vec::new();
+    };
+    let found = match live {
+        Live::Asked(api) => api.pods_at(&open, facts),
+        Live::Followed(follower) => follower.pods_at(&open, facts),
+    };
+    let is_over = matches!(live, Live::Asked(_));
     let left = open.len() - found.asked.len();
     join::settle(services, found.pods, &found.asked, &Cluster::new(facts, objects.viewpoint.clone()));
-    let unasked = (found.problem.is_none() && left > 0).then(|| {
+    let unasked = (is_over && found.problem.is_none() && left > 0).then(|| {
         let why = if found.asked.len() < Api::LOOKUPS {
             "the API server finds Pods by their first address only, and the family of theirs is another or not known"
         } else {

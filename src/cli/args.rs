@@ -139,6 +139,34 @@ pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
     milliseconds.map(std::time::Duration::from_millis).ok_or_else(|| "too long".to_owned())
 }
 
+/// Answers that go on.
+#[cfg(feature = "live")]
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct WatchArgs {
+    /// Go on: read the rules again every TIME (2s, 500ms), follow the API server, and answer whenever something is
+    /// different.
+    ///
+    /// A terminal is redrawn in place, with what changed marked. Elsewhere each change is one whole answer: with -o json
+    /// one line, with -o yaml one document. Counters that move are no change. A reading that fails is said, and the answer
+    /// before it stays. Ctrl-C ends it.
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2s",
+        value_parser = interval,
+        conflicts_with = "demo"
+    )]
+    pub(super) watch: Option<std::time::Duration>,
+}
+
+/// Reads the time between two readings of the rules.
+pub(super) fn interval(text: &str) -> Result<std::time::Duration, String> {
+    let least = std::time::Duration::from_millis(200);
+    duration(text).and_then(|time| if time < least { Err("at least 200ms".to_owned()) } else { Ok(time) })
+}
+
 /// `--demo`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum DemoArg {

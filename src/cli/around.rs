@@ -138,6 +138,7 @@ pub(super) fn header(
         node: objects.viewpoint.node.clone(),
         objects: objects.facts.is_some().then(|| objects.from.clone()),
         partial: is_partial(survey, rules, dumps),
+        watch: None,
     }
 }
 

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+#[cfg(feature = "live")]
+use super::args::WatchArgs;
 use super::args::{Format, NamespaceArgs, SourceArgs, duration};
 #[cfg(feature = "live")]
 use super::fleet::{self, FleetArgs};
-use super::scene::{self, Question};
-use super::{Answer, Failure, Outcome, answer, out};
+use super::scene::{self, Question, Scene};
+#[cfg(feature = "live")]
+use super::watch;
+use super::{Answer, Failure, Outcome, Screen, answer, out};
 use crate::checks::{Checked, Finding, Pick, Severity};
 use crate::net::Moment;
 use crate::proxy::iptables::Depth;
@@ -42,14 +46,18 @@ pub(super) struct Args {
     /// Read rules and objects again after this time and report only what persists, so that a sync in progress is no
     /// finding (5s, 1m). For the rules of this node only.
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    #[cfg_attr(feature = "live", arg(conflicts_with = "all_nodes"))]
+    #[cfg_attr(feature = "live", arg(conflicts_with_all = ["all_nodes", "watch"]))]
     confirm: Option<Duration>,
     /// Show every finding of a kind.
     #[arg(short, long)]
     all: bool,
     /// Write the answer to this file instead of stdout, whole or not at all: whoever reads it meanwhile sees the one before.
+    /// With --watch the file is kept current, and stdout gets one line of JSON for each change.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[cfg(feature = "live")]
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     source: SourceArgs,
     #[cfg(feature = "live")]
@@ -86,6 +94,23 @@ impl CheckFormat {
     }
 }
 
+#[cfg(feature = "live")]
+impl CheckFormat {
+    /// The form of the answers of a watch on stdout.
+    fn watched(self, has_file: bool) -> Result<watch::Shape, Failure> {
+        match self {
+            _ if has_file => Ok(watch::Shape::Lines),
+            Self::Text | Self::Table => Ok(watch::Shape::Text),
+            Self::Json => Ok(watch::Shape::Lines),
+            Self::Yaml => Ok(watch::Shape::Documents),
+            Self::Prometheus => {
+                let what = "metrics of a watch are kept in a file, and --out names none".to_owned();
+                Err(Failure { what, hints: vec!["--out FILE.prom".to_owned()] })
+            }
+        }
+    }
+}
+
 /// `--fail-on`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
@@ -110,67 +135,161 @@ impl FailOn {
     }
 }
 
-pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
-    let mut outcome = look(args, verbose, width.filter(|_| args.out.is_none()))?;
+pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome, Failure> {
+    let width = screen.width.filter(|_| args.out.is_none());
+    let pick = Pick::new(args.select.clone(), args.ignore.clone());
+    let pick = pick.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
+    let mut question = Question::new(&args.what, args.namespace.only(), &args.source, verbose)?;
+    question.beside.config = true;
+    #[cfg(feature = "live")]
+    if let Some(every) = args.watch.watch {
+        let shape = args.output.watched(args.out.is_some())?;
+        return watch::run(question, every, shape, screen, Watching { args, pick, last: None });
+    }
+    #[cfg(feature = "live")]
+    let mut outcome = if args.fleet.all_nodes {
+        all_nodes(args, &question, &pick, width)?
+    } else {
+        once(args, &question, &pick, width)?
+    };
+    #[cfg(not(feature = "live"))]
+    let mut outcome = once(args, &question, &pick, width)?;
     if let Some(path) = &args.out {
         out::deliver(path, &mut outcome)?;
     }
     Ok(outcome)
 }
 
-fn look(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
-    let pick = Pick::new(args.select.clone(), args.ignore.clone());
-    let pick = pick.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
-    let mut question = Question::new(&args.what, args.namespace.only(), &args.source, verbose)?;
-    question.beside.config = true;
-    #[cfg(feature = "live")]
-    if args.fleet.all_nodes {
-        let view = render::View { width, all: args.all };
-        let format = args.output.of_all_nodes().ok_or_else(|| Failure {
-            what: "metrics are those of one node, which its own node_exporter serves".to_owned(),
-            hints: vec!["kube-ipt manifest daemonset    (has every node write its own)".to_owned()],
-        })?;
-        let (outcome, worst) = fleet::check(&question, &args.fleet, &pick, format, view)?;
-        return Ok(Outcome { failed: worst.is_some_and(|worst| args.fail_on.fails(worst)), ..outcome });
-    }
-    let before = args.confirm.map(|pause| first_look(&question, &pick, pause)).transpose()?;
-    scene::with(&question, |mut scene| {
-        let mut outcome = scene.remarks();
-        let checked = scene.check(&pick, Depth::Everything, before.as_ref());
-        match scene.nothing.take() {
-            // kube-proxy runs and serves nothing: so it may be meant.
-            Some(note) if scene.has_portal() || !checked.findings.is_empty() => outcome.note([note]),
-            Some(error) => outcome.missing = vec![error],
-            None => {}
-        }
-        let for_people = matches!(args.output, CheckFormat::Text | CheckFormat::Table);
-        if !outcome.missing.is_empty() && scene.services.is_empty() && for_people {
-            return Ok(outcome);
-        }
-        outcome.failed = checked.findings.iter().any(|finding| args.fail_on.fails(finding.severity));
-        let header = scene.header();
-        let quotes = scene.quotes(&checked);
-        let document = || report::check_document(&header, &scene.services, &checked, &quotes);
-        outcome.answer = match args.output {
-            CheckFormat::Text => {
-                let view = render::View { width, all: args.all };
-                let around = render::Surroundings {
-                    services: scene.services.len(),
-                    node: header.node.as_deref(),
-                    read_at: scene.read_at(),
-                };
-                let origin = render::origin(&header, scene.survey.rules_read(), width);
-                Answer::Text(render::findings(&checked, &quotes, around, view) + &origin)
-            }
-            CheckFormat::Table => Answer::Text(render::findings_table(&checked, width)),
-            CheckFormat::Json => answer::written(document(), Format::Json)?,
-            CheckFormat::Yaml => answer::written(document(), Format::Yaml)?,
-            CheckFormat::Prometheus => Answer::Data(render::prometheus(&document(), &checked, &pick, Moment::now())),
-        };
-        drop(quotes);
+#[cfg(feature = "live")]
+fn all_nodes(args: &Args, question: &Question<'_>, pick: &Pick, width: Option<usize>) -> Result<Outcome, Failure> {
+    let view = render::View { width, all: args.all };
+    let format = args.output.of_all_nodes().ok_or_else(|| Failure {
+        what: "metrics are those of one node, which its own node_exporter serves".to_owned(),
+        hints: vec!["kube-ipt manifest daemonset    (has every node write its own)".to_owned()],
+    })?;
+    let (outcome, worst) = fleet::check(question, &args.fleet, pick, format, view)?;
+    Ok(Outcome { failed: worst.is_some_and(|worst| args.fail_on.fails(worst)), ..outcome })
+}
+
+fn once(args: &Args, question: &Question<'_>, pick: &Pick, width: Option<usize>) -> Result<Outcome, Failure> {
+    let before = args.confirm.map(|pause| first_look(question, pick, pause)).transpose()?;
+    scene::with(question, |mut scene| {
+        let (mut outcome, checked) = found(args, pick, before.as_ref(), &mut scene);
+        outcome.answer = answered(args, pick, &scene, &checked, &outcome, width)?;
         scene.leave();
         Ok(outcome)
     })
+}
+
+/// What is wrong, apart from what `before` did not show, and what is to be said around it.
+fn found(args: &Args, pick: &Pick, before: Option<&Checked>, scene: &mut Scene<'_, '_, '_>) -> (Outcome, Checked) {
+    let mut outcome = scene.remarks();
+    let checked = scene.check(pick, Depth::Everything, before);
+    scene.note_likeness(&checked, &mut outcome);
+    match scene.nothing.take() {
+        // kube-proxy runs and serves nothing: so it may be meant.
+        Some(note) if scene.has_portal() || !checked.findings.is_empty() => outcome.note([note]),
+        Some(error) => outcome.missing = vec![error],
+        None => {}
+    }
+    outcome.failed = checked.findings.iter().any(|finding| args.fail_on.fails(finding.severity));
+    (outcome, checked)
+}
+
+/// The answer in the form that was asked for.
+fn answered(
+    args: &Args,
+    pick: &Pick,
+    scene: &Scene<'_, '_, '_>,
+    checked: &Checked,
+    outcome: &Outcome,
+    width: Option<usize>,
+) -> Result<Answer, Failure> {
+    let for_people = matches!(args.output, CheckFormat::Text | CheckFormat::Table);
+    if !outcome.missing.is_empty() && scene.services.is_empty() && for_people {
+        return Ok(Answer::default());
+    }
+    let header = scene.header();
+    let quotes = scene.quotes(checked);
+    let document = || report::check_document(&header, &scene.services, checked, &quotes);
+    Ok(match args.output {
+        CheckFormat::Text => {
+            let view = render::View { width, all: args.all };
+            let around = render::Surroundings {
+                services: scene.services.len(),
+                node: header.node.as_deref(),
+                read_at: scene.read_at(),
+            };
+            let origin = render::origin(&header, scene.survey.rules_read(), width);
+            Answer::Text(render::findings(checked, &quotes, around, view) + &origin)
+        }
+        CheckFormat::Table => Answer::Text(render::findings_table(checked, width)),
+        CheckFormat::Json => answer::written(document(), Format::Json)?,
+        CheckFormat::Yaml => answer::written(document(), Format::Yaml)?,
+        CheckFormat::Prometheus => Answer::Data(render::prometheus(&document(), checked, pick, Moment::now())),
+    })
+}
+
+/// A check that goes on.
+#[cfg(feature = "live")]
+struct Watching<'q> {
+    args: &'q Args,
+    pick: Pick,
+    /// What the file of --out is made of.
+    last: Option<Last>,
+}
+
+/// What a file is made of.
+#[cfg(feature = "live")]
+enum Last {
+    /// Metrics, which tell the time of the last check too.
+    Metrics(Box<report::CheckDocument>, Box<Checked>),
+    /// An answer, with whether it was written already.
+    Answer(Answer, bool),
+}
+
+#[cfg(feature = "live")]
+impl watch::Answers for Watching<'_> {
+    fn answer(&mut self, question: &Question<'_>, width: Option<usize>) -> Result<Outcome, Failure> {
+        let Self { args, pick, .. } = self;
+        let (outcome, last) = scene::with(question, |mut scene| {
+            let (mut outcome, checked) = found(args, pick, None, &mut scene);
+            let document = |scene: &Scene<'_, '_, '_>| {
+                report::check_document(&scene.header(), &scene.services, &checked, &scene.quotes(&checked))
+            };
+            if args.out.is_none() {
+                outcome.answer = answered(args, pick, &scene, &checked, &outcome, width)?;
+                return Ok((outcome, None));
+            }
+            let whole = document(&scene);
+            let last = if args.output == CheckFormat::Prometheus {
+                Last::Metrics(Box::new(whole.clone()), Box::new(checked))
+            } else {
+                Last::Answer(answered(args, pick, &scene, &checked, &outcome, None)?, false)
+            };
+            outcome.answer = Answer::Json(Box::new(whole.into()));
+            Ok((outcome, Some(last)))
+        })?;
+        self.last = last;
+        Ok(outcome)
+    }
+
+    /// Keeps the file of --out current.
+    fn still_right(&mut self, at: Moment) -> Result<(), Failure> {
+        let Some(path) = &self.args.out else { return Ok(()) };
+        match &mut self.last {
+            Some(Last::Metrics(document, checked)) => {
+                let text = render::prometheus(document, checked, &self.pick, at);
+                out::write(path, |out| out.write_all(text.as_bytes()))
+            }
+            Some(Last::Answer(answer, written)) if !*written && !answer.is_empty() => {
+                out::write(path, |out| answer.write_plain(out))?;
+                *written = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Looks once and waits, unless nothing is wrong.

@@ -24,7 +24,7 @@ use crate::source::{Bundle, Tables};
 #[derive(Debug, clap::Args)]
 pub(super) struct FleetArgs {
     /// Read every node of the cluster through the API server, by commands in its kube-proxy Pods.
-    #[arg(long, conflicts_with_all = ["file", "demo", "node", "via"], help_heading = "Where the rules come from")]
+    #[arg(long, conflicts_with_all = ["file", "demo", "node", "via", "watch"], help_heading = "Where the rules come from")]
     pub(super) all_nodes: bool,
     /// How many nodes are read at the same time.
     #[arg(
@@ -174,7 +174,7 @@ impl Fleet {
         self.each(question.source, parallel, Tables::OfServices, |(name, place), bundle| {
             let version = place.as_ref().ok().and_then(|place| place.version.clone());
             let seen = bundle.and_then(|bundle| {
-                let given = Given { bundle: Arc::new(bundle), told: self.told.clone() };
+                let given = Given { bundle: Arc::new(bundle), objects: self.told.clone().into(), watched: None };
                 scene::with(&question.given(given), |scene| {
                     let checked = check(&scene);
                     Ok(seen(scene, &checked, changes.as_ref(), with_services))

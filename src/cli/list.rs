@@ -3,11 +3,15 @@
 use clap::ValueEnum;
 
 use super::answer::{self, Form};
+#[cfg(feature = "live")]
+use super::args::WatchArgs;
 use super::args::{Format, OutputArgs, SourceArgs};
 #[cfg(feature = "live")]
 use super::fleet::{self, FleetArgs};
 use super::scene::Question;
-use super::{Failure, Outcome};
+#[cfg(feature = "live")]
+use super::watch;
+use super::{Failure, Outcome, Screen};
 #[cfg(feature = "live")]
 use crate::render::View;
 use crate::report::Kind;
@@ -18,6 +22,9 @@ pub(super) struct Args {
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
     output: ListFormat,
+    #[cfg(feature = "live")]
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     shared: OutputArgs,
     #[command(flatten)]
@@ -54,13 +61,18 @@ impl From<ListFormat> for Format {
     }
 }
 
-pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome, Failure> {
     let question = Question::new(&[], args.shared.namespace.only(), &args.source, verbose)?;
     #[cfg(feature = "live")]
     if args.fleet.all_nodes {
-        let view = View { width, all: args.shared.all };
+        let view = View { width: screen.width, all: args.shared.all };
         return fleet::list(&question, &args.fleet, args.output.into(), view);
     }
-    let form = Form { kind: Kind::List, rules: false, format: args.output.into(), shared: &args.shared, width };
+    let format: Format = args.output.into();
+    let form = Form { kind: Kind::List, rules: false, format, shared: &args.shared, width: screen.width };
+    #[cfg(feature = "live")]
+    if let Some(every) = args.watch.watch {
+        return watch::run(question, every, format.into(), screen, form);
+    }
     answer::answer(&question, &form)
 }

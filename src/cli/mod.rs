@@ -18,6 +18,8 @@ mod explain;
 mod faithful;
 #[cfg(feature = "live")]
 mod fleet;
+#[cfg(feature = "live")]
+mod follow;
 mod gather;
 mod list;
 mod man;
@@ -38,6 +40,8 @@ mod snapshot;
 mod texts;
 mod trace;
 mod viewpoint;
+#[cfg(feature = "live")]
+mod watch;
 
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -106,6 +110,8 @@ struct Outcome {
     missing: Vec<String>,
     /// There are findings that make the exit status 1.
     failed: bool,
+    /// The same for answers that say the same, where a watch asks.
+    likeness: u64,
 }
 
 /// What the reader of an answer should know.
@@ -164,6 +170,15 @@ impl Answer {
     }
 }
 
+/// What the answer is printed to.
+#[derive(Debug, Clone, Copy)]
+struct Screen {
+    /// Columns of the terminal that reads it; `None` if none does.
+    width: Option<usize>,
+    #[cfg_attr(not(feature = "live"), expect(dead_code, reason = "only a watch prints by itself"))]
+    color: Color,
+}
+
 /// Runs the program and gives its exit status: 0 fine, 1 nothing matched or there are findings, 2 an error.
 pub fn main() -> ExitCode {
     let called = Called::now();
@@ -183,10 +198,11 @@ pub fn main() -> ExitCode {
         }
     };
     let width = terminal_width();
+    let screen = Screen { width, color: cli.color };
     let result = match &cli.command {
-        Command::Show(args) => show::run(args, cli.verbose, width),
-        Command::List(args) => list::run(args, cli.verbose, width),
-        Command::Check(args) => check::run(args, cli.verbose, width),
+        Command::Show(args) => show::run(args, cli.verbose, screen),
+        Command::List(args) => list::run(args, cli.verbose, screen),
+        Command::Check(args) => check::run(args, cli.verbose, screen),
         Command::Trace(args) => trace::run(args, cli.verbose, width),
         Command::Diff(args) => diff::run(args, cli.verbose, width),
         Command::Snapshot(args) => snapshot::run(args, cli.verbose),
@@ -212,22 +228,9 @@ pub fn main() -> ExitCode {
 
 /// Prints an outcome. A reader that closes the pipe has what it wanted.
 fn finish(outcome: &Outcome, color: Color) -> ExitCode {
-    let called = Called::now();
-    let mut err = anstream::AutoStream::new(std::io::stderr(), color.choice(&std::io::stderr()));
-    for note in &outcome.notes {
-        let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(&called.told(&note.what)));
-        if let Some(hint) = &note.hint {
-            let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(&called.told(hint)));
-        }
-    }
-    for missing in &outcome.missing {
-        let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&called.told(missing)));
-    }
+    tell(&outcome.notes, &outcome.missing, color);
     let written = match &outcome.answer {
-        Answer::Text(text) => {
-            let mut out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
-            out.write_all(called.told(text).as_bytes()).and_then(|()| out.flush())
-        }
+        Answer::Text(text) => put(text, color),
         Answer::Data(text) => std::io::stdout().lock().write_all(text.as_bytes()),
         Answer::Bytes(bytes) => std::io::stdout().lock().write_all(bytes),
         // Has no colours to be taken out.
@@ -238,10 +241,60 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
         Ok(()) => ExitCode::from(1),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
+            let mut err = anstream::AutoStream::new(std::io::stderr(), color.choice(&std::io::stderr()));
             let _ = writeln!(err, "{} cannot write the answer: {error}", "error:".style(ERROR));
             ExitCode::from(2)
         }
     }
+}
+
+/// Says what is to be said around an answer.
+fn tell(notes: &[Note], missing: &[String], color: Color) {
+    let called = Called::now();
+    let mut err = anstream::AutoStream::new(std::io::stderr(), color.choice(&std::io::stderr()));
+    for note in notes {
+        let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(&called.told(&note.what)));
+        if let Some(hint) = &note.hint {
+            let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(&called.told(hint)));
+        }
+    }
+    for missing in missing {
+        let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&called.told(missing)));
+    }
+}
+
+/// Writes a part of the answer.
+fn put(text: &str, color: Color) -> std::io::Result<()> {
+    let mut out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
+    out.write_all(Called::now().told(text).as_bytes()).and_then(|()| out.flush())
+}
+
+/// Writes a document as one line.
+#[cfg(feature = "live")]
+fn put_line(document: &report::Any) -> std::io::Result<()> {
+    crate::render::json_line(document, std::io::stdout().lock())
+}
+
+/// Writes what steers the terminal, as it is.
+#[cfg(feature = "live")]
+fn put_raw(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+/// Columns and rows of the terminal that reads the answer; `None` if none does, or one that cannot move its cursor.
+#[cfg(feature = "live")]
+fn terminal() -> Option<(usize, usize)> {
+    let (terminal_size::Width(columns), terminal_size::Height(rows)) =
+        terminal_size::terminal_size_of(std::io::stdout())?;
+    let moves = std::env::var_os("TERM").is_none_or(|name| name != "dumb");
+    moves.then(|| (usize::from(columns), usize::from(rows)))
+}
+
+/// True if colours stay.
+#[cfg(feature = "live")]
+fn is_colored(color: Color) -> bool {
+    color.choice(&std::io::stdout()) != anstream::ColorChoice::Never
 }
 
 /// Says something on stderr while a command still works.

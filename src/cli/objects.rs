@@ -12,7 +12,7 @@ use super::scene::Question;
 use super::viewpoint;
 use super::{Failure, Note};
 #[cfg(feature = "live")]
-use crate::cluster::{Api, Server};
+use crate::cluster::{Api, Follower, Server};
 use crate::cluster::{BadObjects, Coverage, Facts, Saved};
 use crate::dataplane::ServicePort;
 use crate::dump::iptables::{Dump, Hints};
@@ -36,7 +36,17 @@ pub(super) struct Objects {
     pub(super) notes: Vec<Note>,
     /// The API server, for what is asked later.
     #[cfg(feature = "live")]
-    pub(super) live: Option<Api>,
+    pub(super) live: Option<Live>,
+}
+
+/// An API server that told objects.
+#[cfg(feature = "live")]
+#[derive(Debug)]
+pub(super) enum Live {
+    /// It was asked.
+    Asked(Box<Api>),
+    /// It is followed.
+    Followed(Arc<Follower>),
 }
 
 /// Objects that were told already.
@@ -49,6 +59,27 @@ pub(super) struct Told {
     pub(super) from: String,
     /// Who told them and can be asked for more.
     pub(super) server: Option<Server>,
+}
+
+/// What is known of the objects of a question whose rules were read already.
+#[cfg(feature = "live")]
+#[derive(Debug, Clone)]
+pub(super) enum Known {
+    /// There are none.
+    Nothing,
+    /// They were told.
+    Told(Told),
+    /// They are followed.
+    Followed(Arc<Follower>),
+    /// They are read now, as the flags say.
+    Unread,
+}
+
+#[cfg(feature = "live")]
+impl From<Option<Told>> for Known {
+    fn from(told: Option<Told>) -> Self {
+        told.map_or(Self::Nothing, Self::Told)
+    }
 }
 
 /// Objects on their way.
@@ -67,14 +98,20 @@ pub(super) enum Reading {
     /// They were told already.
     #[cfg(feature = "live")]
     Told(Told),
+    /// The API server that a watch follows.
+    #[cfg(feature = "live")]
+    Followed(Arc<Follower>),
 }
 
 /// Begins to read what the flags name.
 pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
     let args = question.source;
     #[cfg(feature = "live")]
-    if let Some(given) = &question.given {
-        return given.told.clone().map_or(Reading::Nothing, Reading::Told);
+    match question.given.as_ref().map(|given| &given.objects) {
+        Some(Known::Nothing) => return Reading::Nothing,
+        Some(Known::Told(told)) => return Reading::Told(told.clone()),
+        Some(Known::Followed(follower)) => return Reading::Followed(Arc::clone(follower)),
+        Some(Known::Unread) | None => {}
     }
     if let Some(demo) = args.demo {
         return if args.objects.no_api { Reading::Nothing } else { Reading::Demo(demo.into()) };
@@ -136,8 +173,11 @@ impl Reading {
             Self::Api(asking) => asking.finish(question, bundle, rules)?,
             #[cfg(feature = "live")]
             Self::Told(Told { facts, from, server }) => {
-                Objects { facts: Some(facts), from, live: server.map(Api::new), ..Objects::default() }
+                let live = server.map(|server| Live::Asked(Box::new(Api::new(server))));
+                Objects { facts: Some(facts), from, live, ..Objects::default() }
             }
+            #[cfg(feature = "live")]
+            Self::Followed(follower) => super::follow::finish(follower, question, rules)?,
         };
         if objects.from != DEMO {
             objects.settle(args, bundle)?;
@@ -150,7 +190,7 @@ impl Objects {
     /// Asks the API server what only the answer shows to be missing, and adds it to `services`. What went wrong is told.
     #[cfg(feature = "live")]
     pub(super) fn complete(&self, services: &mut [ServicePort]) -> Vec<Note> {
-        self.live.as_ref().map_or_else(Vec::new, |api| super::api::settle(api, self, services))
+        self.live.as_ref().map_or_else(Vec::new, |live| super::api::settle(live, self, services))
     }
 
     /// Without an API server there is nobody to ask.

@@ -16,7 +16,7 @@ use crate::join::{self, Join};
 use crate::net::{Family, Moment};
 use crate::proxy::iptables::{Depth, rulesets};
 use crate::proxy::{KnownNames, Rules, Sketch, Survey, ipvs, nftables};
-use crate::report::{Header, Quotes};
+use crate::report::{self, Header, Quotes, Watched};
 use crate::source::{Bundle, Tables};
 
 /// What a command wants to know.
@@ -38,9 +38,11 @@ pub(super) struct Question<'q> {
 pub(super) struct Given {
     /// The rules.
     pub(super) bundle: Arc<Bundle>,
-    /// The objects; `None` for none.
+    /// The objects.
     #[cfg(feature = "live")]
-    pub(super) told: Option<objects::Told>,
+    pub(super) objects: objects::Known,
+    /// The time of the answer, if a watch gives it.
+    pub(super) watched: Option<Watched>,
 }
 
 /// What a question needs to know beside the Services it means.
@@ -80,6 +82,15 @@ impl<'q> Question<'q> {
         let Self { namespace, source, verbose, .. } = *self;
         Self { what: self.what.clone(), namespace, source, verbose, beside: self.beside.clone(), given: Some(given) }
     }
+
+    /// The tables it is about.
+    pub(super) fn tables(&self) -> Tables {
+        match &self.beside {
+            Beside { everything: true, .. } => Tables::Everything,
+            Beside { way: true, .. } => Tables::OnTheWay,
+            _ => Tables::OfServices,
+        }
+    }
 }
 
 /// A node and its cluster as far as a question needs them.
@@ -98,6 +109,8 @@ pub(super) struct Scene<'s, 'd, 'f> {
     pub(super) narrowed: bool,
     /// The objects seem to be of another cluster than the rules.
     foreign: bool,
+    /// The time of the answer, if a watch gives it.
+    watched: Option<Watched>,
     /// Why the rules hold no Service at all.
     pub(super) nothing: Option<String>,
     /// What is to be said around the answer, so far.
@@ -112,14 +125,9 @@ pub(super) fn with<T>(
     // Rules and objects are read at the same time.
     let afar = if question.given.is_some() { Afar::default() } else { Afar::of(question.source)? };
     let reading = objects::start(question, &afar);
-    let tables = match &question.beside {
-        Beside { everything: true, .. } => Tables::Everything,
-        Beside { way: true, .. } => Tables::OnTheWay,
-        _ => Tables::OfServices,
-    };
     let bundle = match &question.given {
         Some(given) => Arc::clone(&given.bundle),
-        None => Arc::new(gather::bundle(question.source, tables, &afar, question.verbose)?),
+        None => Arc::new(gather::bundle(question.source, question.tables(), &afar, question.verbose)?),
     };
     let texts = texts::read(&bundle, question.verbose)?;
     let family = question.source.family.map(Family::from);
@@ -195,6 +203,7 @@ pub(super) fn with<T>(
         sketches,
         services,
         foreign,
+        watched: question.given.as_ref().and_then(|given| given.watched.clone()),
         narrowed: !question.what.is_empty() || question.namespace.is_some(),
         nothing,
         outcome,
@@ -228,10 +237,20 @@ impl Scene<'_, '_, '_> {
         outcome
     }
 
-    /// Leaves the service ports to the end of the process, which is near: taking a hundred thousand endpoints apart one by
-    /// one costs a tenth of a run.
+    /// Leaves the service ports to the end of the process, where that is near: taking a hundred thousand endpoints apart one
+    /// by one costs a tenth of a run.
     pub(super) fn leave(self) {
-        std::mem::forget(self.services);
+        if self.watched.is_none() {
+            std::mem::forget(self.services);
+        }
+    }
+
+    /// Notes what the answer says, for a watch that tells what changes.
+    pub(super) fn note_likeness(&self, checked: &Checked, outcome: &mut Outcome) {
+        if self.watched.is_some() {
+            outcome.likeness =
+                report::likeness(&self.header(), &self.services, &checked.findings, &self.quotes(checked));
+        }
     }
 
     /// True if kube-proxy's chain is there, whether or not it leads to a Service.
@@ -252,7 +271,8 @@ impl Scene<'_, '_, '_> {
 
     /// What the answer was made from.
     pub(super) fn header(&self) -> Header {
-        around::header(self.survey, self.rules, self.bundle, self.dumps, self.objects)
+        let header = around::header(self.survey, self.rules, self.bundle, self.dumps, self.objects);
+        Header { watch: self.watched.clone(), ..header }
     }
 
     /// What the texts are called.

@@ -1,9 +1,13 @@
 //! `kube-ipt show`: the tree of services.
 
 use super::answer::{self, Form};
+#[cfg(feature = "live")]
+use super::args::WatchArgs;
 use super::args::{Format, OutputArgs, SourceArgs};
 use super::scene::Question;
-use super::{Failure, Outcome};
+#[cfg(feature = "live")]
+use super::watch;
+use super::{Failure, Outcome, Screen};
 use crate::report::Kind;
 
 /// Show Services with their frontends, endpoints and shares.
@@ -22,18 +26,26 @@ pub(super) struct Args {
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = Format::Tree)]
     output: Format,
+    #[cfg(feature = "live")]
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     shared: OutputArgs,
     #[command(flatten)]
     source: SourceArgs,
 }
 
-pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome, Failure> {
     if args.rules && args.output != Format::Tree {
         let what = "--rules is for people: it goes with the tree only".to_owned();
         return Err(Failure { what, hints: vec!["leave out -o, or leave out --rules".to_owned()] });
     }
     let question = Question::new(&args.what, args.shared.namespace.only(), &args.source, verbose)?;
+    let width = screen.width;
     let form = Form { kind: Kind::Show, rules: args.rules, format: args.output, shared: &args.shared, width };
+    #[cfg(feature = "live")]
+    if let Some(every) = args.watch.watch {
+        return watch::run(question, every, args.output.into(), screen, form);
+    }
     answer::answer(&question, &form)
 }

@@ -42,13 +42,17 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
         None => {}
     }
     let machine = bundle.machine.clone().unwrap_or_default();
+    Ok(this(&machine, facts).map(|node| found(&node.name)).unwrap_or_default())
+}
+
+/// The Node that is `machine`, by its name or its addresses; the only Node of a cluster is it anyhow.
+pub(super) fn this<'f>(machine: &Machine, facts: &'f Facts) -> Option<&'f Node> {
     let only = match facts.nodes.as_slice() {
         [only] if facts.coverage.nodes => Some(only),
         _ => None,
     };
     let nodes = || facts.nodes.iter();
-    let node = nodes().find(|node| is_called(node, &machine)).or_else(|| nodes().find(|node| is_at(node, &machine)));
-    Ok(node.or(only).map(|node| found(&node.name)).unwrap_or_default())
+    nodes().find(|node| is_called(node, machine)).or_else(|| nodes().find(|node| is_at(node, machine))).or(only)
 }
 
 /// $NODE_NAME, as Pods get it from the downward API.

@@ -4,21 +4,14 @@ use std::mem::Discriminant;
 use std::net::IpAddr;
 use std::thread;
 
-use hashbrown::HashSet;
-
 use super::facts::{Facts, Pod, Service};
+use super::list::{CACHED, List, keep, query, segment};
 use super::live::Server;
 use super::problem::{Problem, Trouble};
 use super::rights::Right;
 use super::saved::Saved;
 use super::{Coverage, Scope};
 use crate::net::{Family, Protocol};
-
-/// Objects in one page of a list, as kubectl asks for them.
-const PAGE: usize = 500;
-
-/// Any state of the server's cache will do.
-const CACHED: (&str, &str) = ("resourceVersion", "0");
 
 /// Which Services to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +24,7 @@ pub enum Wanted {
 
 impl Wanted {
     /// What an answer covers.
-    fn scope(&self) -> Scope {
+    pub(super) fn scope(&self) -> Scope {
         match self {
             Self::All(None) => Scope::All,
             Self::All(Some(namespace)) => Scope::Some { namespaces: vec![namespace.clone()], services: Vec::new() },
@@ -54,7 +47,7 @@ pub struct Api {
 }
 
 /// Pods looked up by their addresses.
-#[derive(Debug)]
+#[derive(Debug, Default, Clone)]
 pub struct PodsFound {
     /// The Pods.
     pub pods: Vec<Pod>,
@@ -161,7 +154,7 @@ impl Api {
     /// Asks for all Nodes.
     pub fn nodes(&mut self) {
         let mut saved = Saved::default();
-        match pages(&self.server, "/api/v1/nodes", &mut saved) {
+        match List::all("/api/v1", None, "nodes").read(&self.server, &mut saved) {
             Ok(()) => self.coverage.nodes = true,
             Err(trouble) => self.trouble(&trouble, Right::NODES, "which node this is is not known"),
         }
@@ -171,7 +164,7 @@ impl Api {
     /// Asks for all Pods, which only who keeps them needs.
     pub fn every_pod(&mut self) {
         let mut saved = Saved::default();
-        match pages(&self.server, "/api/v1/pods", &mut saved) {
+        match List::all("/api/v1", None, "pods").read(&self.server, &mut saved) {
             Ok(()) => self.coverage.pods = true,
             Err(trouble) => {
                 self.trouble(&trouble, Right::PODS, "whose addresses stale endpoints have now is not known");
@@ -203,46 +196,7 @@ impl Api {
 
     /// The Pods that have these addresses.
     pub fn pods_at(&self, addresses: &[IpAddr], facts: &Facts) -> PodsFound {
-        let server = &self.server;
-        // The field is a Pod's first address only: of the other family no Pod would be found.
-        let first = self.first_family(facts);
-        let of_first = addresses.iter().copied().filter(|ip| Some(Family::of(*ip)) == first);
-        let wanted: Vec<IpAddr> = of_first.take(Self::LOOKUPS).collect();
-        let path = |ip: &IpAddr| {
-            format!("/api/v1/pods?{}", query(&[("fieldSelector", &format!("status.podIP={ip}")), CACHED]))
-        };
-        let answers: Vec<Result<String, Trouble>> = thread::scope(|scope| {
-            let threads: Vec<_> = wanted.iter().map(|ip| scope.spawn(move || server.get(&path(ip)))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        let (mut found, mut asked, mut problem) = (Saved::default(), Vec::new(), None);
-        for (ip, answer) in wanted.iter().zip(answers) {
-            match answer.and_then(|text| keep("pods", &text, &mut found)) {
-                Ok(_) => asked.push(*ip),
-                Err(trouble) => {
-                    problem = Some(self.problem(
-                        &trouble,
-                        Right::PODS,
-                        "whose address a stale endpoint has now is not known",
-                    ));
-                }
-            }
-        }
-        PodsFound { pods: found.into_facts_of(Coverage::default()).pods, asked, problem }
-    }
-
-    /// The family of the first address of Pods: that of their Nodes, and of the Service every cluster has.
-    fn first_family(&self, facts: &Facts) -> Option<Family> {
-        if let Some(address) = facts.nodes.iter().find_map(|node| node.addresses.first()) {
-            return Some(Family::of(*address));
-        }
-        let mut saved = Saved::default();
-        existing(&self.server, "/api/v1/namespaces/default/services/kubernetes", &mut saved).ok()?;
-        let address = saved.into_facts_of(Coverage::default()).services.first()?.cluster_ips.first().copied();
-        address.map(Family::of)
+        pods_at(&self.server, addresses, facts)
     }
 
     /// True if Services were asked for and could not be had.
@@ -292,11 +246,47 @@ impl Api {
     }
 
     fn problem(&self, trouble: &Trouble, right: Right, lost: &str) -> Problem {
-        match trouble {
-            Trouble::Status { code: 403, message } => Problem::forbidden(message, right, lost),
-            other => Problem { fatal: right.needed, ..Problem::with_server(other, &self.server.url) },
+        Problem::with_right(trouble, right, lost, &self.server.url)
+    }
+}
+
+/// The Pods that have these addresses.
+pub(super) fn pods_at(server: &Server, addresses: &[IpAddr], facts: &Facts) -> PodsFound {
+    // The field is a Pod's first address only: of the other family no Pod would be found.
+    let first = first_family(server, facts);
+    let of_first = addresses.iter().copied().filter(|ip| Some(Family::of(*ip)) == first);
+    let wanted: Vec<IpAddr> = of_first.take(Api::LOOKUPS).collect();
+    let path =
+        |ip: &IpAddr| format!("/api/v1/pods?{}", query(&[("fieldSelector", &format!("status.podIP={ip}")), CACHED]));
+    let answers: Vec<Result<String, Trouble>> = thread::scope(|scope| {
+        let threads: Vec<_> = wanted.iter().map(|ip| scope.spawn(move || server.get(&path(ip)))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let (mut found, mut asked, mut problem) = (Saved::default(), Vec::new(), None);
+    for (ip, answer) in wanted.iter().zip(answers) {
+        match answer.and_then(|text| keep("pods", &text, &mut found)) {
+            Ok(_) => asked.push(*ip),
+            Err(trouble) => {
+                let lost = "whose address a stale endpoint has now is not known";
+                problem = Some(Problem::with_right(&trouble, Right::PODS, lost, &server.url));
+            }
         }
     }
+    PodsFound { pods: found.into_facts_of(Coverage::default()).pods, asked, problem }
+}
+
+/// The family of the first address of Pods: that of their Nodes, and of the Service every cluster has.
+fn first_family(server: &Server, facts: &Facts) -> Option<Family> {
+    if let Some(address) = facts.nodes.iter().find_map(|node| node.addresses.first()) {
+        return Some(Family::of(*address));
+    }
+    let mut saved = Saved::default();
+    existing(server, "/api/v1/namespaces/default/services/kubernetes", &mut saved).ok()?;
+    let address = saved.into_facts_of(Coverage::default()).services.first()?.cluster_ips.first().copied();
+    address.map(Family::of)
 }
 
 /// Reads what `wanted` needs of one kind.
@@ -308,13 +298,13 @@ fn read(server: &Server, wanted: &Wanted, one: fn(&Server, &Wanted, &mut Saved) 
 
 fn services(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Got {
     let result = match wanted {
-        Wanted::All(namespace) => pages(server, &path("/api/v1", namespace.as_deref(), "services"), saved),
+        Wanted::All(namespace) => List::all("/api/v1", namespace.as_deref(), "services").read(server, saved),
         Wanted::Services(names) => names.iter().try_for_each(|(namespace, name)| match namespace {
             Some(namespace) => {
-                let path = path("/api/v1", Some(namespace), "services");
-                existing(server, &format!("{path}/{}", segment(name)), saved)
+                let list = List::all("/api/v1", Some(namespace), "services");
+                existing(server, &list.object(name), saved)
             }
-            None => selected(server, "/api/v1/services", ("fieldSelector", &format!("metadata.name={name}")), saved),
+            None => List::all("/api/v1", None, "services").named(name).read(server, saved),
         }),
     };
     result.map_err(|trouble| (Right::SERVICES, trouble))
@@ -330,10 +320,9 @@ fn endpoints(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Got {
         }
     }
     let result = match wanted {
-        Wanted::All(namespace) => pages(server, &path("/api/v1", namespace.as_deref(), "endpoints"), saved),
+        Wanted::All(namespace) => List::all("/api/v1", namespace.as_deref(), "endpoints").read(server, saved),
         Wanted::Services(names) => names.iter().try_for_each(|(namespace, name)| {
-            let path = path("/api/v1", namespace.as_deref(), "endpoints");
-            selected(server, &path, ("fieldSelector", &format!("metadata.name={name}")), saved)
+            List::all("/api/v1", namespace.as_deref(), "endpoints").named(name).read(server, saved)
         }),
     };
     result.map_err(|trouble| (Right::ENDPOINTS, trouble))
@@ -341,10 +330,9 @@ fn endpoints(server: &Server, wanted: &Wanted, saved: &mut Saved) -> Got {
 
 fn slices(server: &Server, group: &str, wanted: &Wanted, saved: &mut Saved) -> Result<(), Trouble> {
     match wanted {
-        Wanted::All(namespace) => pages(server, &path(group, namespace.as_deref(), "endpointslices"), saved),
+        Wanted::All(namespace) => List::all(group, namespace.as_deref(), "endpointslices").read(server, saved),
         Wanted::Services(names) => names.iter().try_for_each(|(namespace, name)| {
-            let path = path(group, namespace.as_deref(), "endpointslices");
-            selected(server, &path, ("labelSelector", &format!("kubernetes.io/service-name={name}")), saved)
+            List::all(group, namespace.as_deref(), "endpointslices").of_service(name).read(server, saved)
         }),
     }
 }
@@ -355,73 +343,4 @@ fn existing(server: &Server, path: &str, saved: &mut Saved) -> Result<(), Troubl
         Err(Trouble::Status { code: 404, .. }) => Ok(()),
         answer => keep(path, &answer?, saved).map(|_| ()),
     }
-}
-
-/// Reads the part of a list a selector chooses, from the server's cache.
-fn selected(server: &Server, path: &str, selector: (&str, &str), saved: &mut Saved) -> Result<(), Trouble> {
-    let text = server.get(&format!("{path}?{}", query(&[selector, CACHED])))?;
-    keep(path, &text, saved).map(|_| ())
-}
-
-/// Reads a list of objects page by page.
-fn pages(server: &Server, path: &str, saved: &mut Saved) -> Result<(), Trouble> {
-    saved.absorb(paged(server, path, &[], |text, list| keep(path, text, list))?);
-    Ok(())
-}
-
-/// Reads a list page by page; `keep` tells where it goes on. If the server forgets where it was (410 Gone), the list is
-/// read again as a whole.
-pub(super) fn paged<T: Default>(
-    server: &Server,
-    path: &str,
-    selector: &[(&str, &str)],
-    keep: impl Fn(&str, &mut T) -> Result<Option<String>, Trouble>,
-) -> Result<T, Trouble> {
-    let limit = PAGE.to_string();
-    let asked = |more: &[(&str, &str)]| format!("{path}?{}", query(&[selector, more].concat()));
-    let mut list = T::default();
-    // The token of a page stands for the state of the first one and allows no other.
-    let mut page = asked(&[("limit", &limit), CACHED]);
-    let mut tokens = HashSet::new();
-    loop {
-        match server.get(&page) {
-            Ok(text) => match keep(&text, &mut list)? {
-                Some(next) => {
-                    page = asked(&[("limit", &limit), ("continue", &next)]);
-                    if !tokens.insert(next) {
-                        return Err(Trouble::Nonsense(format!("the pages of {path} go round in a circle")));
-                    }
-                }
-                None => return Ok(list),
-            },
-            Err(Trouble::Status { code: 410, .. }) if !tokens.is_empty() => {
-                list = T::default();
-                keep(&server.get(&asked(&[CACHED]))?, &mut list)?;
-                return Ok(list);
-            }
-            Err(trouble) => return Err(trouble),
-        }
-    }
-}
-
-/// Reads an answer and tells where the list goes on.
-fn keep(path: &str, text: &str, saved: &mut Saved) -> Result<Option<String>, Trouble> {
-    saved.read_page(path, text).map_err(|bad| Trouble::Nonsense(bad.to_string()))
-}
-
-/// The path of a list, of the cluster or of a namespace.
-fn path(group: &str, namespace: Option<&str>, plural: &str) -> String {
-    match namespace {
-        Some(namespace) => format!("{group}/namespaces/{}/{plural}", segment(namespace)),
-        None => format!("{group}/{plural}"),
-    }
-}
-
-pub(super) fn query(pairs: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
-/// A name as one segment of a path.
-pub(super) fn segment(name: &str) -> String {
-    form_urlencoded::byte_serialize(name.as_bytes()).collect()
 }

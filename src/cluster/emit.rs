@@ -157,7 +157,7 @@ fn affinity(seconds: u32) -> core::SessionAffinityConfig {
 
 fn slice(slice: &Slice) -> objects::EndpointSlice {
     let labels = marks([Some((convert::SERVICE_NAME, slice.service.clone()))]);
-    let annotations = marks([slice.changed.and_then(|time| Some((convert::CHANGED, time.to_api()?)))]);
+    let annotations = marks([slice.changed.map(|time| (convert::CHANGED, time.to_api()))]);
     let port = |port: &SlicePort| discovery::EndpointPort {
         name: port.name.clone(),
         protocol: Some(protocol(port.protocol)),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde::Deserialize;
 
-use super::api::{Api, paged, query, segment};
+use super::api::Api;
+use super::list::{paged, query, segment};
 use super::live::Server;
 use super::problem::{Problem, Trouble};
 use crate::dataplane::nearest;

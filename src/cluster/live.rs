@@ -2,11 +2,16 @@
 
 use std::cell::Cell;
 use std::error::Error as _;
+use std::future::poll_fn;
 use std::io::IsTerminal as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
+use futures_io::AsyncBufRead as _;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{AttachParams, AttachedProcess};
@@ -22,6 +27,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Characters of an error that are told.
 const LONGEST: usize = 300;
+
+/// The longest line of a stream: many times the largest object an API server keeps (1.5 MiB, etcd's limit).
+const LONGEST_LINE: usize = 64 << 20;
 
 /// How to reach the API server.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +98,55 @@ impl Server {
         let request = http::Request::get(path).body(Vec::new());
         let request = request.map_err(|error| Trouble::Configuration(error.to_string()))?;
         self.runtime.block_on(self.in_time(self.client.request_text(request)))?.map_err(|error| trouble(&error))
+    }
+
+    /// Gives every whole line of the answer to a GET to `line`, until the server ends it, nothing comes for `silence`, or
+    /// `line` wants no more. `opened` hears that the server began to answer. May be called from several threads at once.
+    pub(super) fn lines(
+        &self,
+        path: &str,
+        silence: Duration,
+        opened: impl FnOnce(),
+        mut line: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), Trouble> {
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| Trouble::Configuration(error.to_string()))?;
+        let patience = if self.request_timeout.is_zero() { silence } else { self.request_timeout };
+        self.runtime.block_on(async {
+            let stream = tokio::time::timeout(patience, self.client.request_stream(request)).await;
+            let stream = stream.map_err(|_| Trouble::Silent(patience))?.map_err(|error| trouble(&error))?;
+            opened();
+            let mut stream = pin!(stream);
+            let mut rest: Vec<u8> = Vec::new();
+            loop {
+                let known = rest.len();
+                let read = poll_fn(|context| {
+                    let piece = ready!(stream.as_mut().poll_fill_buf(context))?;
+                    let length = piece.len();
+                    rest.extend_from_slice(piece);
+                    stream.as_mut().consume(length);
+                    Poll::Ready(Ok::<usize, std::io::Error>(length))
+                });
+                let read = match tokio::time::timeout(silence, read).await {
+                    // What is left is the beginning of a line that will never be whole.
+                    Err(_) | Ok(Ok(0)) => return Ok(()),
+                    Ok(read) => read.map_err(|error| Trouble::Cut(innermost(&error)))?,
+                };
+                let Some(end) = memchr::memrchr(b'\n', &rest[known..known + read]) else {
+                    if rest.len() > LONGEST_LINE {
+                        return Err(Trouble::Nonsense(format!("a line of more than {} MiB", LONGEST_LINE >> 20)));
+                    }
+                    continue;
+                };
+                let end = known + end + 1;
+                for whole in String::from_utf8_lossy(&rest[..end]).lines().filter(|text| !text.trim().is_empty()) {
+                    if line(whole).is_break() {
+                        return Ok(());
+                    }
+                }
+                rest.drain(..end);
+            }
+        })
     }
 
     /// Runs a command in a container and waits for its end. The time for a request is here the longest silence.

@@ -13,6 +13,10 @@ mod emit;
 mod exec;
 mod facts;
 #[cfg(feature = "live")]
+mod follow;
+#[cfg(feature = "live")]
+mod list;
+#[cfg(feature = "live")]
 mod live;
 mod objects;
 #[cfg(feature = "live")]
@@ -29,6 +33,8 @@ pub use exec::{End, NoPlace, OnNode, Place};
 pub use facts::{
     Endpoint, Facts, Hints, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Service, ServiceType, Slice, SlicePort,
 };
+#[cfg(feature = "live")]
+pub use follow::{Follower, Health};
 #[cfg(feature = "live")]
 pub use live::{Access, Server, contexts};
 #[cfg(feature = "live")]

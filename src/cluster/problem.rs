@@ -100,8 +100,16 @@ impl Problem {
         Self { what, hint, fatal: true }
     }
 
-    /// The server forbids to get or list objects of one kind; `lost` says what is not known because of it.
-    pub(super) fn forbidden(message: &str, right: Right, lost: &str) -> Self {
+    /// The problem with reading what `right` is for, at the server at `url`; `lost` says what is not known because of it.
+    pub(super) fn with_right(trouble: &Trouble, right: Right, lost: &str, url: &str) -> Self {
+        match trouble {
+            Trouble::Status { code: 403, message } => Self::forbidden(message, right, lost),
+            other => Self { fatal: right.needed, ..Self::with_server(other, url) },
+        }
+    }
+
+    /// The server forbids to get, list or watch objects of one kind; `lost` says what is not known because of it.
+    fn forbidden(message: &str, right: Right, lost: &str) -> Self {
         Self {
             what: format!("the API server forbids to read {}: {message}; {lost}", right.resource),
             hint: Some(as_rule(right)),

@@ -19,15 +19,26 @@ impl Moment {
         text.parse::<Timestamp>().ok().map(|time| Self(time.as_second()))
     }
 
-    /// What the API writes; `None` for a time beyond the year 9999.
-    pub fn to_api(self) -> Option<String> {
-        Timestamp::from_second(self.0).ok().map(|time| time.to_string())
-    }
-
     /// Reads what `iptables-save` writes: `Sun Nov 22 08:28:50 2026`. It names no time zone; nodes are run in UTC.
     pub fn from_dump(text: &str) -> Option<Self> {
         let time = DateTime::strptime("%a %b %e %H:%M:%S %Y", text.trim()).ok()?;
         TimeZone::UTC.to_timestamp(time).ok().map(|time| Self(time.as_second()))
+    }
+
+    /// As the API writes it: `2026-11-22T08:28:50Z`.
+    pub fn to_api(self) -> String {
+        self.timestamp().to_string()
+    }
+
+    /// As people say it: `2026-11-22 08:28:50 UTC`.
+    pub fn to_words(self) -> String {
+        self.timestamp().strftime("%F %T UTC").to_string()
+    }
+
+    /// The nearest time there is.
+    fn timestamp(self) -> Timestamp {
+        let end = if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        Timestamp::from_second(self.0).unwrap_or(end)
     }
 
     /// Seconds from `earlier` to this; negative if it is later.
@@ -56,10 +67,17 @@ mod tests {
         assert_eq!(dump, Moment::from_api("2026-11-22T08:28:50Z"));
         assert_eq!(dump, Moment::from_api("2026-11-22T09:28:50.250+01:00"));
         assert_eq!(Moment::from_dump("Sun Nov  1 08:28:50 2026"), Moment::from_api("2026-11-01T08:28:50Z"));
-        assert_eq!(dump.and_then(Moment::to_api).as_deref(), Some("2026-11-22T08:28:50Z"));
-        assert_eq!(Moment(i64::MAX).to_api(), None);
+        assert_eq!(dump.map(Moment::to_api).as_deref(), Some("2026-11-22T08:28:50Z"));
         assert_eq!(Moment::from_dump("yesterday"), None);
         assert_eq!(Moment::from_api("yesterday"), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let moment = Moment::from_api("2026-11-22T08:28:50Z").expect("a time");
+        assert_eq!(moment.to_api(), "2026-11-22T08:28:50Z");
+        assert_eq!(moment.to_words(), "2026-11-22 08:28:50 UTC");
+        assert_eq!(Moment(i64::MAX).to_api(), "9999-12-30T22:00:00.999999999Z");
     }
 
     #[test]

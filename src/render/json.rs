@@ -16,6 +16,14 @@ pub fn json(document: &impl Serialize, out: impl Write) -> io::Result<()> {
     out.0.flush()
 }
 
+/// The same on one line, for readers that take a stream line by line.
+pub fn json_line(document: &impl Serialize, out: impl Write) -> io::Result<()> {
+    let mut out = Escaping(io::BufWriter::with_capacity(1 << 16, out));
+    serde_json::to_writer(&mut out, document)?;
+    out.0.write_all(b"\n")?;
+    out.0.flush()
+}
+
 /// Escapes what is written. Every write is whole text, as serde_json's are.
 struct Escaping<W>(W);
 

@@ -3,6 +3,7 @@
 mod diff;
 mod diff_lines;
 mod findings;
+mod frame;
 mod graph;
 mod json;
 mod marks;
@@ -21,8 +22,9 @@ mod tree;
 
 pub use diff::diff;
 pub use findings::{Surroundings, findings, findings_table};
+pub use frame::{Drawn, Frame, Head};
 pub use graph::Graph;
-pub use json::{json, yaml};
+pub use json::{json, json_line, yaml};
 pub use marks::Marks;
 pub use nodes::nodes;
 pub use pages::{codes, pages};

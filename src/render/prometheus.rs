@@ -36,6 +36,13 @@ pub fn prometheus(document: &CheckDocument, checked: &Checked, pick: &Pick, at: 
         "1 if the rules were compared with the cluster's objects, 0 if they were checked alone.",
     );
     page.sample(&[], u8::from(source.objects.is_some()));
+    if let Some(watch) = &document.watch {
+        page.head(
+            "kube_ipt_outdated",
+            "1 if objects could not be followed, so that what they are compared with may be old.",
+        );
+        page.sample(&[], u8::from(watch.outdated_since.is_some()));
+    }
     page.head("kube_ipt_rules_incomplete", "1 if lines of the rules are missing, so that what is not there may exist.");
     page.sample(&[], u8::from(source.partial));
     page.head("kube_ipt_service_ports", "Service ports that were checked.");

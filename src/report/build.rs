@@ -1,7 +1,7 @@
 //! From the dataplane to the contract.
 
 use super::Quotes;
-use super::v1::{Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status};
+use super::v1::{Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status, Watched};
 use crate::checks::Finding;
 use crate::dataplane::{self, Address, FrontendKind, Mode, ServicePort, State, Verdict};
 use crate::net::Family;
@@ -25,6 +25,8 @@ pub struct Header {
     pub objects: Option<String>,
     /// True if lines are missing.
     pub partial: bool,
+    /// When a watch gives the answer.
+    pub watch: Option<Watched>,
 }
 
 /// The document of `show` or `list`.
@@ -46,13 +48,20 @@ pub fn document(
         let findings = findings.into_iter().map(|finding| super::check::finding(finding, quotes));
         Service { findings: findings.collect(), ..service(&port) }
     });
-    Document { schema: SCHEMA, kind, source: header.source(), services: services.collect() }
+    Document {
+        schema: SCHEMA,
+        kind,
+        source: header.source(),
+        watch: header.watch.clone(),
+        services: services.collect(),
+    }
 }
 
 /// The name of the contract.
 pub(super) const SCHEMA: &str = "kube-ipt/v1";
 
 impl Header {
+    /// As the contract has it.
     pub(super) fn source(&self) -> Source {
         Source {
             dataplane: match self.mode {
@@ -72,7 +81,7 @@ impl Header {
 }
 
 /// One service port, without findings.
-fn service(port: &ServicePort) -> Service {
+pub(super) fn service(port: &ServicePort) -> Service {
     let name = port.name.as_ref();
     let about =
         port.about.as_ref().filter(|about| about.rules_complete && (about.gap.is_none() || !port.pools.is_empty()));

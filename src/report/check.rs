@@ -24,6 +24,7 @@ pub fn check_document(
         schema: SCHEMA,
         kind: CheckKind::Check,
         source: header.source(),
+        watch: header.watch.clone(),
         summary: Summary {
             services: services.len(),
             endpoints: services.iter().map(endpoints).sum(),

@@ -7,6 +7,7 @@
 mod build;
 mod check;
 mod diff;
+mod likeness;
 mod nodes;
 mod quotes;
 mod trace;
@@ -18,12 +19,13 @@ mod v1_trace;
 pub use build::{Header, document};
 pub use check::check_document;
 pub use diff::{diff_document, diff_summary};
+pub use likeness::likeness;
 pub use nodes::{Look, Seen, nodes_document};
 pub use quotes::{Quote, Quotes};
 pub use trace::trace_document;
 pub use v1::{
     Any, Balance, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Pool,
-    Route, Service, Skipped, Source, Status, Summary, schema,
+    Route, Service, Skipped, Source, Status, Summary, Watched, schema,
 };
 pub use v1_diff::{DiffChange, DiffDocument, DiffKind, DiffService, DiffSummary, DiffTurn, DiffValue, NotCompared};
 pub use v1_nodes::{NodeRow, NodesDocument, NodesKind, NodesSummary, SharedFinding};

@@ -17,6 +17,9 @@ pub struct Document {
     pub kind: Kind,
     /// What the answer was made from.
     pub source: Source,
+    /// When it was given, in an answer of `--watch`; absent in others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watched>,
     /// Service ports, ordered by name, protocol and family; unnamed ones last.
     pub services: Vec<Service>,
 }
@@ -50,6 +53,15 @@ pub struct Source {
     pub objects: Option<String>,
     /// True if lines are missing (`grep`, a cut-off file), so that what is not there may exist on the node.
     pub partial: bool,
+}
+
+/// The time of one of the answers of `--watch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Watched {
+    /// When the answer was made, as the API writes times: `2026-11-22T08:28:50Z`.
+    pub time: String,
+    /// Since when rules or objects could not be read, so that it may be out of date; null if all is current.
+    pub outdated_since: Option<String>,
 }
 
 /// One port of one Service in one family.
@@ -236,6 +248,9 @@ pub struct CheckDocument {
     pub kind: CheckKind,
     /// What the answer was made from.
     pub source: Source,
+    /// When it was given, in an answer of `--watch`; absent in others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watched>,
     /// Counts.
     pub summary: Summary,
     /// What is wrong, by code and place.

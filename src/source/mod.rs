@@ -18,6 +18,8 @@ mod machine;
 mod modes;
 mod objects;
 mod random;
+#[cfg(feature = "live")]
+mod signals;
 mod snapshot;
 mod unpack;
 
@@ -34,6 +36,8 @@ pub use local::Here;
 pub use machine::Machine;
 pub use objects::{ObjectText, object_files, object_text};
 pub use random::random;
+#[cfg(feature = "live")]
+pub use signals::{Signal, signals};
 pub use snapshot::{KeptObjects, Snapshot};
 
 use std::collections::BTreeMap;

@@ -48,6 +48,10 @@ mod sources;
 mod stand_in;
 mod three_languages;
 mod trace;
+#[cfg(feature = "live")]
+mod watch;
+#[cfg(feature = "live")]
+mod world;
 
 #[path = "../support/generate.rs"]
 mod generate;

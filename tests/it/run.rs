@@ -142,3 +142,85 @@ impl Run {
         (text(output.stdout), text(output.stderr), output.status.code())
     }
 }
+
+/// A run that goes on until it is told to end.
+#[cfg(feature = "live")]
+pub(crate) struct Running {
+    child: std::process::Child,
+    lines: std::sync::mpsc::Receiver<String>,
+    stderr: Option<std::thread::JoinHandle<String>>,
+}
+
+#[cfg(feature = "live")]
+impl Run {
+    /// Starts it and leaves it running.
+    pub(crate) fn start(mut self) -> Running {
+        use std::io::{BufRead as _, BufReader, Read as _};
+        let command = self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let (out, mut err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+        let (send, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = err.read_to_string(&mut text);
+            text
+        });
+        Running { child, lines, stderr: Some(stderr) }
+    }
+}
+
+#[cfg(feature = "live")]
+impl Running {
+    /// The next line of stdout; it may take 20 s on a busy machine.
+    #[track_caller]
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(std::time::Duration::from_secs(20)).expect("another line")
+    }
+
+    /// The next line as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.line()).expect("a line of JSON")
+    }
+
+    /// The next line as JSON that is as `wanted`; others are passed over.
+    #[track_caller]
+    pub(crate) fn json_where(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let document = self.json();
+            if wanted(&document) {
+                return document;
+            }
+        }
+    }
+
+    /// True if no line comes for so long.
+    pub(crate) fn is_silent_for(&self, milliseconds: u64) -> bool {
+        self.lines.recv_timeout(std::time::Duration::from_millis(milliseconds)).is_err()
+    }
+
+    /// Ends it by this signal (`INT`, `TERM`); the lines that are left, stderr and exit status.
+    pub(crate) fn end(mut self, signal: &str) -> (Vec<String>, String, Option<i32>) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(&id).status().expect("kill is there");
+        assert!(sent.success());
+        let status = self.child.wait().expect("it ends").code();
+        let stderr = self.stderr.take().expect("it is ended once");
+        (self.lines.iter().collect(), stderr.join().expect("stderr is read"), status)
+    }
+}
+
+#[cfg(feature = "live")]
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended, unless the test failed.
+        let _ = self.child.kill();
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) enum Reply {
     Silence,
     /// With the first half of the body.
     Half(Vec<u8>),
+    /// With what this writes, in chunks, until it has no more; an error breaks the connection.
+    Stream(Arc<Writing>),
     /// As a websocket, on which this speaks.
     Upgrade(Arc<Speak>),
 }
@@ -56,10 +58,19 @@ impl<R, W: Write> Write for Both<R, W> {
     }
 }
 
+/// Writes pieces of an answer.
+pub(crate) type Writing = dyn Fn(&mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> + Send + Sync;
+
+/// How it answers each target (`/path?query`).
+type Answer = dyn Fn(&str) -> Reply + Send + Sync;
+
 /// An API server on a port of this machine.
 pub(crate) struct StandIn {
     pub(crate) port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    answer: Arc<Answer>,
+    /// The connections it has; `None` while it is down.
+    open: Arc<Mutex<Option<Vec<TcpStream>>>>,
     folder: tempfile::TempDir,
 }
 
@@ -113,18 +124,50 @@ impl StandIn {
     pub(crate) fn new(answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (Arc::clone(&asked), Arc::new(answer));
+        let folder = tempfile::tempdir().expect("a folder");
+        let new = Self { port, asked: Arc::default(), answer: Arc::new(answer), open: Arc::default(), folder };
+        new.listen(listener);
+        new
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let (log, answer, open) = (Arc::clone(&self.asked), Arc::clone(&self.answer), Arc::clone(&self.open));
+        *open.lock().expect("no thread failed") = Some(Vec::new());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                match &mut *open.lock().expect("no thread failed") {
+                    Some(streams) => streams.push(stream.try_clone().expect("a stream")),
+                    None => return,
+                }
                 let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
                 thread::spawn(move || {
                     serve(&stream, &stream, &log, &*answer);
-                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                    let _ = stream.shutdown(Shutdown::Both);
                 });
             }
         });
-        Self { port, asked, folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// Breaks every connection and refuses others.
+    pub(crate) fn stop(&self) {
+        let streams = self.open.lock().expect("no thread failed").take().unwrap_or_default();
+        for stream in streams {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // The listener goes when it hears that.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+
+    /// Listens on the same port again.
+    pub(crate) fn start_again(&self) {
+        let listener = (0..100).find_map(|_| {
+            let listener = TcpListener::bind(("127.0.0.1", self.port));
+            if listener.is_err() {
+                thread::sleep(Duration::from_millis(20));
+            }
+            listener.ok()
+        });
+        self.listen(listener.expect("the port is free"));
     }
 
     /// What it was asked, in alphabetical order: requests come at the same time.
@@ -212,6 +255,18 @@ pub(crate) fn serve(
             Reply::Upgrade(speak) => {
                 speak(&asked, &mut Both(from, to));
                 return;
+            }
+            Reply::Stream(writing) => {
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+                let begun = to.write_all(head.as_bytes()).and_then(|()| to.flush());
+                let mut chunk = |bytes: &[u8]| {
+                    let whole = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+                    to.write_all(&whole).and_then(|()| to.flush())
+                };
+                match begun.and_then(|()| writing(&mut chunk)) {
+                    Ok(()) => to.write_all(b"0\r\n\r\n").and_then(|()| to.flush()),
+                    Err(error) => Err(error),
+                }
             }
             Reply::Half(body) => {
                 let _ = to.write_all(head(200, body.len()).as_bytes());

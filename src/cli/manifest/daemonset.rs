@@ -32,7 +32,7 @@ fn folder(text: &str) -> Result<String, String> {
 }
 
 fn interval(text: &str) -> Result<String, String> {
-    crate::cli::args::duration(text).map(|_| text.to_owned())
+    crate::cli::args::interval(text).map(|_| text.to_owned())
 }
 
 /// `host`, `host:port`, `[ip6]`, `[ip6]:port`; 443 without port.

@@ -19,7 +19,7 @@ pub(super) struct Evidence {
 }
 
 /// What all lists prove together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Proof {
     /// Every Service of the cluster was read.
     pub(super) services: bool,

@@ -52,7 +52,7 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
     match items.or(no_items) {
         Some(items) => {
             let objects = objects(text, &items, Some(&head), saved)?;
-            saved.add_list(objects, head.next());
+            saved.add_list(objects, Some(&head));
         }
         None => {
             let (object, skipped) = object(text, &rest[..length], &head, None)?;
@@ -132,7 +132,7 @@ fn shares<'i, 't>(items: &'i [&'t RawValue], share: usize) -> Vec<&'i [&'t RawVa
 }
 
 /// Reads one object; the second value is its kind if that says nothing of Services.
-fn object(text: &str, raw: &str, head: &Head, list: Option<&Head>) -> Result<(Object, Option<String>), Bad> {
+pub(super) fn object(text: &str, raw: &str, head: &Head, list: Option<&Head>) -> Result<(Object, Option<String>), Bad> {
     let Some((kind, version)) = head.kind(list) else {
         return Err((Some(position(text, raw)), "an object without kind: this is no output of kubectl".to_owned()));
     };

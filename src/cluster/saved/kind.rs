@@ -106,6 +106,8 @@ pub(super) struct Metadata {
     name: Option<String>,
     #[serde(rename = "continue")]
     next: Option<String>,
+    #[serde(rename = "resourceVersion")]
+    version: Option<String>,
 }
 
 impl Head {
@@ -120,6 +122,18 @@ impl Head {
     /// Where the list goes on.
     pub(super) fn next(&self) -> Option<String> {
         self.metadata.as_ref().and_then(|m| m.next.clone()).filter(|next| !next.is_empty())
+    }
+
+    /// The state of the object, or of the list it is the head of.
+    pub(super) fn version(&self) -> Option<String> {
+        self.metadata.as_ref().and_then(|m| m.version.clone()).filter(|version| !version.is_empty())
+    }
+
+    /// Namespace, empty for what has none, and name.
+    #[cfg(feature = "live")]
+    pub(super) fn key(&self) -> (String, String) {
+        let metadata = self.metadata.clone().unwrap_or_default();
+        (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default())
     }
 
     /// `Service shop/web`, for messages.

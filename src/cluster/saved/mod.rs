@@ -1,6 +1,8 @@
 //! Objects from texts: what `kubectl get … -o json|yaml` writes, what an API server answers, and files of either put
 //! together in any way.
 
+#[cfg(feature = "live")]
+mod event;
 mod evidence;
 mod json;
 mod kind;
@@ -11,10 +13,13 @@ use std::collections::BTreeMap;
 use super::facts::{Facts, Node, Pod, PodRef, ProxyConfig, Service, Slice};
 use super::{Coverage, Scope};
 use evidence::{Evidence, Key, Proof};
-use kind::{Mirrored, Object};
+use kind::{Head, Mirrored, Object};
+
+#[cfg(feature = "live")]
+pub(super) use event::Told;
 
 /// Objects in the making: texts go in, facts come out.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Saved {
     services: BTreeMap<(String, String), Service>,
     slices: BTreeMap<(String, String), Slice>,
@@ -32,6 +37,8 @@ pub struct Saved {
     proof: Proof,
     /// Where the next page of the list read last begins.
     next: Option<String>,
+    /// The state of the list read last, from which a watch goes on.
+    version: Option<String>,
     /// A list of the text that is being read goes on elsewhere.
     cut: bool,
 }
@@ -64,8 +71,10 @@ impl Saved {
         read.map_err(|(at, what)| BadObjects { label: label.to_owned(), at, what })
     }
 
-    /// Adds the objects of a list that goes on at `next`, if there is more of it.
-    fn add_list(&mut self, objects: impl IntoIterator<Item = Object>, next: Option<String>) {
+    /// Adds the objects of a list, whose head tells where it goes on if there is more of it.
+    fn add_list(&mut self, objects: impl IntoIterator<Item = Object>, head: Option<&Head>) {
+        let next = head.and_then(Head::next);
+        self.version = head.and_then(Head::version);
         let mut evidence = Evidence::default();
         for object in objects {
             evidence.see(&object);
@@ -104,6 +113,12 @@ impl Saved {
         self.pods.values()
     }
 
+    /// The Nodes that were read.
+    #[cfg(feature = "live")]
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
     /// Adds what `other` holds.
     #[cfg(feature = "live")]
     pub(super) fn absorb(&mut self, other: Self) {
@@ -114,6 +129,13 @@ impl Saved {
         self.pods.extend(other.pods);
         self.nodes.extend(other.nodes);
         self.proxy = other.proxy.or(self.proxy.take());
+        self.version = other.version.or(self.version.take());
+    }
+
+    /// The state of the list read last (`metadata.resourceVersion`).
+    #[cfg(feature = "live")]
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// How many objects of other kinds there were, by kind.

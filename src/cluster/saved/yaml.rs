@@ -122,7 +122,7 @@ fn document(text: &str, saved: &mut Saved) -> Result<(), Bad> {
     let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(text), |de| list.deserialize(de));
     let name = || items.get(at.get()).and_then(|item| Some(item.names(item.kind(Some(&head))?.0)));
     let objects = read.map_err(|error| bad(&error, &name().unwrap_or_else(|| "a list of objects".to_owned())))?;
-    saved.add_list(objects, head.next());
+    saved.add_list(objects, Some(&head));
     Ok(())
 }
 

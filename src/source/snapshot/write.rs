@@ -24,7 +24,7 @@ impl Snapshot {
         let index = Index {
             schema: SCHEMA.to_owned(),
             tool: concat!("kube-ipt ", env!("CARGO_PKG_VERSION")).to_owned(),
-            taken_at: self.taken_at.and_then(Moment::to_api),
+            taken_at: self.taken_at.map(Moment::to_api),
             redacted: self.redacted,
             notes: self.notes.clone(),
             objects,
@@ -79,7 +79,7 @@ fn node_index<'b>(
             Origin::Pod(pod) => format!("pod/{pod}"),
         },
         proxy_mode: bundle.proxy_mode.clone(),
-        read_at: bundle.read_at.and_then(Moment::to_api),
+        read_at: bundle.read_at.map(Moment::to_api),
         commands: bundle.commands.clone(),
         versions: bundle.versions.clone(),
         notes: bundle.notes.clone(),
