@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{Format, SourceArgs};
 use super::objects::{self, Told};
 use super::scene::{self, Given, Question, Scene};
-use super::{Answer, Failure, Note, Outcome, answer, node};
+use super::{Answer, Failure, Note, Outcome, answer, gather, node};
 use crate::checks::{Checked, Pick, Severity};
 use crate::cluster::{Api, Facts, NoPlace, OnNode, Wanted};
 use crate::net::{Family, Moment};
@@ -23,8 +23,9 @@ use crate::source::{Bundle, Tables};
 /// Questions to every node.
 #[derive(Debug, clap::Args)]
 pub(super) struct FleetArgs {
-    /// Read every node of the cluster through the API server, by commands in its kube-proxy Pods.
-    #[arg(long, conflicts_with_all = ["file", "demo", "node", "via", "watch"], help_heading = "Where the rules come from")]
+    /// Read every node of the cluster through the API server, by commands in its kube-proxy Pods; with -f, every node of a
+    /// snapshot.
+    #[arg(long, conflicts_with_all = ["demo", "node", "via"], help_heading = "Where the rules come from")]
     pub(super) all_nodes: bool,
     /// How many nodes are read at the same time.
     #[arg(
@@ -70,15 +71,59 @@ pub(super) fn check(
 
 /// Nodes that are to be read, and what their cluster says.
 pub(super) struct Fleet {
-    api: Api,
-    places: Vec<OnNode>,
-    told: Option<Told>,
+    nodes: Nodes,
+    /// The objects; `None` for none.
+    pub(super) told: Option<Told>,
+    /// What is to be said of the reading.
     pub(super) notes: Vec<Note>,
+}
+
+/// Where nodes are read.
+enum Nodes {
+    /// In Pods on them.
+    Running(Api, Vec<OnNode>),
+    /// In what was kept of them.
+    Kept(Vec<Bundle>),
+}
+
+/// A node that was read, or why it was not.
+pub(super) struct Read {
+    /// Its name.
+    pub(super) node: String,
+    /// The version of kube-proxy, where known.
+    version: Option<String>,
+    /// Its rules.
+    pub(super) bundle: Result<Bundle, Failure>,
 }
 
 impl Fleet {
     /// Asks for the nodes and for the objects, once for all of them.
     pub(super) fn gather(question: &Question<'_>) -> Result<Self, Failure> {
+        if question.source.file.is_empty() { Self::running(question) } else { Self::kept(question) }
+    }
+
+    /// The nodes of a snapshot.
+    fn kept(question: &Question<'_>) -> Result<Self, Failure> {
+        let args = question.source;
+        let nodes = gather::nodes(args, question.verbose)?;
+        let saved = match nodes.first() {
+            _ if !args.objects.objects.is_empty() => Some(objects::files(&args.objects.objects)?),
+            Some(first) if !args.objects.no_api && !first.objects.is_empty() => {
+                Some(objects::with_rules(&first.objects)?)
+            }
+            _ => None,
+        };
+        let (told, notes) = match saved {
+            Some(objects::Objects { facts, from, notes, .. }) => {
+                (facts.map(|facts| Told { facts, from, server: None }), notes)
+            }
+            None => (None, Vec::new()),
+        };
+        Ok(Self { nodes: Nodes::Kept(nodes), told, notes })
+    }
+
+    /// The nodes of a cluster.
+    fn running(question: &Question<'_>) -> Result<Self, Failure> {
         let args = question.source;
         let server = node::connected(args)?;
         let mut api = Api::new(server.clone());
@@ -95,6 +140,9 @@ impl Fleet {
             api.nodes();
             if question.beside.config {
                 api.proxy_config();
+            }
+            if question.beside.everything {
+                api.every_pod();
             }
             let problems = api.problems();
             if let Some(problem) =
@@ -115,7 +163,7 @@ impl Fleet {
             let what = "no kube-proxy Pod was found in kube-system, and no Node".to_owned();
             return Err(Failure { what, hints: vec!["--via NAMESPACE/POD    (one node, by a Pod of it)".to_owned()] });
         }
-        Ok(Self { api, places, told, notes })
+        Ok(Self { nodes: Nodes::Running(api, places), told, notes })
     }
 
     /// Reads every node and has `look` at each, so many at the same time. In the order of their names.
@@ -124,25 +172,22 @@ impl Fleet {
         args: &SourceArgs,
         parallel: u16,
         tables: Tables,
-        look: impl Fn(&OnNode, Result<Bundle, Failure>) -> T + Sync,
+        look: impl Fn(Read) -> T + Sync,
     ) -> Vec<T> {
-        let (next, bar) = (AtomicUsize::new(0), bar(self.places.len()));
+        let count = self.nodes.count();
+        let (next, bar) = (AtomicUsize::new(0), bar(count));
         let family = args.family.map(Family::from);
         let work = || {
             let mut done = Vec::new();
-            while let Some((at, node)) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, self.places.get(at)?)))
-            {
-                let place = node.1.clone().map_err(Failure::from);
-                let bundle = place.and_then(|place| node::listed(&self.api, place, family, tables));
-                done.push((at, look(node, bundle)));
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(read) = self.nodes.read(at, family, tables) else { return done };
+                done.push((at, look(read)));
                 bar.inc(1);
             }
-            done
         };
         let mut all: Vec<(usize, T)> = thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..usize::from(parallel).min(self.places.len())).map(|_| scope.spawn(work)).collect();
+            let threads: Vec<_> = (0..usize::from(parallel).min(count)).map(|_| scope.spawn(work)).collect();
             threads
                 .into_iter()
                 .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -171,8 +216,7 @@ impl Fleet {
         check: impl Fn(&Scene<'_, '_, '_>) -> Checked + Sync,
     ) -> Vec<Look> {
         let changes = self.told.as_ref().map(|told| changes(&told.facts));
-        self.each(question.source, parallel, Tables::OfServices, |(name, place), bundle| {
-            let version = place.as_ref().ok().and_then(|place| place.version.clone());
+        self.each(question.source, parallel, Tables::OfServices, |Read { node, version, bundle }| {
             let seen = bundle.and_then(|bundle| {
                 let given = Given { bundle: Arc::new(bundle), objects: self.told.clone().into(), watched: None };
                 scene::with(&question.given(given), |scene| {
@@ -180,8 +224,36 @@ impl Fleet {
                     Ok(seen(scene, &checked, changes.as_ref(), with_services))
                 })
             });
-            Look { node: name.clone(), version, seen: seen.map_err(|failure| failure.what) }
+            Look { node, version, seen: seen.map_err(|failure| failure.what) }
         })
+    }
+}
+
+impl Nodes {
+    fn count(&self) -> usize {
+        match self {
+            Self::Running(_, places) => places.len(),
+            Self::Kept(bundles) => bundles.len(),
+        }
+    }
+
+    /// Reads the node at this place; `None` after the last.
+    fn read(&self, at: usize, family: Option<Family>, tables: Tables) -> Option<Read> {
+        match self {
+            Self::Running(api, places) => {
+                let (node, place) = places.get(at)?;
+                let version = place.as_ref().ok().and_then(|place| place.version.clone());
+                let place = place.clone().map_err(Failure::from);
+                let bundle = place.and_then(|place| node::listed(api, place, family, tables));
+                let bundle = bundle.and_then(|mut bundle| gather::restored(&mut bundle).map(|()| bundle));
+                Some(Read { node: node.clone(), version, bundle })
+            }
+            Self::Kept(bundles) => {
+                let bundle = bundles.get(at)?.clone();
+                let node = bundle.node.clone().unwrap_or_else(|| format!("node {}", at + 1));
+                Some(Read { node, version: None, bundle: Ok(bundle) })
+            }
+        }
     }
 }
 

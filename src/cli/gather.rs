@@ -33,10 +33,34 @@ pub(super) fn bundle(args: &SourceArgs, tables: Tables, afar: &Afar, verbose: bo
         }
     }
     let mut bundle = live(args, tables, afar)?;
-    for capture in &mut bundle.captures {
-        restore(capture, &mut bundle.notes)?;
-    }
+    restored(&mut bundle)?;
     Ok(bundle)
+}
+
+/// Gives what commands printed the form in which it is read.
+pub(super) fn restored(bundle: &mut Bundle) -> Result<(), Failure> {
+    bundle.captures.iter_mut().try_for_each(|capture| restore(capture, &mut bundle.notes))
+}
+
+/// Every node that the files hold, by name.
+#[cfg(feature = "live")]
+pub(super) fn nodes(args: &SourceArgs, verbose: bool) -> Result<Vec<Bundle>, Failure> {
+    let mut nodes = Vec::new();
+    for path in &args.file {
+        let input = if path.as_os_str() == "-" { stdin()? } else { source::open(path, &collection::matters)? };
+        match input {
+            Input::Collection(collection) => nodes.extend(collection::bundles(collection, verbose)?),
+            Input::Text(capture, _) => {
+                let what = format!(
+                    "{} is the dump of one node: --all-nodes reads snapshots and folders of several",
+                    capture.label
+                );
+                return Err(Failure { what, hints: vec!["leave out --all-nodes".to_owned()] });
+            }
+        }
+    }
+    nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    Ok(nodes)
 }
 
 fn files(args: &SourceArgs, verbose: bool) -> Result<Bundle, Failure> {

@@ -229,7 +229,7 @@ fn demo(demo: Demo) -> Result<Objects, Failure> {
 }
 
 /// The objects that came with the rules. A text that is spoiled is told and left out as a whole.
-fn with_rules(texts: &[ObjectText]) -> Result<Objects, Failure> {
+pub(super) fn with_rules(texts: &[ObjectText]) -> Result<Objects, Failure> {
     let mut notes = Vec::new();
     let mut whole: Vec<&ObjectText> = Vec::new();
     let mut saved = Saved::default();

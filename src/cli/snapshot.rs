@@ -1,11 +1,17 @@
 //! `kube-ipt snapshot`: what a node and its cluster are now, in one file for later and for others.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::args::SourceArgs;
-use super::scene::{self, Question, Scene};
+#[cfg(feature = "live")]
+use super::fleet::{Fleet, FleetArgs, Read};
+use super::scene::{self, Question};
 use super::{Answer, Failure, Outcome, out, pseudonyms};
 use crate::cluster::{Facts, emit};
+use crate::net::Moment;
+#[cfg(feature = "live")]
+use crate::source::Tables;
 use crate::source::{Bundle, KeptObjects, Snapshot};
 
 /// Keep the rules of a node and the objects of its cluster in a file, which every command reads with -f.
@@ -30,6 +36,9 @@ pub(super) struct Args {
     redact_key: Option<PathBuf>,
     #[command(flatten)]
     source: SourceArgs,
+    #[cfg(feature = "live")]
+    #[command(flatten)]
+    fleet: FleetArgs,
 }
 
 pub(super) fn run(args: &Args, verbose: bool) -> Result<Outcome, Failure> {
@@ -39,26 +48,85 @@ pub(super) fn run(args: &Args, verbose: bool) -> Result<Outcome, Failure> {
     let mut question = Question::new(&[], None, &args.source, verbose)?;
     question.beside.config = true;
     question.beside.everything = true;
+    #[cfg(feature = "live")]
+    if args.fleet.all_nodes {
+        let (taken, outcome) = all_nodes(&question, args.fleet.parallel)?;
+        return keep(taken, key, target, manner, outcome);
+    }
     scene::with(&question, |mut scene| {
         let mut outcome = std::mem::take(&mut scene.outcome);
         outcome.missing.clear();
         outcome.note(scene.nothing.take());
-        let (snapshot, notes) = snapshot(&scene, key)?;
-        outcome.note(notes);
-        let told = told(&scene, &snapshot);
-        let bytes = snapshot
-            .write()
-            .map_err(|error| Failure { what: format!("cannot make the snapshot: {error}"), hints: Vec::new() })?;
-        outcome.answer = match target {
-            None => Answer::Bytes(bytes),
-            Some(path) => {
-                out::write_as(path, manner, |file| file.write_all(&bytes))?;
-                Answer::Text(format!("{}: {told}, {}\n", path.display(), size(bytes.len())))
-            }
+        let objects = scene.objects;
+        let node = objects.viewpoint.node.clone().or_else(|| scene.bundle.node.clone());
+        let taken = Taken {
+            at: scene.read_at(),
+            nodes: vec![Bundle { node, ..scene.bundle.clone() }],
+            facts: objects.facts.clone(),
+            from: objects.from.clone(),
+            lacking: objects.notes.iter().map(|note| note.what.clone()).collect(),
         };
         scene.leave();
-        Ok(outcome)
+        keep(taken, key, target, manner, outcome)
     })
+}
+
+/// What is kept.
+struct Taken {
+    at: Option<Moment>,
+    nodes: Vec<Bundle>,
+    facts: Option<Arc<Facts>>,
+    /// Where the objects came from.
+    from: String,
+    /// What could not be read.
+    lacking: Vec<String>,
+}
+
+/// Every node that can be read. Those that cannot are named.
+#[cfg(feature = "live")]
+fn all_nodes(question: &Question<'_>, parallel: u16) -> Result<(Taken, Outcome), Failure> {
+    let fleet = Fleet::gather(question)?;
+    let read = fleet.each(question.source, parallel, Tables::Everything, |read| read);
+    let mut outcome = Outcome { notes: fleet.notes, ..Outcome::default() };
+    let mut nodes = Vec::new();
+    for Read { node, bundle, .. } in read {
+        match bundle {
+            Ok(bundle) => nodes.push(Bundle { node: Some(node), ..bundle }),
+            Err(failure) => outcome.note([format!("node {node} is not in the snapshot: {}", failure.what)]),
+        }
+    }
+    if nodes.is_empty() {
+        let what = "no node could be read".to_owned();
+        return Err(Failure { what, hints: outcome.notes.into_iter().map(|note| note.what).collect() });
+    }
+    let (facts, from) = fleet.told.map(|told| (told.facts, told.from)).unzip();
+    let lacking = outcome.notes.iter().map(|note| note.what.clone()).collect();
+    let at = nodes.iter().filter_map(|node| node.read_at).max();
+    Ok((Taken { at, nodes, facts, from: from.unwrap_or_default(), lacking }, outcome))
+}
+
+/// Writes it, and says what it holds.
+fn keep(
+    taken: Taken,
+    key: Option<[u8; 32]>,
+    target: Option<&Path>,
+    manner: out::Manner,
+    mut outcome: Outcome,
+) -> Result<Outcome, Failure> {
+    let told = told(&taken);
+    let (snapshot, notes) = snapshot(taken, key)?;
+    outcome.note(notes);
+    let bytes = snapshot
+        .write()
+        .map_err(|error| Failure { what: format!("cannot make the snapshot: {error}"), hints: Vec::new() })?;
+    outcome.answer = match target {
+        None => Answer::Bytes(bytes),
+        Some(path) => {
+            out::write_as(path, manner, |file| file.write_all(&bytes))?;
+            Answer::Text(format!("{}: {told}, {}\n", path.display(), size(bytes.len())))
+        }
+    };
+    Ok(outcome)
 }
 
 /// The file to write; `None` for standard output.
@@ -74,15 +142,11 @@ fn target(path: &Path, manner: out::Manner) -> Result<Option<&Path>, Failure> {
 }
 
 /// The snapshot, and what is to be said of it.
-fn snapshot(scene: &Scene<'_, '_, '_>, key: Option<[u8; 32]>) -> Result<(Snapshot, Vec<String>), Failure> {
-    let objects = scene.objects;
-    let node = objects.viewpoint.node.clone().or_else(|| scene.bundle.node.clone());
-    let nodes = vec![Bundle { node, ..scene.bundle.clone() }];
-    let facts = objects.facts.as_deref();
-    let taken_at = scene.read_at();
+fn snapshot(taken: Taken, key: Option<[u8; 32]>) -> Result<(Snapshot, Vec<String>), Failure> {
+    let Taken { at: taken_at, nodes, facts, from, lacking } = taken;
+    let facts = facts.as_deref();
     let Some(key) = key else {
-        let lacking = objects.notes.iter().map(|note| note.what.clone()).collect();
-        let objects = facts.map(|facts| kept(facts, &objects.from)).transpose()?;
+        let objects = facts.map(|facts| kept(facts, &from)).transpose()?;
         return Ok((Snapshot { taken_at, redacted: false, notes: lacking, nodes, objects }, Vec::new()));
     };
     let redacted = pseudonyms::redact(key, nodes, facts)?;
@@ -102,14 +166,17 @@ fn kept(facts: &Facts, from: &str) -> Result<KeptObjects, Failure> {
 }
 
 /// What is in it.
-fn told(scene: &Scene<'_, '_, '_>, snapshot: &Snapshot) -> String {
-    let texts: usize = snapshot.nodes.iter().map(|node| node.captures.len()).sum();
-    let node = match snapshot.nodes.first().and_then(|bundle| bundle.node.as_deref()) {
-        Some(name) => format!("node {name}"),
-        None => "a node whose name is not known".to_owned(),
+fn told(taken: &Taken) -> String {
+    let texts: usize = taken.nodes.iter().map(|node| node.captures.len()).sum();
+    let nodes = match taken.nodes.as_slice() {
+        [only] => match &only.node {
+            Some(name) => format!("node {name}"),
+            None => "a node whose name is not known".to_owned(),
+        },
+        many => format!("{} nodes", many.len()),
     };
     let texts = if texts == 1 { "1 listing".to_owned() } else { format!("{texts} listings") };
-    let objects = match &scene.objects.facts {
+    let objects = match &taken.facts {
         None => "no objects".to_owned(),
         Some(facts) => format!(
             "{} Services, {} EndpointSlices, {} Pods, {} Nodes",
@@ -119,7 +186,7 @@ fn told(scene: &Scene<'_, '_, '_>, snapshot: &Snapshot) -> String {
             facts.nodes.len()
         ),
     };
-    format!("{node}, {texts}, {objects}")
+    format!("{nodes}, {texts}, {objects}")
 }
 
 /// `14 KiB`

@@ -9,17 +9,20 @@ use crate::cluster::Right;
 ///
 /// Without flags, the ServiceAccount kube-system/kube-ipt is part of it.
 #[derive(Debug, clap::Args)]
-#[group(multiple = false)]
 pub(super) struct Args {
     /// Bind the role to this user.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "whom")]
     user: Option<String>,
     /// Bind the role to this group.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "whom")]
     group: Option<String>,
     /// Bind the role to this ServiceAccount.
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service_account)]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service_account, group = "whom")]
     service_account: Option<(String, String)>,
+    /// Also allow what --node and --all-nodes need: to run commands in the Pods of kube-system. Kubernetes cannot limit it to
+    /// commands that only list.
+    #[arg(long)]
+    exec: bool,
 }
 
 fn service_account(text: &str) -> Result<(String, String), String> {
@@ -29,25 +32,30 @@ fn service_account(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn manifest(args: &Args) -> String {
     let name = "kube-ipt";
+    let exec = args.exec;
     match (&args.user, &args.group, &args.service_account) {
-        (Some(user), ..) => roles(name, &subject("User", user)),
-        (_, Some(group), _) => roles(name, &subject("Group", group)),
-        (.., Some((namespace, account))) => roles(name, &account_subject(namespace, account)),
-        _ => with_account(name, "kube-system"),
+        (Some(user), ..) => roles(name, &subject("User", user), exec),
+        (_, Some(group), _) => roles(name, &subject("Group", group), exec),
+        (.., Some((namespace, account))) => roles(name, &account_subject(namespace, account), exec),
+        _ => account(name, "kube-system", exec),
     }
 }
 
 /// A ServiceAccount and what it is allowed, all called `name`.
 pub(super) fn with_account(name: &str, namespace: &str) -> String {
+    account(name, namespace, false)
+}
+
+fn account(name: &str, namespace: &str, exec: bool) -> String {
     let account = format!(
         "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: {name}\n  namespace: {}\n---\n",
         quoted(namespace)
     );
-    account + &roles(name, &account_subject(namespace, name))
+    account + &roles(name, &account_subject(namespace, name), exec)
 }
 
 /// The roles that are needed, called `name`, and their bindings.
-fn roles(name: &str, subject: &str) -> String {
+fn roles(name: &str, subject: &str, exec: bool) -> String {
     let mut out = String::new();
     let _ = write!(out, "apiVersion: {GROUP}/v1\nkind: ClusterRole\nmetadata:\n  name: {name}\nrules:\n");
     for right in Right::ALL {
@@ -64,12 +72,22 @@ fn roles(name: &str, subject: &str) -> String {
     let _ = write!(
         out,
         "---\napiVersion: {GROUP}/v1\nkind: Role\nmetadata:\n  name: {name}\n  namespace: kube-system\nrules:\n\
-         # {}\n- apiGroups: [{}]\n  resources: [{}]\n  resourceNames: [\"kube-proxy\"]\n  verbs: [\"get\"]\n\
-         ---\napiVersion: {GROUP}/v1\nkind: RoleBinding\nmetadata:\n  name: {name}\n  namespace: kube-system\n\
-         roleRef:\n  apiGroup: {GROUP}\n  kind: Role\n  name: {name}\nsubjects:\n{subject}",
+         # {}\n- apiGroups: [{}]\n  resources: [{}]\n  resourceNames: [\"kube-proxy\"]\n  verbs: [\"get\"]\n",
         config.purpose,
         quoted(config.group),
         quoted(config.resource)
+    );
+    if exec {
+        // A websocket is opened by GET, which newer API servers want to be allowed to create all the same.
+        out.push_str(
+            "# the rules of other nodes, listed by commands in their kube-proxy Pods\n- apiGroups: [\"\"]\n  \
+             resources: [\"pods/exec\"]\n  verbs: [\"get\", \"create\"]\n",
+        );
+    }
+    let _ = write!(
+        out,
+        "---\napiVersion: {GROUP}/v1\nkind: RoleBinding\nmetadata:\n  name: {name}\n  namespace: kube-system\n\
+         roleRef:\n  apiGroup: {GROUP}\n  kind: Role\n  name: {name}\nsubjects:\n{subject}"
     );
     let _ = write!(
         out,
