@@ -480,15 +480,6 @@ fn a_paste_without_its_last_line_end_is_whole() {
 }
 
 #[test]
-fn gzip_is_known_before_anything_in_it_looks_like_a_chain() {
-    let path = node("large/nat-S.txt.gz");
-    let error = format!(
-        "error: {path} is compressed with gzip; expected rules of iptables or nftables, or an ipvsadm listing\n  try:  zcat '{path}' | kube-ipt show"
-    );
-    kube_ipt("list -f").arg(&path).status(2).stderr(error).stdout();
-}
-
-#[test]
 fn untouched_recordings_are_read_without_a_word() {
     for case in cases() {
         for entry in fs::read_dir(case).expect("a folder") {

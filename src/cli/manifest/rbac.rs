@@ -72,7 +72,7 @@ fn roles(name: &str, subject: &str, exec: bool) -> String {
     let _ = write!(
         out,
         "---\napiVersion: {GROUP}/v1\nkind: Role\nmetadata:\n  name: {name}\n  namespace: kube-system\nrules:\n\
-         # {}\n- apiGroups: [{}]\n  resources: [{}]\n  resourceNames: [\"kube-proxy\"]\n  verbs: [\"get\"]\n",
+         # {}\n- apiGroups: [{}]\n  resources: [{}]\n  resourceNames: [\"kube-proxy\"]\n  verbs: [\"get\", \"list\", \"watch\"]\n",
         config.purpose,
         quoted(config.group),
         quoted(config.resource)
