@@ -325,6 +325,26 @@ fn objects_that_are_written_again_are_read_again() {
 }
 
 #[test]
+fn a_snapshot_that_is_watched_has_its_own_objects() {
+    let server = World::new().serve(|_| None);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("node.tar.gz");
+    let take = |recording: &str| {
+        let run = kube_ipt(&format!("snapshot --node node1 -f {}", node(&format!("{recording}/save.txt"))));
+        let new = folder.path().join("new.tar.gz");
+        let taken = run.arg("--objects").arg(node(&format!("{recording}/cluster.json"))).arg("-o").arg(&new).output();
+        assert_eq!(taken.2, Some(0), "{}", taken.1);
+        fs::rename(new, &file).expect("ours");
+    };
+    take("seed/in-sync");
+    let run = server.run("list --watch=200ms -o json -f").arg(&file).start();
+    assert_eq!(differing(&run.json()), (Vec::new(), Vec::new()));
+    take("seed/stale");
+    assert_eq!(differing(&run.json()), (vec!["10.244.1.4:80".to_owned()], vec!["10.244.1.3:80".to_owned()]));
+    assert_eq!(run.end("INT").2, Some(0));
+}
+
+#[test]
 fn text_and_yaml_give_whole_answers() {
     let dump = Dump::new("seed/in-sync/save.txt");
     let run = dump.watched("list").start();

@@ -181,6 +181,8 @@ impl<A: Answers> Watch<'_, A> {
                 }
                 self.unread = None;
                 self.afar = Some(read.afar);
+                // Rules of a snapshot are held against the objects in it, whatever cluster there is now.
+                self.follower = self.follower.take().filter(|_| read.bundle.objects.is_empty());
                 let same = self.bundle.as_ref().is_some_and(|known| is_same(known, &read.bundle));
                 if !same || self.stamps != read.stamps {
                     self.readings += 1;
