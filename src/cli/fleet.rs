@@ -81,7 +81,7 @@ pub(super) struct Fleet {
 /// Where nodes are read.
 enum Nodes {
     /// In Pods on them.
-    Running(Api, Vec<OnNode>),
+    Running(Box<Api>, Vec<OnNode>),
     /// In what was kept of them.
     Kept(Vec<Bundle>),
 }
@@ -105,8 +105,8 @@ impl Fleet {
     /// The nodes of a snapshot.
     fn kept(question: &Question<'_>) -> Result<Self, Failure> {
         let args = question.source;
-        let nodes = gather::nodes(args, question.verbose)?;
-        let saved = match nodes.first() {
+        let bundles = gather::nodes(args, question.verbose)?;
+        let saved = match bundles.first() {
             _ if !args.objects.objects.is_empty() => Some(objects::files(&args.objects.objects)?),
             Some(first) if !args.objects.no_api && !first.objects.is_empty() => {
                 Some(objects::with_rules(&first.objects)?)
@@ -119,7 +119,7 @@ impl Fleet {
             }
             None => (None, Vec::new()),
         };
-        Ok(Self { nodes: Nodes::Kept(nodes), told, notes })
+        Ok(Self { nodes: Nodes::Kept(bundles), told, notes })
     }
 
     /// The nodes of a cluster.
@@ -163,7 +163,7 @@ impl Fleet {
             let what = "no kube-proxy Pod was found in kube-system, and no Node".to_owned();
             return Err(Failure { what, hints: vec!["--via NAMESPACE/POD    (one node, by a Pod of it)".to_owned()] });
         }
-        Ok(Self { nodes: Nodes::Running(api, places), told, notes })
+        Ok(Self { nodes: Nodes::Running(Box::new(api), places), told, notes })
     }
 
     /// Reads every node and has `look` at each, so many at the same time. In the order of their names.

@@ -58,6 +58,10 @@ impl Container {
             for (table, listing) in tables(text) {
                 prints.insert(format!("{program} -w 5 -t {table} -S"), listing);
             }
+            for table in ["raw", "mangle"] {
+                let empty = "-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n".to_owned();
+                prints.entry(format!("{program} -w 5 -t {table} -S")).or_insert(empty);
+            }
         }
         Self {
             prints,
@@ -78,7 +82,7 @@ impl Container {
         Self { slow, ..self }
     }
 
-    fn with(mut self, command: &str, prints: &str) -> Self {
+    pub(crate) fn with(mut self, command: &str, prints: &str) -> Self {
         self.prints.insert(command.to_owned(), prints.to_owned());
         self
     }

@@ -160,3 +160,60 @@ fn a_slow_node_does_not_hold_up_the_others() {
     assert!(why.contains("gave no answer in 1 s"), "{why}");
     assert_eq!(document["nodes"][1]["unreachable"], Value::Null);
 }
+
+#[test]
+fn a_node_of_another_mode_is_read_in_its_language_and_is_the_odd_one() {
+    let table = std::fs::read_to_string(node("nftables/node2/table-ip.json")).expect("recorded");
+    let of_nft = Container::of("", "").with("nft -j list table ip kube-proxy", &table);
+    let (server, _) = cluster(BTreeMap::from([
+        ("a".to_owned(), (recorded("kitchen-sink/node2"), true)),
+        ("b".to_owned(), (recorded("kitchen-sink/node2"), true)),
+        ("node2".to_owned(), (of_nft, true)),
+    ]));
+    let document = server.run("list --all-nodes --no-api").json();
+    let row = &document["nodes"][2];
+    assert_eq!((&row["node"], &row["source"]["dataplane"]), (&json!("node2"), &json!("nftables")));
+    let alone = crate::run::kube_ipt("list --no-api").args(&format!("-f {}", node("nftables/node2/table-ip.nft")));
+    let strip = |services: &Value| crate::run::services(json!({"services": services}));
+    assert_eq!(strip(&row["services"]), crate::run::services(alone.json()));
+    assert!(row["service_ports"].as_u64().is_some_and(|count| count > 10), "{row:#}");
+    assert_eq!(document["summary"]["odd"], json!(["node2"]));
+    let odd = row["odd"].as_str().expect("a difference");
+    assert!(odd.starts_with("its mode is nftables, that of the others iptables"), "{odd}");
+}
+
+#[test]
+fn a_snapshot_of_all_nodes_answers_as_they_do() {
+    let (server, _) = cluster(BTreeMap::from([
+        ("node1".to_owned(), (recorded("seed/stale"), true)),
+        ("node2".to_owned(), (recorded("seed/recovered"), true)),
+        ("node3".to_owned(), (recorded("seed/recovered"), false)),
+    ]));
+    let room = tempfile::tempdir().expect("a folder");
+    let file = room.path().join("all.tar.gz").display().to_string();
+    let objects = format!("--objects {}", node("seed/recovered/cluster.json"));
+    let (stdout, stderr, code) = server.run("snapshot --all-nodes -o").arg(&file).args(&objects).output();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains(": 2 nodes, "), "{stdout}");
+    assert!(stderr.contains("note: node node3 is not in the snapshot: Pod kube-system/kube-proxy-node3"), "{stderr}");
+
+    let mut live = run(&server, "check --all-nodes").status(1).json();
+    let mut kept = crate::run::kube_ipt("check --all-nodes -f").arg(&file).status(1).json();
+    assert_eq!(kept["summary"]["nodes"], 2);
+    for document in [&mut live, &mut kept] {
+        let findings = document["findings"].as_array_mut().expect("findings");
+        // Evidence names the file it stands in.
+        for finding in findings {
+            finding["evidence"].take();
+        }
+    }
+    assert_eq!(live["findings"], kept["findings"]);
+    for at in [0, 1] {
+        for field in ["node", "service_ports", "endpoints", "errors", "warnings"] {
+            assert_eq!(live["nodes"][at][field], kept["nodes"][at][field], "{field}");
+        }
+    }
+    let one = crate::run::kube_ipt("show nginx-service --node node1 -f").arg(&file).arg("-ojson").output().0;
+    let one: Value = serde_json::from_str(&one).expect("JSON");
+    assert_eq!(one["services"][0]["status"], "stale");
+}
