@@ -80,6 +80,10 @@ pub(super) struct ObjectArgs {
     /// Without it, $NODE_NAME, else the Node that has this host's name or address where its own rules are read.
     #[arg(long, value_name = "NODE", help_heading = "Where the rules come from")]
     pub(super) node: Option<String>,
+    /// Use only the objects that are given or come with the rules, as in a snapshot; ask no API server, as far as a command
+    /// settles it.
+    #[arg(skip)]
+    pub(super) saved_only: bool,
     /// Use the rules alone and ask no API server.
     #[arg(long, help_heading = "Where the objects come from")]
     pub(super) no_api: bool,

@@ -124,7 +124,7 @@ pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
         return Reading::Nothing;
     }
     let saved = !args.file.is_empty() || (args.reads == Reads::Any && source::stdin_offers_text());
-    if saved && !afar.is_certain() && !asks_server(args) {
+    if args.objects.saved_only || (saved && !afar.is_certain() && !asks_server(args)) {
         return Reading::WithRules;
     }
     ask(question, afar)
@@ -161,6 +161,7 @@ impl Reading {
     ) -> Result<Objects, Failure> {
         let args = &question.source.objects;
         let reading = match self {
+            Self::WithRules if bundle.objects.is_empty() && args.saved_only => Self::Nothing,
             Self::WithRules if bundle.objects.is_empty() => ask(question, &Afar::default()),
             reading => reading,
         };

@@ -135,7 +135,7 @@ fn source(args: &Args, side: &Side, live: bool, objects: &[PathBuf], node: Optio
         ..shared.clone()
     };
     // Objects of now say nothing of rules of then, unless somebody asks for them.
-    of_side.no_api |= matches!(side, Side::Saved(_)) && (live || !names_server(shared));
+    of_side.saved_only = matches!(side, Side::Saved(_)) && (live || !names_server(shared));
     let file = if let Side::Saved(files) = side { files.clone() } else { Vec::new() };
     if let Side::Node(name) = side {
         of_side.node = Some(name.clone());
