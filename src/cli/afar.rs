@@ -72,6 +72,9 @@ impl Afar {
 #[cfg(feature = "live")]
 fn is_here(node: &str) -> bool {
     let first = |name: &str| name.split('.').next().unwrap_or_default().to_lowercase();
-    let named = Machine::this().name.is_none_or(|own| first(&own) == first(node));
-    named || super::viewpoint::node_name().is_some_and(|name| name == node)
+    // A short name may stand for a long one; two long ones are of different clusters.
+    let alike = |own: &str| {
+        own.eq_ignore_ascii_case(node) || (!(own.contains('.') && node.contains('.')) && first(own) == first(node))
+    };
+    Machine::this().name.is_none_or(|own| alike(&own)) || super::viewpoint::node_name().is_some_and(|name| name == node)
 }

@@ -143,6 +143,7 @@ pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome,
     question.beside.config = true;
     #[cfg(feature = "live")]
     if let Some(every) = args.watch.watch {
+        fleet::not_watched(&args.fleet)?;
         let shape = args.output.watched(args.out.is_some())?;
         return watch::run(question, every, shape, screen, Watching { args, pick, last: None });
     }
@@ -155,7 +156,12 @@ pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome,
     #[cfg(not(feature = "live"))]
     let mut outcome = once(args, &question, &pick, width)?;
     if let Some(path) = &args.out {
-        out::deliver(path, &mut outcome)?;
+        // Nothing was found to check: an earlier answer is no worse than one that finds nothing wrong with nothing.
+        if outcome.missing.is_empty() {
+            out::deliver(path, &mut outcome)?;
+        } else {
+            outcome.answer = Answer::default();
+        }
     }
     Ok(outcome)
 }

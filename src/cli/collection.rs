@@ -98,7 +98,8 @@ pub(super) fn bundles(mut collection: Collection, verbose: bool) -> Result<Vec<B
         let foreign = recognise_object(&text);
         if foreign {
             if seems_object(&text) && from_server(&text) {
-                objects.push(ObjectText { label: format!("{label}:{name}"), text, covers: None });
+                let text = ObjectText { label: format!("{label}:{name}"), text, covers: None };
+                objects.push((name, text));
             } else {
                 others.push(name);
             }
@@ -116,7 +117,18 @@ pub(super) fn bundles(mut collection: Collection, verbose: bool) -> Result<Vec<B
     if !others.is_empty() {
         notes.push(unread(&label, &others, verbose));
     }
-    let objects: Arc<[ObjectText]> = objects.into();
+    let parted = by_node(members);
+    let names: Vec<String> = parted.iter().filter_map(|(node, _)| node.clone()).collect();
+    let objects: Vec<(Option<String>, ObjectText)> =
+        objects.into_iter().map(|(name, text)| (owner(&name, &names), text)).collect();
+    let common: Arc<[ObjectText]> = objects.iter().map(|(_, text)| text.clone()).collect();
+    let objects_of = |node: Option<&str>| -> Arc<[ObjectText]> {
+        if objects.iter().all(|(owner, _)| owner.is_none()) {
+            return Arc::clone(&common);
+        }
+        let own = objects.iter().filter(|(owner, _)| owner.is_none() || owner.as_deref() == node);
+        own.map(|(_, text)| text.clone()).collect()
+    };
     let bundle = |(node, members): (Option<String>, Vec<Member>)| {
         let (read, aside) = faithful::choose(members);
         let mut notes = notes.clone();
@@ -129,13 +141,13 @@ pub(super) fn bundles(mut collection: Collection, verbose: bool) -> Result<Vec<B
         Bundle {
             captures,
             notes,
-            node,
-            objects: Arc::clone(&objects),
+            node: node.clone(),
+            objects: objects_of(node.as_deref()),
             collection: Some(label.clone()),
             ..Bundle::default()
         }
     };
-    Ok(by_node(members).into_iter().map(bundle).collect())
+    Ok(parted.into_iter().map(bundle).collect())
 }
 
 /// True for JSON and YAML that is no listing of rules.
@@ -185,6 +197,13 @@ fn by_node(members: Vec<Member>) -> Vec<(Option<String>, Vec<Member>)> {
         nodes.entry(node).or_default().push(member);
     }
     nodes.into_iter().map(|(node, members)| (Some(node), members)).collect()
+}
+
+/// The node in whose folder a member is; `None` for one that all nodes share.
+fn owner(name: &str, nodes: &[String]) -> Option<String> {
+    let folders: Vec<&str> = name.split('/').collect();
+    let inside = &folders[..folders.len() - 1];
+    nodes.iter().find(|node| inside.contains(&node.as_str())).cloned()
 }
 
 /// Bytes of the path of the folder that everything is in.

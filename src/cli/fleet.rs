@@ -9,7 +9,7 @@ use std::thread;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Format, SourceArgs};
-use super::objects::{self, Told};
+use super::objects::{self, Known, Told};
 use super::scene::{self, Given, Question, Scene};
 use super::{Answer, Failure, Note, Outcome, answer, gather, node};
 use crate::checks::{Checked, Pick, Severity};
@@ -39,13 +39,29 @@ pub(super) struct FleetArgs {
     pub(super) parallel: u16,
 }
 
+/// One node is watched at a time.
+pub(super) fn not_watched(args: &FleetArgs) -> Result<(), Failure> {
+    if !args.all_nodes {
+        return Ok(());
+    }
+    let what = "--watch is for one node: --all-nodes lists the rules of every node anew".to_owned();
+    let hints = vec!["kube-ipt manifest daemonset    (has every node watch itself)".to_owned()];
+    Err(Failure { what, hints })
+}
+
 /// A row for every node, and as JSON or YAML all that each of them has.
 pub(super) fn list(question: &Question<'_>, args: &FleetArgs, format: Format, view: View) -> Result<Outcome, Failure> {
+    if matches!(format, Format::Tree | Format::Wide) {
+        let what = "--all-nodes has a row for every node, and no tree and no wider one".to_owned();
+        return Err(Failure { what, hints: vec!["-o table, -o json".to_owned()] });
+    }
     let fleet = Fleet::gather(question)?;
     let with_services = matches!(format, Format::Json | Format::Yaml);
     let pick = answer::pick(Kind::List)?;
     let looks = fleet.looks(question, args.parallel, with_services, |scene| scene.check(&pick, Depth::Services, None));
-    fleet.outcome(report::nodes_document(NodesKind::ListNodes, looks), format, view)
+    let document = report::nodes_document(NodesKind::ListNodes, looks);
+    let failed = document.summary.unreachable == document.summary.nodes;
+    Ok(Outcome { failed, ..fleet.outcome(document, format, view)? })
 }
 
 /// Checks every node. The second value is the worst that was found; a node whose rules could not be read counts as an error.
@@ -108,7 +124,12 @@ impl Fleet {
         let bundles = gather::nodes(args, question.verbose)?;
         let saved = match bundles.first() {
             _ if !args.objects.objects.is_empty() => Some(objects::files(&args.objects.objects)?),
-            Some(first) if !args.objects.no_api && !first.objects.is_empty() => {
+            // Nodes that do not have them in common each have their own, which are read with their rules.
+            Some(first)
+                if !args.objects.no_api
+                    && !first.objects.is_empty()
+                    && bundles.iter().all(|bundle| Arc::ptr_eq(&bundle.objects, &first.objects)) =>
+            {
                 Some(objects::with_rules(&first.objects)?)
             }
             _ => None,
@@ -198,6 +219,15 @@ impl Fleet {
         all.into_iter().map(|(_, one)| one).collect()
     }
 
+    /// The objects of each node.
+    fn known(&self) -> Known {
+        match (&self.told, &self.nodes) {
+            (Some(told), _) => Known::Told(told.clone()),
+            (None, Nodes::Kept(_)) => Known::Unread,
+            (None, Nodes::Running(..)) => Known::Nothing,
+        }
+    }
+
     /// What there is to say of all nodes.
     fn outcome(self, document: NodesDocument, format: Format, view: View) -> Result<Outcome, Failure> {
         let answer = match format {
@@ -218,14 +248,23 @@ impl Fleet {
         let changes = self.told.as_ref().map(|told| changes(&told.facts));
         self.each(question.source, parallel, Tables::OfServices, |Read { node, version, bundle }| {
             let seen = bundle.and_then(|bundle| {
-                let given = Given { bundle: Arc::new(bundle), objects: self.told.clone().into(), watched: None };
+                let given = Given { bundle: Arc::new(bundle), objects: self.known(), watched: None };
                 scene::with(&question.given(given), |scene| {
                     let checked = check(&scene);
                     Ok(seen(scene, &checked, changes.as_ref(), with_services))
                 })
             });
-            Look { node, version, seen: seen.map_err(|failure| failure.what) }
+            Look { node, version, seen: seen.map_err(reason) }
         })
+    }
+}
+
+/// Why a node was not read, with the first thing to do about it.
+fn reason(failure: Failure) -> String {
+    let Failure { what, hints } = failure;
+    match hints.first() {
+        Some(hint) => format!("{what}; try: {hint}"),
+        None => what,
     }
 }
 

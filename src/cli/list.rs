@@ -65,6 +65,9 @@ pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome,
     let question = Question::new(&[], args.shared.namespace.only(), &args.source, verbose)?;
     #[cfg(feature = "live")]
     if args.fleet.all_nodes {
+        if args.watch.watch.is_some() {
+            fleet::not_watched(&args.fleet)?;
+        }
         let view = View { width: screen.width, all: args.shared.all };
         return fleet::list(&question, &args.fleet, args.output.into(), view);
     }

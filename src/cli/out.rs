@@ -64,7 +64,13 @@ pub(super) fn write_as(
 
 /// Fails if `path` is taken by what may not be replaced, which is better known before the work than after.
 pub(super) fn free(path: &Path, manner: Manner) -> Result<(), Failure> {
+    // These stand for what is open already, which a file that takes its place is not.
+    let stands_for_open = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder)) || path.as_os_str() == "-";
     match fs::metadata(path) {
+        _ if stands_for_open => {
+            let what = format!("cannot write {}: it is no regular file", path.display());
+            Err(Failure { what, hints: vec![format!("give the name of a file, or {} for stdout", manner.stdout)] })
+        }
         Ok(found) if !found.is_file() => {
             let what = format!("cannot write {}: it is no regular file", path.display());
             Err(Failure { what, hints: vec![format!("give the name of a file, or {} for stdout", manner.stdout)] })

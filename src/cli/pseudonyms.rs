@@ -127,11 +127,10 @@ fn called(language: Language) -> &'static str {
 
 /// What was kept and what was lost.
 fn notes(counts: Counts) -> Vec<String> {
-    let kept = "names and addresses are pseudonyms; kept are ports, policies, counters, times, versions, sizes of networks and \
-                names that kube-proxy and Kubernetes give themselves";
+    let kept = "names and addresses are pseudonyms; kept are ports, policies, counters, times, versions, sizes of networks, \
+                private ranges, the first byte of public addresses, and names that kube-proxy and Kubernetes give themselves";
     let lines = |n: usize| if n == 1 { "1 line was".to_owned() } else { format!("{n} lines were") };
-    let lost = (counts.left_out > 0)
-        .then(|| format!("{} left out, for nothing of them was understood", lines(counts.left_out)));
+    let lost = (counts.left_out > 0).then(|| format!("{} left out that nothing is known of", lines(counts.left_out)));
     let widened = (counts.widened > 0)
         .then(|| format!("{} ranges of addresses became the smallest network around them", counts.widened));
     [Some(kept.to_owned()), lost, widened].into_iter().flatten().collect()

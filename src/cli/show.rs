@@ -45,6 +45,10 @@ pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome,
     let form = Form { kind: Kind::Show, rules: args.rules, format: args.output, shared: &args.shared, width };
     #[cfg(feature = "live")]
     if let Some(every) = args.watch.watch {
+        if matches!(args.output, Format::Dot | Format::Mermaid) {
+            let what = "a drawing is one answer, and --watch gives many".to_owned();
+            return Err(Failure { what, hints: vec!["leave out --watch, or -o".to_owned()] });
+        }
         return watch::run(question, every, args.output.into(), screen, form);
     }
     answer::answer(&question, &form)

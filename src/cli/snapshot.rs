@@ -113,8 +113,9 @@ fn keep(
     manner: out::Manner,
     mut outcome: Outcome,
 ) -> Result<Outcome, Failure> {
-    let told = told(&taken);
+    let facts = taken.facts.clone();
     let (snapshot, notes) = snapshot(taken, key)?;
+    let told = told(&snapshot.nodes, facts.as_deref());
     outcome.note(notes);
     let bytes = snapshot
         .write()
@@ -166,9 +167,9 @@ fn kept(facts: &Facts, from: &str) -> Result<KeptObjects, Failure> {
 }
 
 /// What is in it.
-fn told(taken: &Taken) -> String {
-    let texts: usize = taken.nodes.iter().map(|node| node.captures.len()).sum();
-    let nodes = match taken.nodes.as_slice() {
+fn told(nodes: &[Bundle], facts: Option<&Facts>) -> String {
+    let texts: usize = nodes.iter().map(|node| node.captures.len()).sum();
+    let nodes = match nodes {
         [only] => match &only.node {
             Some(name) => format!("node {name}"),
             None => "a node whose name is not known".to_owned(),
@@ -176,7 +177,7 @@ fn told(taken: &Taken) -> String {
         many => format!("{} nodes", many.len()),
     };
     let texts = if texts == 1 { "1 listing".to_owned() } else { format!("{texts} listings") };
-    let objects = match &taken.facts {
+    let objects = match facts {
         None => "no objects".to_owned(),
         Some(facts) => format!(
             "{} Services, {} EndpointSlices, {} Pods, {} Nodes",

@@ -18,6 +18,10 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
     let unknown = |name: &str| facts.coverage.nodes && !facts.nodes.iter().any(|node| node.name == name);
     let found = |name: &str| Found { node: Some(name.to_owned()), note: None };
     if let Some(name) = wanted {
+        if unknown(name) && bundle.node.as_deref() == Some(name) && !bundle.is_live() {
+            let note = format!("no Node is called '{name}' in {from}: it is taken for the name of a folder only");
+            return Ok(Found { node: None, note: Some(note) });
+        }
         if unknown(name) {
             let near = nearest(name, facts.nodes.iter().map(|node| node.name.as_str()));
             let hint = near.first().map(|near| format!("--node {near}"));

@@ -132,6 +132,8 @@ fn summary(document: &NodesDocument, width: Option<usize>, out: &mut String) {
         parts.push(format!("{} not read", sum.unreachable));
     }
     parts.push(match (sum.errors, sum.warnings) {
+        (0, 0) if sum.unreachable == sum.nodes => "nothing was checked".to_owned(),
+        (0, 0) if sum.unreachable > 0 => "no errors and no warnings on those that were read".to_owned(),
         (0, 0) => "no errors and no warnings".to_owned(),
         (errors, warnings) => format!("{} and {}, each told once", count(errors, "error"), count(warnings, "warning")),
     });

@@ -406,3 +406,27 @@ fn collections_without_rules_say_what_they_hold() {
     );
     kube_ipt("show -f").arg(&path).status(2).stderr(error).stdout();
 }
+
+#[test]
+fn objects_in_the_folder_of_a_node_are_its_own() {
+    let room = tempfile::tempdir().expect("a folder");
+    for (folder, case) in [("node1", "seed/in-sync"), ("node2", "seed/stale")] {
+        std::fs::create_dir(room.path().join(folder)).expect("writable");
+        for file in ["save.txt", "cluster.json"] {
+            std::fs::copy(nodes().join(case).join(file), room.path().join(folder).join(file)).expect("writable");
+        }
+    }
+    let check = |node: &str| kube_ipt("check --node").arg(node).arg("-f").arg(room.path()).args("-o json").output();
+    let (stdout, stderr, code) = check("node1");
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let (stdout, _, code) = check("node2");
+    assert_eq!(code, Some(1));
+    assert!(stdout.contains("which is stale: no pod has this address"), "{stdout}");
+}
+
+#[test]
+fn a_folder_that_is_called_like_no_node_is_read_all_the_same() {
+    let (_, stderr, code) = kube_ipt("list --node stale -f").arg(nodes().join("seed")).output();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("no Node is called 'stale' in"), "{stderr}");
+}

@@ -492,15 +492,20 @@ fn every_answer_keeps_to_the_schema() {
 
 #[test]
 fn a_folder_is_compared_with_the_objects_in_it() {
-    let run = |a: &str, b: &str| {
-        kube_ipt("diff --node-a node1 --node-b node1 -o json").arg(node(a)).arg(node(b)).output()
-    };
+    let run =
+        |a: &str, b: &str| kube_ipt("diff --node-a node1 --node-b node1 -o json").arg(node(a)).arg(node(b)).output();
     let (stdout, _, code) = run("seed/in-sync", "seed/stale");
     let document: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!(code, Some(1));
-    assert!(document["b"]["objects"].as_str().is_some_and(|from| from.ends_with("seed/stale:cluster.json")), "{stdout}");
+    assert!(
+        document["b"]["objects"].as_str().is_some_and(|from| from.ends_with("seed/stale:cluster.json")),
+        "{stdout}"
+    );
     let services = document["services"].as_array().expect("services");
     assert_eq!(services.len(), 1, "{stdout}");
-    assert_eq!((&services[0]["service"], &services[0]["change"]), (&"nginx-demo/nginx-service".into(), &"changed".into()));
+    assert_eq!(
+        (&services[0]["service"], &services[0]["change"]),
+        (&"nginx-demo/nginx-service".into(), &"changed".into())
+    );
     assert!(stdout.contains("10.244.1.3:80") && stdout.contains("10.244.1.4:80"), "{stdout}");
 }

@@ -217,3 +217,21 @@ fn a_snapshot_of_all_nodes_answers_as_they_do() {
     let one: Value = serde_json::from_str(&one).expect("JSON");
     assert_eq!(one["services"][0]["status"], "stale");
 }
+
+#[test]
+fn what_all_nodes_cannot_do_is_said() {
+    let error = |args: &str| {
+        let (stdout, stderr, code) = crate::run::kube_ipt(args).output();
+        assert_eq!((stdout.as_str(), code), ("", Some(2)), "{stderr}");
+        stderr
+    };
+    let watched = "error: --watch is for one node: --all-nodes lists the rules of every node anew\n";
+    assert!(error("check --all-nodes --watch").starts_with(watched));
+    assert!(error("list --all-nodes --watch").starts_with(watched));
+    assert!(error("list --all-nodes -o tree").starts_with("error: --all-nodes has a row for every node"));
+    let dump = node("seed/stale/save.txt");
+    let one = error(&format!("check --all-nodes -f {dump}"));
+    assert!(one.starts_with(&format!("error: {dump} is the dump of one node")), "{one}");
+    let time = error(&format!("check --watch 5s -f {dump}"));
+    assert!(time.starts_with("error: '5s' is taken for what to show"), "{time}");
+}

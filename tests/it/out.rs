@@ -103,3 +103,24 @@ fn a_full_disk_leaves_the_file_before_and_nothing_else() {
     let said = stderr.lines().find(|line| line.starts_with("error:")).unwrap_or_default();
     assert!(said.ends_with("/a: no space left on device"), "{stderr}");
 }
+
+#[test]
+fn nothing_checked_replaces_no_answer() {
+    let room = tempfile::tempdir().expect("a folder");
+    let file = room.path().join("node.prom");
+    std::fs::write(&file, "before").expect("writable");
+    let (stdout, stderr, code) =
+        crate::run::kube_ipt("check nginx-servce --demo=stale -o prometheus --out").arg(&file).output();
+    assert_eq!((stdout.as_str(), code), ("", Some(1)), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&file).expect("readable"), "before");
+}
+
+#[test]
+fn what_stands_for_an_open_file_is_not_replaced() {
+    for path in ["/dev/stdout", "/proc/self/fd/1", "-"] {
+        let error = format!(
+            "error: cannot write {path}: it is no regular file\n  try:  give the name of a file, or leave out --out for stdout"
+        );
+        crate::run::kube_ipt("check --demo --out").arg(path).status(2).stderr(error).stdout();
+    }
+}

@@ -62,6 +62,10 @@ pub(super) fn run(
     if source.file.iter().chain(&source.objects.objects).any(|path| path.as_os_str() == "-") {
         return Err(read_once());
     }
+    if let Some((time, _)) = question.what.iter().find(|(what, _)| is_time(what)) {
+        let what = format!("'{time}' is taken for what to show: the time of a watch is given with =");
+        return Err(Failure { what, hints: vec![format!("--watch={time}")] });
+    }
     let (sender, events) = mpsc::channel();
     let heard = sender.clone();
     // Nobody listens any more at the end.
@@ -320,4 +324,11 @@ fn unwritten(error: &std::io::Error) -> End {
         return End::Unheard;
     }
     End::Failed(Failure { what: format!("cannot write the answer: {error}"), hints: Vec::new() })
+}
+
+/// True for `1s` and its like, which nothing is called.
+fn is_time(what: &str) -> bool {
+    what.starts_with(|c: char| c.is_ascii_digit())
+        && what.ends_with(['s', 'm', 'h'])
+        && crate::cli::args::duration(what).is_ok()
 }
