@@ -1,5 +1,7 @@
 //! `kube-ipt diff`: what two nodes, or one node at two times, do differently with Service traffic.
 
+#[cfg(feature = "live")]
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use clap::ValueEnum;
 
 use super::args::{FamilyArg, Format, NamespaceArgs, ObjectArgs, Reads, SourceArgs};
 use super::choose::suggestion;
+#[cfg(feature = "live")]
+use super::fleet::{Fleet, FleetArgs, Read};
 use super::scene::{self, Question, Scene};
 use super::side::Sides;
 use super::{Answer, Failure, Note, Outcome, answer, around};
@@ -15,6 +19,10 @@ use crate::net::Family;
 use crate::proxy::chain_name;
 use crate::render::{self, View};
 use crate::report;
+#[cfg(feature = "live")]
+use crate::report::DiffNode;
+#[cfg(feature = "live")]
+use crate::source::{Bundle, Tables};
 
 /// Compare two nodes, two dumps, or one node at two times: services, frontends, endpoints and shares gained, lost or changed.
 ///
@@ -46,6 +54,22 @@ pub(super) struct Args {
     /// Show every change of a Service.
     #[arg(short, long)]
     all: bool,
+    /// Compare each node of A with the same node of B: both are snapshots of several nodes, or B is `now`, the nodes of the
+    /// cluster read through its API server.
+    #[cfg(feature = "live")]
+    #[arg(long, conflicts_with_all = ["demo", "node", "node_a", "node_b"], help_heading = "Where the rules come from")]
+    pub(super) all_nodes: bool,
+    /// How many nodes are read at the same time.
+    #[cfg(feature = "live")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = FleetArgs::PARALLEL,
+        requires = "all_nodes",
+        value_parser = clap::value_parser!(u16).range(1..=256),
+        help_heading = "Where the rules come from"
+    )]
+    parallel: u16,
     /// Compare a node recorded with this program in sync with the same node when its rules were stale; every word is a WHAT.
     #[arg(long, conflicts_with_all = ["objects", "node", "objects_a", "objects_b", "node_a", "node_b"], help_heading = "Where the rules come from")]
     pub(super) demo: bool,
@@ -83,12 +107,71 @@ pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Ou
     let sides = Sides::of(args)?;
     let what = Question::new(&sides.what, None, &sides.a, verbose)?.what;
     let (a, b) = (question(args, &sides.a, verbose)?, question(args, &sides.b, verbose)?);
+    #[cfg(feature = "live")]
+    if args.all_nodes {
+        return each_node(args, &what, (&a, &b), width);
+    }
     scene::with(&a, |a| {
         if let Some(pause) = sides.later {
             wait(pause);
         }
-        scene::with(&b, |b| answer(args, &what, (a, b), width))
+        scene::with(&b, |b| answer(args, args.output, &what, (a, b), width))
     })
+}
+
+/// Each node of two snapshots, or of a snapshot and of the cluster now, with itself.
+#[cfg(feature = "live")]
+fn each_node(
+    args: &Args,
+    what: &[(String, Select)],
+    (a, b): (&Question<'_>, &Question<'_>),
+    width: Option<usize>,
+) -> Result<Outcome, Failure> {
+    let (before, after) = (Fleet::gather(a)?, Fleet::gather(b)?);
+    let kept: BTreeMap<String, Bundle> = before
+        .each(a.source, 1, Tables::OfServices, |read| Some((read.node, read.bundle.ok()?)))
+        .into_iter()
+        .flatten()
+        .collect();
+    let is_text = args.output == DiffFormat::Text;
+    let format = if is_text { DiffFormat::Text } else { DiffFormat::Json };
+    let compared = |Read { node, bundle, .. }: Read| {
+        let blank = DiffNode { node, only_in: None, not_compared: None, diff: None };
+        let Some(earlier) = kept.get(&blank.node) else {
+            return (DiffNode { only_in: Some("b"), ..blank }, None);
+        };
+        let both = bundle.and_then(|later| {
+            let a = a.given(before.given(earlier.clone()));
+            let b = b.given(after.given(later));
+            scene::with(&a, |a| scene::with(&b, |b| answer(args, format, what, (a, b), width)))
+        });
+        match both.map(|outcome| (outcome.failed, outcome.answer)) {
+            Err(failure) => (DiffNode { not_compared: Some(failure.what), ..blank }, None),
+            Ok((_, Answer::Json(document))) => match *document {
+                report::Any::Diff(diff) => (DiffNode { diff: Some(diff), ..blank }, None),
+                _ => (blank, None),
+            },
+            Ok((differs, Answer::Text(text))) => (blank, Some((differs, text))),
+            Ok(_) => (blank, None),
+        }
+    };
+    let mut nodes = after.each(b.source, args.parallel, Tables::OfServices, compared);
+    for node in kept.keys() {
+        if !nodes.iter().any(|(known, _)| known.node == *node) {
+            let lost = DiffNode { node: node.clone(), only_in: Some("a"), not_compared: None, diff: None };
+            nodes.push((lost, None));
+        }
+    }
+    nodes.sort_by(|(a, _), (b, _)| a.node.cmp(&b.node));
+    let remarks = notes(before.notes, after.notes);
+    if is_text {
+        let (text, failed) = render::diff_nodes(&nodes);
+        return Ok(Outcome { answer: Answer::Text(text), notes: remarks, failed, ..Outcome::default() });
+    }
+    let document = report::DiffNodesDocument::new(nodes.into_iter().map(|(node, _)| node).collect());
+    let failed = !document.is_equal();
+    let format = if args.output == DiffFormat::Yaml { Format::Yaml } else { Format::Json };
+    Ok(Outcome { answer: answer::written(document, format)?, notes: remarks, failed, ..Outcome::default() })
 }
 
 /// What is asked for may be in one side only, or named in one only: both are read whole and then looked through. The API
@@ -104,6 +187,7 @@ fn wait(pause: Duration) {
 
 fn answer(
     args: &Args,
+    output: DiffFormat,
     what: &[(String, Select)],
     (mut a, mut b): (Scene<'_, '_, '_>, Scene<'_, '_, '_>),
     width: Option<usize>,
@@ -120,7 +204,7 @@ fn answer(
     let comparison = dataplane::compare(side_a, side_b, |port| choice.has(port));
     outcome.note(comparison.unknown.iter().map(|(unknown, count)| unknown.words(*count)));
     outcome.failed = !comparison.differences.is_empty();
-    outcome.answer = written(args, &comparison, (&a, &b), width)?;
+    outcome.answer = written(args, output, &comparison, (&a, &b), width)?;
     // As in Scene::leave.
     std::mem::forget((ports_a, ports_b));
     Ok(outcome)
@@ -128,12 +212,13 @@ fn answer(
 
 fn written(
     args: &Args,
+    output: DiffFormat,
     comparison: &Comparison<'_>,
     (a, b): (&Scene<'_, '_, '_>, &Scene<'_, '_, '_>),
     width: Option<usize>,
 ) -> Result<Answer, Failure> {
     let headers = (&a.header(), &b.header());
-    let format = match args.output {
+    let format = match output {
         DiffFormat::Text => {
             let view = View { width, all: args.all };
             let rules = (a.survey.rules_read(), b.survey.rules_read());

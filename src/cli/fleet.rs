@@ -31,7 +31,7 @@ pub(super) struct FleetArgs {
     #[arg(
         long,
         value_name = "NUMBER",
-        default_value_t = 8,
+        default_value_t = FleetArgs::PARALLEL,
         requires = "all_nodes",
         value_parser = clap::value_parser!(u16).range(1..=256),
         help_heading = "Where the rules come from"
@@ -47,6 +47,11 @@ pub(super) fn not_watched(args: &FleetArgs) -> Result<(), Failure> {
     let what = "--watch is for one node: --all-nodes lists the rules of every node anew".to_owned();
     let hints = vec!["kube-ipt manifest daemonset    (has every node watch itself)".to_owned()];
     Err(Failure { what, hints })
+}
+
+impl FleetArgs {
+    /// Nodes that are read at the same time where nobody says.
+    pub(super) const PARALLEL: u16 = 8;
 }
 
 /// A row for every node, and as JSON or YAML all that each of them has.
@@ -219,6 +224,11 @@ impl Fleet {
         all.into_iter().map(|(_, one)| one).collect()
     }
 
+    /// What a question about one of its nodes is answered from.
+    pub(super) fn given(&self, bundle: Bundle) -> Given {
+        Given { bundle: Arc::new(bundle), objects: self.known(), watched: None }
+    }
+
     /// The objects of each node.
     fn known(&self) -> Known {
         match (&self.told, &self.nodes) {
@@ -248,8 +258,7 @@ impl Fleet {
         let changes = self.told.as_ref().map(|told| changes(&told.facts));
         self.each(question.source, parallel, Tables::OfServices, |Read { node, version, bundle }| {
             let seen = bundle.and_then(|bundle| {
-                let given = Given { bundle: Arc::new(bundle), objects: self.known(), watched: None };
-                scene::with(&question.given(given), |scene| {
+                scene::with(&question.given(self.given(bundle)), |scene| {
                     let checked = check(&scene);
                     Ok(seen(scene, &checked, changes.as_ref(), with_services))
                 })

@@ -21,6 +21,9 @@ enum Side {
     /// The rules listed by commands in this Pod.
     #[cfg(feature = "live")]
     Pod(Via),
+    /// Every node of the cluster.
+    #[cfg(feature = "live")]
+    Now,
     /// The first side again, so much later.
     Later(Duration),
     /// The node recorded with this program.
@@ -68,7 +71,7 @@ impl Side {
             Self::Here => Reads::Here,
             Self::Node(_) => Reads::Named,
             #[cfg(feature = "live")]
-            Self::Pod(_) => Reads::Named,
+            Self::Pod(_) | Self::Now => Reads::Named,
             Self::Saved(_) | Self::Later(_) | Self::Demo(_) => Reads::Any,
         }
     }
@@ -89,6 +92,10 @@ impl Sides {
         }
         let [a, b] = [&args.a, &args.b].map(|side| Side::parse(side.as_deref().unwrap_or_default()));
         let (a, mut b) = (a?, b?);
+        #[cfg(feature = "live")]
+        if args.all_nodes {
+            b = of_all_nodes(args, &a, b)?;
+        }
         let later = if let Side::Later(pause) = b { Some(pause) } else { None };
         if matches!(a, Side::Later(_)) || (later.is_some() && !a.is_live()) {
             let what =
@@ -107,6 +114,25 @@ impl Sides {
         let of_b = source(args, &b, live, objects, node.as_ref());
         once(&of_a, &of_b)?;
         Ok(Self { a: of_a, b: of_b, later, what: args.what.clone() })
+    }
+}
+
+/// The second side of a comparison of all nodes.
+#[cfg(feature = "live")]
+fn of_all_nodes(args: &Args, a: &Side, b: Side) -> Result<Side, Failure> {
+    let now = args.b.as_deref() == Some("now") && !Path::new("now").exists();
+    match (a, b) {
+        (Side::Saved(_), _) if now => Ok(Side::Now),
+        (Side::Saved(_), Side::Saved(files)) => Ok(Side::Saved(files)),
+        _ => {
+            let what =
+                "--all-nodes compares snapshots of several nodes, or one with the cluster as it is now".to_owned();
+            let hints = vec![
+                "kube-ipt snapshot --all-nodes -o before.tar.gz    (first)".to_owned(),
+                "kube-ipt diff --all-nodes before.tar.gz now".to_owned(),
+            ];
+            Err(Failure { what, hints })
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub use frame::{Drawn, Frame, Head};
 pub use graph::Graph;
 pub use json::{json, json_line, yaml};
 pub use marks::Marks;
-pub use nodes::nodes;
+pub use nodes::{diff_nodes, nodes};
 pub use pages::{codes, pages};
 pub use palette::{ERROR, HINT, NOTE, STRONG};
 pub use prometheus::prometheus;

@@ -10,7 +10,7 @@ use super::table::{empty, finish};
 use super::text::clean;
 use crate::dataplane::count;
 use crate::net::span;
-use crate::report::{NodeRow, NodesDocument, SharedFinding};
+use crate::report::{DiffNode, NodeRow, NodesDocument, SharedFinding};
 
 /// Node names in one list of them, unless all are asked for.
 const NAMES: usize = 8;
@@ -152,4 +152,36 @@ fn summary(document: &NodesDocument, width: Option<usize>, out: &mut String) {
     if let Some(first) = document.findings.first() {
         lines(&format!("more: kube-ipt explain {}", first.finding.code), DIM, 0, width, out);
     }
+}
+
+/// Comparisons of many nodes: each with what is different on it, told by whether something is and its text. The second value
+/// is true if something is.
+pub fn diff_nodes(nodes: &[(DiffNode, Option<(bool, String)>)]) -> (String, bool) {
+    let mut out = String::new();
+    let (mut equal, mut different) = (Vec::new(), 0);
+    for (node, compared) in nodes {
+        let name = clean(&node.node);
+        let text = match (compared, node.only_in, &node.not_compared) {
+            (Some((false, _)), ..) => {
+                equal.push(name);
+                continue;
+            }
+            (Some((true, text)), ..) => text.clone(),
+            (None, Some(side), _) => format!("only in {}\n", side.to_uppercase()),
+            (None, None, why) => {
+                format!("was not compared: {}\n", clean(why.as_deref().unwrap_or("it gave no answer")))
+            }
+        };
+        different += 1;
+        push(&mut out, &paint(&name, STRONG));
+        out.push_str(&text);
+        out.push('\n');
+    }
+    if !equal.is_empty() {
+        push(&mut out, &format!("no differences on {}: {}", count(equal.len(), "node"), equal.join(", ")));
+    }
+    if different > 0 {
+        push(&mut out, &format!("{different} of {} differ", count(nodes.len(), "node")));
+    }
+    (out, different > 0)
 }

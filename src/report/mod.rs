@@ -27,6 +27,9 @@ pub use v1::{
     Any, Balance, CheckDocument, CheckKind, Document, Endpoint, Evidence, Finding, Frontend, Kind, Missing, Pool,
     Route, Service, Skipped, Source, Status, Summary, Watched, schema,
 };
-pub use v1_diff::{DiffChange, DiffDocument, DiffKind, DiffService, DiffSummary, DiffTurn, DiffValue, NotCompared};
+pub use v1_diff::{
+    DiffChange, DiffDocument, DiffKind, DiffNode, DiffNodesDocument, DiffNodesKind, DiffService, DiffSummary, DiffTurn,
+    DiffValue, NotCompared,
+};
 pub use v1_nodes::{NodeRow, NodesDocument, NodesKind, NodesSummary, SharedFinding};
 pub use v1_trace::{Packet, TraceDestination, TraceDocument, TraceKind, TraceOutcome, TraceStep};

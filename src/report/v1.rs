@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::v1_diff::DiffDocument;
+use super::v1_diff::{DiffDocument, DiffNodesDocument};
 use super::v1_nodes::NodesDocument;
 use super::v1_trace::TraceDocument;
 use crate::net::Family;
@@ -366,6 +366,8 @@ pub enum Any {
     Trace(TraceDocument),
     /// Of `check` and `list` with `--all-nodes`.
     Nodes(NodesDocument),
+    /// Of `diff` with `--all-nodes`.
+    DiffNodes(DiffNodesDocument),
     /// Of `diff`.
     Diff(DiffDocument),
 }
@@ -379,6 +381,12 @@ impl From<Document> for Any {
 impl From<CheckDocument> for Any {
     fn from(document: CheckDocument) -> Self {
         Self::Check(document)
+    }
+}
+
+impl From<DiffNodesDocument> for Any {
+    fn from(document: DiffNodesDocument) -> Self {
+        Self::DiffNodes(document)
     }
 }
 

@@ -25,6 +25,50 @@ pub struct DiffDocument {
     pub services: Vec<DiffService>,
 }
 
+/// The answer of `diff --all-nodes`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct DiffNodesDocument {
+    /// `kube-ipt/v1`.
+    pub schema: &'static str,
+    /// Which command answered.
+    pub kind: DiffNodesKind,
+    /// Nodes of either side, by name.
+    pub nodes: Vec<DiffNode>,
+}
+
+/// The command that answers with a [`DiffNodesDocument`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiffNodesKind {
+    /// `kube-ipt diff --all-nodes`
+    DiffNodes,
+}
+
+/// A node and what is different on it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct DiffNode {
+    /// Its name.
+    pub node: String,
+    /// `a` or `b`, where only that side has it.
+    pub only_in: Option<&'static str>,
+    /// Why it was not compared; null where it was, and where only one side has it.
+    pub not_compared: Option<String>,
+    /// The comparison; null where there is none.
+    pub diff: Option<DiffDocument>,
+}
+
+impl DiffNodesDocument {
+    /// The answer about these nodes.
+    pub fn new(nodes: Vec<DiffNode>) -> Self {
+        Self { schema: super::build::SCHEMA, kind: DiffNodesKind::DiffNodes, nodes }
+    }
+
+    /// True if every node is on both sides and nothing is different on any.
+    pub fn is_equal(&self) -> bool {
+        self.nodes.iter().all(|node| node.diff.as_ref().is_some_and(|diff| diff.summary.equal))
+    }
+}
+
 /// The command that answers with a [`DiffDocument`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -235,3 +235,33 @@ fn what_all_nodes_cannot_do_is_said() {
     let time = error(&format!("check --watch 5s -f {dump}"));
     assert!(time.starts_with("error: '5s' is taken for what to show"), "{time}");
 }
+
+#[test]
+fn each_node_is_compared_with_itself() {
+    let nodes = |stale: &str| {
+        let of = |name: &str| recorded(if name == stale { "seed/stale" } else { "seed/recovered" });
+        let (server, _) = cluster(["a", "b", "c"].map(|name| (name.to_owned(), (of(name), true))).into());
+        server
+    };
+    let room = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| room.path().join(name).display().to_string();
+    let (before, after) = (nodes("b"), nodes("nobody"));
+    before.run("snapshot --all-nodes --no-api -o").arg(file("before.tar.gz")).output();
+    after.run("snapshot --all-nodes --no-api -o").arg(file("after.tar.gz")).output();
+    let saved = crate::run::kube_ipt("diff --all-nodes").arg(file("before.tar.gz")).arg(file("after.tar.gz"));
+    let saved = saved.status(1).json();
+    let live = after.run("diff --all-nodes --no-api").arg(file("before.tar.gz")).arg("now").status(1).json();
+    for document in [&saved, &live] {
+        let rows = document["nodes"].as_array().expect("nodes");
+        let equal: Vec<(&str, &Value)> =
+            rows.iter().map(|row| (row["node"].as_str().expect("a name"), &row["diff"]["summary"]["equal"])).collect();
+        assert_eq!(equal, [("a", &json!(true)), ("b", &json!(false)), ("c", &json!(true))], "{document:#}");
+        assert_eq!(rows[1]["diff"]["summary"]["endpoints_lost"], 1);
+    }
+    let text = crate::run::kube_ipt("diff --all-nodes").arg(file("before.tar.gz")).arg(file("after.tar.gz"));
+    let text = text.status(1).stdout();
+    assert!(text.starts_with("b\n~ nginx-demo/nginx-service  tcp\n    - endpoint 10.244.1.3:80  33.33 %\n"), "{text}");
+    assert!(text.ends_with("no differences on 2 nodes: a, c\n1 of 3 nodes differ\n"), "{text}");
+    let same = crate::run::kube_ipt("diff --all-nodes").arg(file("after.tar.gz")).arg(file("after.tar.gz"));
+    assert_eq!(same.stdout(), "no differences on 3 nodes: a, b, c\n");
+}

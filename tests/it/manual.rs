@@ -144,3 +144,21 @@ fn what_is_given_stands_in_the_daemonset_and_nothing_is_put_into_it() {
         assert_eq!((stdout.as_str(), status), ("", Some(2)), "{args}");
     }
 }
+
+#[test]
+#[cfg(feature = "live")]
+fn what_the_daemonset_runs_leaves_metrics() {
+    let room = tempfile::tempdir().expect("a folder");
+    let objects = objects(&kube_ipt("manifest daemonset --image i").stdout());
+    let args = &object(&objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0]["args"];
+    let mut run = kube_ipt("");
+    for arg in args.as_array().expect("arguments").iter().filter_map(serde_json::Value::as_str) {
+        run = run.arg(arg.replace("/textfile", &room.path().display().to_string()));
+    }
+    let run = run.args("--no-api -f").arg(crate::run::node("seed/in-sync/save.txt")).start();
+    assert_eq!(run.json()["kind"], "check");
+    let (_, stderr, code) = run.end("TERM");
+    assert_eq!(code, Some(0), "{stderr}");
+    let metrics = std::fs::read_to_string(room.path().join("kube_ipt.prom")).expect("was left");
+    assert!(metrics.contains("\nkube_ipt_service_ports 5\n"), "{metrics}");
+}
