@@ -250,5 +250,5 @@ fn set_aside(label: &str, aside: &[String], instead: &[String]) -> String {
     if aside.len() > NAMED {
         named = format!("{} ({named}, …)", aside.len());
     }
-    format!("{label}: read {instead}; the same tables in other forms were left aside: {named}")
+    format!("{label}: read {instead}; the same tables in other files were left aside: {named}")
 }

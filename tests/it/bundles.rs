@@ -114,7 +114,7 @@ fn a_folder_is_read_in_the_most_faithful_form_of_each_table() {
     let label = node("seed/in-sync");
     let note = format!(
         "note: {label}: expected.json is neither rules nor objects\n\
-         note: {label}: read save-c.txt, save6.txt; the same tables in other forms were left aside: 7 \
+         note: {label}: read save-c.txt, save6.txt; the same tables in other files were left aside: 7 \
          (nat-L-n-line-numbers.txt, nat-L-n-v.txt, nat-S-grep-KUBE.txt, …)"
     );
     let shown = kube_ipt("show --node node1 -f").arg(&label).stderr(note).json();
