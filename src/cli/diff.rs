@@ -3,6 +3,8 @@
 #[cfg(feature = "live")]
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+#[cfg(feature = "live")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -10,7 +12,7 @@ use clap::ValueEnum;
 use super::args::{FamilyArg, Format, NamespaceArgs, ObjectArgs, Reads, SourceArgs};
 use super::choose::suggestion;
 #[cfg(feature = "live")]
-use super::fleet::{Fleet, FleetArgs, Read};
+use super::fleet::{Fleet, Pace, Read};
 use super::scene::{self, Question, Scene};
 use super::side::Sides;
 use super::{Answer, Failure, Note, Outcome, answer, around};
@@ -59,17 +61,9 @@ pub(super) struct Args {
     #[cfg(feature = "live")]
     #[arg(long, conflicts_with_all = ["demo", "node", "node_a", "node_b"], help_heading = "Where the rules come from")]
     pub(super) all_nodes: bool,
-    /// How many nodes are read at the same time.
     #[cfg(feature = "live")]
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = FleetArgs::PARALLEL,
-        requires = "all_nodes",
-        value_parser = clap::value_parser!(u16).range(1..=256),
-        help_heading = "Where the rules come from"
-    )]
-    parallel: u16,
+    #[command(flatten)]
+    pace: Pace,
     /// Compare a node recorded with this program in sync with the same node when its rules were stale; every word is a WHAT.
     #[arg(long, conflicts_with_all = ["objects", "node", "objects_a", "objects_b", "node_a", "node_b"], help_heading = "Where the rules come from")]
     pub(super) demo: bool,
@@ -128,8 +122,8 @@ fn each_node(
     width: Option<usize>,
 ) -> Result<Outcome, Failure> {
     let (before, after) = (Fleet::gather(a)?, Fleet::gather(b)?);
-    let kept: BTreeMap<String, Bundle> = before
-        .each(a.source, 1, Tables::OfServices, |read| Some((read.node, read.bundle.ok()?)))
+    let kept: BTreeMap<String, Arc<Bundle>> = before
+        .each(a.source, 1, Tables::OfServices, |read| Some((read.node, Arc::new(read.bundle.ok()?))))
         .into_iter()
         .flatten()
         .collect();
@@ -141,8 +135,8 @@ fn each_node(
             return (DiffNode { only_in: Some("b"), ..blank }, None);
         };
         let both = bundle.and_then(|later| {
-            let a = a.given(before.given(earlier.clone()));
-            let b = b.given(after.given(later));
+            let a = a.given(before.given(Arc::clone(earlier)));
+            let b = b.given(after.given(Arc::new(later)));
             scene::with(&a, |a| scene::with(&b, |b| answer(args, format, what, (a, b), width)))
         });
         match both.map(|outcome| (outcome.failed, outcome.answer)) {
@@ -155,7 +149,7 @@ fn each_node(
             Ok(_) => (blank, None),
         }
     };
-    let mut nodes = after.each(b.source, args.parallel, Tables::OfServices, compared);
+    let mut nodes = after.each(b.source, args.pace.parallel, Tables::OfServices, compared);
     for node in kept.keys() {
         if !nodes.iter().any(|(known, _)| known.node == *node) {
             let lost = DiffNode { node: node.clone(), only_in: Some("a"), not_compared: None, diff: None };

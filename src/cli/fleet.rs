@@ -27,11 +27,18 @@ pub(super) struct FleetArgs {
     /// snapshot.
     #[arg(long, conflicts_with_all = ["demo", "node", "via"], help_heading = "Where the rules come from")]
     pub(super) all_nodes: bool,
+    #[command(flatten)]
+    pub(super) pace: Pace,
+}
+
+/// How fast many nodes are read.
+#[derive(Debug, clap::Args)]
+pub(super) struct Pace {
     /// How many nodes are read at the same time.
     #[arg(
         long,
         value_name = "NUMBER",
-        default_value_t = FleetArgs::PARALLEL,
+        default_value_t = 8,
         requires = "all_nodes",
         value_parser = clap::value_parser!(u16).range(1..=256),
         help_heading = "Where the rules come from"
@@ -49,11 +56,6 @@ pub(super) fn not_watched(args: &FleetArgs) -> Result<(), Failure> {
     Err(Failure { what, hints })
 }
 
-impl FleetArgs {
-    /// Nodes that are read at the same time where nobody says.
-    pub(super) const PARALLEL: u16 = 8;
-}
-
 /// A row for every node, and as JSON or YAML all that each of them has.
 pub(super) fn list(question: &Question<'_>, args: &FleetArgs, format: Format, view: View) -> Result<Outcome, Failure> {
     if matches!(format, Format::Tree | Format::Wide) {
@@ -63,7 +65,8 @@ pub(super) fn list(question: &Question<'_>, args: &FleetArgs, format: Format, vi
     let fleet = Fleet::gather(question)?;
     let with_services = matches!(format, Format::Json | Format::Yaml);
     let pick = answer::pick(Kind::List)?;
-    let looks = fleet.looks(question, args.parallel, with_services, |scene| scene.check(&pick, Depth::Services, None));
+    let looks =
+        fleet.looks(question, args.pace.parallel, with_services, |scene| scene.check(&pick, Depth::Services, None));
     let document = report::nodes_document(NodesKind::ListNodes, looks);
     let failed = document.summary.unreachable == document.summary.nodes;
     Ok(Outcome { failed, ..fleet.outcome(document, format, view)? })
@@ -78,7 +81,7 @@ pub(super) fn check(
     view: View,
 ) -> Result<(Outcome, Option<Severity>), Failure> {
     let fleet = Fleet::gather(question)?;
-    let looks = fleet.looks(question, args.parallel, false, |scene| scene.check(pick, Depth::Everything, None));
+    let looks = fleet.looks(question, args.pace.parallel, false, |scene| scene.check(pick, Depth::Everything, None));
     let document = report::nodes_document(NodesKind::CheckNodes, looks);
     let sum = &document.summary;
     let found = [
@@ -225,8 +228,8 @@ impl Fleet {
     }
 
     /// What a question about one of its nodes is answered from.
-    pub(super) fn given(&self, bundle: Bundle) -> Given {
-        Given { bundle: Arc::new(bundle), objects: self.known(), watched: None }
+    pub(super) fn given(&self, bundle: Arc<Bundle>) -> Given {
+        Given { bundle, objects: self.known(), watched: None }
     }
 
     /// The objects of each node.
@@ -258,7 +261,7 @@ impl Fleet {
         let changes = self.told.as_ref().map(|told| changes(&told.facts));
         self.each(question.source, parallel, Tables::OfServices, |Read { node, version, bundle }| {
             let seen = bundle.and_then(|bundle| {
-                scene::with(&question.given(self.given(bundle)), |scene| {
+                scene::with(&question.given(self.given(Arc::new(bundle))), |scene| {
                     let checked = check(&scene);
                     Ok(seen(scene, &checked, changes.as_ref(), with_services))
                 })

@@ -1,7 +1,5 @@
 //! A node that is read through the API: its rules are listed by commands in one of its Pods.
 
-use std::sync::Mutex;
-
 use super::Failure;
 use super::args::SourceArgs;
 use crate::cluster::{Api, End, NoPlace, Place, Problem, Server};
@@ -78,7 +76,7 @@ pub(super) fn listed(api: &Api, place: Place, family: Option<Family>, tables: Ta
     let host = InPod::new(api, place)?;
     let mut bundle = source::listed(&host, source::Wanted { family, tables })?;
     bundle.node = Some(node);
-    bundle.notes.append(&mut host.notes());
+    bundle.notes.extend(host.note());
     Ok(bundle)
 }
 
@@ -90,7 +88,6 @@ struct InPod<'a> {
     variants: Vec<&'static str>,
     /// Legacy tables the kernel has, of either family; `None` where the container cannot tell.
     legacy: [Option<Vec<String>>; 2],
-    notes: Mutex<Vec<String>>,
 }
 
 /// Programs that list rules of iptables.
@@ -100,7 +97,7 @@ const VARIANTS: [&str; 6] =
 impl<'a> InPod<'a> {
     /// Asks the container what it has, all at once.
     fn new(api: &'a Api, place: Place) -> Result<Self, SourceError> {
-        let mut host = Self { api, place, variants: Vec::new(), legacy: [None, None], notes: Mutex::default() };
+        let mut host = Self { api, place, variants: Vec::new(), legacy: [None, None] };
         let (variants, legacy) = std::thread::scope(|scope| {
             let host = &host;
             let asked = VARIANTS.map(|program| scope.spawn(move || host.is_there(program)));
@@ -140,17 +137,15 @@ impl<'a> InPod<'a> {
     }
 
     /// What is to be said of what could not be looked at.
-    fn notes(&self) -> Vec<String> {
-        let mut notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    fn note(&self) -> Option<String> {
         let both = |nft, legacy| self.variants.contains(&nft) && self.variants.contains(&legacy);
-        if self.legacy[0].is_none() && both("iptables-nft", "iptables-legacy") {
-            notes.push(format!(
+        (self.legacy[0].is_none() && both("iptables-nft", "iptables-legacy")).then(|| {
+            format!(
                 "whether node {} has rules of iptables-legacy too was not looked at: the container has no cat to tell it, and \
                  asking iptables-legacy may create its tables",
                 self.place.node
-            ));
-        }
-        notes
+            )
+        })
     }
 }
 

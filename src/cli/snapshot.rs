@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, verbose: bool) -> Result<Outcome, Failure> {
     question.beside.everything = true;
     #[cfg(feature = "live")]
     if args.fleet.all_nodes {
-        let (taken, outcome) = all_nodes(&question, args.fleet.parallel)?;
+        let (taken, outcome) = all_nodes(&question, args.fleet.pace.parallel)?;
         return keep(taken, key, target, manner, outcome);
     }
     scene::with(&question, |mut scene| {

@@ -1,4 +1,5 @@
-//! The connection to an API server: configuration, credentials, one request. The only file that names kube.
+//! The connection to an API server: configuration, credentials, one request. The only file that names kube, which is why it
+//! is long: what kube gives and what its errors mean is told here in our own words.
 
 use std::cell::Cell;
 use std::error::Error as _;

@@ -1,4 +1,4 @@
-//! Version 1 of the JSON contract.
+//! Version 1 of the JSON contract: what every document is made of. One list, so that it is long: it is read as the contract is.
 
 use schemars::JsonSchema;
 use serde::Serialize;
