@@ -178,6 +178,9 @@ fn a_server_that_restarts_is_said_twice_and_nothing_is_missed() {
     let server = world.serve(|_| None);
     let run = watching(&server, "list");
     run.json();
+    // A watch that is only being opened would be cut, and say so, where one that stands ends.
+    wait(|| count(&server, "watch=") >= 3);
+    assert!(run.is_silent_for(500));
     server.stop();
     let old = run.json_where(|document| document["watch"]["outdated_since"].is_string());
     assert_eq!(differing(&old), (Vec::new(), Vec::new()), "the last known state stays");
