@@ -16,6 +16,7 @@
 pub mod checks;
 pub mod cli;
 pub mod cluster;
+mod cores;
 pub mod dataplane;
 pub mod dump;
 pub mod expect;

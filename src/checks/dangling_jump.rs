@@ -52,7 +52,7 @@ fn below_pools(input: &Input<'_, '_>, found: &mut Found, wiring: &Wiring) {
                 _ => None,
             });
             for chain in missing.filter(|chain| wiring.dangling.iter().all(|known| known.to != **chain)) {
-                let lost = pool.endpoints.iter().filter(|endpoint| endpoint.chain == *chain);
+                let lost = pool.endpoints.iter().filter(|endpoint| *endpoint.chain == **chain);
                 found.add(Finding {
                     chain: Some(chain.clone()),
                     message: format!("{} jumps to {chain}, which is not there", pool.chain),

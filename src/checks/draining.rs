@@ -1,7 +1,7 @@
 //! A real server of IPVS drains and will not be taken away.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Connections, Endpoint, ServicePort};
+use crate::dataplane::{Endpoint, ServicePort};
 use crate::net::Protocol;
 
 /// The check.
@@ -22,10 +22,10 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             found.add(Finding {
                 severity,
                 address: Some(endpoint.address.to_string()),
-                chain: Some(endpoint.chain.clone()),
+                chain: Some(endpoint.chain.to_string()),
                 message: format!("{} drains (weight 0) and {why}", endpoint.address),
                 hint: super::syncing(input),
-                rules: endpoint.rules.clone(),
+                rules: endpoint.rules.to_vec(),
                 objects: input.endpoint_object(port, &endpoint.address),
                 ..found.on(at, port)
             });
@@ -45,7 +45,7 @@ fn stuck(port: &ServicePort, endpoint: &Endpoint) -> Option<(Severity, String)> 
             Some((Severity::Warning, format!("never ends: kube-proxy lets no {protocol} endpoint drain")))
         }
         _ => {
-            let open = endpoint.connections.and_then(Connections::open);
+            let open = endpoint.traffic().open_connections();
             let none =
                 (open == Some(0)).then(|| "has no connection left: it should be gone within a minute".to_owned());
             none.map(|why| (Severity::Info, why))

@@ -156,7 +156,7 @@ fn hairpin(input: &Input<'_, '_>, found: &mut Found, at: usize, port: &ServicePo
     let Some(first) = lacking.first() else { return };
     found.add(Finding {
         address: Some(first.address.to_string()),
-        chain: Some(first.chain.clone()),
+        chain: Some(first.chain.to_string()),
         message: format!(
             "{}: pods cannot reach themselves through the Service, {} first: the rule that masquerades them is missing",
             count(lacking.len(), "endpoint"),

@@ -46,7 +46,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 /// Endpoints that are wanted and get no new connections, because they are on their way out.
 fn drained(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint)> {
     let all = port.pools.iter().flat_map(|pool| &pool.endpoints).filter(|endpoint| endpoint.draining);
-    all.filter_map(|e| Some((&e.address, e.about.as_ref().filter(|about| about.wanted == Some(true))?)))
+    all.filter_map(|e| Some((&e.address, e.about.as_deref().filter(|about| about.wanted == Some(true))?)))
 }
 
 /// Endpoints that are wanted and stand behind a rule that takes everything, in every pool that holds them.
@@ -54,7 +54,7 @@ fn unreached(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoi
     let all = || port.pools.iter().flat_map(|pool| &pool.endpoints);
     all().filter(|endpoint| !endpoint.draining).filter_map(move |endpoint| {
         let nothing = |endpoint: &Endpoint| endpoint.probability == Some(0.0);
-        let about = endpoint.about.as_ref().filter(|about| about.wanted == Some(true) && nothing(endpoint))?;
+        let about = endpoint.about.as_deref().filter(|about| about.wanted == Some(true) && nothing(endpoint))?;
         let nowhere = all().filter(|e| e.address == endpoint.address).all(nothing);
         nowhere.then_some((&endpoint.address, about))
     })

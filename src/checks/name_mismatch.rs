@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Check, Finding, Found, Input, Severity};
+use crate::cores;
 use crate::dataplane::{Address, Endpoint, Pool, ServiceName, ServicePort, count};
 use crate::net::Protocol;
 use crate::proxy::chain_name::{self, ChainKind, EndpointKeys};
@@ -25,17 +26,9 @@ pub(super) static CHECK: Check = Check {
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     let ports: Vec<(usize, &ServicePort)> = input.ports().collect();
     let endpoints: usize = ports.iter().flat_map(|(_, port)| &port.pools).map(|pool| pool.endpoints.len()).sum();
-    let cores =
-        if endpoints < WORTH_A_THREAD { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let cores = if endpoints < WORTH_A_THREAD { 1 } else { cores::count() };
     let share = ports.len().div_ceil(cores).max(1);
-    let mismatches: Vec<(usize, &ServicePort, Mismatch<'_>)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = ports.chunks(share).map(|part| scope.spawn(|| of_ports(part))).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        threads.into_iter().flat_map(join).collect()
-    });
-    for (at, port, mismatch) in mismatches {
+    for (at, port, mismatch) in cores::each(ports.chunks(share), of_ports).into_iter().flatten() {
         let finding = finding(input, found.on(at, port), &mismatch);
         found.add(finding);
     }
@@ -106,7 +99,7 @@ fn finding(input: &Input<'_, '_>, blank: Finding, mismatch: &Mismatch<'_>) -> Fi
                 if endpoints.len() == 1 { "has the name of another endpoint's" } else { "have the names of others'" };
             Finding {
                 address: first.map(|endpoint| endpoint.address.to_string()),
-                chain: first.map(|endpoint| endpoint.chain.clone()),
+                chain: first.map(|endpoint| endpoint.chain.to_string()),
                 message: format!(
                     "the chain of {} {names}, {} first",
                     count(endpoints.len(), "endpoint"),

@@ -356,7 +356,7 @@ fn is_at(select: &Select, absent: &Absent, port: &ServicePort) -> bool {
 }
 
 fn has_pod(port: &ServicePort, (namespace, name): (Option<&str>, &str)) -> bool {
-    let endpoints = port.pools.iter().flat_map(|pool| &pool.endpoints).filter_map(|endpoint| endpoint.about.as_ref());
+    let endpoints = port.pools.iter().flat_map(|pool| &pool.endpoints).filter_map(|endpoint| endpoint.about.as_deref());
     let mut pods = endpoints.chain(absent(port).map(|absent| &absent.about)).filter_map(|about| about.pod.as_deref());
     pods.any(|pod| {
         let (of, own) = pod.split_once('/').unwrap_or(("", pod));

@@ -174,7 +174,7 @@ fn answer(
     let recovered: HashMap<RuleRef, Address> =
         endpoints().filter_map(|e| Some((*e.rules.last()?, e.address.clone()))).collect();
     let known: HashMap<&Address, &Endpoint> = endpoints().map(|endpoint| (&endpoint.address, endpoint)).collect();
-    let about = |address: &Address| known.get(address).and_then(|endpoint| endpoint.about.as_ref());
+    let about = |address: &Address| known.get(address).and_then(|endpoint| endpoint.about.as_deref());
     let every_rule = verbose && !matches!(args.output, TraceFormat::Dot | TraceFormat::Mermaid);
     let trace = trace::trace(ruleset, &journey, &recovered, every_rule);
     outcome.note(loopback_needs(&met, &trace));

@@ -253,7 +253,7 @@ impl ServicePort {
 impl Endpoint {
     /// True if the cluster says that new connections to it are lost.
     pub fn is_lost(&self) -> bool {
-        !self.draining && self.about.as_ref().is_some_and(AboutEndpoint::is_lost)
+        !self.draining && self.about.as_deref().is_some_and(AboutEndpoint::is_lost)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use statrs::function::gamma::checked_gamma_ur;
 
-use super::{Endpoint, Pool, ServicePort};
+use super::{Endpoint, Pool, ServicePort, Traffic};
 
 /// Fewer connections than this say nothing.
 const FEWEST: u64 = 100;
@@ -131,7 +131,9 @@ impl ServicePort {
 /// The rule that leads to the endpoint's chain counts something else than the one that translates in it. From other pools
 /// more may arrive there.
 fn was_rewritten(endpoint: &Endpoint, alone: bool) -> bool {
-    let (Some(arrived), Some(translated)) = (endpoint.arrived, endpoint.packets) else { return false };
+    let (Some(arrived), Some(translated)) = (endpoint.traffic().arrived, endpoint.traffic().packets) else {
+        return false;
+    };
     let (few, part) = READ_APART;
     let differ = arrived.abs_diff(translated) > few.max(arrived.max(translated) / part);
     differ && (alone || arrived > translated)
@@ -141,7 +143,8 @@ impl Endpoint {
     /// New connections that its pool sent it, as far as they were counted. With affinity several rules lead to it, and only
     /// the one that translates counts them all.
     pub fn counted(&self, affinity: bool) -> Option<u64> {
-        if affinity { self.packets } else { self.packets.and(self.arrived.or(self.packets)) }
+        let Traffic { packets, arrived, .. } = *self.traffic();
+        if affinity { packets } else { packets.and(arrived.or(packets)) }
     }
 }
 
@@ -153,11 +156,14 @@ mod tests {
     fn pool(counts: &[(f64, u64)]) -> Pool {
         let endpoints = counts.iter().zip(1u8..).map(|(&(probability, packets), n)| Endpoint {
             probability: Some(probability),
-            packets: Some(packets),
-            arrived: Some(packets),
+            traffic: Traffic { packets: Some(packets), arrived: Some(packets), ..Traffic::default() }.kept(),
             ..Endpoint::blank(Address::Socket([10, 0, 0, n].into(), 80), String::new())
         });
         Pool { endpoints: endpoints.collect(), undelivered: Some(0.0), ..Pool::blank(Policy::Cluster, String::new()) }
+    }
+
+    fn counts(endpoint: &mut Endpoint) -> &mut Traffic {
+        endpoint.traffic.as_deref_mut().expect("counters")
     }
 
     /// Known answers of the chi-square distribution: the 95th percentile for two degrees of freedom is 5.991, and for one
@@ -191,12 +197,12 @@ mod tests {
         assert_eq!(pool(&rare).balance(false, true), Some(Balance::Unjudged(Some(200), Unjudged::TooFew)));
         assert_eq!(pool(&[(1.0, 500)]).balance(false, true), None);
         let mut late = pool(&even);
-        late.endpoints[1].arrived = Some(400);
+        counts(&mut late.endpoints[1]).arrived = Some(400);
         assert_eq!(late.balance(false, true), Some(Balance::Unjudged(Some(480), Unjudged::Rewritten)));
         // Of two pools that share their endpoints' chains, each counts its own.
         let mut shared = pool(&even);
         for endpoint in &mut shared.endpoints {
-            endpoint.packets = Some(70);
+            counts(endpoint).packets = Some(70);
         }
         assert!(matches!(shared.balance(false, false), Some(Balance::Judged(test)) if test.connections == 120));
         assert_eq!(shared.balance(false, true), Some(Balance::Unjudged(Some(120), Unjudged::Rewritten)));
@@ -207,7 +213,7 @@ mod tests {
         unknown.endpoints[0].probability = None;
         assert_eq!(unknown.balance(false, true), Some(Balance::Unjudged(Some(120), Unjudged::UnknownShares)));
         let mut uncounted = pool(&even);
-        uncounted.endpoints[2].packets = None;
+        counts(&mut uncounted.endpoints[2]).packets = None;
         assert_eq!(uncounted.balance(false, true), None);
     }
 

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use super::{AboutEndpoint, RuleRef};
 use crate::net::Host;
 
 /// One destination of a pool.
+///
+/// A node may have a hundred thousand, so that what few of them have stands outside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
     /// Where connections are sent.
@@ -14,13 +18,9 @@ pub struct Endpoint {
     /// The part of the pool's new connections it gets, 0..=1; `None` where a rule cannot be judged.
     pub probability: Option<f64>,
     /// The chain that translates the address.
-    pub chain: String,
+    pub chain: Box<str>,
     /// Rules that lead there: the jump, then the translation.
-    pub rules: Vec<RuleRef>,
-    /// New connections it got since its chain was last written, where the dump has exact counters.
-    pub packets: Option<u64>,
-    /// New connections that the rule which leads to its chain counted, where the dump has exact counters.
-    pub arrived: Option<u64>,
+    pub rules: SmallVec<[RuleRef; 2]>,
     /// It is masqueraded where it reaches itself (hairpin); `None` where only endpoints of the node have such a rule, and this
     /// one has none.
     pub hairpin: Option<bool>,
@@ -28,40 +28,68 @@ pub struct Endpoint {
     pub remembered: bool,
     /// It gets no new connections and keeps those it has: a real server of IPVS with weight 0.
     pub draining: bool,
-    /// Clients that come back to it under ClientIP affinity; `None` where the rules do not list them.
-    pub clients: Option<Vec<Client>>,
-    /// Connections to it, where they were listed.
-    pub connections: Option<Connections>,
+    /// What was counted and listed of its traffic; `None` for nothing, as [`Traffic::kept`] gives it.
+    pub traffic: Option<Box<Traffic>>,
     /// What the cluster says of it; `None` without objects.
-    pub about: Option<AboutEndpoint>,
+    pub about: Option<Box<AboutEndpoint>>,
 }
 
 impl Endpoint {
     /// One of which nothing is known but where it is and what leads there.
-    pub fn blank(address: Address, chain: String) -> Self {
+    pub fn blank(address: Address, chain: impl Into<Box<str>>) -> Self {
         Self {
             address,
             probability: None,
-            chain,
-            rules: Vec::new(),
-            packets: None,
-            arrived: None,
+            chain: chain.into(),
+            rules: SmallVec::new(),
             hairpin: None,
             remembered: false,
             draining: false,
-            clients: None,
-            connections: None,
+            traffic: None,
             about: None,
         }
     }
 
+    /// What was counted and listed of its traffic.
+    pub fn traffic(&self) -> &Traffic {
+        self.traffic.as_deref().unwrap_or(&Traffic::NONE)
+    }
+
     /// Adds the rules and connections of the same endpoint behind another virtual server.
     pub(super) fn absorb(&mut self, other: &Self) {
-        self.rules.extend(&other.rules);
-        self.connections = match (self.connections, other.connections) {
+        self.rules.extend_from_slice(&other.rules);
+        let connections = match (self.traffic().connections, other.traffic().connections) {
             (Some(one), Some(other)) => Some(one.plus(other)),
             (one, other) => one.or(other),
         };
+        self.traffic = Traffic { connections, ..self.traffic().clone() }.kept();
+    }
+}
+
+/// What was counted and listed of an endpoint's traffic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// New connections it got since its chain was last written, where the dump has exact counters.
+    pub packets: Option<u64>,
+    /// New connections that the rule which leads to its chain counted, where the dump has exact counters.
+    pub arrived: Option<u64>,
+    /// Clients that come back to it under ClientIP affinity; `None` where the rules do not list them.
+    pub clients: Option<Vec<Client>>,
+    /// Connections to it, where they were listed.
+    pub connections: Option<Connections>,
+}
+
+impl Traffic {
+    const NONE: Self = Self { packets: None, arrived: None, clients: None, connections: None };
+
+    /// As an endpoint keeps it: nothing takes no memory.
+    pub fn kept(self) -> Option<Box<Self>> {
+        (self != Self::NONE).then(|| Box::new(self))
+    }
+
+    /// Connections that are open, where they were listed.
+    pub fn open_connections(&self) -> Option<u64> {
+        self.connections.and_then(Connections::open)
     }
 }
 
@@ -113,7 +141,7 @@ pub enum Address {
     /// An address whose port the dump does not tell.
     UnknownPort(IpAddr),
     /// A destination of another kind, as the rule writes it (an address range, a local redirect).
-    Other(String),
+    Other(Box<str>),
     /// The dump does not tell.
     Unknown,
 }

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 pub use about::{AboutEndpoint, AboutService, Absent, Drift, Gap, Gone, NotWanted, Stale, Standing, State};
 pub use balance::{Balance, ChiSquare, Unjudged};
 pub use compare::{Change, Comparison, Difference, Kept, Known, RouteAt, Side, Turn, Unknown, Which, align, compare};
-pub use endpoint::{Address, Client, Connections, Endpoint};
+pub use endpoint::{Address, Client, Connections, Endpoint, Traffic};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, by_kind, nearest};
 pub use status::Status;

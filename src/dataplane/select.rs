@@ -174,7 +174,7 @@ impl Select {
             Self::Address(ip, port, proto) => {
                 endpoint.address.ip() == Some(*ip) && fits(*port, endpoint.address.port()) && fits(*proto, protocol)
             }
-            Self::Chain(chain) => endpoint.chain == *chain,
+            Self::Chain(chain) => *endpoint.chain == **chain,
             _ => false,
         }
     }

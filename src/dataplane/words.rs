@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    AboutEndpoint, AboutService, Address, Connections, Endpoint, Frontend, FrontendKind, Gone, Stale, Standing, State,
-};
+use super::{AboutEndpoint, AboutService, Address, Endpoint, Frontend, FrontendKind, Gone, Stale, Standing, State};
 use crate::net::{Family, Host};
 
 /// A part of all connections in words: `33.33 %`. `<0.01 %` and `>99.99 %` keep some from looking like none, and most from
@@ -44,7 +42,7 @@ impl State {
 impl Endpoint {
     /// What is to be said of an endpoint that gets no new connections; `None` for others.
     pub fn words_if_draining(&self) -> Option<String> {
-        let open = self.connections.and_then(Connections::open);
+        let open = self.traffic().open_connections();
         self.draining.then(|| match open {
             Some(open) => format!("draining, {} left", count(open, "connection")),
             None => "draining: no new connections".to_owned(),

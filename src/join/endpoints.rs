@@ -16,7 +16,7 @@ impl Join<'_, '_> {
         pool.expected = wanted.map(|(_, members)| members.as_ref().map(Vec::len).map_err(|gap| *gap));
         let members = wanted.and_then(|(_, members)| members.as_ref().ok());
         for endpoint in &mut pool.endpoints {
-            endpoint.about = Some(self.about(&endpoint.address, expected, members.map(Vec::as_slice), gone));
+            endpoint.about = Some(Box::new(self.about(&endpoint.address, expected, members.map(Vec::as_slice), gone)));
         }
         let (Some((expected, _)), Some(members)) = (wanted, members) else { return };
         let members = beyond_hints(pool, expected, members);

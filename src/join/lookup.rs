@@ -90,7 +90,7 @@ pub fn settle(services: &mut [ServicePort], found: Vec<Pod>, asked: &[IpAddr], c
     for endpoint in endpoints {
         let Some(ip) = endpoint.address.ip().filter(|ip| asked.contains(ip)) else { continue };
         if let Some(about) = endpoint.about.as_mut().filter(|a| a.state == State::Stale(Stale::Unlisted)) {
-            *about = pods.about(ip, true, cluster.viewpoint());
+            **about = pods.about(ip, true, cluster.viewpoint());
         }
     }
 }

@@ -15,6 +15,7 @@ pub use lookup::{addresses_of_pod, settle, unsettled};
 use hashbrown::HashMap;
 
 use crate::cluster::{Facts, Scope, Service};
+use crate::cores;
 use crate::dataplane::{AboutService, FrontendKind, Gone, Policy, ServiceName, ServicePort, Standing, Verdict};
 use crate::expect::{self, Cluster, Expected, Role};
 use crate::net::{Family, Protocol};
@@ -74,13 +75,8 @@ impl<'c, 'f> Join<'c, 'f> {
 
     /// Adds what the cluster says of service ports of the rules. Many are shared out among the processor's cores.
     pub fn describe_all(&self, ports: &mut [ServicePort]) {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = ports.len().div_ceil(cores).max(WORTH_A_THREAD);
-        std::thread::scope(|scope| {
-            for part in ports.chunks_mut(share) {
-                scope.spawn(move || part.iter_mut().for_each(|port| self.describe(port)));
-            }
-        });
+        let share = ports.len().div_ceil(cores::count()).max(WORTH_A_THREAD);
+        cores::each(ports.chunks_mut(share), |part| part.iter_mut().for_each(|port| self.describe(port)));
     }
 
     /// Adds what the cluster says of a service port of the rules.

@@ -128,7 +128,7 @@ fn endpoint(turn: Turn<&Endpoint>, told: &str, difference: &Difference<'_>) -> L
     let address =
         if it.address.ip().is_some() { it.address.to_string() } else { format!("{} ({})", it.address, it.chain) };
     let share = it.probability.map_or_else(|| "? %".to_owned(), percent);
-    let text = format!("endpoint {}{told}  {share}{}", clean(&address), pod(it.about.as_ref(), difference));
+    let text = format!("endpoint {}{told}  {share}{}", clean(&address), pod(it.about.as_deref(), difference));
     let remark = remark::endpoint(it);
     let style = remark.as_ref().filter(|_| matches!(turn, Turn::Gained(_))).map_or(Style::new(), Remark::style);
     let remark = remark.map(|remark| format!("  {}", remark.plain())).unwrap_or_default();
@@ -157,7 +157,7 @@ fn kept(kept: Kept, a: &Endpoint, b: &Endpoint, told: &str) -> Line {
     match kept {
         Kept::State => {
             let word = |e: &Endpoint| e.about.as_ref().map_or("unknown", |about| about.state.as_str());
-            let remark = b.about.as_ref().and_then(remark::state);
+            let remark = b.about.as_deref().and_then(remark::state);
             let to = remark.as_ref().map_or_else(|| word(b).to_owned(), Remark::plain);
             let style = remark.map_or(Style::new(), |remark| remark.style());
             Line::new('~', format!("{head}  {} → {to}", word(a))).styled(style)

@@ -2,54 +2,221 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::ops::Range;
 
 use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 
 use super::text::is_unsafe;
+use crate::cores;
+use crate::report::{Any, Document, Services};
+
+/// So many bytes are written at once.
+const AT_ONCE: usize = 1 << 16;
+
+/// So many endpoints are turned into text at once, by each core: about a megabyte.
+const ENDPOINTS_AT_ONCE: usize = 2000;
 
 /// Writes `document` as indented JSON. Characters a terminal would act on are written as escapes, which JSON allows in
-/// every string.
-pub fn json(document: &impl Serialize, out: impl Write) -> io::Result<()> {
-    let mut out = Escaping(io::BufWriter::with_capacity(1 << 16, out));
-    serde_json::to_writer_pretty(&mut out, document)?;
-    out.0.write_all(b"\n")?;
-    out.0.flush()
+/// every string. Many service ports are shared out among the processor's cores, which changes nothing but the time it takes.
+pub fn json(document: &Any, out: impl Write) -> io::Result<()> {
+    let mut out = Escaping::of(out);
+    match document {
+        Any::Services(document) if !document.services.is_empty() => services(document, &mut out)?,
+        other => serde_json::to_writer_pretty(&mut out, other)?,
+    }
+    out.finish()
 }
 
 /// The same on one line, for readers that take a stream line by line.
 pub fn json_line(document: &impl Serialize, out: impl Write) -> io::Result<()> {
-    let mut out = Escaping(io::BufWriter::with_capacity(1 << 16, out));
+    let mut out = Escaping::of(out);
     serde_json::to_writer(&mut out, document)?;
-    out.0.write_all(b"\n")?;
-    out.0.flush()
+    out.finish()
 }
 
-/// Escapes what is written. Every write is whole text, as serde_json's are.
-struct Escaping<W>(W);
+/// Writes the document of `show` or `list`, whose service ports come last in it.
+fn services<W: Write>(document: &Document, out: &mut Escaping<W>) -> io::Result<()> {
+    let (source, watch) = (document.source.clone(), document.watch.clone());
+    let frame = Document { services: Services::default(), source, watch, ..*document };
+    let frame = serde_json::to_string_pretty(&frame)?;
+    let (before, behind) = frame.rsplit_once("[]").unwrap_or((&frame, ""));
+    out.write_all(before.as_bytes())?;
+    out.write_all(b"[")?;
+    out.pass_pending()?;
+    let mut texts = vec![Vec::new(); cores::count()];
+    for together in ranges(&document.services).chunks(texts.len()) {
+        let work = together.iter().zip(&mut texts);
+        let done = cores::each(work, |(range, text)| part(&document.services, range.clone(), text));
+        done.into_iter().collect::<io::Result<()>>()?;
+        texts[..together.len()].iter().try_for_each(|text| out.out.write_all(text))?;
+    }
+    out.write_all(b"\n  ]")?;
+    out.write_all(behind.as_bytes())
+}
+
+/// Parts of a list with about as many endpoints each.
+fn ranges(services: &Services) -> Vec<Range<usize>> {
+    let (mut ranges, mut start, mut size) = (Vec::new(), 0, 0);
+    for at in 0..services.len() {
+        size += 1 + services.size(at);
+        if size >= ENDPOINTS_AT_ONCE || at + 1 == services.len() {
+            ranges.push(start..at + 1);
+            (start, size) = (at + 1, 0);
+        }
+    }
+    ranges
+}
+
+/// The members of a list in this range, as they stand in the document.
+fn part(services: &Services, range: Range<usize>, text: &mut Vec<u8>) -> io::Result<()> {
+    text.clear();
+    for (at, service) in range.clone().zip(services.reports(range)) {
+        // Members of a list in an object are two steps in.
+        let mut layout = Layout { depth: 2, filled: false };
+        layout.begin_array_value(text, at == 0)?;
+        service.serialize(&mut Serializer::with_formatter(&mut *text, layout))?;
+    }
+    if !is_plain(text) {
+        *text = escaped(&String::from_utf8_lossy(text)).into_bytes();
+    }
+    Ok(())
+}
+
+/// How serde_json lays out what people read, beginning some steps in and with one write for each line's indentation.
+struct Layout {
+    /// Steps of two blanks.
+    depth: usize,
+    /// The innermost list or object has members.
+    filled: bool,
+}
+
+impl Layout {
+    fn line(&self, out: &mut (impl Write + ?Sized), comma: bool) -> io::Result<()> {
+        const LINE: &[u8] = b",\n                                                                ";
+        let start = usize::from(!comma);
+        match LINE.get(start..2 + 2 * self.depth) {
+            Some(line) => out.write_all(line),
+            None => {
+                out.write_all(&LINE[start..2])?;
+                (0..self.depth).try_for_each(|_| out.write_all(b"  "))
+            }
+        }
+    }
+
+    fn open(&mut self, out: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        self.filled = false;
+        out.write_all(bracket)
+    }
+
+    fn close(&mut self, out: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
+        self.depth -= 1;
+        if self.filled {
+            self.line(out, false)?;
+        }
+        out.write_all(bracket)
+    }
+}
+
+impl Formatter for Layout {
+    fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.open(out, b"[")
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.close(out, b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.line(out, !first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.filled = true;
+        Ok(())
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.open(out, b"{")
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.close(out, b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.line(out, !first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(b": ")
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.filled = true;
+        Ok(())
+    }
+}
+
+/// Escapes what is written. Every write ends where a character does, as serde_json's do.
+struct Escaping<W: Write> {
+    out: W,
+    /// What was not looked at yet.
+    pending: Vec<u8>,
+}
+
+impl<W: Write> Escaping<W> {
+    fn of(out: W) -> Self {
+        Self { out, pending: Vec::with_capacity(AT_ONCE) }
+    }
+
+    /// Ends the document with its line.
+    fn finish(mut self) -> io::Result<()> {
+        self.write_all(b"\n")?;
+        self.flush()
+    }
+
+    fn pass_pending(&mut self) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        self.pass_on(&pending)?;
+        self.pending = pending;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !is_plain(bytes) => self.out.write_all(escaped(text).as_bytes()),
+            _ => self.out.write_all(bytes),
+        }
+    }
+}
 
 impl<W: Write> Write for Escaping<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Nearly everything is plain ASCII, which is told faster than what may need an escape.
-        if bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
-            self.0.write_all(bytes)?;
-            return Ok(bytes.len());
+        if self.pending.len() + bytes.len() > AT_ONCE {
+            self.pass_pending()?;
         }
-        match std::str::from_utf8(bytes) {
-            Ok(text) if text.chars().any(needs_escape) => self.0.write_all(escaped(text).as_bytes())?,
-            _ => self.0.write_all(bytes)?,
+        if bytes.len() > AT_ONCE {
+            self.pass_on(bytes)?;
+        } else {
+            self.pending.extend_from_slice(bytes);
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.pass_pending()?;
+        self.out.flush()
     }
 }
 
 /// `document` as YAML, with the same guarantee.
 ///
 /// Plain YAML strings know no escapes, so a document that needs some is written in the form of JSON, which is YAML too.
-pub fn yaml(document: &impl Serialize) -> Result<String, String> {
+pub fn yaml(document: &Any) -> Result<String, String> {
     let text = serde_saphyr::to_string(document).map_err(|e| e.to_string())?;
     if !text.chars().any(needs_escape) {
         return Ok(text);
@@ -57,6 +224,12 @@ pub fn yaml(document: &impl Serialize) -> Result<String, String> {
     let mut escaped = Vec::new();
     json(document, &mut escaped).map_err(|e| e.to_string())?;
     String::from_utf8(escaped).map_err(|e| e.to_string())
+}
+
+/// True for text that surely needs no escape, as nearly all does. Not stopping at the first byte that may lets the compiler
+/// look at many at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\n'))
 }
 
 fn needs_escape(c: char) -> bool {
@@ -75,4 +248,36 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_laid_out_as_the_whole_is() {
+        let value = json!({"a": [], "b": {}, "c": [1, [2, {"d": null, "e": ["f", {"g": []}]}]], "h": "i"});
+        let mut text = Vec::new();
+        let layout = Layout { depth: 0, filled: false };
+        value.serialize(&mut Serializer::with_formatter(&mut text, layout)).expect("it is written");
+        assert_eq!(String::from_utf8_lossy(&text), serde_json::to_string_pretty(&value).expect("it is written"));
+        // More steps in than a line of blanks is kept for.
+        let deep = (0..40).fold(json!(1), |inside, _| json!([inside]));
+        let mut text = Vec::new();
+        let layout = Layout { depth: 0, filled: false };
+        deep.serialize(&mut Serializer::with_formatter(&mut text, layout)).expect("it is written");
+        assert_eq!(String::from_utf8_lossy(&text), serde_json::to_string_pretty(&deep).expect("it is written"));
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped_wherever_it_is_cut() {
+        for length in [10, AT_ONCE - 3, AT_ONCE, 3 * AT_ONCE] {
+            let text = "\u{202e}".repeat(length / 3) + "\u{9b}end";
+            let mut out = Vec::new();
+            json_line(&text, &mut out).expect("it is written");
+            assert_eq!(out, format!("\"{}\\u009bend\"\n", "\\u202e".repeat(length / 3)).into_bytes());
+        }
+    }
 }

@@ -179,7 +179,7 @@ impl Lost {
         let all: HashSet<&Address> = service.pools.iter().flat_map(|p| &p.endpoints).map(|e| &e.address).collect();
         let lost = |fits: fn(&AboutEndpoint) -> bool| {
             let endpoints = service.pools.iter().flat_map(|pool| &pool.endpoints).filter(|e| !e.draining);
-            let lost = endpoints.filter(|e| e.about.as_ref().is_some_and(fits));
+            let lost = endpoints.filter(|e| e.about.as_deref().is_some_and(fits));
             lost.map(|e| &e.address).collect::<HashSet<_>>().len()
         };
         Self {
@@ -212,7 +212,7 @@ pub(super) fn endpoint(endpoint: &Endpoint) -> Option<Remark> {
     if let Some(draining) = endpoint.words_if_draining() {
         return Some(Remark::new(Weight::Caution, draining));
     }
-    if let Some(clients) = endpoint.clients.as_ref().filter(|all| !all.is_empty() && !endpoint.is_lost()) {
+    if let Some(clients) = endpoint.traffic().clients.as_ref().filter(|all| !all.is_empty() && !endpoint.is_lost()) {
         return Some(Remark::new(Weight::Plain, phrase::kept(clients)));
     }
     state(endpoint.about.as_ref()?)

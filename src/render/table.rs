@@ -93,11 +93,11 @@ pub fn endpoints(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width:
                     Cell::new(clean(&endpoint.address.to_string())),
                 ];
                 if joined {
-                    row.extend(about(endpoint.about.as_ref(), remark::endpoint(endpoint)));
+                    row.extend(about(endpoint.about.as_deref(), remark::endpoint(endpoint)));
                 }
                 if wide {
                     let lines: Vec<String> = endpoint.rules.iter().map(|r| r.line.to_string()).collect();
-                    let packets = endpoint.packets.map(|p| p.to_string()).unwrap_or_default();
+                    let packets = endpoint.traffic().packets.map(|p| p.to_string()).unwrap_or_default();
                     row.extend([right(packets), Cell::new(clean(&endpoint.chain)), Cell::new(lines.join(" "))]);
                 }
                 table.add_row(row);

@@ -1,7 +1,13 @@
 //! From the dataplane to the contract.
 
+use std::ops::Range;
+
+use serde::{Serialize, Serializer};
+
 use super::Quotes;
-use super::v1::{Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status, Watched};
+use super::v1::{
+    self, Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status, Watched,
+};
 use crate::checks::Finding;
 use crate::dataplane::{self, Address, FrontendKind, Mode, ServicePort, State, Verdict};
 use crate::net::Family;
@@ -43,17 +49,48 @@ pub fn document(
             of_port.push(finding);
         }
     }
-    // Each is dropped when it is turned into its report, so that large nodes are not held twice.
-    let services = services.into_iter().zip(of_port).map(|(port, findings)| {
-        let findings = findings.into_iter().map(|finding| super::check::finding(finding, quotes));
-        Service { findings: findings.collect(), ..service(&port) }
-    });
-    Document {
-        schema: SCHEMA,
-        kind,
-        source: header.source(),
-        watch: header.watch.clone(),
-        services: services.collect(),
+    let findings = of_port
+        .into_iter()
+        .map(|findings| findings.into_iter().map(|finding| super::check::finding(finding, quotes)).collect());
+    let services = Services { findings: findings.collect(), ports: services };
+    Document { schema: SCHEMA, kind, source: header.source(), watch: header.watch.clone(), services }
+}
+
+/// Service ports with their findings. Each is turned into its report when it is written, so that a large node is not held
+/// twice.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Services {
+    ports: Vec<ServicePort>,
+    /// Of each port.
+    findings: Vec<Vec<v1::Finding>>,
+}
+
+impl Services {
+    /// How many service ports there are.
+    pub fn len(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ports.is_empty()
+    }
+
+    /// How many endpoints the service port with this place has, in all its pools.
+    pub fn size(&self, at: usize) -> usize {
+        self.ports[at].pools.iter().map(|pool| pool.endpoints.len()).sum()
+    }
+
+    /// The reports of those with these places.
+    pub fn reports(&self, range: Range<usize>) -> impl Iterator<Item = Service> {
+        let both = self.ports[range.clone()].iter().zip(&self.findings[range]);
+        both.map(|(port, findings)| Service { findings: findings.clone(), ..service(port) })
+    }
+}
+
+impl Serialize for Services {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.reports(0..self.len()))
     }
 }
 
@@ -203,19 +240,23 @@ fn missing(absent: &dataplane::Absent) -> Missing {
 }
 
 fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint {
-    let about = endpoint.about.as_ref();
+    let about = endpoint.about.as_deref();
     Endpoint {
         address: (endpoint.address != Address::Unknown).then(|| endpoint.address.to_string()),
         probability: endpoint.probability,
-        chain: endpoint.chain.clone(),
+        chain: endpoint.chain.to_string(),
         pod: about.and_then(|about| about.pod.as_deref()).map(str::to_owned),
         node: about.and_then(|about| about.node.as_deref()).map(str::to_owned),
         local: about.and_then(|about| about.local),
         state: about.map(|about| about.state.as_str()),
         reason: about.and_then(|about| if let State::Stale(stale) = &about.state { stale.reason() } else { None }),
-        packets: endpoint.packets,
+        packets: endpoint.traffic().packets,
         draining: endpoint.draining,
-        open_connections: endpoint.connections.and_then(dataplane::Connections::open),
-        clients: endpoint.clients.as_ref().map(|all| all.iter().map(|client| client.address.to_string()).collect()),
+        open_connections: endpoint.traffic().open_connections(),
+        clients: endpoint
+            .traffic()
+            .clients
+            .as_ref()
+            .map(|all| all.iter().map(|client| client.address.to_string()).collect()),
     }
 }

@@ -198,7 +198,7 @@ fn in_pool(change: DiffChange, policy: Policy) -> DiffChange {
 
 fn at_endpoint(change: DiffChange, endpoint: &Endpoint) -> DiffChange {
     let address = (endpoint.address != Address::Unknown).then(|| endpoint.address.to_string());
-    about_endpoint(DiffChange { address, ..change }, endpoint.about.as_ref())
+    about_endpoint(DiffChange { address, ..change }, endpoint.about.as_deref())
 }
 
 fn about_endpoint(change: DiffChange, about: Option<&AboutEndpoint>) -> DiffChange {

@@ -16,7 +16,7 @@ mod v1_diff;
 mod v1_nodes;
 mod v1_trace;
 
-pub use build::{Header, document};
+pub use build::{Header, Services, document};
 pub use check::check_document;
 pub use diff::{diff_document, diff_summary};
 pub use likeness::likeness;

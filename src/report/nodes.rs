@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::build::SCHEMA;
-use super::v1::{CheckDocument, Finding, Service};
+use super::build::{SCHEMA, Services};
+use super::v1::{CheckDocument, Finding};
 use super::v1_nodes::{NodeRow, NodesDocument, NodesKind, NodesSummary, SharedFinding};
 use crate::dataplane::count;
 use crate::net::Family;
@@ -25,7 +25,7 @@ pub struct Seen {
     /// Its check.
     pub check: CheckDocument,
     /// Its service ports, where they were asked for.
-    pub services: Option<Vec<Service>>,
+    pub services: Option<Services>,
     /// For how many seconds at least its rules have been behind the cluster; `None` where that cannot be told.
     pub behind: Option<i64>,
     /// Remarks about the reading.

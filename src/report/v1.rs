@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::build::Services;
 use super::v1_diff::{DiffDocument, DiffNodesDocument};
 use super::v1_nodes::NodesDocument;
 use super::v1_trace::TraceDocument;
@@ -21,7 +22,8 @@ pub struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watched>,
     /// Service ports, ordered by name, protocol and family; unnamed ones last.
-    pub services: Vec<Service>,
+    #[schemars(with = "Vec<Service>")]
+    pub services: Services,
 }
 
 /// Commands that answer with a [`Document`].

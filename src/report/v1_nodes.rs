@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::build::Services;
 use super::v1::{Finding, Service, Source};
 
 /// The answer of `check` and `list` with `--all-nodes`.
@@ -76,7 +77,8 @@ pub struct NodeRow {
     /// What could not be checked there, and other remarks.
     pub notes: Vec<String>,
     /// Its service ports; null for `check`.
-    pub services: Option<Vec<Service>>,
+    #[schemars(with = "Option<Vec<Service>>")]
+    pub services: Option<Services>,
 }
 
 /// A finding with the nodes that have it.

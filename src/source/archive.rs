@@ -12,6 +12,7 @@ use super::file::{decoded, reason};
 use super::snapshot;
 use super::unpack::{self, CUT, Limited, MOST, growth, is_gzip};
 use super::{Capture, SourceError};
+use crate::cores;
 
 /// So much of a member is looked at to tell whether it matters; preambles of shells and log collectors are shorter.
 const HEAD: u64 = 64 << 10;
@@ -66,6 +67,10 @@ pub fn open(path: &Path, matters: Matters<'_>) -> Result<Input, SourceError> {
     if about.is_file() { input(&label, file, matters) } else { all(&label, file, matters) }
 }
 
+/// Smaller files are read sooner than a thread is started.
+#[cfg(unix)]
+const WORTH_SHARING: usize = 4 << 20;
+
 /// Reads standard input to its end: a text or an archive.
 pub fn stdin(matters: Matters<'_>) -> Result<Input, SourceError> {
     all("stdin", io::stdin().lock(), matters)
@@ -80,7 +85,7 @@ fn all(label: &str, mut from: impl Read, matters: Matters<'_>) -> Result<Input, 
 }
 
 /// Tells what the bytes are by their first ones.
-fn input(label: &str, mut from: impl Read + Seek, matters: Matters<'_>) -> Result<Input, SourceError> {
+fn input(label: &str, mut from: impl Whole, matters: Matters<'_>) -> Result<Input, SourceError> {
     let failed = |error: &io::Error| SourceError::new(format!("cannot read {label}: {}", reason(error)), None);
     let mut head = Vec::new();
     from.by_ref().take(HEAD).read_to_end(&mut head).map_err(|e| failed(&e))?;
@@ -105,9 +110,7 @@ fn input(label: &str, mut from: impl Read + Seek, matters: Matters<'_>) -> Resul
     } else if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         collector.zip(BufReader::new(from), length)?;
     } else {
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-        from.read_to_end(&mut bytes).map_err(|e| failed(&e))?;
-        return Ok(text(label, bytes));
+        return Ok(text(label, from.whole(length).map_err(|e| failed(&e))?));
     }
     Ok(Input::Collection(collector.done()))
 }
@@ -115,6 +118,55 @@ fn input(label: &str, mut from: impl Read + Seek, matters: Matters<'_>) -> Resul
 fn text(label: &str, bytes: Vec<u8>) -> Input {
     let (capture, note) = decoded(label, bytes);
     Input::Text(capture, note)
+}
+
+/// What can be read from its beginning again, and all at once.
+trait Whole: Read + Seek {
+    /// All of it, which is `length` bytes, unless it changes just now.
+    fn whole(&mut self, length: u64) -> io::Result<Vec<u8>>;
+}
+
+impl Whole for io::Cursor<Vec<u8>> {
+    fn whole(&mut self, _: u64) -> io::Result<Vec<u8>> {
+        Ok(std::mem::take(self.get_mut()))
+    }
+}
+
+impl Whole for File {
+    fn whole(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let Ok(length) = usize::try_from(length) {
+            bytes = shared_out(self, length)?;
+        }
+        // What was added meanwhile; all of it, if it was not read yet.
+        self.seek(SeekFrom::Start(bytes.len() as u64))?;
+        self.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The first `length` bytes of a large file, read by all cores, each its part: most of the time goes into memory that is
+/// touched for the first time. Nothing where that is not worth it, or where the file is shorter now.
+#[cfg(unix)]
+fn shared_out(file: &File, length: usize) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+    if length < WORTH_SHARING {
+        return Ok(Vec::with_capacity(length));
+    }
+    let part = length.div_ceil(cores::count());
+    let mut bytes = vec![0; length];
+    let parts = bytes.chunks_mut(part).zip((0u64..).step_by(part));
+    let read = cores::each(parts, |(part, at)| file.read_exact_at(part, at));
+    match read.into_iter().collect::<io::Result<()>>() {
+        Ok(()) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn shared_out(_: &File, length: usize) -> io::Result<Vec<u8>> {
+    Ok(Vec::with_capacity(length))
 }
 
 /// Bytes of a header of tar.

@@ -131,7 +131,7 @@ pub(super) fn translated(state: &State, to: &To) -> (State, Address) {
         To::Address(address) => (Place::Somewhere, None, address.clone()),
         To::Port(port) => {
             // Where the address is not known, the rule's own words have to do.
-            let of_rule = || Address::Other(format!("the same address, {port}"));
+            let of_rule = || Address::Other(format!("the same address, {port}").into());
             let address = state.place.ip().map_or_else(of_rule, |ip| Address::Socket(ip, *port));
             (state.place, Some(*port), address)
         }

@@ -70,12 +70,16 @@ fn imports_go_towards_the_left() {
         let inside = path.strip_prefix(&root).expect("below src");
         let folder = inside.components().next().expect("a folder").as_os_str().to_string_lossy().into_owned();
         let Some(may) = allowed.get(folder.as_str()) else {
-            assert!(["lib.rs", "main.rs"].contains(&folder.as_str()), "{folder} has no place in the architecture");
+            assert!(
+                ["lib.rs", "main.rs", "cores.rs"].contains(&folder.as_str()),
+                "{folder} has no place in the architecture"
+            );
             continue;
         };
         for part in text(&path).split("crate::").skip(1) {
             let target: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            let fine = target == folder || may.contains(&target.as_str());
+            // Sharing work out among cores has nothing to do with what the work is.
+            let fine = target == folder || target == "cores" || may.contains(&target.as_str());
             assert!(fine, "{} imports crate::{target}, which {folder} must not", inside.display());
         }
     }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Saved;
 use super::kind::{Head, Kind, Metadata, Object};
+use crate::cores;
 
 /// Where and what.
 type Bad = (Option<(usize, usize)>, String);
@@ -94,17 +95,9 @@ fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Sav
         object(text, item.get(), &head, list)
     };
     let bytes: usize = items.iter().map(|item| item.get().len()).sum();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(1 + bytes / WORTH_A_THREAD);
-    let read: Vec<Result<Vec<_>, Bad>> = std::thread::scope(|scope| {
-        let part = |part: &[&RawValue]| part.iter().map(one).collect::<Result<Vec<_>, Bad>>();
-        let mut parts = shares(items, bytes.div_ceil(cores)).into_iter();
-        let first = parts.next();
-        let threads: Vec<_> = parts.map(|items| scope.spawn(move || part(items))).collect();
-        let first = first.map(part);
-        let joined =
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        first.into_iter().chain(joined).collect()
-    });
+    let cores = cores::count().min(1 + bytes / WORTH_A_THREAD);
+    let part = |part: &[&RawValue]| part.iter().map(one).collect::<Result<Vec<_>, Bad>>();
+    let read = cores::each(shares(items, bytes.div_ceil(cores)), part);
     let mut objects = Vec::with_capacity(items.len());
     for part in read {
         for (object, skipped) in part? {

@@ -143,7 +143,7 @@ fn frontend(frontend: &Frontend) -> Spot {
 
 fn endpoint(policy: Option<Policy>, address: &Address, chain: &str) -> Spot {
     let text = match address {
-        Address::Other(text) => text.clone(),
+        Address::Other(text) => text.to_string(),
         Address::Unknown => chain.to_owned(),
         _ => String::new(),
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Change, Comparison, Kept, Known, Side, Turn, Unknown, Which, align, compare};
 use crate::dataplane::{
     AboutEndpoint, AboutService, Absent, Address, Endpoint, Frontend, FrontendKind, Origin, Policy, Pool, Route,
-    RuleRef, ServiceName, ServicePort, Stale, Standing, State, Verdict,
+    RuleRef, ServiceName, ServicePort, Stale, Standing, State, Traffic, Verdict,
 };
 use crate::net::{Family, Network, Protocol};
 
@@ -72,7 +72,7 @@ pub(super) fn told(mut port: ServicePort, states: &[State], missing: &[u8]) -> S
     };
     for pool in &mut port.pools {
         for (endpoint, state) in pool.endpoints.iter_mut().zip(states) {
-            endpoint.about = Some(about(state));
+            endpoint.about = Some(Box::new(about(state)));
         }
         pool.expected = Some(Ok(states.len()));
         let absent = |last: &u8| Absent { address: Address::Socket(ip(*last), 80), about: about(&State::Ready) };
@@ -155,8 +155,8 @@ fn order_counters_and_chains_are_no_difference() {
     let a = service("web", 1, &[(11, 0.5), (12, 0.5)]);
     let mut b = a.clone();
     b.pools[0].endpoints.reverse();
-    b.pools[0].endpoints[0].packets = Some(7);
-    b.pools[0].endpoints[1].chain = "KUBE-SEP-OTHER".to_owned();
+    b.pools[0].endpoints[0].traffic = Traffic { packets: Some(7), ..Traffic::default() }.kept();
+    b.pools[0].endpoints[1].chain = "KUBE-SEP-OTHER".into();
     b.pools[0].chain = "KUBE-SVC-OTHER".to_owned();
     b.key = "OTHER".to_owned();
     b.frontends[0].rules = vec![RuleRef { text: 3, line: 900 }];
@@ -289,7 +289,7 @@ fn what_one_side_does_not_tell_is_counted() {
     assert_eq!(count(&a, &[]), [(Unknown::Family(Which::B, Family::Ipv4), 1)]);
     let mut hidden = a.clone();
     hidden.pools[0].endpoints[1].address = Address::Unknown;
-    hidden.pools[0].endpoints[1].chain = "KUBE-SEP-X".to_owned();
+    hidden.pools[0].endpoints[1].chain = "KUBE-SEP-X".into();
     assert_eq!(count(&hidden, &KNOWN), [(Unknown::Addresses(Which::B), 2)]);
     let mut vague = a.clone();
     vague.pools[0].endpoints[0].probability = None;

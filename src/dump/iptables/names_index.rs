@@ -2,7 +2,9 @@
 //!
 //! iptables prints chains in the order of their names. A run of ascending names needs no table while a text is scanned:
 //! a name above the last one is new, and an old one is found by halving. Only names out of order are hashed. Whoever
-//! looks up many names has the whole run hashed once ([`NameIndex::hash_all`]).
+//! looks up many names has the whole run hashed once ([`NameIndex::hash_all`]) and asks for several at a time
+//! ([`NameIndex::find_several`]): names lie far apart in memory, and a processor waits for many places at once where little
+//! is done between asking for one and for the next.
 
 use std::hash::BuildHasher as _;
 use std::ops::Range;
@@ -13,6 +15,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// So many ascending names are a run that is kept; a shorter one is hashed when the order breaks.
 const RUN: usize = 64;
 
+/// Fewer names outside the run than this are compared one by one.
+const FEW: usize = 8;
+
 /// Positions of names in a list that only grows. The list itself is given with every call.
 #[derive(Debug, Default)]
 pub(super) struct NameIndex {
@@ -21,8 +26,8 @@ pub(super) struct NameIndex {
     run: Range<usize>,
     /// Positions of names outside the run.
     scattered: HashTable<u32>,
-    /// Positions of the run's names, once they were worth hashing.
-    hashed_run: OnceLock<HashTable<u32>>,
+    /// The run's names by their hashes, once they were worth hashing.
+    hashed_run: OnceLock<Slots>,
 }
 
 impl NameIndex {
@@ -34,12 +39,34 @@ impl NameIndex {
             return Some(at as usize);
         }
         match self.hashed_run.get() {
-            Some(run) => run.find(hash, same).map(|&at| at as usize),
+            Some(run) => run.candidates(hash).find(same).map(|at| at as usize),
             None => {
                 let run = &names[self.run.clone()];
                 run.binary_search_by(|n| n.name().cmp(name)).ok().map(|at| self.run.start + at)
             }
         }
+    }
+
+    /// The positions of several names, in their order. `name_at` gives the name at a position, from wherever it is best read.
+    pub(super) fn find_several<'a>(
+        &self,
+        names: &[impl Named<'a>],
+        wanted: &[&str],
+        name_at: impl Fn(usize) -> &'a str,
+    ) -> Vec<Option<usize>> {
+        let Some(run) = self.hashed_run.get() else {
+            return wanted.iter().map(|name| self.find(names, name)).collect();
+        };
+        // Each step asks for one place of each name, so that these are waited for together.
+        let hashes: Vec<u64> = wanted.iter().map(|name| self.hasher.hash_one(name)).collect();
+        let likely: Vec<Option<u32>> = hashes.iter().map(|hash| run.candidates(*hash).next()).collect();
+        let known: Vec<&str> = likely.iter().map(|at| at.map_or("", |at| name_at(at as usize))).collect();
+        let all = wanted.iter().zip(likely).zip(known);
+        all.map(|((name, at), known)| match at {
+            Some(at) if known == *name => Some(at as usize),
+            _ => self.find(names, name),
+        })
+        .collect()
     }
 
     /// Notes that `name` is about to become the last of `names`, in which it is not yet.
@@ -61,19 +88,23 @@ impl NameIndex {
     /// True if `name` is above every name of the list and so cannot be in it.
     pub(super) fn is_beyond<'a>(&self, names: &[impl Named<'a>], name: &str) -> bool {
         let last = names.last().filter(|_| self.run.end == names.len());
-        last.is_some_and(|last| last.name() < name)
-            && self.scattered.find(self.hasher.hash_one(name), |&at| names[at as usize].name() == name).is_none()
+        let same = |at: &u32| names[*at as usize].name() == name;
+        let is_scattered = || match self.scattered.len() {
+            // Comparing the few built-in chains takes less than hashing the name.
+            0..FEW => self.scattered.iter().any(same),
+            _ => self.scattered.find(self.hasher.hash_one(name), same).is_some(),
+        };
+        last.is_some_and(|last| last.name() < name) && !is_scattered()
     }
 
     /// Prepares for many look-ups.
     pub(super) fn hash_all<'a>(&self, names: &[impl Named<'a>]) {
         self.hashed_run.get_or_init(|| {
-            let mut table = HashTable::with_capacity(self.run.len());
+            let mut slots = Slots::for_names(self.run.len());
             for at in self.run.clone() {
-                let hash = self.hasher.hash_one(names[at].name());
-                table.insert_unique(hash, position(at), |&at| self.hasher.hash_one(names[at as usize].name()));
+                slots.insert(self.hasher.hash_one(names[at].name()), position(at));
             }
-            table
+            slots
         });
     }
 
@@ -83,6 +114,49 @@ impl NameIndex {
         let rehash = |&at: &u32| hasher.hash_one(names[at as usize].name());
         self.scattered.insert_unique(hasher.hash_one(name), position(at), rehash);
     }
+}
+
+/// Positions by hash, open addressing. Half of the slots stay empty, and a slot holds enough of the hash that a wrong name is
+/// hardly ever looked at.
+#[derive(Debug)]
+struct Slots(Vec<Slot>);
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// The upper half of the hash.
+    hash: u32,
+    /// The position; none in an empty slot.
+    at: Option<u32>,
+}
+
+impl Slots {
+    fn for_names(count: usize) -> Self {
+        Self(vec![Slot { hash: 0, at: None }; (2 * count + 1).next_power_of_two()])
+    }
+
+    fn insert(&mut self, hash: u64, at: u32) {
+        let start = self.start(hash);
+        let free = (start..self.0.len()).chain(0..start).find(|&slot| self.0[slot].at.is_none());
+        if let Some(free) = free {
+            self.0[free] = Slot { hash: upper(hash), at: Some(at) };
+        }
+    }
+
+    /// Positions whose names have this hash, as far as a slot tells.
+    fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
+        let start = self.start(hash);
+        let slots = self.0[start..].iter().chain(&self.0[..start]).map_while(|slot| Some((slot.hash, slot.at?)));
+        slots.filter(move |(of, _)| *of == upper(hash)).map(|(_, at)| at)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
+    fn start(&self, hash: u64) -> usize {
+        hash as usize & (self.0.len() - 1)
+    }
+}
+
+fn upper(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 /// Something in a list that has a name.
@@ -126,6 +200,9 @@ mod tests {
             for (at, name) in names.iter().enumerate() {
                 assert_eq!(index.find(&names, name), Some(at), "{name}");
             }
+            let all: Vec<Option<usize>> = (0..names.len()).map(Some).chain([None]).collect();
+            let wanted: Vec<&str> = names.iter().copied().chain(["nobody"]).collect();
+            assert_eq!(index.find_several(&names, &wanted, |at| names[at]), all);
             assert_eq!(index.find(&names, "nobody"), None);
             assert_eq!(index.find(&names, ""), None);
         }

@@ -134,21 +134,21 @@ impl<'a> Parser<'_, 'a> {
     }
 
     fn statistic(&mut self, flag: &str) -> Result<bool, RuleError> {
-        let Some(Match::Statistic(mut it)) = self.rule.matches.last().cloned() else { return Ok(false) };
-        match flag {
-            "--mode" => it.mode = self.value("random or nth after --mode")?,
-            "--probability" => {
-                let (not, value) = self.negatable("a probability after --probability")?;
-                (it.not, it.probability) = (not, Some(value));
-            }
-            "--every" => {
-                let (not, value) = self.negatable("a count after --every")?;
-                (it.not, it.every) = (not, Some(value));
-            }
-            "--packet" => it.packet = Some(self.value("a count after --packet")?),
+        let (not, value) = match flag {
+            "--mode" => (false, self.value("random or nth after --mode")?),
+            "--probability" => self.negatable("a probability after --probability")?,
+            "--every" => self.negatable("a count after --every")?,
+            "--packet" => (false, self.value("a count after --packet")?),
             _ => return Ok(false),
+        };
+        // Nearly every rule of a large dump has one: it is changed where it is.
+        let Some(Match::Statistic(it)) = self.rule.matches.last_mut() else { return Ok(false) };
+        match flag {
+            "--mode" => it.mode = value,
+            "--probability" => (it.not, it.probability) = (not, Some(value)),
+            "--every" => (it.not, it.every) = (not, Some(value)),
+            _ => it.packet = Some(value),
         }
-        self.replace(Match::Statistic(it));
         Ok(true)
     }
 

@@ -165,6 +165,19 @@ impl<'a> Section<'a> {
         &self.chains
     }
 
+    /// The chains that rules lead to, as far as the names of their targets are told without parsing.
+    pub fn chains_behind(&self, rules: &[RawRule<'a>]) -> Vec<Option<usize>> {
+        let names: Vec<&str> = rules.iter().map(|raw| raw.target_name().unwrap_or_default()).collect();
+        self.by_name.find_several(&self.chains, &names, |id| self.name_at_rules(&self.chains[id]))
+    }
+
+    /// The name of a chain as its first rule has it: whoever compares it reads the rules next, and declarations stand
+    /// megabytes away from them.
+    fn name_at_rules(&self, chain: &Chain<'a>) -> &'a str {
+        let rule = chain.first.filter(|run| run.form == Form::Append).map(|run| &self.text[run.start as usize..]);
+        rule.and_then(|rule| rule.strip_prefix("-A ")?.get(..chain.name.len())).unwrap_or(chain.name)
+    }
+
     /// The policy of a built-in chain.
     pub fn policy(&self, chain: &str) -> Option<&'a str> {
         let id = self.chain_id(chain)?;

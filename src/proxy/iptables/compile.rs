@@ -14,9 +14,15 @@ use super::ruleset::Table;
 use super::targets;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
-use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef};
+use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
 use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target};
 use crate::proxy::chain_name::ChainKind;
+
+/// So many rules are looked ahead at, in chains that have more than a few.
+const AHEAD: usize = 64;
+
+/// An endpoint's chain, which has two rules or three, leads nowhere.
+const WORTH_LOOKING_AHEAD: usize = 3;
 
 /// More of a kind are not kept for one pool.
 const MOST_ODDITIES: usize = 20;
@@ -111,7 +117,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         self.nodes.reserve(expected);
         self.steps.reserve(2 * expected);
         self.ids.reserve(expected);
-        self.found.endpoints.reserve(expected);
+        self.found.endpoints.reserve_exact(expected - 1);
         self.node_of(root, None);
         let done = self.compile_from(0);
         // Clients may come back to endpoints that new ones are not sent to any more.
@@ -130,11 +136,13 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let section = self.table.section;
         while done < self.nodes.len() {
             let start = self.steps.len();
-            for raw in section.rules_of(&section.chains()[self.nodes[done].chain]) {
-                let step = self.step(done, raw);
-                self.steps.extend(step);
-            }
             let chain = &section.chains()[self.nodes[done].chain];
+            let mut rules = section.rules_of(chain);
+            if chain.rules_at_first() > WORTH_LOOKING_AHEAD {
+                self.steps_ahead(done, rules);
+            } else {
+                rules.by_ref().for_each(|raw| self.step(done, (raw, None)));
+            }
             if section.ends_in(chain) {
                 // The rules that came next are lost: nothing can be said of what is left here.
                 self.oddity(Oddity::CutOff(chain.name.to_owned()));
@@ -157,23 +165,41 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         node
     }
 
-    /// What one rule of a node does; `None` if it does nothing to where a connection goes.
-    fn step(&mut self, node: usize, raw: RawRule<'d>) -> Option<Step> {
+    /// Compiles rules of a node, looking up the chains of several at a time.
+    fn steps_ahead(&mut self, node: usize, mut rules: impl Iterator<Item = RawRule<'d>>) {
+        let mut ahead = Vec::with_capacity(AHEAD);
+        loop {
+            ahead.clear();
+            ahead.extend(rules.by_ref().take(AHEAD));
+            if ahead.is_empty() {
+                return;
+            }
+            for (raw, behind) in ahead.iter().zip(self.table.section.chains_behind(&ahead)) {
+                self.step(node, (*raw, behind));
+            }
+        }
+    }
+
+    /// Adds what one rule of a node does, if it does something to where a connection goes. The chain it leads to comes with
+    /// it where it was looked up already.
+    fn step(&mut self, node: usize, at: (RawRule<'d>, Option<usize>)) {
+        let (raw, _) = at;
         // Half of all rules mark for masquerading and are no step, whatever they match.
         if raw.text.ends_with("-j KUBE-MARK-MASQ") {
             self.nodes[node].marks = true;
-            return None;
+            return;
         }
         let mut rule = std::mem::take(&mut self.scratch);
         let step = match raw.parse_into(&mut rule) {
-            Ok(()) => self.readable_step(node, raw, &rule),
+            Ok(()) => self.readable_step(node, at, &rule),
             Err(_) => Some(self.undecided(raw)),
         };
         self.scratch = rule;
-        step
+        self.steps.extend(step);
     }
 
-    fn readable_step(&mut self, node: usize, raw: RawRule<'d>, rule: &Rule<'_>) -> Option<Step> {
+    fn readable_step(&mut self, node: usize, at: (RawRule<'d>, Option<usize>), rule: &Rule<'_>) -> Option<Step> {
+        let (raw, behind) = at;
         let truth = self.connection.judge(rule).overall();
         let target = rule.target.as_ref()?;
         self.note_affinity(rule, target, raw);
@@ -188,7 +214,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             Truth::Yes => share(rule),
             Truth::Unknown => Part { known: false, ..share(rule) },
         };
-        let action = match self.effect(node, raw, target, rule) {
+        let action = match self.effect(node, (raw, behind), target, rule) {
             Effect::Nothing => return None,
             Effect::Unknown => return Some(self.undecided(raw)),
             Effect::Action(action) => action,
@@ -199,7 +225,13 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         Some(Step { takes, action })
     }
 
-    fn effect(&mut self, node: usize, raw: RawRule<'d>, target: &Target<'_>, rule: &Rule<'_>) -> Effect {
+    fn effect(
+        &mut self,
+        node: usize,
+        (raw, behind): (RawRule<'d>, Option<usize>),
+        target: &Target<'_>,
+        rule: &Rule<'_>,
+    ) -> Effect {
         let kind = ChainKind::of(target.name);
         match kind {
             // With -g the chain that marks returns to our caller, not to us.
@@ -213,7 +245,9 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         }
         let section = self.table.section;
         // iptables lets no chain have the name of a target, and half of all rules have this one.
-        let chain = if target.name == "DNAT" { None } else { section.chain_id(target.name) };
+        let behind = behind.filter(|&id| section.chains()[id].name == target.name);
+        let look_up = || if target.name == "DNAT" { None } else { section.chain_id(target.name) };
+        let chain = behind.or_else(look_up);
         let known = chain.filter(|&id| {
             // Where the text ends inside the table, the rules of a declared chain may be what was lost.
             let chain = &section.chains()[id];
@@ -301,11 +335,10 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let rules = rules.into_iter().map(|raw| self.rule_ref(raw)).collect();
         self.found.endpoints.push(Endpoint {
             rules,
-            packets,
-            arrived,
+            traffic: Traffic { packets, arrived, ..Traffic::default() }.kept(),
             hairpin: Some(hairpin),
             remembered,
-            ..Endpoint::blank(address, chain.to_owned())
+            ..Endpoint::blank(address, chain)
         });
         Action::Deliver(self.found.endpoints.len() - 1)
     }

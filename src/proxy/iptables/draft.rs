@@ -158,6 +158,10 @@ impl<'d> Draft<'d> {
             let rules = marks.iter().copied().chain([raw]).collect();
             let every_port = !reject::has_port(rule);
             let (refused, refusal) = (None, None);
+            if sketch.frontends.is_empty() {
+                // Most Services have one address.
+                sketch.frontends.reserve_exact(1);
+            }
             sketch.frontends.push(FrontendSketch { kind, address, port, every_port, rules, refused, refusal });
         } else {
             sketch.frontends[frontend].rules.push(raw);

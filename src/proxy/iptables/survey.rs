@@ -13,6 +13,7 @@ use super::reject::Rejects;
 use super::route::{self, Surroundings};
 use super::ruleset::{Ruleset, Table};
 use super::translate::Recovery;
+use crate::cores;
 use crate::dataplane::{Frontend, FrontendKind, Route, RuleRef, Select, ServiceName, ServicePort};
 use crate::dump::iptables::RawRule;
 use crate::net::{Family, Network, Protocol};
@@ -88,8 +89,7 @@ impl<'d> Survey<'d> {
             let followed = Followed::new(ruleset.nat.map_or(0, |nat| nat.section.chains().len()));
             survey.families.push(InFamily { ruleset, rejects, pods, obstacles, followed });
         }
-        let order = |s: &Sketch<'_>| (s.name.is_none(), s.name.clone(), s.protocol, s.family, s.key.clone());
-        survey.sketches.sort_by_cached_key(order);
+        survey.sketches.sort_by(|one, other| one.order().cmp(&other.order()));
         survey
     }
 
@@ -132,19 +132,9 @@ impl<'d> Survey<'d> {
             let tables = self.families.iter().filter_map(|family| family.ruleset.nat);
             tables.for_each(|nat| nat.section.expect_many_lookups());
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = sketches.len().div_ceil(cores);
-        if share < WORTH_A_THREAD {
-            return sketches.iter().map(|sketch| self.service(sketch)).collect();
-        }
-        std::thread::scope(|scope| {
-            let follow = |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch)).collect::<Vec<_>>();
-            let threads: Vec<_> = sketches.chunks(share).map(|part| scope.spawn(move || follow(part))).collect();
-            threads
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        })
+        let share = sketches.len().div_ceil(cores::count()).max(WORTH_A_THREAD);
+        let follow = |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch)).collect::<Vec<_>>();
+        cores::each(sketches.chunks(share), follow).into_iter().flatten().collect()
     }
 
     /// Follows a service port to its endpoints.
@@ -172,20 +162,22 @@ impl<'d> Survey<'d> {
         let likely = sketch.frontends.iter().filter_map(|f| f.port).collect();
         let mut recovery = Recovery::new(sketch.name.as_ref(), sketch.protocol, likely);
         let mut affinity = None;
-        let pools = pools.into_iter().filter_map(|at| {
+        // Room for just these: there may be as many Services as other nodes have rules.
+        let mut followed = Vec::with_capacity(pools.len());
+        followed.extend(pools.into_iter().filter_map(|at| {
             let pods = around.pods;
             let (pool, seconds) =
                 pool::pool(around.nat?, at, (sketch.protocol, pods), &addresses, &mut recovery, &family?.followed);
             affinity = affinity.or(seconds);
             Some(pool)
-        });
+        }));
         ServicePort {
             name: sketch.name.clone(),
             key: sketch.key.clone(),
             protocol: sketch.protocol,
             family: sketch.family,
             frontends,
-            pools: pools.collect(),
+            pools: followed,
             affinity_seconds: affinity,
             dead_ends: around.nat.map(|nat| portal::dead_ends(nat, &sketch.frontends)).unwrap_or_default(),
             repeated: around.nat.map(|nat| portal::repeated(nat, &sketch.frontends)).unwrap_or_default(),
@@ -232,6 +224,11 @@ impl InFamily<'_> {
 }
 
 impl Sketch<'_> {
+    /// What sketches are sorted by.
+    fn order(&self) -> impl Ord {
+        (self.name.is_none(), self.name.as_ref(), self.protocol, self.family, self.key.as_str())
+    }
+
     /// True if `select` names it by name, frontend or service chain.
     pub fn is_named_by(&self, select: &Select) -> bool {
         if let Select::Chain(chain) = select

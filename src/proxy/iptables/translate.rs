@@ -26,11 +26,11 @@ pub fn of(target: &Target<'_>) -> Option<Translation> {
         "DNAT" => Some(dnat(target)),
         "REDIRECT" => {
             let ports = target.option("--to-ports").unwrap_or("same port");
-            Some(Translation::To(Address::Other(format!("this node, {ports}"))))
+            Some(Translation::To(Address::Other(format!("this node, {ports}").into())))
         }
         "NETMAP" | "TPROXY" => {
             let to = target.option("--to").or_else(|| target.option("--on-port")).unwrap_or_default();
-            Some(Translation::To(Address::Other(format!("{} {to}", target.name).trim_end().to_owned())))
+            Some(Translation::To(Address::Other(format!("{} {to}", target.name).trim_end().into())))
         }
         _ => None,
     }
@@ -45,7 +45,7 @@ fn dnat(target: &Target<'_>) -> Translation {
         Some((ip, Some(port))) => Translation::To(Address::Socket(ip, port)),
         Some((ip, None)) => Translation::To(Address::SamePort(ip)),
         None if to.starts_with(':') => Translation::Garbled,
-        None => Translation::To(Address::Other(to.to_owned())),
+        None => Translation::To(Address::Other(to.into())),
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     fn plain_destinations() {
         assert_eq!(destination("DNAT --to-destination 10.0.0.1:80"), Some(to("10.0.0.1:80")));
         assert_eq!(destination("DNAT --to-destination [fd00::1]:80 --persistent"), Some(to("[fd00::1]:80")));
-        let range = Translation::To(Address::Other("10.0.0.1-10.0.0.9:80".to_owned()));
+        let range = Translation::To(Address::Other("10.0.0.1-10.0.0.9:80".into()));
         assert_eq!(destination("DNAT --to-destination 10.0.0.1-10.0.0.9:80"), Some(range));
         assert_eq!(destination("RETURN"), None);
     }

@@ -13,7 +13,7 @@ use super::matching::Connection;
 use super::part::Part;
 use super::ruleset::Table;
 use super::translate::Recovery;
-use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef};
+use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
 
 /// Chains may nest this deep before it is worth a word: what nf_tables follows.
 const DEEP: usize = 16;
@@ -146,6 +146,7 @@ impl Program<'_, '_, '_> {
             self.found.oddities.retain(|oddity| !matches!(oddity, Oddity::Undecided(_)));
         }
         merge(&mut self.found.endpoints, &mut self.found.repeated);
+        self.found.endpoints.shrink_to_fit();
         self.found
     }
 }
@@ -180,8 +181,9 @@ fn merge(endpoints: &mut Vec<Endpoint>, repeated: &mut Vec<RuleRef>) {
         if let Some(&at) = known {
             let same = &mut merged[at];
             same.probability = same.probability.zip(endpoint.probability).map(|(a, b)| a + b);
-            same.packets = sum(same.packets, endpoint.packets);
-            same.arrived = sum(same.arrived, endpoint.arrived);
+            let (one, other) = (same.traffic(), endpoint.traffic());
+            let (packets, arrived) = (sum(one.packets, other.packets), sum(one.arrived, other.arrived));
+            same.traffic = Traffic { packets, arrived, ..Traffic::default() }.kept();
             same.hairpin = same.hairpin.zip(endpoint.hairpin).map(|(one, other)| one && other);
             repeated.extend(endpoint.rules.first());
             same.rules.extend(endpoint.rules);

@@ -65,7 +65,7 @@ impl<'d> Survey<'d> {
         let Some(nat) = self.nat(sketch.family) else { return steps };
         let leads = |raw: RawRule<'d>, target: Option<&str>| {
             let rule = RuleRef { text: nat.text, line: raw.line };
-            pool.endpoints.iter().position(|e| e.rules.contains(&rule) || target == Some(e.chain.as_str()))
+            pool.endpoints.iter().position(|e| e.rules.contains(&rule) || target == Some(&*e.chain))
         };
         // What arrives at the rule, as far as every rule before it can be judged.
         let mut left = Some(1.0);
@@ -87,7 +87,7 @@ impl<'d> Survey<'d> {
             }
         }
         for (endpoint, notes) in pool.endpoints.iter().zip(&mut steps.endpoints) {
-            if endpoint.chain != pool.chain {
+            if *endpoint.chain != *pool.chain {
                 notes.extend(nat.rules(&endpoint.chain).map(|raw| note(raw, &in_endpoint)));
             }
         }

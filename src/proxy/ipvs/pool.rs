@@ -1,7 +1,9 @@
 //! The real servers of a virtual server, and the share of each.
 
 use super::survey::At;
-use crate::dataplane::{Address, Connections, Endpoint, Policy, Pool, RuleRef};
+use smallvec::smallvec;
+
+use crate::dataplane::{Address, Connections, Endpoint, Policy, Pool, RuleRef, Traffic};
 use crate::dump::ipvs::{RealServer, VirtualServer};
 
 /// How a scheduler spreads new connections in the long run (net/netfilter/ipvs/ip_vs_*.c). A real server without weight
@@ -57,11 +59,11 @@ pub(super) fn pool(
     };
     let endpoints = server.real.iter().map(|real| Endpoint {
         probability: share(real),
-        rules: vec![RuleRef { text: at.text, line: real.line }],
+        rules: smallvec![RuleRef { text: at.text, line: real.line }],
         hairpin: hairpin(real),
         draining: real.weight == Some(0),
-        connections: connections(real),
-        ..Endpoint::blank(Address::Socket(real.address, real.port), chain.clone())
+        traffic: Traffic { connections: connections(real), ..Traffic::default() }.kept(),
+        ..Endpoint::blank(Address::Socket(real.address, real.port), chain.as_str())
     });
     let endpoints: Vec<Endpoint> = endpoints.collect();
     let undelivered = if serving().next().is_some() { 0.0 } else { 1.0 };

@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::index::Index;
 use super::names::{self, ChainKind};
-use crate::dataplane::{Address, Client, DeadEnd, Endpoint, Oddity, Policy, Pool, RuleRef};
+use crate::dataplane::{Address, Client, DeadEnd, Endpoint, Oddity, Policy, Pool, RuleRef, Traffic};
 use crate::dump::nft::{Data, Key, Map, Rule, Selector, Statement, Table, Verdict, parts};
 use crate::net::{Protocol, split_host_port};
 use crate::proxy::iptables::Truth;
@@ -72,12 +72,13 @@ pub(super) fn pool<'d>(
     let mut endpoints = std::mem::take(&mut spread.endpoints);
     for endpoint in &mut endpoints {
         endpoint.probability = endpoint.probability.filter(|_| known);
-        let set = spread.remembered.get(endpoint.chain.as_str());
+        let set = spread.remembered.get(&*endpoint.chain);
         endpoint.remembered = set.is_some();
-        endpoint.clients = set.and_then(|name| table.set(name)).map(clients);
+        let clients = set.and_then(|name| table.set(name)).map(clients);
+        endpoint.traffic = Traffic { clients, ..Traffic::default() }.kept();
     }
     let sticky = endpoints.iter().filter(|endpoint| endpoint.remembered).count();
-    let setting = endpoints.iter().filter(|endpoint| spread.setting.contains(endpoint.chain.as_str())).count();
+    let setting = endpoints.iter().filter(|endpoint| spread.setting.contains(&*endpoint.chain)).count();
     let pool = Pool {
         endpoints,
         undelivered: known.then_some(spread.undelivered),
@@ -278,7 +279,7 @@ impl<'d> Spread<'_, 'd> {
             probability: Some(mass),
             rules: rules.into_iter().flatten().collect(),
             hairpin,
-            ..Endpoint::blank(address, chain.to_owned())
+            ..Endpoint::blank(address, chain)
         });
     }
 
@@ -363,6 +364,6 @@ fn address(text: &str) -> Address {
     match split_host_port(text) {
         Some((ip, Some(port))) => Address::Socket(ip, port),
         Some((ip, None)) => Address::SamePort(ip),
-        None => Address::Other(text.to_owned()),
+        None => Address::Other(text.into()),
     }
 }
