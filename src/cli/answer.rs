@@ -1,6 +1,7 @@
 //! What `show` and `list` have in common: the scene, its checks, and the form of the answer.
 
 use super::args::{Format, OutputArgs};
+use super::phases::phase;
 use super::scene::{self, Question, Scene};
 #[cfg(feature = "live")]
 use super::watch::Answers;
@@ -35,7 +36,7 @@ pub(super) fn answer(question: &Question<'_>, form: &Form<'_>) -> Result<Outcome
         }
         let checked = scene.check(&pick(form.kind)?, Depth::Services, None);
         scene.note_likeness(&checked, &mut outcome);
-        outcome.answer = text(scene, &checked, form)?;
+        outcome.answer = phase("render", || text(scene, &checked, form))?;
         Ok(outcome)
     })
 }

@@ -31,6 +31,7 @@ mod node;
 mod objects;
 mod others;
 mod out;
+mod phases;
 mod program;
 mod pseudonyms;
 mod scene;
@@ -46,7 +47,7 @@ mod watch;
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use owo_colors::OwoColorize as _;
 
 use crate::render::{ERROR, HINT, NOTE, clean, json};
@@ -66,9 +67,9 @@ struct Cli {
     /// When to use colours.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
-    /// Say more: commands that were run, lines and matches that were not understood.
-    #[arg(short, long, global = true)]
-    verbose: bool,
+    /// Say more: commands that were run, lines and matches that were not understood; twice, where the time goes too.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -199,20 +200,32 @@ pub fn main() -> ExitCode {
     };
     let width = terminal_width();
     let screen = Screen { width, color: cli.color };
+    if cli.verbose > 1 {
+        phases::measure();
+    }
+    let verbose = cli.verbose > 0;
     let result = match &cli.command {
-        Command::Show(args) => show::run(args, cli.verbose, screen),
-        Command::List(args) => list::run(args, cli.verbose, screen),
-        Command::Check(args) => check::run(args, cli.verbose, screen),
-        Command::Trace(args) => trace::run(args, cli.verbose, width),
-        Command::Diff(args) => diff::run(args, cli.verbose, width),
-        Command::Snapshot(args) => snapshot::run(args, cli.verbose),
+        Command::Show(args) => show::run(args, verbose, screen),
+        Command::List(args) => list::run(args, verbose, screen),
+        Command::Check(args) => check::run(args, verbose, screen),
+        Command::Trace(args) => trace::run(args, verbose, width),
+        Command::Diff(args) => diff::run(args, verbose, width),
+        Command::Snapshot(args) => snapshot::run(args, verbose),
         Command::Explain(args) => explain::run(args),
         Command::Manifest(args) => Ok(manifest::run(args)),
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
     };
     match result {
-        Ok(outcome) => finish(&outcome, cli.color),
+        Ok(outcome) => {
+            let status = phases::phase("write", || finish(&outcome, cli.color));
+            if let Some(told) = phases::told() {
+                say(&told);
+            }
+            // The process ends here: taking an answer of a hundred thousand endpoints apart piece by piece only costs time.
+            std::mem::forget(outcome);
+            status
+        }
         Err(failure) => {
             let mut err = anstream::AutoStream::new(std::io::stderr(), cli.color.choice(&std::io::stderr()));
             let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&called.told(&failure.what)));

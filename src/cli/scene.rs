@@ -7,6 +7,7 @@ use super::args::SourceArgs;
 use super::around;
 use super::choose::{Chosen, choose};
 use super::objects::{self, Objects};
+use super::phases::phase;
 use super::{Failure, Outcome, gather, texts};
 use crate::checks::{self, Checked, Pick};
 use crate::dataplane::{Mode, Select, ServicePort, by_kind};
@@ -127,7 +128,10 @@ pub(super) fn with<T>(
     let reading = objects::start(question, &afar);
     let bundle = match &question.given {
         Some(given) => Arc::clone(&given.bundle),
-        None => Arc::new(gather::bundle(question.source, question.tables(), &afar, question.verbose)?),
+        None => {
+            let read = || gather::bundle(question.source, question.tables(), &afar, question.verbose);
+            Arc::new(phase("read", read)?)
+        }
     };
     let texts = texts::read(&bundle, question.verbose)?;
     let family = question.source.family.map(Family::from);
@@ -162,13 +166,14 @@ pub(super) fn with<T>(
         return Err(Failure { what, hints });
     }
 
-    let objects = reading.finish(question, &bundle, rules)?;
+    let objects = phase("objects", || reading.finish(question, &bundle, rules))?;
 
     outcome.notes.extend(objects.notes.iter().cloned());
     let cluster = objects.facts.as_ref().map(|facts| Cluster::new(facts, objects.viewpoint.clone()));
     let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
     let configured = cluster.as_ref().and_then(|cluster| cluster.facts().proxy.as_ref());
-    let survey = Survey::of(rules, &names, configured.and_then(|proxy| Mode::parse(&proxy.mode)));
+    let configured = configured.and_then(|proxy| Mode::parse(&proxy.mode));
+    let survey = phase("survey", || Survey::of(rules, &names, configured));
     let join = cluster.as_ref().map(|cluster| Join::new(cluster, survey.extents()));
 
     outcome.note(around::unplaced(&survey, &bundle));
@@ -189,7 +194,8 @@ pub(super) fn with<T>(
     });
     // Rules that lost every Service are worth comparing all the same.
     let join = join.filter(|_| nothing.is_none() || around::should_have_services(&survey, rules));
-    let Chosen { sketches, mut services } = choose(&survey, join.as_ref(), question, &mut outcome.missing);
+    let chosen = phase("follow", || choose(&survey, join.as_ref(), question, &mut outcome.missing));
+    let Chosen { sketches, mut services } = chosen;
     outcome.notes.extend(objects.complete(&mut services));
     let foreign = cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &services));
     outcome.note(foreign.then(|| around::foreign(&objects)));
@@ -214,6 +220,10 @@ impl Scene<'_, '_, '_> {
     /// Makes the checks `pick` wants of the service ports, and of the rules as a whole as far as `depth` says. Where there
     /// was an earlier look, only what it showed too is kept.
     pub(super) fn check(&self, pick: &Pick, depth: Depth, earlier: Option<&Checked>) -> Checked {
+        phase("check", || self.checked(pick, depth, earlier))
+    }
+
+    fn checked(&self, pick: &Pick, depth: Depth, earlier: Option<&Checked>) -> Checked {
         let sketches: Vec<Sketch<'_, '_>> = self.sketches.iter().flatten().copied().collect();
         let wirings = self.survey.wirings(&sketches, depth);
         let partial = around::partial(self.survey, self.rules, self.bundle, self.dumps);

@@ -1,5 +1,6 @@
 //! What each text that was read is, and all of them read in their languages.
 
+use super::phases::phase;
 use super::{Failure, gather};
 use crate::dataplane::Mode;
 use crate::dump::addresses::Interfaces;
@@ -43,6 +44,16 @@ pub(super) enum Kind {
 
 /// Reads every text. One without a single line that is known is an error that says what it looks like.
 pub(super) fn read(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure> {
+    let mut texts = phase("index", || indexed(bundle, verbose))?;
+    if let Some(machine) = &bundle.machine {
+        texts.interfaces = Some(Interfaces::of_node(machine.addresses.clone()));
+    }
+    texts.said = bundle.proxy_mode.as_deref().and_then(Mode::parse).or(texts.said);
+    texts.notes.extend(phase("unread", || gather::unread_notes(bundle, &texts.dumps, verbose)));
+    Ok(texts)
+}
+
+fn indexed(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure> {
     let mut texts = Texts::default();
     for (number, capture) in (0u16..).zip(&bundle.captures) {
         let kind = kind(capture);
@@ -57,11 +68,6 @@ pub(super) fn read(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure>
             Kind::Mode(mode) => texts.said = Some(mode),
         }
     }
-    if let Some(machine) = &bundle.machine {
-        texts.interfaces = Some(Interfaces::of_node(machine.addresses.clone()));
-    }
-    texts.said = bundle.proxy_mode.as_deref().and_then(Mode::parse).or(texts.said);
-    texts.notes.extend(gather::unread_notes(bundle, &texts.dumps, verbose));
     Ok(texts)
 }
 

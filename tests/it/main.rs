@@ -42,6 +42,7 @@ mod readme;
 mod redact;
 mod run;
 mod show;
+mod size;
 mod snapshot;
 mod sources;
 #[cfg(feature = "live")]
