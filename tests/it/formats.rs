@@ -34,6 +34,24 @@ fn parsed<'a>(raw: &RawRule<'a>) -> Rule<'a> {
 }
 
 #[test]
+fn rows_on_both_sides_of_a_heading_are_rules() {
+    // What `grep -v Chain` leaves: the rows of the next chain follow its heading.
+    let text = "Chain KUBE-SERVICES (2 references)\n\
+        \x20   0     0 KUBE-SVC-A  tcp  --  *      *       0.0.0.0/0            10.96.0.1            tcp dpt:80\n\
+        num  target     prot opt source               destination\n\
+        1    KUBE-SVC-B  tcp  --  0.0.0.0/0            10.96.0.2            tcp dpt:80\n";
+    let read: Vec<_> = rules(text).iter().map(|(_, raw)| (raw.line, parsed(raw).emit())).collect();
+    let rule = |last: u8, key: char| format!("-d 10.96.0.{last} -p tcp -m tcp --dport 80 -j KUBE-SVC-{key}");
+    assert_eq!(read, [(2, rule(1, 'A')), (4, rule(2, 'B'))]);
+    // A chain in both forms, with nothing in between.
+    let text =
+        text.replace("num  target     prot opt source               destination", "-A KUBE-SERVICES -j KUBE-SVC-C");
+    let text = text.replace("1    KUBE-SVC-B  tcp  --  ", "    0     0 KUBE-SVC-B  tcp  --  *      *       ");
+    let read: Vec<_> = rules(&text).iter().map(|(_, raw)| (raw.line, parsed(raw).emit())).collect();
+    assert_eq!(read, [(2, rule(1, 'A')), (3, "-j KUBE-SVC-C".to_owned()), (4, rule(2, 'B'))]);
+}
+
+#[test]
 fn parse_then_emit_is_identity_on_all_recordings() {
     let mut lines = 0;
     let mut check = |text: &str| {

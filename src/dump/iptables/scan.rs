@@ -105,6 +105,9 @@ struct Scanner<'a> {
     last: Option<usize>,
     /// The chain of an `-L` listing the next rows belong to, with its columns.
     listed: Option<(usize, Option<Columns>)>,
+    /// The chain of this line if it is a row, and that of the line before if that was one, to extend its run.
+    row: Option<usize>,
+    row_before: Option<usize>,
 }
 
 impl<'a> Scanner<'a> {
@@ -120,6 +123,8 @@ impl<'a> Scanner<'a> {
             said: hints,
             last: None,
             listed: None,
+            row: None,
+            row_before: None,
         }
     }
 
@@ -143,7 +148,7 @@ impl<'a> Scanner<'a> {
     fn end(&mut self) {
         let unfinished = !self.text.ends_with('\n');
         let without_commit = self.saved && !self.lacks_commits;
-        let last = self.last;
+        let last = self.last.or(self.row);
         if let Some(section) = self.dump.sections.last_mut().filter(|_| self.open) {
             let broken_off = !self.saved && unfinished && last.is_some_and(|id| section.only_empty_behind(id));
             section.cut_off = without_commit || broken_off;
@@ -170,6 +175,7 @@ impl<'a> Scanner<'a> {
     fn line(&mut self, start: usize, end: usize, number: u32) {
         let whole = &self.text[start..end];
         let line = whole.trim_ascii();
+        self.row_before = self.row.take();
         match line.as_bytes() {
             // Nothing, or a chain kube-proxy's restore input wants deleted.
             [] | [b'-', b'X', b' ', ..] => self.last = None,
@@ -308,17 +314,18 @@ impl<'a> Scanner<'a> {
     }
 
     fn list_rule(&mut self, id: usize, columns: Columns, line: &'a str, start: usize, number: u32) {
-        let last = self.last;
+        let extends = self.row_before == Some(id);
+        // What is written as -S has it goes on in a run of its own.
+        (self.last, self.row) = (None, Some(id));
         let section = self.section();
         section.rules += 1;
         if section.family.is_none() {
             section.family = family_of(line);
         }
-        if last == Some(id) {
+        if extends {
             section.extend_last(id);
         } else {
             section.add(id, Run { start: offset(start), line: number, count: 1, form: Form::Listing(columns) });
-            self.last = Some(id);
         }
     }
 
