@@ -52,6 +52,25 @@ fn rows_on_both_sides_of_a_heading_are_rules() {
 }
 
 #[test]
+fn the_target_is_told_whatever_stands_around_it() {
+    for text in [
+        "-A C -g X -m comment --comment late",
+        "-A C -m mark --mark 1 -g X --option",
+        "-A C -d 10.0.0.1/32 -j  X",
+        "-A C -d 10.0.0.1/32 -j  X --option",
+        "-A C -d 10.0.0.1/32 -j X\t-s 10.0.0.1/32",
+        "-A C -d 10.0.0.1/32 -j \"X\"",
+        "-A C -m comment --comment \"to -j Y\" -j X",
+        "-A C --jump X",
+    ] {
+        let all = rules(text);
+        assert_eq!(all[0].1.target_name(), Some("X"), "{text}");
+        assert_eq!(parsed(&all[0].1).target.map(|target| target.name), Some("X"), "{text}");
+    }
+    assert_eq!(rules("-A C -m comment --comment \"to -j Y\"")[0].1.target_name(), None);
+}
+
+#[test]
 fn parse_then_emit_is_identity_on_all_recordings() {
     let mut lines = 0;
     let mut check = |text: &str| {

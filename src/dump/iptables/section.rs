@@ -104,13 +104,16 @@ impl<'a> RawRule<'a> {
         let (text, bytes) = (self.text, self.text.as_bytes());
         // Most rules end in a jump to a chain.
         let space = memrchr(b' ', bytes)?;
-        if matches!(bytes.get(space.checked_sub(3)?..space), Some(b" -j" | b" -g")) {
+        let is_jump = matches!(bytes.get(space.checked_sub(3)?..space), Some(b" -j" | b" -g"));
+        if is_jump && !text[space..].contains(['"', '\t']) {
             return Some(&text[space + 1..]);
         }
-        let at = memmem::rfind(bytes, b" -j ")?;
+        let Some(at) = memmem::rfind(bytes, b" -j ") else { return parsed() };
         let rest = &text[at + 4..];
-        // Behind a target's name its options may quote anything, even another ` -j `.
-        if rest.contains('"') || memmem::find(&bytes[..at], b" -j ").is_some() {
+        // Behind a target's name its options may quote anything, even another ` -j `; people write several blanks, tabs,
+        // and options of the rule behind the target.
+        let is_plain = !rest.starts_with(' ') && !rest.contains(['"', '\t']) && !rest.contains(" -g ");
+        if !is_plain || memmem::find(&bytes[..at], b" -j ").is_some() {
             return parsed();
         }
         rest.split(' ').next()
