@@ -13,8 +13,7 @@ impl Rule<'_> {
             emit_match(item, &mut out);
         }
         if let Some(target) = &self.target {
-            push(&mut out, if target.goto { "-g" } else { "-j" });
-            push(&mut out, target.name);
+            option(if target.goto { "-g" } else { "-j" }, Some(target.name), &mut out);
             words(&target.options, &mut out);
         }
         out
@@ -54,8 +53,7 @@ fn emit_match(item: &Match<'_>, out: &mut String) {
         }
         Match::Module { name, words: options } => {
             if !name.is_empty() {
-                push(out, "-m");
-                push(out, name);
+                option("-m", Some(name), out);
             }
             words(options, out);
         }
@@ -64,8 +62,7 @@ fn emit_match(item: &Match<'_>, out: &mut String) {
 
 fn emit_ports(ports: &Ports<'_>, out: &mut String) {
     if let Some(module) = ports.module {
-        push(out, "-m");
-        push(out, module);
+        option("-m", Some(module), out);
     }
     for (flag, value) in [("--sport", ports.source), ("--dport", ports.destination)] {
         if let Some((not, value)) = value {
@@ -78,8 +75,7 @@ fn emit_ports(ports: &Ports<'_>, out: &mut String) {
 fn emit_statistic(statistic: &Statistic<'_>, out: &mut String) {
     push(out, "-m statistic");
     if !statistic.mode.is_empty() {
-        push(out, "--mode");
-        push(out, statistic.mode);
+        option("--mode", Some(statistic.mode), out);
     }
     if let Some(value) = statistic.probability {
         negatable(statistic.not, "--probability", value, out);
@@ -161,13 +157,17 @@ fn negatable(not: bool, flag: &str, value: &str, out: &mut String) {
     if not {
         push(out, "!");
     }
-    push(out, flag);
-    push(out, value);
+    option(flag, Some(value), out);
 }
 
 fn option(flag: &str, value: Option<&str>, out: &mut String) {
-    if let Some(value) = value {
-        push(out, flag);
+    let Some(value) = value else { return };
+    push(out, flag);
+    // iptables has no such values and never quotes them, but people can write anything.
+    if value.is_empty() || value == "!" || value.contains([' ', '\t']) {
+        out.push(' ');
+        quote_always(value, out);
+    } else {
         push(out, value);
     }
 }
@@ -204,6 +204,7 @@ mod tests {
             r#"-i eth0 ! -o docker0 -m limit --limit 5/min -j LOG --log-prefix "in: " --log-level 7"#,
             r#"-m comment --comment "other traffic to ns/svc will be dropped by KUBE-PROXY-FIREWALL""#,
             "-m comment --comment plain -j X",
+            r#"! -s "two words" -i "!" -p "" -j "X Y" --to "!""#,
         ] {
             let mut rule = Rule::default();
             save::parse(text, 0, &mut rule, Vec::new()).expect("a rule");
