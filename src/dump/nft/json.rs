@@ -35,7 +35,8 @@ fn restore_all(text: &str, first: usize) -> Result<String, String> {
         let rest = text.get(from..).unwrap_or_default();
         let mut stream = Deserializer::from_str(rest).into_iter::<Value>();
         let Some(document) = stream.next() else { break };
-        let document = document.map_err(|error| reason(text, from, &error))?;
+        let mut document = document.map_err(|error| reason(text, from, &error))?;
+        keep_on_one_line(&mut document);
         restored.push_str(&restore_document(&document)?);
         next = next_document(text, from + stream.byte_offset());
     }
@@ -73,7 +74,8 @@ fn reason(text: &str, from: usize, error: &serde_json::Error) -> String {
     let words = error.to_string();
     let words = words.split(" at line ").next().unwrap_or_default();
     let lines_before = text.bytes().take(from).filter(|&byte| byte == b'\n').count();
-    format!("{words} at line {} column {}", lines_before + error.line(), error.column())
+    // A line break that must not be there is at column 0 of the line it begins.
+    format!("{words} at line {} column {}", lines_before + error.line(), error.column().max(1))
 }
 
 /// How deep the value nests. Its own recursion is bounded by the limit of the parser.
@@ -82,6 +84,24 @@ fn depth(value: &Value) -> usize {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
         _ => 0,
+    }
+}
+
+/// Takes line breaks out of every name: what is put back is read line by line, and nft has no name with one.
+fn keep_on_one_line(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains(['\n', '\r']) => *text = text.replace(['\n', '\r'], " "),
+        Value::Array(items) => items.iter_mut().for_each(keep_on_one_line),
+        Value::Object(fields) => {
+            let broken: Vec<String> = fields.keys().filter(|name| name.contains(['\n', '\r'])).cloned().collect();
+            for name in broken {
+                if let Some(value) = fields.remove(&name) {
+                    fields.insert(name.replace(['\n', '\r'], " "), value);
+                }
+            }
+            fields.values_mut().for_each(keep_on_one_line);
+        }
+        _ => {}
     }
 }
 

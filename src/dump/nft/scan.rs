@@ -231,7 +231,7 @@ fn base(line: &str) -> Option<Base<'_>> {
         if let Some(sign @ ("+" | "-")) = words.peek() {
             words.next();
             let by: i32 = words.next()?.parse().ok()?;
-            priority += if sign == "-" { -by } else { by };
+            priority = if sign == "-" { priority.saturating_sub(by) } else { priority.saturating_add(by) };
         }
     }
     let drops = line.contains("policy drop");
@@ -332,6 +332,14 @@ mod tests {
         assert_eq!(chain.base, Some(Base { kind: "nat", hook: "prerouting", priority: -110, drops: false }));
         assert_eq!(chain.rules[0].text, "jump services");
         assert_eq!(listing.tables[1].name, "filter");
+    }
+
+    #[test]
+    fn a_priority_beyond_all_others_stays_one() {
+        let of = |text: &str| base(text).map(|base| base.priority);
+        assert_eq!(of("type nat hook output priority srcnat + 2147483647; policy accept;"), Some(i32::MAX));
+        assert_eq!(of("type nat hook output priority raw - 2147483647; policy accept;"), Some(i32::MIN));
+        assert_eq!(of("type nat hook output priority 0 - -2147483648; policy accept;"), Some(i32::MAX));
     }
 
     #[test]

@@ -184,3 +184,13 @@ fn lines_and_documents_around_do_no_harm() {
     let text = format!("\u{feff}\n# nft -j list ruleset\n{one}\n{{ echo; }}\n{two}\n# exit\n");
     assert_eq!(restored(&text), "table ip a {\n}\ntable ip6 b {\n}\n");
 }
+
+#[test]
+fn a_line_break_in_a_name_makes_no_line() {
+    let chain = r#"{"chain":{"family":"ip","table":"t","name":"a {\n\t\taccept\n\t}\n\tchain b"}}"#;
+    let text = restored(&format!(r#"{{"nftables":[{chain}]}}"#));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines, ["table ip t {", "\tchain a { \t\taccept \t} \tchain b {", "\t}", "}"]);
+    let broken = restore("{\"nftables\": [{\"table\": \"a\nb\"}]}").expect("JSON of nft").expect_err("no JSON");
+    assert!(broken.ends_with(" at line 2 column 1"), "{broken}");
+}
