@@ -178,6 +178,11 @@ fn what_cannot_be_read_is_told_with_its_place() {
             r#"{"items": [{"metadata": {}}]}"#,
             "text line 1 column 12: an object without kind: this is no output of kubectl",
         ),
+        (
+            "{\"kind\": \"Serv\nice\"}",
+            "text line 2 column 1: not JSON of Kubernetes objects: control character (\\u0000-\\u001F) found while parsing a \
+             string",
+        ),
         ("a: b\n", "text line 1 column 1: an object without kind: this is no output of kubectl"),
         ("- a\n", "text line 1 column 1: not YAML of Kubernetes objects: expected mapping start"),
         (

@@ -151,7 +151,8 @@ fn bad(text: &str, part: &str, error: &serde_json::Error, object: Option<&str>) 
     let at = match error.line() {
         0 => (line, column),
         1 => (line, column + error.column().saturating_sub(1)),
-        more => (line + more - 1, error.column()),
+        // A line break that must not be there is at column 0 of the line it begins.
+        more => (line + more - 1, error.column().max(1)),
     };
     let words = error.to_string();
     let words = words.split(" at line ").next().unwrap_or(&words);
