@@ -10,6 +10,7 @@ mod bundles;
 mod cases;
 mod check;
 mod completion;
+mod corpus;
 mod diff;
 mod emit;
 mod eras;
@@ -59,3 +60,6 @@ mod generate;
 
 #[path = "../support/three.rs"]
 mod three;
+
+#[path = "../support/harness/mod.rs"]
+mod harness;

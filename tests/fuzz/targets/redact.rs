@@ -1,0 +1,4 @@
+//! Feeds what the fuzzer makes up to `redact`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_ipt_fuzz::holds("redact", data));
