@@ -21,6 +21,7 @@ impl<'a> Listing<'a> {
     /// Reads a listing.
     pub fn scan(text: &'a str) -> Self {
         let mut listing = Self::default();
+        let mut places = HashMap::new();
         let mut lines = Lines { text, at: 0, number: 0 };
         while let Some((number, line)) = lines.next() {
             let mut words = Words::of(line);
@@ -28,7 +29,7 @@ impl<'a> Listing<'a> {
                 (Some("table"), Some(family), Some(name)) if words.eat("{") => {
                     let table = lines.table(family, name, &mut listing.unread);
                     listing.cut_off |= table.cut_off;
-                    listing.put(table);
+                    listing.put(table, &mut places);
                 }
                 _ => listing.unread.push((number, line)),
             }
@@ -37,18 +38,17 @@ impl<'a> Listing<'a> {
     }
 
     /// Adds a table. `nft list chain` prints one chain at a time, each in a table of the same name.
-    fn put(&mut self, table: Table<'a>) {
-        match self.tables.iter_mut().find(|known| (known.family, known.name) == (table.family, table.name)) {
-            Some(known) => {
-                known.cut_off |= table.cut_off;
-                for chain in table.chains {
-                    known.put_chain(chain);
-                }
-                for set in table.sets {
-                    known.put_set(set);
-                }
-            }
-            None => self.tables.push(table),
+    /// `places` are those of the tables, by family and name.
+    fn put(&mut self, table: Table<'a>, places: &mut HashMap<(&'a str, &'a str), usize>) {
+        let next = self.tables.len();
+        let place = *places.entry((table.family, table.name)).or_insert(next);
+        let Some(known) = self.tables.get_mut(place) else { return self.tables.push(table) };
+        known.cut_off |= table.cut_off;
+        for chain in table.chains {
+            known.put_chain(chain);
+        }
+        for set in table.sets {
+            known.put_set(set);
         }
     }
 }
