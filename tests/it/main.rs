@@ -48,6 +48,7 @@ mod snapshot;
 mod sources;
 #[cfg(feature = "live")]
 mod stand_in;
+mod supply;
 mod three_languages;
 mod trace;
 #[cfg(feature = "live")]
