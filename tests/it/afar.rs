@@ -166,7 +166,7 @@ fn tables(save: &str) -> BTreeMap<String, String> {
 }
 
 /// The command that an exec asks for, its words parted by blanks.
-fn argv(line: &str) -> String {
+pub(crate) fn argv(line: &str) -> String {
     let query = line.split_once('?').map_or("", |(_, query)| query);
     let words = query.split('&').filter_map(|pair| pair.strip_prefix("command="));
     words.map(|word| word.replace('+', " ").replace("%2F", "/")).collect::<Vec<_>>().join(" ")

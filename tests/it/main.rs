@@ -38,6 +38,8 @@ mod objects;
 mod out;
 mod plugin;
 mod properties;
+#[cfg(feature = "live")]
+mod read_live;
 mod read_only;
 mod readme;
 mod redact;
@@ -48,6 +50,7 @@ mod snapshot;
 mod sources;
 #[cfg(feature = "live")]
 mod stand_in;
+mod strace;
 mod supply;
 mod three_languages;
 mod trace;

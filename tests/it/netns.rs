@@ -43,6 +43,30 @@ pub(crate) fn in_namespace(room: &Path, script: &str) -> Output {
         .expect("unshare runs")
 }
 
+/// True in network and mount namespaces of a test's own. Elsewhere it runs the test of this name (`module::function`) there,
+/// where that is possible, and is false.
+pub(crate) fn inside(test: &str) -> bool {
+    const MARK: &str = "TEST_IN_NAMESPACE";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    if !possible() {
+        return false;
+    }
+    // With a /run of its own, so that nobody waits for our locks nor we for theirs.
+    let script = "mount -t tmpfs none /run; ip link set lo up; exec \"$0\" --exact --nocapture \"$1\"";
+    let output = Command::new("unshare")
+        .args(["-n", "-m", "sh", "-ec", script])
+        .arg(std::env::current_exe().expect("this program"))
+        .arg(test)
+        .env(MARK, "1")
+        .output()
+        .expect("unshare runs");
+    let stdout = text(&output.stdout);
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{}", text(&output.stderr));
+    false
+}
+
 /// A new folder with files of these names and texts.
 pub(crate) fn room(files: &[(&str, &str)]) -> TempDir {
     let room = tempfile::tempdir().expect("a folder");

@@ -1,59 +1,226 @@
-//! Read-only is a promise: nothing is started but commands of the list, with their exact arguments and without a shell,
-//! and nothing is written but the files that are asked for.
+//! Read-only is a promise: nothing is started but commands of the list, with their exact arguments and without a shell, what is
+//! sent only asks, and nothing is written but the files that are asked for. Runs of every command with every flag are traced
+//! and judged (`strace.rs`), from saved files, on a node of the test's own, and through an API server.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-#[cfg(feature = "live")]
-use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use kube_ipt::source::allowed;
 
-#[cfg(feature = "live")]
-/// A stand-in for every program of the list that writes down its name and arguments.
-const RECORDER: &str = "#!/bin/sh\nprintf '%s\\n' \"${0##*/} $*\" >>\"$LOG\"\n\
-                        case \"$1\" in --version) echo \"iptables v1.8.9 (nf_tables)\";; *) echo '-P PREROUTING ACCEPT';; esac\n";
+use crate::run::{Run, called, kube_ipt, node};
+use crate::strace::{self, May, Trace, tracer};
 
+/// Runs that read what was saved. `{dump}`, `{six}`, `{stale}`, `{objects}` and `{key}` stand for files that are there,
+/// `{room}` for a folder.
+const SAVED: &[&str] = &[
+    "show nginx-service --demo=stale --rules -v --color always",
+    "show -f {dump} --objects {objects} --node node1 --family ipv4 -n nginx-demo -a -o json",
+    "show -A --no-api -f {dump} -o dot",
+    "list --demo=stale -o wide",
+    "list -f {dump} -f {six} --objects {objects} --node node1 --family ipv4 -A",
+    "list -n nginx-demo --no-api -f {dump} --all",
+    "check --demo=stale --select KI1 --ignore KI102 --fail-on error --out {room}/answer -o json",
+    "check -f {stale} --objects {objects} --node node1 -n nginx-demo --all",
+    "check -A --family ipv4 --no-api -f {dump}",
+    "check --demo -o prometheus --out {room}/answer.prom",
+    "trace external nginx-service --demo -v",
+    "trace node nginx-service -f {dump} --objects {objects} --node node1 --node-ip 172.18.0.4 --sticky -n nginx-demo -o json",
+    "trace pod nginx-service -f {dump} --no-api -A --family ipv4 --in-interface eth0 --out-interface eth1 --all",
+    "diff --demo -a",
+    "diff {dump} {stale} --objects {objects} --node node1 -o json -A",
+    "diff {dump} {stale} --objects-a {objects} --objects-b {objects} --node-a node1 --node-b node1 -n nginx-demo",
+    "diff {dump} {stale} --family ipv4 --no-api",
+    "snapshot --demo --redact -o {room}/s.tar.gz",
+    "snapshot -f {dump} --objects {objects} --node node1 --redact --redact-key {key} --force -o {room}/s.tar.gz",
+    "snapshot -f {dump} --family ipv4 --no-api -o -",
+    "explain",
+    "explain stale-endpoint",
+    "manifest rbac --exec --user jane",
+    "manifest rbac --group ops",
+    "manifest rbac --service-account kube-system/kube-ipt",
+    "manifest daemonset --image i --namespace n --textfile-dir /var/lib/x --interval 1m --api-server h:6443 --no-legacy",
+    "completions bash",
+    "man show",
+    "man --dir {room}",
+    "help check",
+    "--version",
+];
+
+/// Runs that read this node; `{config}` is a kubeconfig.
 #[cfg(feature = "live")]
-/// The commands a live run of `kube-ipt ARGS` starts where only these programs are in PATH.
-fn started(programs: &[&str], args: &[&str]) -> Vec<String> {
-    let room = tempfile::tempdir().expect("a folder");
-    let log = room.path().join("log");
-    for program in programs {
-        let path = room.path().join(program);
-        fs::write(&path, RECORDER).expect("writable");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+pub(crate) const HERE: &[&str] = &[
+    "show -v --no-api",
+    "list --kubeconfig {config} --context here --require-api --request-timeout 20s",
+    "check --kubeconfig {config} --out {room}/answer",
+    "check --confirm 1s --no-api",
+    "trace external nginx-service --kubeconfig {config} --context here --require-api --request-timeout 20s",
+    "diff here {stale} --kubeconfig {config} --context here --require-api --request-timeout 20s",
+    "diff here +1s --no-api",
+    "snapshot --kubeconfig {config} --context here --require-api --request-timeout 20s -o {room}/here.tar.gz -v",
+    "show --watch=300ms --kubeconfig {config} --context here",
+    "list --watch=300ms --no-api",
+    "check --watch=300ms --kubeconfig {config} -o prometheus --out {room}/answer.prom",
+];
+
+/// Runs that read other nodes, through the API.
+#[cfg(feature = "live")]
+pub(crate) const AFAR: &[&str] = &[
+    "show --kubeconfig {config} --context here --require-api --request-timeout 20s --node node1 -v",
+    "show --kubeconfig {config} --via kube-system/kube-proxy-node1:kube-proxy --family ipv4",
+    "show --kubeconfig {config} -f {stale} --node node1 10.96.101.105",
+    "show --kubeconfig {config} -f {stale} nginx-demo/nginx-service",
+    "list --kubeconfig {config} --via kube-system/kube-proxy-node1",
+    "list --kubeconfig {config} --all-nodes --parallel 2 --context here",
+    "list --kubeconfig {config} -f {stale} --node node1 --watch=300ms",
+    "check --kubeconfig {config} --context here --require-api --request-timeout 20s --via kube-system/kube-proxy-node1 --node node1",
+    "check --kubeconfig {config} --all-nodes --parallel 2",
+    "check --kubeconfig {config} --node node1 --watch=300ms",
+    "check --kubeconfig {config} -f {stale} --node node1",
+    "trace pod nginx-service --kubeconfig {config} --via kube-system/kube-proxy-node1",
+    "trace external nginx-service --kubeconfig {config} --node node1",
+    "diff node/node1 node/node2 --kubeconfig {config}",
+    "diff node/node1 +1s --kubeconfig {config}",
+    "diff {all} now --all-nodes --parallel 2 --kubeconfig {config}",
+    "snapshot --kubeconfig {config} --node node1 -o {room}/one.tar.gz",
+    "snapshot --kubeconfig {config} --via kube-system/kube-proxy-node1 -o {room}/via.tar.gz",
+    "snapshot --kubeconfig {config} --all-nodes --parallel 2 --force -o {room}/all.tar.gz",
+];
+
+#[cfg(not(feature = "live"))]
+const HERE: &[&str] = &[];
+
+#[cfg(not(feature = "live"))]
+const AFAR: &[&str] = &[];
+
+/// What stands for what in the words of a run.
+pub(crate) fn filled(words: &str, room: &Path, config: &str) -> String {
+    let files = [
+        ("{dump}", node("seed/recovered/save.txt")),
+        ("{six}", node("seed/recovered/save6.txt")),
+        ("{stale}", node("seed/stale/save.txt")),
+        ("{objects}", node("seed/recovered/cluster.json")),
+        ("{key}", room.join("../key").display().to_string()),
+        ("{all}", room.join("../all.tar.gz").display().to_string()),
+        ("{room}", room.display().to_string()),
+        ("{config}", config.to_owned()),
+    ];
+    files.iter().fold(words.to_owned(), |words, (name, file)| words.replace(name, file))
+}
+
+/// Runs it; what goes on is ended after its first answer. Gives what it said and its exit status.
+fn to_its_end(run: Run, words: &str, room: &Path) -> (String, Option<i32>) {
+    #[cfg(feature = "live")]
+    if words.contains("--watch") {
+        let running = run.start();
+        if words.contains("--out") {
+            crate::watch::wait(|| fs::read_dir(room).is_ok_and(|mut all| all.next().is_some()));
+        } else {
+            running.line();
+        }
+        let (_, said, code) = running.end_behind("INT");
+        return (said, code);
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_kube-ipt"))
-        .args(args)
-        .env("PATH", format!("{}:/usr/bin:/bin", room.path().display()))
-        .env("LOG", &log)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program runs");
-    assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut lines: Vec<String> =
-        fs::read_to_string(log).expect("programs were started").lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
+    #[cfg(not(feature = "live"))]
+    let _ = (words, room);
+    let (_, said, code) = run.output_bytes();
+    (said, code)
+}
+
+/// A traced run, whose files go into `room`. It has to succeed, or to say with 1 that something differs.
+#[track_caller]
+pub(crate) fn traced(run: Run, words: &str, room: &Path, mut may: May) -> Trace {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run.behind(&tracer(folder.path()));
+    let (said, code) = to_its_end(run, words, room);
+    assert!(matches!(code, Some(0 | 1)) && !said.contains("error:"), "{words}: {code:?} {said}");
+    // What is left in the room is what was asked for: manual pages by their names, all else by that of the run.
+    for file in fs::read_dir(room).expect("the folder").flatten() {
+        let (name, path) = (file.file_name(), file.path());
+        let is_page = words.contains("--dir") && name.to_string_lossy().starts_with("kube-ipt");
+        assert!(is_page || words.contains(&path.display().to_string()), "{words} wrote {}", path.display());
+        may.writes.push(path);
+    }
+    let trace = Trace::read(folder.path());
+    let complaints = trace.complaints(&may);
+    assert!(complaints.is_empty(), "{words}:\n{}", complaints.join("\n"));
+    trace
 }
 
 #[test]
-#[cfg(feature = "live")]
-fn only_listed_commands_are_started() {
-    let list: Vec<String> = allowed().map(|command| command.typed()).collect();
-    let every = ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
-    let commands = started(&every, &["show"]);
-    assert!(!commands.is_empty());
-    let on_the_way = |command: &str| command.contains("-t raw") || command.contains("-t mangle");
-    assert!(!commands.iter().any(|command| on_the_way(command)), "nobody asked for those tables: {commands:?}");
-    let followed = started(&every, &["trace", "external", "10.0.0.1:80"]);
-    assert_eq!(followed.iter().filter(|command| on_the_way(command)).count(), commands.len(), "{followed:?}");
-    let commands = [commands, followed].concat();
-    for command in &commands {
-        assert!(list.contains(command), "{command} is not on the list");
+fn reading_what_was_saved_starts_nothing_and_writes_what_was_asked_for() {
+    if !strace::possible() {
+        return;
     }
-    assert!(commands.contains(&"iptables-nft -w 5 -t nat -S".to_owned()), "{commands:?}");
-    assert!(!commands.iter().any(|c| c.starts_with("iptables ")), "the plain program is not needed: {commands:?}");
+    let around = tempfile::tempdir().expect("a folder");
+    fs::write(around.path().join("key"), "0123456789abcdef0123456789abcdef").expect("writable");
+    for (n, words) in SAVED.iter().chain(&["__complete show --demo ngi"]).enumerate() {
+        let room = around.path().join(n.to_string());
+        fs::create_dir(&room).expect("writable");
+        let words = filled(words, &room, "");
+        let trace = traced(kube_ipt(&words), &words, &room, May::default());
+        assert_eq!(trace.started(), [[""; 0]; 0], "{words}");
+    }
+    let bin = around.path().join("bin");
+    fs::create_dir(&bin).expect("writable");
+    let empty = around.path().join("empty");
+    fs::create_dir(&empty).expect("writable");
+    for (name, words) in [("kubectl-ipt", "list --demo"), ("kubectl_complete-ipt", "show --demo ngi")] {
+        assert_eq!(traced(called(&bin, name, words), words, &empty, May::default()).started(), [[""; 0]; 0]);
+    }
+}
+
+/// A command of the program: its words, and each flag with its letter.
+type Flags = BTreeMap<String, BTreeMap<String, Option<String>>>;
+
+/// All commands with their flags, as `--help` names them.
+fn commands(path: &str, found: &mut Flags) {
+    let help = kube_ipt(path).arg("--help").stdout();
+    let mut flags = BTreeMap::new();
+    let mut inner = Vec::new();
+    let mut lists_commands = false;
+    for line in help.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        lists_commands = line == "Commands:" || (lists_commands && !words.is_empty());
+        match words.as_slice() {
+            [name, ..] if lists_commands && line.starts_with("  ") && !line.starts_with("   ") => inner.push(*name),
+            [flag, ..] if flag.starts_with("--") && line.starts_with("      --") => {
+                flags.insert(bare(flag), None);
+            }
+            [short, flag, ..] if short.len() == 3 && short.starts_with('-') && short.ends_with(',') => {
+                flags.insert(bare(flag), Some(short[..2].to_owned()));
+            }
+            _ => {}
+        }
+    }
+    for name in inner.iter().filter(|name| **name != "help") {
+        commands(format!("{path} {name}").trim(), found);
+    }
+    found.insert(path.to_owned(), flags);
+}
+
+fn bare(flag: &str) -> String {
+    flag.split(['=', '[']).next().unwrap_or(flag).to_owned()
+}
+
+#[test]
+fn every_command_is_traced_with_every_flag() {
+    let mut found = Flags::new();
+    commands("", &mut found);
+    assert!(found.len() >= 12, "{found:?}");
+    let everywhere: BTreeSet<String> = found[""].keys().cloned().collect();
+    for (command, flags) in &found {
+        let has = |words: &&&str| format!("{words} ").starts_with(&format!("{command} ")) || command.is_empty();
+        let runs: Vec<&&str> = SAVED.iter().chain(HERE).chain(AFAR).filter(has).collect();
+        let is_group = found.keys().any(|other| other.starts_with(&format!("{command} ")) && !command.is_empty());
+        assert!(!runs.is_empty() || is_group, "no run of `{command}` is traced: add one to the lists here");
+        for (flag, letter) in flags.iter().filter(|(flag, _)| command.is_empty() || !everywhere.contains(*flag)) {
+            let is_it = |word: &str| bare(word) == *flag || Some(word) == letter.as_deref();
+            let used = runs.iter().any(|words| words.split(' ').any(is_it));
+            // --help ends before anything is read.
+            assert!(used || flag == "--help", "no run of `{command}` with {flag} is traced: add one to the lists here");
+        }
+    }
 }
 
 #[test]
@@ -72,99 +239,4 @@ fn every_listed_command_only_lists() {
         let changing = ["-A", "-D", "-F", "-I", "-N", "-P", "-R", "-X", "-Z", "-E"];
         assert!(!command.args.iter().any(|arg| changing.contains(arg)), "{}", command.typed());
     }
-}
-
-/// The system calls of one run, as strace prints them; `None` where there is no strace.
-fn traced(args: &[&str]) -> Option<String> {
-    let room = tempfile::tempdir().expect("a folder");
-    let log = room.path().join("trace");
-    let traced = Command::new("strace")
-        .args([
-            "-f",
-            "-s",
-            "200",
-            "-e",
-            "trace=execve,open,openat,creat,unlink,unlinkat,rename,renameat2,mkdir,mkdirat",
-            "-o",
-        ])
-        .arg(&log)
-        .arg(env!("CARGO_BIN_EXE_kube-ipt"))
-        .args(args)
-        .stdin(Stdio::null())
-        .output();
-    match traced {
-        Ok(_) => Some(fs::read_to_string(log).expect("a trace")),
-        Err(_) => {
-            assert!(std::env::var_os("CI").is_none(), "CI needs strace");
-            None
-        }
-    }
-}
-
-#[test]
-fn reading_a_dump_starts_nothing_and_writes_nothing() {
-    let dump = crate::run::node("kitchen-sink/node2/save.txt");
-    for args in [
-        &["show", "--rules", "-f", &dump][..],
-        &["list", "-o", "json", "--demo"],
-        &["check", "--demo"],
-        &["diff", "--demo"],
-        &["explain"],
-        &["trace", "-v", "external", "nginx-service", "--demo"],
-        &["trace", "pod", "nginx-service", "--demo", "-o", "dot"],
-        &["check", "--demo", "-o", "prometheus"],
-        &["completions", "bash"],
-        &["__complete", "show", "--demo", "ngi"],
-        &["man", "show"],
-        &["manifest", "daemonset", "--image", "i"],
-    ] {
-        let Some(trace) = traced(args) else { return };
-        assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
-        for line in trace.lines().filter(|line| line.contains("open")) {
-            assert!(!line.contains("O_WRONLY") && !line.contains("O_RDWR") && !line.contains("O_CREAT"), "{line}");
-        }
-        for call in ["unlink", "rename", "mkdir", "creat("] {
-            assert!(!trace.contains(call), "{call}: {trace}");
-        }
-    }
-}
-
-#[test]
-fn only_the_file_that_is_asked_for_is_written() {
-    let room = tempfile::tempdir().expect("a folder");
-    let file = room.path().join("answer").display().to_string();
-    let Some(trace) = traced(&["check", "--demo", "--out", &file]) else { return };
-    assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
-    let beside = room.path().join(".answer.").display().to_string();
-    let changes: Vec<&str> = trace
-        .lines()
-        .filter(|line| {
-            let opens = ["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|how| line.contains(how));
-            opens || ["unlink", "rename", "mkdir", "creat("].iter().any(|call| line.contains(call))
-        })
-        .collect();
-    assert!(changes.iter().any(|line| line.contains("rename")), "{changes:?}");
-    for line in changes {
-        assert!(line.contains(&beside), "{line}");
-        assert!(!line.contains("rename") || line.contains(&format!("\"{file}\"")), "{line}");
-    }
-    let names: Vec<_> =
-        fs::read_dir(room.path()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
-    assert_eq!(names, ["answer"]);
-}
-
-#[test]
-fn a_snapshot_writes_the_file_it_was_asked_for_and_nothing_else() {
-    let room = tempfile::tempdir().expect("a folder");
-    let path = room.path().join("s.tar.gz").display().to_string();
-    let Some(trace) = traced(&["snapshot", "--demo", "--redact", "-o", &path]) else { return };
-    assert_eq!(trace.matches("execve(").count(), 1, "only the program itself: {trace}");
-    let own = |line: &str| line.contains(&room.path().display().to_string());
-    let writes = |line: &&str| {
-        ["O_WRONLY", "O_RDWR", "O_CREAT", "unlink", "rename", "mkdir", "creat("].iter().any(|w| line.contains(w))
-    };
-    let written: Vec<&str> = trace.lines().filter(writes).collect();
-    assert!(written.len() >= 2 && written.iter().all(|line| own(line)), "{written:?}");
-    let left: Vec<_> = fs::read_dir(room.path()).expect("readable").map(|e| e.expect("readable").file_name()).collect();
-    assert_eq!(left, ["s.tar.gz"]);
 }

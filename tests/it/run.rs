@@ -91,6 +91,20 @@ impl Run {
         self
     }
 
+    /// The same run at the end of another command line, which runs it.
+    pub(crate) fn behind(mut self, words: &[String]) -> Self {
+        let own = self.command;
+        self.command = Command::new(&words[0]);
+        self.command.args(&words[1..]).arg(own.get_program()).args(own.get_args());
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => self.command.env(name, value),
+                None => self.command.env_remove(name),
+            };
+        }
+        self
+    }
+
     /// The expected exit status.
     pub(crate) fn status(mut self, status: i32) -> Self {
         self.status = status;
@@ -120,7 +134,13 @@ impl Run {
     }
 
     /// Runs and gives stdout, stderr and exit status (none if a signal ended it) unchecked.
-    pub(crate) fn output(mut self) -> (String, String, Option<i32>) {
+    pub(crate) fn output(self) -> (String, String, Option<i32>) {
+        let (stdout, stderr, code) = self.output_bytes();
+        (String::from_utf8(stdout).expect("output is UTF-8"), stderr, code)
+    }
+
+    /// The same of an answer that may be no text.
+    pub(crate) fn output_bytes(mut self) -> (Vec<u8>, String, Option<i32>) {
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut child = self
             .command
@@ -138,8 +158,7 @@ impl Run {
         if let Some(writer) = writer {
             let _ = writer.join().expect("writing does not panic");
         }
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
-        (text(output.stdout), text(output.stderr), output.status.code())
+        (output.stdout, String::from_utf8(output.stderr).expect("what is said is UTF-8"), output.status.code())
     }
 }
 
@@ -207,9 +226,20 @@ impl Running {
     }
 
     /// Ends it by this signal (`INT`, `TERM`); the lines that are left, stderr and exit status.
-    pub(crate) fn end(mut self, signal: &str) -> (Vec<String>, String, Option<i32>) {
+    pub(crate) fn end(self, signal: &str) -> (Vec<String>, String, Option<i32>) {
         let id = self.child.id().to_string();
-        let sent = Command::new("kill").arg(format!("-{signal}")).arg(&id).status().expect("kill is there");
+        self.end_of(&id, signal)
+    }
+
+    /// The same of a program that runs behind another command line.
+    pub(crate) fn end_behind(self, signal: &str) -> (Vec<String>, String, Option<i32>) {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("it runs");
+        self.end_of(children.trim(), signal)
+    }
+
+    fn end_of(mut self, id: &str, signal: &str) -> (Vec<String>, String, Option<i32>) {
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(id).status().expect("kill is there");
         assert!(sent.success());
         let status = self.child.wait().expect("it ends").code();
         let stderr = self.stderr.take().expect("it is ended once");

@@ -63,7 +63,7 @@ fn count(server: &StandIn, part: &str) -> usize {
 
 /// Waits for `done`, 20 s at most.
 #[track_caller]
-fn wait(done: impl Fn() -> bool) {
+pub(crate) fn wait(done: impl Fn() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it takes too long");
