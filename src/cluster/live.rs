@@ -86,7 +86,7 @@ impl Server {
         let config = runtime.block_on(configuration(access)).map_err(|trouble| (trouble, None))?;
         let Some(mut config) = config else { return Ok(None) };
         config.connect_timeout = Some(CONNECT);
-        let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let url = without_users(config.cluster_url.to_string().trim_end_matches('/'));
         let guard = runtime.enter();
         // Runs the credential plugin, if the user has one.
         let client = Client::try_from(config).map_err(|e| (trouble(&e), Some(url.clone())))?;
@@ -405,14 +405,28 @@ fn innermost(error: &dyn std::error::Error) -> String {
     words(&error.to_string())
 }
 
-/// One line of no great length, without the operating system's error number and excerpts of files.
+/// A text without the names and passwords that addresses in it have (`http://name:password@proxy:3128`).
+fn without_users(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut told = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_end = |c: char| c.is_whitespace() || "/?#\"'`<>".contains(c);
+        let authority = &part[..part.find(is_end).unwrap_or(part.len())];
+        let user = authority.rfind('@').map_or(0, |at| at + 1);
+        told.push_str("://");
+        told.push_str(&part[user..]);
+    }
+    told
+}
+
+/// One line of no great length, without the operating system's error number, excerpts of files, and names and passwords.
 fn words(text: &str) -> String {
     if text.trim_start().starts_with('<') {
         return "a page of HTML, as a proxy sends it".to_owned();
     }
     let text = text.split("-->").next().unwrap_or(text);
     let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let line = line.split(" (os error").next().unwrap_or(&line);
+    let line = without_users(line.split(" (os error").next().unwrap_or(&line));
     let mut short: String = line.chars().take(LONGEST).collect();
     if short.len() < line.len() {
         short.push('…');

@@ -44,6 +44,8 @@ mod read_only;
 mod readme;
 mod redact;
 mod run;
+#[cfg(feature = "live")]
+mod secrets;
 mod show;
 mod size;
 mod snapshot;
