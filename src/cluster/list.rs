@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use super::live::Server;
 use super::problem::Trouble;
-use super::saved::Saved;
+use super::saved::{BadObjects, Pieces, Saved};
 
 /// Objects in one page of a list, as kubectl asks for them.
 const PAGE: usize = 500;
@@ -60,8 +60,16 @@ impl List {
     fn pages(&self, server: &Server, state: Option<(&str, &str)>, saved: &mut Saved) -> Result<(), Trouble> {
         let selector: Vec<_> = self.selector.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let pages = Pages { path: &self.path, selector: &selector, state, whole: self.selector.is_some() };
-        saved.absorb(pages.read(server, |text, list| keep(&self.path, text, list))?);
+        saved.absorb(pages.read(|page, list| self.page(server, page, list))?);
         Ok(())
+    }
+
+    /// Reads a page while it comes, and tells where the next one begins.
+    fn page(&self, server: &Server, page: &str, saved: &mut Saved) -> Result<Option<String>, Trouble> {
+        let nonsense = |bad: BadObjects| Trouble::Nonsense(BadObjects { label: self.path.clone(), ..bad }.to_string());
+        let mut pieces = Pieces::default();
+        server.read(page, |piece| pieces.take(piece, saved).map_err(nonsense))?;
+        pieces.finish(&self.path, saved).map_err(nonsense)
     }
 
     /// The request that tells what changes from `version` on, for `limit` at most. Bookmarks keep the version young where
@@ -86,7 +94,7 @@ pub(super) fn paged<T: Default>(
     selector: &[(&str, &str)],
     keep: impl Fn(&str, &mut T) -> Result<Option<String>, Trouble>,
 ) -> Result<T, Trouble> {
-    Pages { path, selector, state: Some(CACHED), whole: false }.read(server, keep)
+    Pages { path, selector, state: Some(CACHED), whole: false }.read(|page, list| keep(&server.get(page)?, list))
 }
 
 /// How a list is read.
@@ -100,12 +108,9 @@ struct Pages<'p> {
 }
 
 impl Pages<'_> {
-    /// Reads all pages. If the server forgets where it was (410 Gone), the list is read again as a whole.
-    fn read<T: Default>(
-        &self,
-        server: &Server,
-        keep: impl Fn(&str, &mut T) -> Result<Option<String>, Trouble>,
-    ) -> Result<T, Trouble> {
+    /// Reads all pages; `one` reads a page and tells where the next begins. If the server forgets where it was (410 Gone), the
+    /// list is read again as a whole.
+    fn read<T: Default>(&self, one: impl Fn(&str, &mut T) -> Result<Option<String>, Trouble>) -> Result<T, Trouble> {
         let size = PAGE.to_string();
         let limit: &[(&str, &str)] = if self.whole { &[] } else { &[("limit", &size)] };
         let state = self.state.as_slice();
@@ -115,20 +120,18 @@ impl Pages<'_> {
         let mut page = asked(&[self.selector, limit, state]);
         let mut tokens = HashSet::new();
         loop {
-            match server.get(&page) {
-                Ok(text) => match keep(&text, &mut list)? {
-                    Some(next) => {
-                        page = asked(&[self.selector, limit, &[("continue", &next)]]);
-                        if !tokens.insert(next) {
-                            let what = format!("the pages of {} go round in a circle", self.path);
-                            return Err(Trouble::Nonsense(what));
-                        }
+            match one(&page, &mut list) {
+                Ok(Some(next)) => {
+                    page = asked(&[self.selector, limit, &[("continue", &next)]]);
+                    if !tokens.insert(next) {
+                        let what = format!("the pages of {} go round in a circle", self.path);
+                        return Err(Trouble::Nonsense(what));
                     }
-                    None => return Ok(list),
-                },
+                }
+                Ok(None) => return Ok(list),
                 Err(Trouble::Status { code: 410, .. }) if !tokens.is_empty() => {
                     list = T::default();
-                    keep(&server.get(&asked(&[self.selector, state]))?, &mut list)?;
+                    one(&asked(&[self.selector, state]), &mut list)?;
                     return Ok(list);
                 }
                 Err(trouble) => return Err(trouble),

@@ -32,6 +32,9 @@ const LONGEST: usize = 300;
 /// The longest line of a stream: many times the largest object an API server keeps (1.5 MiB, etcd's limit).
 const LONGEST_LINE: usize = 64 << 20;
 
+/// The longest answer, unpacked: as long as a file of objects.
+const LONGEST_ANSWER: usize = 1 << 30;
+
 /// How to reach the API server.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
@@ -96,9 +99,44 @@ impl Server {
 
     /// The answer to a GET. May be called from several threads at once.
     pub(super) fn get(&self, path: &str) -> Result<String, Trouble> {
+        let mut whole = Vec::new();
+        self.read(path, |piece| {
+            whole.extend_from_slice(piece);
+            Ok(())
+        })?;
+        String::from_utf8(whole).map_err(|_| Trouble::Nonsense(format!("{path} is no UTF-8")))
+    }
+
+    /// Gives the answer to a GET to `piece` as it comes. May be called from several threads at once.
+    pub(super) fn read(&self, path: &str, mut piece: impl FnMut(&[u8]) -> Result<(), Trouble>) -> Result<(), Trouble> {
         let request = http::Request::get(path).body(Vec::new());
         let request = request.map_err(|error| Trouble::Configuration(error.to_string()))?;
-        self.runtime.block_on(self.in_time(self.client.request_text(request)))?.map_err(|error| trouble(&error))
+        let all = async {
+            let stream = self.client.request_stream(request).await.map_err(|error| trouble(&error))?;
+            let mut stream = pin!(stream);
+            let mut bytes = 0;
+            loop {
+                let read = poll_fn(|context| {
+                    let read = ready!(stream.as_mut().poll_fill_buf(context)).map(|came| (came.len(), piece(came)));
+                    if let Ok((length, _)) = &read {
+                        stream.as_mut().consume(*length);
+                    }
+                    Poll::Ready(read)
+                });
+                let (length, taken) = read.await.map_err(|error| Trouble::Cut(innermost(&error)))?;
+                taken?;
+                bytes += length;
+                match length {
+                    0 => return Ok(()),
+                    _ if bytes > LONGEST_ANSWER => {
+                        let what = format!("an answer of more than {} GiB", LONGEST_ANSWER >> 30);
+                        return Err(Trouble::Nonsense(what));
+                    }
+                    _ => {}
+                }
+            }
+        };
+        self.runtime.block_on(self.in_time(all))?
     }
 
     /// Gives every whole line of the answer to a GET to `line`, until the server ends it, nothing comes for `silence`, or

@@ -11,6 +11,8 @@ mod cases;
 mod check;
 mod completion;
 mod corpus;
+#[cfg(feature = "live")]
+mod cost;
 mod diff;
 mod emit;
 mod eras;
@@ -60,6 +62,10 @@ mod trace;
 mod watch;
 #[cfg(feature = "live")]
 mod world;
+
+#[cfg(feature = "live")]
+#[path = "../support/cluster.rs"]
+mod cluster;
 
 #[path = "../support/generate.rs"]
 mod generate;

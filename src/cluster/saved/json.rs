@@ -39,6 +39,7 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
         // `jq -s` makes an array of lists.
         let (lists, items): (Vec<&RawValue>, _) = items.into_iter().partition(|item| is_list(item));
         lists.iter().try_for_each(|list| value(text, list.get(), saved).map(|_| ()))?;
+        let items: Vec<&str> = items.into_iter().map(RawValue::get).collect();
         let objects = objects(text, &items, None, saved)?;
         saved.add_list(objects, None);
         return Ok(values.byte_offset());
@@ -52,6 +53,7 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
     let no_items = head.kind.as_ref().filter(|kind| kind.ends_with("List")).map(|_| Vec::new());
     match items.or(no_items) {
         Some(items) => {
+            let items: Vec<&str> = items.into_iter().map(RawValue::get).collect();
             let objects = objects(text, &items, Some(&head), saved)?;
             saved.add_list(objects, Some(&head));
         }
@@ -89,14 +91,14 @@ struct Status {
 }
 
 /// Reads the items of a list, on all cores if they are many.
-fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Saved) -> Result<Vec<Object>, Bad> {
-    let one = |item: &&RawValue| -> Result<(Object, Option<String>), Bad> {
-        let head: Head = serde_json::from_str(item.get()).map_err(|error| bad(text, item.get(), &error, None))?;
-        object(text, item.get(), &head, list)
+pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &mut Saved) -> Result<Vec<Object>, Bad> {
+    let one = |item: &&str| -> Result<(Object, Option<String>), Bad> {
+        let head: Head = serde_json::from_str(item).map_err(|error| bad(text, item, &error, None))?;
+        object(text, item, &head, list)
     };
-    let bytes: usize = items.iter().map(|item| item.get().len()).sum();
+    let bytes: usize = items.iter().map(|item| item.len()).sum();
     let cores = cores::count().min(1 + bytes / WORTH_A_THREAD);
-    let part = |part: &[&RawValue]| part.iter().map(one).collect::<Result<Vec<_>, Bad>>();
+    let part = |part: &[&str]| part.iter().map(one).collect::<Result<Vec<_>, Bad>>();
     let read = cores::each(shares(items, bytes.div_ceil(cores)), part);
     let mut objects = Vec::with_capacity(items.len());
     for part in read {
@@ -111,10 +113,10 @@ fn objects(text: &str, items: &[&RawValue], list: Option<&Head>, saved: &mut Sav
 }
 
 /// `items` in parts of about `share` bytes each: slices are much larger than Services.
-fn shares<'i, 't>(items: &'i [&'t RawValue], share: usize) -> Vec<&'i [&'t RawValue]> {
+fn shares<'i, 't>(items: &'i [&'t str], share: usize) -> Vec<&'i [&'t str]> {
     let (mut parts, mut begin, mut bytes) = (Vec::new(), 0, 0);
     for (n, item) in items.iter().enumerate() {
-        bytes += item.get().len();
+        bytes += item.len();
         if bytes >= share {
             parts.push(&items[begin..=n]);
             (begin, bytes) = (n + 1, 0);
@@ -146,7 +148,7 @@ fn position(text: &str, part: &str) -> (usize, usize) {
 }
 
 /// An error of serde_json in `part` of `text`.
-fn bad(text: &str, part: &str, error: &serde_json::Error, object: Option<&str>) -> Bad {
+pub(super) fn bad(text: &str, part: &str, error: &serde_json::Error, object: Option<&str>) -> Bad {
     let (line, column) = position(text, part);
     let at = match error.line() {
         0 => (line, column),

@@ -6,6 +6,8 @@ mod event;
 mod evidence;
 mod json;
 mod kind;
+#[cfg(feature = "live")]
+mod pieces;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,8 @@ use kind::{Head, Mirrored, Object};
 
 #[cfg(feature = "live")]
 pub(super) use event::Told;
+#[cfg(feature = "live")]
+pub(super) use pieces::Pieces;
 
 /// Objects in the making: texts go in, facts come out.
 #[derive(Debug, Default, Clone)]
@@ -90,7 +94,8 @@ impl Saved {
     /// Reads one page of a list and tells where the next one begins.
     #[cfg(feature = "live")]
     pub(super) fn read_page(&mut self, label: &str, text: &str) -> Result<Option<String>, BadObjects> {
-        let read = json::read(text, self);
+        let empty = Err((None, "is empty".to_owned()));
+        let read = if text.trim().is_empty() { empty } else { json::read(text, self) };
         read.map_err(|(at, what)| BadObjects { label: label.to_owned(), at, what })?;
         Ok(self.next.take())
     }
