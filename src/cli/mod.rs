@@ -50,7 +50,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use owo_colors::OwoColorize as _;
 
-use crate::render::{ERROR, HINT, NOTE, clean, json};
+use crate::render::{ERROR, HINT, NOTE, clean, json_answer};
 use crate::report;
 use crate::source::SourceError;
 use args::Color;
@@ -166,7 +166,7 @@ impl Answer {
             Self::Text(text) => write!(out, "{}", anstream::adapter::strip_str(&Called::now().told(text))),
             Self::Data(text) => out.write_all(text.as_bytes()),
             Self::Bytes(bytes) => out.write_all(bytes),
-            Self::Json(document) => json(document, out),
+            Self::Json(document) => json_answer(document, out),
         }
     }
 }
@@ -247,7 +247,7 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
         Answer::Data(text) => std::io::stdout().lock().write_all(text.as_bytes()),
         Answer::Bytes(bytes) => std::io::stdout().lock().write_all(bytes),
         // Has no colours to be taken out.
-        Answer::Json(document) => json(document, std::io::stdout().lock()),
+        Answer::Json(document) => json_answer(document, std::io::stdout().lock()),
     };
     match written {
         Ok(()) if outcome.missing.is_empty() && !outcome.failed => ExitCode::SUCCESS,

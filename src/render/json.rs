@@ -19,14 +19,23 @@ const AT_ONCE: usize = 1 << 16;
 const ENDPOINTS_AT_ONCE: usize = 2000;
 
 /// Writes `document` as indented JSON. Characters a terminal would act on are written as escapes, which JSON allows in
-/// every string. Many service ports are shared out among the processor's cores, which changes nothing but the time it takes.
-pub fn json(document: &Any, out: impl Write) -> io::Result<()> {
+/// every string.
+pub fn json(document: &impl Serialize, out: impl Write) -> io::Result<()> {
     let mut out = Escaping::of(out);
-    match document {
-        Any::Services(document) if !document.services.is_empty() => services(document, &mut out)?,
-        other => serde_json::to_writer_pretty(&mut out, other)?,
-    }
+    serde_json::to_writer_pretty(&mut out, document)?;
     out.finish()
+}
+
+/// The same of an answer, whose service ports are shared out among the processor's cores.
+pub fn json_answer(document: &Any, out: impl Write) -> io::Result<()> {
+    match document {
+        Any::Services(document) if !document.services.is_empty() => {
+            let mut out = Escaping::of(out);
+            services(document, &mut out)?;
+            out.finish()
+        }
+        other => json(other, out),
+    }
 }
 
 /// The same on one line, for readers that take a stream line by line.
@@ -216,7 +225,7 @@ impl<W: Write> Write for Escaping<W> {
 /// `document` as YAML, with the same guarantee.
 ///
 /// Plain YAML strings know no escapes, so a document that needs some is written in the form of JSON, which is YAML too.
-pub fn yaml(document: &Any) -> Result<String, String> {
+pub fn yaml(document: &impl Serialize) -> Result<String, String> {
     let text = serde_saphyr::to_string(document).map_err(|e| e.to_string())?;
     if !text.chars().any(needs_escape) {
         return Ok(text);

@@ -232,7 +232,7 @@ mod tests {
         let null = r#"{"kind":"ServiceList","apiVersion":"v1","metadata":{},"items":null}"#;
         for text in [LIST, behind, mixed, single, empty, null] {
             let (next, saved) = whole(text);
-            for size in 1..text.len() + 1 {
+            for size in 1..=text.len() {
                 let (its, own) = read(text, size).expect("a list");
                 assert_eq!(
                     (&its, own.version(), own.skipped()),
