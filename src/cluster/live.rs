@@ -22,12 +22,10 @@ use kube::{Client, Config, Error};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::problem::{Problem, Trouble};
+use super::words::{without_users, words};
 
 /// An API server that lets no connection through is given up after this.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// Characters of an error that are told.
-const LONGEST: usize = 300;
 
 /// The longest line of a stream: many times the largest object an API server keeps (1.5 MiB, etcd's limit).
 const LONGEST_LINE: usize = 64 << 20;
@@ -441,33 +439,4 @@ fn innermost(error: &dyn std::error::Error) -> String {
         error = inner;
     }
     words(&error.to_string())
-}
-
-/// A text without the names and passwords that addresses in it have (`http://name:password@proxy:3128`).
-fn without_users(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut told = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let is_end = |c: char| c.is_whitespace() || "/?#\"'`<>".contains(c);
-        let authority = &part[..part.find(is_end).unwrap_or(part.len())];
-        let user = authority.rfind('@').map_or(0, |at| at + 1);
-        told.push_str("://");
-        told.push_str(&part[user..]);
-    }
-    told
-}
-
-/// One line of no great length, without the operating system's error number, excerpts of files, and names and passwords.
-fn words(text: &str) -> String {
-    if text.trim_start().starts_with('<') {
-        return "a page of HTML, as a proxy sends it".to_owned();
-    }
-    let text = text.split("-->").next().unwrap_or(text);
-    let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let line = without_users(line.split(" (os error").next().unwrap_or(&line));
-    let mut short: String = line.chars().take(LONGEST).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    short
 }

@@ -23,6 +23,8 @@ mod objects;
 mod problem;
 mod rights;
 mod saved;
+#[cfg(feature = "live")]
+mod words;
 
 #[cfg(feature = "live")]
 pub use api::{Api, Wanted};

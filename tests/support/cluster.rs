@@ -144,10 +144,10 @@ fn slice(
     service: &str,
     port: &str,
     number: u16,
-    which: usize,
+    nth: usize,
     addresses: impl IntoIterator<Item = usize>,
 ) -> String {
-    let first = format!("{service}-{which:05x}");
+    let first = format!("{service}-{nth:05x}");
     let mut endpoints = String::new();
     for (e, address) in addresses.into_iter().enumerate() {
         let (ip, node, zone) = (ip(address), address % 100, address % 3);
@@ -157,7 +157,7 @@ fn slice(
             r#"{comma}{{"addresses":["{ip}"],"conditions":{{"ready":true,"serving":true,"terminating":false}},"targetRef":{{"kind":"Pod","namespace":"{namespace}","name":"{service}-7d4b9c6f5-{pod:05x}","uid":"{uid}"}},"nodeName":"node-{node}","zone":"zone-{zone}"}}"#
         );
     }
-    let own = uid(first.bytes().fold(which, |sum, byte| (sum * 31 + usize::from(byte)) & 0xffff_ffff));
+    let own = uid(first.bytes().fold(nth, |sum, byte| (sum * 31 + usize::from(byte)) & 0xffff_ffff));
     format!(
         r#"{{"metadata":{{"name":"{first}","generateName":"{service}-","namespace":"{namespace}","uid":"{own}","resourceVersion":"8000000","generation":7,"creationTimestamp":"2026-03-01T08:00:00Z","labels":{{"app":"{service}","endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"{service}","team":"payments"}},"annotations":{{"endpoints.kubernetes.io/last-change-trigger-time":"2026-03-01T08:00:05Z"}},"ownerReferences":[{{"apiVersion":"v1","kind":"Service","name":"{service}","uid":"{own}","controller":true,"blockOwnerDeletion":true}}],"managedFields":[{{"manager":"kube-controller-manager","operation":"Update","apiVersion":"discovery.k8s.io/v1","time":"2026-03-01T08:00:05Z","fieldsType":"FieldsV1","fieldsV1":{{"f:addressType":{{}},"f:endpoints":{{}},"f:metadata":{{"f:annotations":{{".":{{}},"f:endpoints.kubernetes.io/last-change-trigger-time":{{}}}},"f:generateName":{{}},"f:labels":{{".":{{}},"f:app":{{}},"f:endpointslice.kubernetes.io/managed-by":{{}},"f:kubernetes.io/service-name":{{}},"f:team":{{}}}},"f:ownerReferences":{{".":{{}},"k:{{\"uid\":\"{own}\"}}":{{}}}}}},"f:ports":{{}}}}}}]}},"addressType":"IPv4","endpoints":[{endpoints}],"ports":[{{"name":"{port}","protocol":"TCP","port":{number}}}]}}"#
     )
