@@ -13,6 +13,10 @@ const LETTERS: usize = 10;
 /// Letters of the pseudonym of what follows a well-known beginning. Names of interfaces are short.
 const LETTERS_BEHIND_STEM: usize = 8;
 
+/// The longest word that is taken apart: names in Kubernetes and in rules have 255 bytes at most. Each sign around a word is a
+/// step deeper on the stack.
+const LONGEST: usize = 512;
+
 /// What opens and closes around words.
 const OPENING: [char; 9] = ['(', '[', '{', '<', '!', '*', ':', '@', '='];
 const CLOSING: [char; 5] = [')', ']', '}', '>', ':'];
@@ -98,6 +102,9 @@ impl<'r> Writer<'r> {
     pub(super) fn word(&mut self, word: &str) {
         if word.is_empty() || vocabulary::is_known(word) || vocabulary::is_number(word) {
             return self.out.push_str(word);
+        }
+        if word.len() > LONGEST {
+            return self.unknown(word);
         }
         if self.address(word) {
             return;
