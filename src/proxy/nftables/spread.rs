@@ -113,7 +113,9 @@ impl<'d> Spread<'_, 'd> {
             return mass;
         }
         if self.path.len() >= MAX_DEPTH {
+            // What is deeper is not followed, so that nobody knows what becomes of it.
             self.odd(Oddity::Deep(self.path.len()));
+            self.known = false;
             return mass;
         }
         if chain.cut_off {
