@@ -7,6 +7,7 @@
 //! clap's engine knows commands and flags. Its own scripts are not used: bash takes words apart at `:` and `=`, which names
 //! and flags here hold, and those scripts do not put them together again.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::names::Names;
 use super::program::{Called, NAME};
 use crate::checks::CHECKS;
 use crate::dataplane::ServiceName;
+use crate::render::clean;
 
 /// The command that completes; no command of the program, for it must not be completed itself.
 const COMMAND: &str = "__complete";
@@ -52,8 +54,10 @@ pub(super) fn answer(words: &[OsString]) -> String {
     for candidate in &found {
         if candidate.get_tag().is_some_and(|tag| tag.to_string() == FILES) {
             rest = 0;
-        } else if let Some(value) =
-            candidate.get_value().to_str().filter(|value| is_flag(current) || !is_flag(value.as_ref()))
+        } else if let Some(value) = candidate
+            .get_value()
+            .to_str()
+            .filter(|value| (is_flag(current) || !is_flag(value.as_ref())) && is_one_word(value))
         {
             let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
             let _ = match help.lines().next() {
@@ -64,6 +68,12 @@ pub(super) fn answer(words: &[OsString]) -> String {
     }
     let _ = writeln!(out, ":{rest}");
     out
+}
+
+/// True for what a shell takes as it is: names come from dumps and kubeconfigs that anybody may have written.
+fn is_one_word(value: &str) -> bool {
+    let acts = |c: char| c.is_whitespace() || "$`\"'\\;&|<>(){}*?!".contains(c);
+    matches!(clean(value), Cow::Borrowed(_)) && !value.contains(acts)
 }
 
 /// A flag whose value is only ever behind `=` has none if it stands alone, which the engine does not know.

@@ -40,6 +40,7 @@ mod side;
 mod snapshot;
 mod texts;
 mod trace;
+mod usage;
 mod viewpoint;
 #[cfg(feature = "live")]
 mod watch;
@@ -192,11 +193,7 @@ pub fn main() -> ExitCode {
     let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|m| Cli::from_arg_matches(&m));
     let cli = match parsed.map_err(|error| error.format(&mut command)) {
         Ok(cli) => cli,
-        Err(error) => {
-            // A closed pipe behind --help is no error.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return usage::tell(error),
     };
     let width = terminal_width();
     let screen = Screen { width, color: cli.color };
@@ -253,12 +250,15 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
         Ok(()) if outcome.missing.is_empty() && !outcome.failed => ExitCode::SUCCESS,
         Ok(()) => ExitCode::from(1),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            let mut err = anstream::AutoStream::new(std::io::stderr(), color.choice(&std::io::stderr()));
-            let _ = writeln!(err, "{} cannot write the answer: {error}", "error:".style(ERROR));
-            ExitCode::from(2)
-        }
+        Err(error) => unwritten(&error),
     }
+}
+
+/// Says that an answer could not be written.
+fn unwritten(error: &std::io::Error) -> ExitCode {
+    let mut err = anstream::stderr();
+    let _ = writeln!(err, "{} cannot write the answer: {error}", "error:".style(ERROR));
+    ExitCode::from(2)
 }
 
 /// Says what is to be said around an answer.

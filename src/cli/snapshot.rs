@@ -10,6 +10,7 @@ use super::scene::{self, Question};
 use super::{Answer, Failure, Outcome, out, pseudonyms};
 use crate::cluster::{Facts, emit};
 use crate::net::Moment;
+use crate::render::clean;
 #[cfg(feature = "live")]
 use crate::source::Tables;
 use crate::source::{Bundle, KeptObjects, Snapshot};
@@ -124,7 +125,8 @@ fn keep(
         None => Answer::Bytes(bytes),
         Some(path) => {
             out::write_as(path, manner, |file| file.write_all(&bytes))?;
-            Answer::Text(format!("{}: {told}, {}\n", path.display(), size(bytes.len())))
+            let told = format!("{}: {told}, {}", path.display(), size(bytes.len()));
+            Answer::Text(clean(&told).into_owned() + "\n")
         }
     };
     Ok(outcome)

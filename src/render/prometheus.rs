@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::text::clean;
 use crate::checks::{CHECKS, Check, Checked, Finding, NO_OBJECTS, Pick, Severity, Skipped};
 use crate::net::{Family, Moment, Protocol};
 use crate::report::CheckDocument;
@@ -163,9 +164,10 @@ impl Page {
     }
 }
 
-/// The value of a label as the format wants it.
+/// The value of a label as the format wants it. It may be printed to a terminal all the same.
 fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    let line = |line: &str| clean(line).replace('\\', "\\\\").replace('"', "\\\"");
+    value.split('\n').map(line).collect::<Vec<_>>().join("\\n")
 }
 
 #[cfg(test)]

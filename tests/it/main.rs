@@ -16,6 +16,7 @@ mod cost;
 mod diff;
 mod emit;
 mod eras;
+mod escapes;
 mod expect;
 #[cfg(feature = "live")]
 mod faults;

@@ -4,6 +4,7 @@ mod daemonset;
 mod rbac;
 
 use super::{Answer, Outcome};
+use crate::render::json;
 
 /// Print what to apply to a cluster; nothing is applied.
 #[derive(Debug, clap::Args)]
@@ -28,5 +29,8 @@ pub(super) fn run(args: &Args) -> Outcome {
 
 /// A string of YAML, in the form JSON and YAML share.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut out = Vec::new();
+    // Memory takes whatever is written to it.
+    let _ = json(&text, &mut out);
+    String::from_utf8_lossy(&out).trim_end().to_owned()
 }
