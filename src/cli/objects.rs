@@ -21,6 +21,9 @@ use crate::proxy::Rules;
 use crate::source::{self, Bundle, Demo, ObjectText};
 
 /// How to save what is needed.
+/// Stack of the thread that reads objects: YAML that nests as deep as is allowed takes more than threads have.
+const STACK: usize = 16 << 20;
+
 const SAVE: &str = "kubectl get services,endpointslices,pods,nodes -A -o json > FILE";
 
 /// Everything known of the cluster.
@@ -118,7 +121,8 @@ pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
     }
     if !args.objects.objects.is_empty() {
         let paths = args.objects.objects.clone();
-        return Reading::Files(std::thread::spawn(move || files(&paths)));
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || files(&paths));
+        return Reading::Files(thread.expect("the system has threads"));
     }
     if args.objects.no_api {
         return Reading::Nothing;

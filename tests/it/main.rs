@@ -31,6 +31,7 @@ mod judgement;
 #[cfg(feature = "live")]
 mod kernel;
 mod laws;
+mod limits;
 mod manual;
 mod metrics;
 mod modes;

@@ -123,8 +123,8 @@ fn to_its_end(run: Run, words: &str, room: &Path) -> (String, Option<i32>) {
     }
     #[cfg(not(feature = "live"))]
     let _ = (words, room);
-    let (_, said, code) = run.output_bytes();
-    (said, code)
+    let (_, said, code) = run.bytes();
+    (String::from_utf8(said).expect("what is said is UTF-8"), code)
 }
 
 /// A traced run, whose files go into `room`. It has to succeed, or to say with 1 that something differs.

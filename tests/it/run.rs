@@ -73,6 +73,22 @@ impl Run {
         self
     }
 
+    /// The same with so many MiB of memory and seconds of a processor at most: what needs more is ended by a signal, or says
+    /// that there is no memory. A debug build takes ten times the seconds of a release build.
+    pub(crate) fn bounded(mut self, megabytes: u64, seconds: u64) -> Self {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--as={}", megabytes << 20)).arg(format!("--cpu={seconds}")).arg("--core=0");
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
+        self
+    }
+
     /// A variable of the environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
@@ -135,12 +151,13 @@ impl Run {
 
     /// Runs and gives stdout, stderr and exit status (none if a signal ended it) unchecked.
     pub(crate) fn output(self) -> (String, String, Option<i32>) {
-        let (stdout, stderr, code) = self.output_bytes();
-        (String::from_utf8(stdout).expect("output is UTF-8"), stderr, code)
+        let (stdout, stderr, status) = self.bytes();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+        (text(stdout), text(stderr), status)
     }
 
-    /// The same of an answer that may be no text.
-    pub(crate) fn output_bytes(mut self) -> (Vec<u8>, String, Option<i32>) {
+    /// The same of output that need not be text.
+    pub(crate) fn bytes(mut self) -> (Vec<u8>, Vec<u8>, Option<i32>) {
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut child = self
             .command
@@ -158,7 +175,7 @@ impl Run {
         if let Some(writer) = writer {
             let _ = writer.join().expect("writing does not panic");
         }
-        (output.stdout, String::from_utf8(output.stderr).expect("what is said is UTF-8"), output.status.code())
+        (output.stdout, output.stderr, output.status.code())
     }
 }
 

@@ -54,8 +54,8 @@ fn shows_nothing(what: &str, server: &StandIn, cluster: &str, user: &str) {
             format!("--node node1 -f {}", node("seed/stale/save.txt"))
         };
         let run = kube_ipt(&format!("{run} --kubeconfig {config} --request-timeout 2s {dump}"));
-        let (stdout, stderr, _) = run.output_bytes();
-        let text = seen(&stdout, &stderr);
+        let (stdout, stderr, _) = run.bytes();
+        let text = seen(&stdout, &String::from_utf8_lossy(&stderr));
         for secret in [SECRET, NUMBER].iter().chain(&ENCODED) {
             assert!(!text.contains(secret), "{what}: {text}");
         }
