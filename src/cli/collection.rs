@@ -112,7 +112,7 @@ pub(super) fn bundles(mut collection: Collection, verbose: bool) -> Result<Vec<B
         }
     }
     if members.iter().all(|member| member.kind == Kind::Addresses) {
-        return Err(nothing(&label, objects.len(), members.len() + others.len()));
+        return Err(nothing(&label, objects.len(), members.len(), &others, &notes));
     }
     if !others.is_empty() {
         notes.push(unread(&label, &others, verbose));
@@ -216,10 +216,11 @@ fn common_folder<'n>(mut names: impl Iterator<Item = &'n str>) -> usize {
     })
 }
 
-fn nothing(label: &str, objects: usize, others: usize) -> Failure {
+fn nothing(label: &str, objects: usize, members: usize, others: &[String], notes: &[String]) -> Failure {
     let files = |n: usize| if n == 1 { "1 file".to_owned() } else { format!("{n} files") };
-    let what = match (objects, others) {
-        (0, 0) => format!("{label} holds no files"),
+    let what = match (objects, members + others.len()) {
+        // What is said of the files that were passed over says why.
+        (0, 0) => notes.first().cloned().unwrap_or_else(|| format!("{label} holds no files")),
         (0, others) => {
             format!("{label} holds no rules of iptables or nftables and no ipvsadm listing in its {}", files(others))
         }
@@ -229,7 +230,9 @@ fn nothing(label: &str, objects: usize, others: usize) -> Failure {
         0 => "save the rules of the node with: iptables-save > FILE".to_owned(),
         _ => format!("-f DUMP --objects {label}"),
     };
-    Failure { what, hints: vec![hint] }
+    let inner = others.iter().find(|name| [".tar", ".tar.gz", ".tgz", ".zip"].iter().any(|end| name.ends_with(end)));
+    let inner = inner.map(|name| format!("unpack {name}: an archive in an archive is not opened"));
+    Failure { what, hints: inner.into_iter().chain([hint]).collect() }
 }
 
 fn unread(label: &str, others: &[String], verbose: bool) -> String {

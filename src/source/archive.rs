@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::file::{decoded, reason};
 use super::snapshot;
-use super::unpack::{self, CUT, Limited, MOST, growth, is_gzip};
+use super::unpack::{self, CUT, LARGEST, Limited, MOST, growth, is_gzip};
 use super::{Capture, SourceError};
 use crate::cores;
 
@@ -22,6 +22,9 @@ const MEMBERS: usize = 200_000;
 
 /// Directories below the one that was named.
 const DEPTH: usize = 8;
+
+/// The longest path of a member: no system has a file of a longer one (PATH_MAX of Linux).
+const LONGEST: usize = 4096;
 
 /// What was told to be read.
 #[derive(Debug)]
@@ -79,8 +82,11 @@ pub fn stdin(matters: Matters<'_>) -> Result<Input, SourceError> {
 fn all(label: &str, mut from: impl Read, matters: Matters<'_>) -> Result<Input, SourceError> {
     let mut bytes = Vec::new();
     let shown = if label == "stdin" { "standard input" } else { label };
-    let read = from.read_to_end(&mut bytes);
+    let read = from.by_ref().take(LARGEST + 1).read_to_end(&mut bytes);
     read.map_err(|e| SourceError::new(format!("cannot read {shown}: {}", reason(&e)), None))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(too_large(label));
+    }
     input(label, io::Cursor::new(bytes), matters)
 }
 
@@ -98,7 +104,7 @@ fn input(label: &str, mut from: impl Whole, matters: Matters<'_>) -> Result<Inpu
     if is_gzip(&head) {
         if is_tar(&unpack::beginning(&head, BLOCK)) {
             let mut unpacked = Limited::new(MultiGzDecoder::new(BufReader::new(from)), growth(length));
-            collector.tar(&mut unpacked)?;
+            collector.tar(&mut unpacked, true)?;
             return Ok(Input::Collection(collector.done()));
         }
         let mut bytes = Vec::new();
@@ -106,13 +112,21 @@ fn input(label: &str, mut from: impl Whole, matters: Matters<'_>) -> Result<Inpu
         return Ok(text(label, unpack::gunzip(label, &bytes)?));
     }
     if is_tar(&head) {
-        collector.tar(&mut Limited::new(BufReader::new(from), u64::MAX))?;
+        collector.tar(&mut Limited::new(BufReader::new(from), u64::MAX), false)?;
     } else if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         collector.zip(BufReader::new(from), length)?;
     } else {
+        if length > LARGEST {
+            return Err(too_large(label));
+        }
         return Ok(text(label, from.whole(length).map_err(|e| failed(&e))?));
     }
     Ok(Input::Collection(collector.done()))
+}
+
+fn too_large(label: &str) -> SourceError {
+    let what = format!("{label} is larger than 4 GiB, the most this program reads at once");
+    SourceError::new(what, ["give the nat table alone: iptables-save -t nat"])
 }
 
 fn text(label: &str, bytes: Vec<u8>) -> Input {
@@ -134,13 +148,14 @@ impl Whole for io::Cursor<Vec<u8>> {
 
 impl Whole for File {
     fn whole(&mut self, length: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        if let Ok(length) = usize::try_from(length) {
-            bytes = shared_out(self, length)?;
-        }
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        // Memory that cannot be had is an error here, and would end the program where it is taken.
+        Vec::<u8>::new().try_reserve_exact(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = shared_out(self, length)?;
         // What was added meanwhile; all of it, if it was not read yet.
-        self.seek(SeekFrom::Start(bytes.len() as u64))?;
-        self.read_to_end(&mut bytes)?;
+        let read = bytes.len() as u64;
+        self.seek(SeekFrom::Start(read))?;
+        self.take(LARGEST - read).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 }
@@ -245,6 +260,11 @@ impl<'w> Collector<'w> {
         self.collection.notes.push(format!("{}:{name} cannot be read: {why}", self.collection.label));
     }
 
+    fn too_long(&mut self, length: usize) {
+        let what = format!("{}: a member was passed over: its name has {length} bytes", self.collection.label);
+        self.collection.notes.push(what);
+    }
+
     /// Takes a member if it matters. One that is packed by itself is unpacked.
     fn take(&mut self, name: &str, from: &mut dyn Read) -> Result<(), Trouble> {
         let mut bytes = Vec::new();
@@ -285,7 +305,7 @@ impl<'w> Collector<'w> {
     }
 
     /// Reads a tar. One that is cut off anywhere is an error: what is missing might be what counts.
-    fn tar<R: Read>(&mut self, from: &mut Limited<R>) -> Result<(), SourceError> {
+    fn tar<R: Read>(&mut self, from: &mut Limited<R>, packed: bool) -> Result<(), SourceError> {
         let label = self.collection.label.clone();
         let cannot = |why: String| SourceError::new(format!("cannot read {label}: {why}"), ["fetch or make it again"]);
         let read = self.members_of_tar(from);
@@ -302,7 +322,8 @@ impl<'w> Collector<'w> {
             return Err(cannot(CUT.to_owned()));
         }
         // What is packed proves at its very end that it is whole.
-        io::copy(from, &mut io::sink()).map(|_| ()).map_err(|error| cannot(unpack::spoiled(&error)))
+        let rest = if packed { io::copy(from, &mut io::sink()) } else { Ok(0) };
+        rest.map(|_| ()).map_err(|error| cannot(unpack::spoiled(&error)))
     }
 
     fn members_of_tar<R: Read>(&mut self, from: &mut Limited<R>) -> Result<(), Trouble> {
@@ -310,8 +331,13 @@ impl<'w> Collector<'w> {
         for entry in archive.entries().map_err(Trouble::Broken)? {
             let mut entry = entry.map_err(Trouble::Broken)?;
             let kind = entry.header().entry_type();
-            let name = shown(&String::from_utf8_lossy(&entry.path_bytes()));
             self.count()?;
+            let path = entry.path_bytes();
+            if path.len() > LONGEST {
+                self.too_long(path.len());
+                continue;
+            }
+            let name = shown(&String::from_utf8_lossy(&path));
             if kind.is_file() || kind.is_contiguous() {
                 self.take(&name, &mut entry)?;
             } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
@@ -340,6 +366,10 @@ impl<'w> Collector<'w> {
             };
             if !member.is_file() {
                 self.odd += usize::from(!member.is_dir());
+                continue;
+            }
+            if member.name_raw().len() > LONGEST {
+                self.too_long(member.name_raw().len());
                 continue;
             }
             let name = shown(&String::from_utf8_lossy(member.name_raw()));

@@ -9,6 +9,9 @@ use super::SourceError;
 /// The most a text may hold: thirty times the objects of a cluster of 100,000 endpoints.
 pub(super) const MOST: u64 = 1 << 30;
 
+/// The most a dump by itself may have, which is what its index can number.
+pub(super) const LARGEST: u64 = u32::MAX as u64;
+
 /// Rules and objects shrink to a thirtieth or so. What grows by more than this when it is unpacked was made to fill memory.
 const GROWTH: u64 = 200;
 

@@ -5,6 +5,7 @@ mod afar;
 #[cfg(feature = "live")]
 mod api;
 mod architecture;
+mod bombs;
 mod broken;
 mod bundles;
 mod cases;

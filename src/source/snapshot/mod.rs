@@ -7,9 +7,11 @@
 mod index;
 mod write;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::unpack::MOST;
 use super::{Bundle, Capture, Collection, Machine, ObjectText, Origin, SourceError};
 use crate::net::Moment;
 use index::{Index, ObjectsIndex};
@@ -64,6 +66,28 @@ pub(super) fn may_be_part(name: &str) -> bool {
     }
 }
 
+impl Index {
+    /// Refuses what no snapshot says and what would fill memory: a text for many nodes, no node, notes without end.
+    fn reasonable(&self, label: &str) -> Result<(), SourceError> {
+        let refused = |what: String| Err(SourceError::new(format!("{label} is a snapshot {what}"), ["make it again"]));
+        if self.nodes.is_empty() {
+            return refused("of no node".to_owned());
+        }
+        let mut named = HashSet::new();
+        let texts = self.nodes.iter().flat_map(|node| &node.texts).map(|text| &text.file);
+        if let Some(twice) = texts.chain(self.objects.as_ref().map(|kept| &kept.file)).find(|file| !named.insert(*file))
+        {
+            return refused(format!("that names {twice} twice"));
+        }
+        // Each node has a copy of them.
+        let notes: usize = self.notes.iter().map(|note| note.len() + size_of::<String>()).sum();
+        if notes.saturating_mul(self.nodes.len()) as u64 > MOST {
+            return refused(format!("with more notes than {} nodes have", self.nodes.len()));
+        }
+        Ok(())
+    }
+}
+
 impl Collection {
     /// The nodes of a snapshot, one [`Bundle`] each; `None` if it is none.
     pub fn snapshot(&self) -> Option<Result<Vec<Bundle>, SourceError>> {
@@ -83,6 +107,7 @@ impl Collection {
             let what = format!("{label} is a snapshot of form {}, and this kube-ipt reads {SCHEMA}", index.schema);
             return Err(SourceError::new(what, ["a newer kube-ipt reads it"]));
         }
+        index.reasonable(label)?;
         let member = |file: &str| {
             let text = self.members.get(&format!("{root}{file}"));
             text.cloned().ok_or_else(|| {
