@@ -27,6 +27,10 @@ use super::words::{without_users, words};
 /// An API server that lets no connection through is given up after this.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Pauses before a request is sent again that a server had no time for (429, 503, 504). kube would go on until the request's
+/// time is over, and what the server said would never be heard.
+const AGAIN: [u64; 5] = [100, 200, 400, 800, 1600];
+
 /// The longest line of a stream: many times the largest object an API server keeps (1.5 MiB, etcd's limit).
 const LONGEST_LINE: usize = 64 << 20;
 
@@ -87,6 +91,7 @@ impl Server {
         let config = runtime.block_on(configuration(access)).map_err(|trouble| (trouble, None))?;
         let Some(mut config) = config else { return Ok(None) };
         config.connect_timeout = Some(CONNECT);
+        config.default_retry = false;
         let url = without_users(config.cluster_url.to_string().trim_end_matches('/'));
         let guard = runtime.enter();
         // Runs the credential plugin, if the user has one.
@@ -95,7 +100,7 @@ impl Server {
         Ok(Some(Self { runtime: Arc::new(runtime), client, request_timeout: access.request_timeout, url }))
     }
 
-    /// The answer to a GET. May be called from several threads at once.
+    /// The answer to a GET, which a busy server is asked for again. May be called from several threads at once.
     pub(super) fn get(&self, path: &str) -> Result<String, Trouble> {
         let mut whole = Vec::new();
         self.read(path, |piece| {
@@ -105,8 +110,25 @@ impl Server {
         String::from_utf8(whole).map_err(|_| Trouble::Nonsense(format!("{path} is no UTF-8")))
     }
 
-    /// Gives the answer to a GET to `piece` as it comes. May be called from several threads at once.
+    /// Gives the answer to a GET to `piece` as it comes; a busy server, which gives none, is asked again. May be called from
+    /// several threads at once.
     pub(super) fn read(&self, path: &str, mut piece: impl FnMut(&[u8]) -> Result<(), Trouble>) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        let is_early = |pause: &Duration| {
+            self.request_timeout.is_zero() || begun.elapsed().saturating_add(*pause) < self.request_timeout
+        };
+        for pause in AGAIN.map(Duration::from_millis) {
+            match self.read_once(path, &mut piece) {
+                Err(Trouble::Status { code: 429 | 503 | 504, .. }) if is_early(&pause) => {
+                    self.runtime.block_on(async { tokio::time::sleep(pause).await });
+                }
+                answer => return answer,
+            }
+        }
+        self.read_once(path, &mut piece)
+    }
+
+    fn read_once(&self, path: &str, piece: &mut impl FnMut(&[u8]) -> Result<(), Trouble>) -> Result<(), Trouble> {
         let request = http::Request::get(path).body(Vec::new());
         let request = request.map_err(|error| Trouble::Configuration(error.to_string()))?;
         let all = async {

@@ -41,6 +41,8 @@ mod netns;
 mod nftables;
 mod objects;
 mod out;
+#[cfg(feature = "live")]
+mod outages;
 mod plugin;
 mod properties;
 #[cfg(feature = "live")]

@@ -94,8 +94,8 @@ impl Saved {
     /// Reads one page of a list and tells where the next one begins.
     #[cfg(feature = "live")]
     pub(super) fn read_page(&mut self, label: &str, text: &str) -> Result<Option<String>, BadObjects> {
-        let empty = Err((None, "is empty".to_owned()));
-        let read = if text.trim().is_empty() { empty } else { json::read(text, self) };
+        // An answer of nothing is no list of nothing: the rest of the list would be missing unnoticed.
+        let read = if text.trim().is_empty() { Err((None, "is empty".to_owned())) } else { json::read(text, self) };
         read.map_err(|(at, what)| BadObjects { label: label.to_owned(), at, what })?;
         Ok(self.next.take())
     }
