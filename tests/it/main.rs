@@ -25,6 +25,7 @@ mod faults;
 mod fleet;
 mod formats;
 mod hostile;
+mod interrupted;
 mod ipvs;
 mod join;
 mod json;
