@@ -245,8 +245,8 @@ fn a_snapshot_names_each_text_once_and_none_outside() {
     assert_eq!(said("none", &snapshot(&of(json!([])))), (none.to_owned(), Some(2)));
     let mut noted = of(json!(vec![one(Vec::new()); 20_000]));
     noted["notes"] = json!(["x".repeat(100_000)]);
-    let notes = "error: FILE is a snapshot with more notes than 20000 nodes have\n  try:  make it again\n";
-    assert_eq!(said("notes", &snapshot(&noted)), (notes.to_owned(), Some(2)));
+    let wanted = "error: FILE is a snapshot with more notes than 20000 nodes have\n  try:  make it again\n";
+    assert_eq!(said("notes", &snapshot(&noted)), (wanted.to_owned(), Some(2)));
     for outside in ["../../../etc/passwd", "/etc/passwd"] {
         let lacks = format!(
             "error: FILE is a snapshot that lacks {outside}: a part of it was lost\n  try:  fetch or make it again\n"

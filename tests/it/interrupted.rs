@@ -184,12 +184,12 @@ mod live {
     fn is_left(group: &str) -> Option<String> {
         let runs = || {
             let all = fs::read_dir("/proc").expect("/proc is there").flatten();
-            let mut stats = all.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
-            stats.find(|stat| {
+            let mut texts = all.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+            texts.find(|stat| {
                 // `id (name) state parent group`
                 let mut words = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
-                let (state, _, own) = (words.next(), words.next(), words.next());
-                own == Some(group) && !matches!(state, Some("Z" | "X"))
+                let (status, _, own) = (words.next(), words.next(), words.next());
+                own == Some(group) && !matches!(status, Some("Z" | "X"))
             })
         };
         for _ in 0..100 {
