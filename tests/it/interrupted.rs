@@ -206,7 +206,9 @@ mod live {
         let ready = room.path().join("ready");
         for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
             let _ = fs::remove_file(&ready);
-            let mut command = Command::new(env!("CARGO_BIN_EXE_kube-ipt"));
+            // Whoever runs the tests in the background has told them to ignore what Ctrl-C sends.
+            let mut command = Command::new("env");
+            command.args(["--default-signal=INT,TERM,HUP", env!("CARGO_BIN_EXE_kube-ipt")]);
             command.args(["show", "--no-api", "--family", "ipv4"]).env("PATH", &path).env("HOME", "/nonexistent");
             // A group of its own, as a shell makes one: Ctrl-C is for all in it.
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
