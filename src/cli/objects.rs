@@ -20,10 +20,10 @@ use crate::expect::Viewpoint;
 use crate::proxy::Rules;
 use crate::source::{self, Bundle, Demo, ObjectText};
 
-/// How to save what is needed.
 /// Stack of the thread that reads objects: YAML that nests as deep as is allowed takes more than threads have.
 const STACK: usize = 16 << 20;
 
+/// How to save what is needed.
 const SAVE: &str = "kubectl get services,endpointslices,pods,nodes -A -o json > FILE";
 
 /// Everything known of the cluster.

@@ -119,7 +119,9 @@ fn input(label: &str, mut from: impl Whole, matters: Matters<'_>) -> Result<Inpu
         if length > LARGEST {
             return Err(too_large(label));
         }
-        return Ok(text(label, from.whole(length).map_err(|e| failed(&e))?));
+        let bytes = from.whole(length).map_err(|e| failed(&e))?;
+        // It may have grown meanwhile.
+        return if bytes.len() as u64 > LARGEST { Err(too_large(label)) } else { Ok(text(label, bytes)) };
     }
     Ok(Input::Collection(collector.done()))
 }
@@ -155,7 +157,7 @@ impl Whole for File {
         // What was added meanwhile; all of it, if it was not read yet.
         let read = bytes.len() as u64;
         self.seek(SeekFrom::Start(read))?;
-        self.take(LARGEST - read).read_to_end(&mut bytes)?;
+        self.take(LARGEST + 1 - read).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 }
