@@ -2,6 +2,7 @@
 //! sent only asks, and nothing is written but the files that are asked for. Runs of every command with every flag are traced
 //! and judged (`strace.rs`), from saved files, on a node of the test's own, and through an API server.
 
+#[cfg(feature = "live")]
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -87,12 +88,6 @@ pub(crate) const AFAR: &[&str] = &[
     "snapshot --kubeconfig {config} --all-nodes --parallel 2 --force -o {room}/all.tar.gz",
 ];
 
-#[cfg(not(feature = "live"))]
-const HERE: &[&str] = &[];
-
-#[cfg(not(feature = "live"))]
-const AFAR: &[&str] = &[];
-
 /// What stands for what in the words of a run.
 pub(crate) fn filled(words: &str, room: &Path, config: &str) -> String {
     let files = [
@@ -171,9 +166,11 @@ fn reading_what_was_saved_starts_nothing_and_writes_what_was_asked_for() {
 }
 
 /// A command of the program: its words, and each flag with its letter.
+#[cfg(feature = "live")]
 type Flags = BTreeMap<String, BTreeMap<String, Option<String>>>;
 
 /// All commands with their flags, as `--help` names them.
+#[cfg(feature = "live")]
 fn commands(path: &str, found: &mut Flags) {
     let help = kube_ipt(path).arg("--help").stdout();
     let mut flags = BTreeMap::new();
@@ -199,10 +196,13 @@ fn commands(path: &str, found: &mut Flags) {
     found.insert(path.to_owned(), flags);
 }
 
+#[cfg(feature = "live")]
 fn bare(flag: &str) -> String {
     flag.split(['=', '[']).next().unwrap_or(flag).to_owned()
 }
 
+// Some flags are for the running node only.
+#[cfg(feature = "live")]
 #[test]
 fn every_command_is_traced_with_every_flag() {
     let mut found = Flags::new();
