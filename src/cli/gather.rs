@@ -184,8 +184,7 @@ pub(super) fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<
 /// Indexes rules of iptables. A text without a single line of a dump is an error that says what it looks like.
 pub(super) fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
     if capture.text.len() > Dump::MAX_BYTES {
-        let what = format!("{} is larger than 4 GiB, the most this program reads at once", capture.label);
-        return Err(Failure { what, hints: vec!["give the nat table alone: iptables-save -t nat".to_owned()] });
+        return Err(source::too_large(&capture.label).into());
     }
     if is_gzip(capture.text.as_bytes()) {
         return Err(foreign(capture));

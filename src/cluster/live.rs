@@ -7,12 +7,12 @@ use std::future::poll_fn;
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_io::AsyncBufRead as _;
+use futures_io::AsyncBufRead;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{AttachParams, AttachedProcess};
@@ -74,6 +74,25 @@ pub(super) struct Ended {
     pub(super) status: Status,
 }
 
+/// A GET.
+fn request(path: &str) -> Result<http::Request<Vec<u8>>, Trouble> {
+    http::Request::get(path).body(Vec::new()).map_err(|error| Trouble::Configuration(error.to_string()))
+}
+
+/// Gives what came next of an answer to `piece`, and tells how long it was; nothing is its end.
+async fn take<T>(
+    mut stream: Pin<&mut impl AsyncBufRead>,
+    mut piece: impl FnMut(&[u8]) -> T,
+) -> Result<(usize, T), Trouble> {
+    let read = poll_fn(|context| {
+        let came = ready!(stream.as_mut().poll_fill_buf(context))?;
+        let taken = (came.len(), piece(came));
+        stream.as_mut().consume(taken.0);
+        Poll::Ready(Ok(taken))
+    });
+    read.await.map_err(|error: std::io::Error| Trouble::Cut(innermost(&error)))
+}
+
 /// Bytes of a command's output that wait to be taken over.
 const BUFFER: usize = 256 * 1024;
 
@@ -129,21 +148,13 @@ impl Server {
     }
 
     fn read_once(&self, path: &str, piece: &mut impl FnMut(&[u8]) -> Result<(), Trouble>) -> Result<(), Trouble> {
-        let request = http::Request::get(path).body(Vec::new());
-        let request = request.map_err(|error| Trouble::Configuration(error.to_string()))?;
+        let request = request(path)?;
         let all = async {
             let stream = self.client.request_stream(request).await.map_err(|error| trouble(&error))?;
             let mut stream = pin!(stream);
             let mut bytes = 0;
             loop {
-                let read = poll_fn(|context| {
-                    let read = ready!(stream.as_mut().poll_fill_buf(context)).map(|came| (came.len(), piece(came)));
-                    if let Ok((length, _)) = &read {
-                        stream.as_mut().consume(*length);
-                    }
-                    Poll::Ready(read)
-                });
-                let (length, taken) = read.await.map_err(|error| Trouble::Cut(innermost(&error)))?;
+                let (length, taken) = take(stream.as_mut(), &mut *piece).await?;
                 taken?;
                 bytes += length;
                 match length {
@@ -168,8 +179,7 @@ impl Server {
         opened: impl FnOnce(),
         mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(), Trouble> {
-        let request = http::Request::get(path).body(Vec::new());
-        let request = request.map_err(|error| Trouble::Configuration(error.to_string()))?;
+        let request = request(path)?;
         let patience = if self.request_timeout.is_zero() { silence } else { self.request_timeout };
         self.runtime.block_on(async {
             let stream = tokio::time::timeout(patience, self.client.request_stream(request)).await;
@@ -179,17 +189,11 @@ impl Server {
             let mut rest: Vec<u8> = Vec::new();
             loop {
                 let known = rest.len();
-                let read = poll_fn(|context| {
-                    let piece = ready!(stream.as_mut().poll_fill_buf(context))?;
-                    let length = piece.len();
-                    rest.extend_from_slice(piece);
-                    stream.as_mut().consume(length);
-                    Poll::Ready(Ok::<usize, std::io::Error>(length))
-                });
+                let read = take(stream.as_mut(), |piece| rest.extend_from_slice(piece));
                 let read = match tokio::time::timeout(silence, read).await {
                     // What is left is the beginning of a line that will never be whole.
-                    Err(_) | Ok(Ok(0)) => return Ok(()),
-                    Ok(read) => read.map_err(|error| Trouble::Cut(innermost(&error)))?,
+                    Err(_) | Ok(Ok((0, ()))) => return Ok(()),
+                    Ok(read) => read?.0,
                 };
                 let Some(end) = memchr::memrchr(b'\n', &rest[known..known + read]) else {
                     if rest.len() > LONGEST_LINE {

@@ -87,8 +87,8 @@ fn part(services: &Services, range: Range<usize>, text: &mut Vec<u8>) -> io::Res
         layout.begin_array_value(text, at == 0)?;
         service.serialize(&mut Serializer::with_formatter(&mut *text, layout))?;
     }
-    if !is_plain(text) {
-        *text = escaped(&String::from_utf8_lossy(text)).into_bytes();
+    if let Some(escaped) = harmless(text) {
+        *text = escaped;
     }
     Ok(())
 }
@@ -196,10 +196,7 @@ impl<W: Write> Escaping<W> {
     }
 
     fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) if !is_plain(bytes) => self.out.write_all(escaped(text).as_bytes()),
-            _ => self.out.write_all(bytes),
-        }
+        self.out.write_all(harmless(bytes).as_deref().unwrap_or(bytes))
     }
 }
 
@@ -235,10 +232,11 @@ pub fn yaml(document: &impl Serialize) -> Result<String, String> {
     String::from_utf8(escaped).map_err(|e| e.to_string())
 }
 
-/// True for text that surely needs no escape, as nearly all does. Not stopping at the first byte that may lets the compiler
-/// look at many at once.
-fn is_plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\n'))
+/// The text with its escapes, unless it surely needs none, as nearly all does. Not stopping at the first byte that may lets the
+/// compiler look at many at once.
+fn harmless(text: &[u8]) -> Option<Vec<u8>> {
+    let is_plain = text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\n'));
+    (!is_plain).then(|| escaped(&String::from_utf8_lossy(text)).into_bytes())
 }
 
 fn needs_escape(c: char) -> bool {

@@ -22,6 +22,7 @@ mod random;
 mod signals;
 mod snapshot;
 mod unpack;
+mod whole;
 
 pub use archive::{Collection, Input, open, stdin};
 pub use command::{Allowed, Backend, Invocation, Language, allowed};
@@ -39,6 +40,7 @@ pub use random::random;
 #[cfg(feature = "live")]
 pub use signals::{Signal, signals};
 pub use snapshot::{KeptObjects, Snapshot};
+pub use whole::too_large;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

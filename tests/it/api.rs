@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::run::{Run, kube_ipt, node};
-use crate::stand_in::{Reply, StandIn, ok, recorded, seed, status};
+use crate::stand_in::{Reply, StandIn, greeted, ok, recorded, seed, status};
 
 fn rules() -> String {
     node("seed/recovered/save.txt")
@@ -431,17 +431,7 @@ fn unsigned(asks: bool) -> u16 {
         builder.with_no_client_auth()
     };
     let config = Arc::new(builder.with_single_cert(vec![own.cert.der().clone()], key.into()).expect("fits"));
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
-            while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
-            // What is left to say, an alert above all, and the client's last words, or it would see a reset.
-            let _ = connection.complete_io(&mut stream);
-        }
-    });
-    port
+    greeted(config)
 }
 
 #[test]

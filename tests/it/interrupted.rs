@@ -99,6 +99,7 @@ mod live {
     use std::process::{Command, Stdio};
 
     use crate::run::{Run, kube_ipt, node};
+    use crate::terminal::on_terminal;
 
     /// A folder with programs that list rules by this script; `NAT` is a listing of the nat table.
     fn programs(script: &str) -> (tempfile::TempDir, String) {
@@ -225,48 +226,16 @@ mod live {
         }
     }
 
-    /// Runs a program on a terminal, presses Ctrl-C when it has said MARK or the file of this name is there, and prints what it wrote and how it
-    /// ended.
-    const TERMINAL: &str = r#"
-import os, pty, select, sys, time
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(sys.argv[1], sys.argv[1:])
-written, begun, pressed, mark = b"", time.time(), False, os.environ["MARK"].encode()
-while True:
+    /// Presses Ctrl-C when the program has said MARK or the file of this name is there.
+    const PRESS: &str = r#"
+begun, pressed, mark = time.time(), False, os.environ["MARK"].encode()
+def step(terminal, written):
+    global pressed
     if not pressed and (mark in written or os.path.exists(mark)) or time.time() - begun > 20:
         pressed = True
         os.write(terminal, b"\x03")
-    if select.select([terminal], [], [], 0.05)[0]:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        written += piece
-status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-sys.stdout.buffer.write(written + b"\nstatus %d\n" % status)
+followed(step)
 "#;
-
-    /// What is on the terminal at the end, and how the program ended; `None` where there is no python3.
-    fn on_terminal(args: &[&str], mark: &str, envs: &[(&str, &str)]) -> Option<String> {
-        let mut command = Command::new("python3");
-        command.args(["-c", TERMINAL, env!("CARGO_BIN_EXE_kube-ipt")]).args(args);
-        command
-            .env("MARK", mark)
-            .env("TERM", "xterm")
-            .env("HOME", "/nonexistent")
-            .env_remove("NO_COLOR")
-            .env_remove("KUBECONFIG");
-        match command.envs(envs.iter().copied()).stdin(Stdio::null()).output() {
-            Ok(output) => Some(String::from_utf8(output.stdout).expect("text")),
-            Err(_) => {
-                assert!(std::env::var_os("CI").is_none(), "CI needs python3");
-                None
-            }
-        }
-    }
 
     /// The cursor is shown, colours are off, no other screen is left.
     #[track_caller]
@@ -289,7 +258,7 @@ sys.stdout.buffer.write(written + b"\nstatus %d\n" % status)
             (&["list", "--watch", "-f", &dump, "--kubeconfig", &config], "waiting for the API server", 0),
         ];
         for (args, mark, status) in waits {
-            let Some(written) = on_terminal(args, mark, &[("PATH", &path)]) else { return };
+            let Some(written) = on_terminal(PRESS, args, &[("MARK", mark), ("PATH", &path)]) else { return };
             assert!(written.ends_with(&format!("\nstatus {status}\n")), "{args:?}: {written:?}");
             is_sane(&written);
         }
@@ -299,7 +268,8 @@ sys.stdout.buffer.write(written + b"\nstatus %d\n" % status)
         for (watch, status) in [("--watch", 0), ("--all", -2)] {
             let _ = fs::remove_file(&ready);
             let args = ["show", "--no-api", watch, "--family", "ipv4"];
-            let Some(written) = on_terminal(&args, &ready.display().to_string(), &[("PATH", &path)]) else { return };
+            let mark = ready.display().to_string();
+            let Some(written) = on_terminal(PRESS, &args, &[("MARK", &mark), ("PATH", &path)]) else { return };
             assert!(written.ends_with(&format!("\nstatus {status}\n")), "{watch}: {written:?}");
             is_sane(&written);
         }

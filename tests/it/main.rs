@@ -62,6 +62,8 @@ mod sources;
 mod stand_in;
 mod strace;
 mod supply;
+#[cfg(feature = "live")]
+mod terminal;
 mod three_languages;
 mod trace;
 #[cfg(feature = "live")]

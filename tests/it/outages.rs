@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::run::{Run, kube_ipt, node};
-use crate::stand_in::{Reply, StandIn, ok, recorded, seed};
+use crate::stand_in::{Reply, StandIn, greeted, ok, recorded, seed};
 
 fn rules() -> String {
     node("seed/in-sync/save.txt")
@@ -145,15 +145,7 @@ fn certified(years: (i32, i32)) -> (u16, String) {
     let builder = builder.expect("versions").with_no_client_auth();
     let secret = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
     let config = Arc::new(builder.with_single_cert(vec![own.der().clone()], secret.into()).expect("fits"));
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
-            while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
-            let _ = connection.complete_io(&mut stream);
-        }
-    });
+    let port = greeted(config);
     let body = data_encoding::BASE64.encode(own.der());
     (port, format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"))
 }

@@ -280,3 +280,18 @@ pub(crate) fn serve(
         }
     }
 }
+
+/// A port on which TLS is agreed on, or not, and nothing is said then.
+pub(crate) fn greeted(config: Arc<rustls::ServerConfig>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
+            // What is left to say, an alert above all, and the client's last words, or it would see a reset.
+            let _ = connection.complete_io(&mut stream);
+        }
+    });
+    port
+}

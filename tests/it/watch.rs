@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::afar::{Container, proxy_pod};
 use crate::run::{Run, Running, kube_ipt, node};
 use crate::stand_in::{Reply, StandIn, status};
+use crate::terminal::on_terminal;
 use crate::world::World;
 
 /// `kube-ipt ARGS --watch -o json` of the recorded node, which no longer changes, in a cluster that does.
@@ -449,33 +450,19 @@ fn a_lock_that_is_held_for_a_while_is_said_twice() {
     assert!(stderr.ends_with("note: the answer can be made again\n"), "{stderr}");
 }
 
-/// Runs a program on a terminal of 12 rows and 60 columns, presses Ctrl-C after some seconds, and prints what it wrote and
-/// its exit status.
-const TERMINAL: &str = r#"
-import fcntl, os, pty, select, struct, sys, termios, time
-child, terminal = pty.fork()
-if child == 0:
-    time.sleep(0.3)
-    os.execv(sys.argv[1], sys.argv[1:])
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
-written, begun, changed, pressed = b"", time.time(), False, False
-while True:
+/// On a terminal of 12 rows and 60 columns: changes the dump once a frame is drawn, and presses Ctrl-C after the next, or after
+/// some seconds.
+const CHANGE: &str = r#"
+begun, changed, pressed = time.time(), False, False
+def step(terminal, written):
+    global begun, changed, pressed
     if not changed and b"\x1b[?25h" in written:
         changed, begun = True, time.time()
         os.replace(os.environ["NEXT"], os.environ["DUMP"])
     if not pressed and ((changed and written.count(b"\x1b[?25h") > 1) or time.time() - begun > 20):
         pressed = True
         os.write(terminal, b"\x03")
-    if select.select([terminal], [], [], 0.1)[0]:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        written += piece
-status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-sys.stdout.buffer.write(written + b"\nstatus %d\n" % status)
+followed(step, (12, 60), 0.3)
 "#;
 
 #[test]
@@ -485,17 +472,10 @@ fn a_terminal_is_redrawn_and_left_as_it_was() {
     fs::copy(node("seed/stale/save.txt"), &next).expect("writable");
     let text = fs::read_to_string(&next).expect("readable").replace("10.244.3.3", "10.244.3.33");
     fs::write(&next, text).expect("writable");
-    let output = Command::new("python3")
-        .args(["-c", TERMINAL, env!("CARGO_BIN_EXE_kube-ipt"), "show", "--no-api", "--watch=200ms", "-f", &dump.path()])
-        .envs([("DUMP", dump.path()), ("NEXT", next.display().to_string()), ("TERM", "xterm".to_owned())])
-        .env_remove("NO_COLOR")
-        .stdin(Stdio::null())
-        .output();
-    let Ok(output) = output else {
-        assert!(std::env::var_os("CI").is_none(), "CI needs python3");
-        return;
-    };
-    let written = String::from_utf8(output.stdout).expect("text");
+    let args = ["show", "--no-api", "--watch=200ms", "-f", &dump.path()];
+    let envs = [("DUMP", dump.path()), ("NEXT", next.display().to_string())];
+    let envs: Vec<(&str, &str)> = envs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let Some(written) = on_terminal(CHANGE, &args, &envs) else { return };
     assert!(written.ends_with("\nstatus 0\n"), "{written}");
     // Each frame begins in the corner and ends with the cursor shown.
     let frames: Vec<&str> = written.split("\u{1b}[?25l\u{1b}[H").skip(1).collect();

@@ -7,6 +7,7 @@
 //! is done between asking for one and for the next.
 
 use std::hash::BuildHasher as _;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -125,28 +126,28 @@ struct Slots(Vec<Slot>);
 struct Slot {
     /// The upper half of the hash.
     hash: u32,
-    /// The position; none in an empty slot.
-    at: Option<u32>,
+    /// The position and one more; none in an empty slot.
+    next: Option<NonZeroU32>,
 }
 
 impl Slots {
     fn for_names(count: usize) -> Self {
-        Self(vec![Slot { hash: 0, at: None }; (2 * count + 1).next_power_of_two()])
+        Self(vec![Slot { hash: 0, next: None }; (2 * count + 1).next_power_of_two()])
     }
 
     fn insert(&mut self, hash: u64, at: u32) {
         let start = self.start(hash);
-        let free = (start..self.0.len()).chain(0..start).find(|&slot| self.0[slot].at.is_none());
+        let free = (start..self.0.len()).chain(0..start).find(|&slot| self.0[slot].next.is_none());
         if let Some(free) = free {
-            self.0[free] = Slot { hash: upper(hash), at: Some(at) };
+            self.0[free] = Slot { hash: upper(hash), next: NonZeroU32::new(at.saturating_add(1)) };
         }
     }
 
     /// Positions whose names have this hash, as far as a slot tells.
     fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
         let start = self.start(hash);
-        let slots = self.0[start..].iter().chain(&self.0[..start]).map_while(|slot| Some((slot.hash, slot.at?)));
-        slots.filter(move |(of, _)| *of == upper(hash)).map(|(_, at)| at)
+        let slots = self.0[start..].iter().chain(&self.0[..start]).map_while(|slot| Some((slot.hash, slot.next?)));
+        slots.filter(move |(of, _)| *of == upper(hash)).map(|(_, next)| next.get() - 1)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]

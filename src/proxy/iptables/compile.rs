@@ -11,6 +11,7 @@ use super::followed::Followed;
 use super::matching::Connection;
 use super::part::{Part, share};
 use super::ruleset::Table;
+use super::step::{Action, Step};
 use super::targets;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
@@ -26,31 +27,6 @@ const WORTH_LOOKING_AHEAD: usize = 3;
 
 /// More of a kind are not kept for one pool.
 const MOST_ODDITIES: usize = 20;
-
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Action {
-    /// To the chain with this number; what it returns goes on here.
-    Jump(usize),
-    /// To the chain with this number; what it returns goes to this chain's caller.
-    Goto(usize),
-    /// To the endpoint with this number.
-    Deliver(usize),
-    /// Back to the caller.
-    Return,
-    /// Nowhere.
-    Stop,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
-    pub(super) takes: Part,
-    pub(super) action: Action,
-}
-
-impl Step {
-    /// Nothing can be said of it, nor of what comes behind it.
-    pub(super) const UNKNOWN: Self = Self { takes: Part::UNKNOWN, action: Action::Stop };
-}
 
 /// What a target does.
 enum Effect {
@@ -137,11 +113,11 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         while done < self.nodes.len() {
             let start = self.steps.len();
             let chain = &section.chains()[self.nodes[done].chain];
-            let mut rules = section.rules_of(chain);
+            let rules = section.rules_of(chain);
             if chain.rules_at_first() > WORTH_LOOKING_AHEAD {
                 self.steps_ahead(done, rules);
             } else {
-                rules.by_ref().for_each(|raw| self.step(done, (raw, None)));
+                rules.for_each(|raw| self.step(done, (raw, None)));
             }
             if section.ends_in(chain) {
                 // The rules that came next are lost: nothing can be said of what is left here.

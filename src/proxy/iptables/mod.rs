@@ -19,6 +19,7 @@ mod portal;
 mod reject;
 mod route;
 mod ruleset;
+mod step;
 mod survey;
 mod targets;
 mod translate;

@@ -7,11 +7,12 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::compile::{Action, Program, Step};
+use super::compile::Program;
 use super::followed::Followed;
 use super::matching::Connection;
 use super::part::Part;
 use super::ruleset::Table;
+use super::step::{Action, Step};
 use super::translate::Recovery;
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
 

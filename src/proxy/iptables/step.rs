@@ -1,0 +1,30 @@
+//! What the rules of a pool's chains are compiled to.
+
+use super::part::Part;
+
+/// What a rule does with the connections it takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Action {
+    /// To the chain with this number; what it returns goes on here.
+    Jump(usize),
+    /// To the chain with this number; what it returns goes to this chain's caller.
+    Goto(usize),
+    /// To the endpoint with this number.
+    Deliver(usize),
+    /// Back to the caller.
+    Return,
+    /// Nowhere.
+    Stop,
+}
+
+/// A rule that does something to where connections go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    pub(super) takes: Part,
+    pub(super) action: Action,
+}
+
+impl Step {
+    /// Nothing can be said of it, nor of what comes behind it.
+    pub(super) const UNKNOWN: Self = Self { takes: Part::UNKNOWN, action: Action::Stop };
+}
