@@ -286,7 +286,7 @@ impl<'a> Scanner<'a> {
             if columns.is_none()
                 && let Some(columns) = Columns::of_heading(line)
             {
-                self.listed = Some((id, Some(columns)));
+                (self.last, self.listed) = (None, Some((id, Some(columns))));
                 return;
             }
             if let Some(columns) = columns.or_else(|| Columns::guess(line))
