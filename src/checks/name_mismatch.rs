@@ -26,8 +26,7 @@ pub(super) static CHECK: Check = Check {
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     let ports: Vec<(usize, &ServicePort)> = input.ports().collect();
     let endpoints: usize = ports.iter().flat_map(|(_, port)| &port.pools).map(|pool| pool.endpoints.len()).sum();
-    let cores = if endpoints < WORTH_A_THREAD { 1 } else { cores::count() };
-    let share = ports.len().div_ceil(cores).max(1);
+    let share = if endpoints < WORTH_A_THREAD { ports.len().max(1) } else { cores::share(ports.len(), 1) };
     for (at, port, mismatch) in cores::each(ports.chunks(share), of_ports).into_iter().flatten() {
         let finding = finding(input, found.on(at, port), &mismatch);
         found.add(finding);

@@ -75,7 +75,7 @@ impl<'c, 'f> Join<'c, 'f> {
 
     /// Adds what the cluster says of service ports of the rules. Many are shared out among the processor's cores.
     pub fn describe_all(&self, ports: &mut [ServicePort]) {
-        let share = ports.len().div_ceil(cores::count()).max(WORTH_A_THREAD);
+        let share = cores::share(ports.len(), WORTH_A_THREAD);
         cores::each(ports.chunks_mut(share), |part| part.iter_mut().for_each(|port| self.describe(port)));
     }
 

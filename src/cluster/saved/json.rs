@@ -97,9 +97,8 @@ pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &m
         object(text, item, &head, list)
     };
     let bytes: usize = items.iter().map(|item| item.len()).sum();
-    let cores = cores::count().min(1 + bytes / WORTH_A_THREAD);
     let part = |part: &[&str]| part.iter().map(one).collect::<Result<Vec<_>, Bad>>();
-    let read = cores::each(shares(items, bytes.div_ceil(cores)), part);
+    let read = cores::each(shares(items, cores::share(bytes, WORTH_A_THREAD)), part);
     let mut objects = Vec::with_capacity(items.len());
     for part in read {
         for (object, skipped) in part? {
@@ -122,7 +121,9 @@ fn shares<'i, 't>(items: &'i [&'t str], share: usize) -> Vec<&'i [&'t str]> {
             (begin, bytes) = (n + 1, 0);
         }
     }
-    parts.push(&items[begin..]);
+    if begin < items.len() {
+        parts.push(&items[begin..]);
+    }
     parts
 }
 

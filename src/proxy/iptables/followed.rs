@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Marks for the chains of one table. Threads that follow different services share them.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
-    /// Some rule leads there.
+    /// Some rule leads there. What is read is not marked here.
     reached: Vec<AtomicU64>,
     /// Every rule of the chain was read, and what these lead to is reached.
     read: Vec<AtomicU64>,
@@ -25,13 +25,12 @@ impl Followed {
 
     /// Marks it as reached and read.
     pub(super) fn read(&self, chain: usize) {
-        set(&self.reached, chain);
         set(&self.read, chain);
     }
 
     /// True if some rule leads there.
     pub(super) fn is_reached(&self, chain: usize) -> bool {
-        is_set(&self.reached, chain)
+        is_set(&self.reached, chain) || self.is_read(chain)
     }
 
     /// True if every rule of the chain was read.
