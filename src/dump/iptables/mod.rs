@@ -17,6 +17,7 @@ mod lossless;
 mod names;
 mod names_index;
 mod nft_view;
+mod phrases;
 mod rule;
 mod save;
 mod scan;

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::error::RuleError;
+use super::phrases;
 use super::rule::{AddrType, Counters, Match, Ports, Recent, RecentVerb, Rule, Side, Statistic, Target, Word};
 use super::words::Words;
 
@@ -18,7 +19,14 @@ pub(super) fn parse<'a>(
     rule: &mut Rule<'a>,
     options: Vec<Word<'a>>,
 ) -> Result<(), RuleError> {
-    Parser { words: Words::new(line, at), rule, options, not: false, not_at: 0 }.run()
+    let mut words = Words::new(line, at);
+    let options = phrases::read(&mut words, rule, options);
+    parse_words(words, rule, options)
+}
+
+/// Parses what `words` are left into `rule`.
+pub(super) fn parse_words<'a>(words: Words<'a>, rule: &mut Rule<'a>, options: Vec<Word<'a>>) -> Result<(), RuleError> {
+    Parser { words, rule, options, not: false, not_at: 0 }.run()
 }
 
 /// Reads `[packets:bytes]`.

@@ -105,14 +105,14 @@ impl<'a> RawRule<'a> {
         // Most rules end in a jump to a chain.
         let space = memrchr(b' ', bytes)?;
         let is_jump = matches!(bytes.get(space.checked_sub(3)?..space), Some(b" -j" | b" -g"));
-        if is_jump && !text[space..].contains(['"', '\t']) {
+        if is_jump && !text[space..].contains(is_odd) {
             return Some(&text[space + 1..]);
         }
         let Some(at) = memmem::rfind(bytes, b" -j ") else { return parsed() };
         let rest = &text[at + 4..];
         // Behind a target's name its options may quote anything, even another ` -j `; people write several blanks, tabs,
         // and options of the rule behind the target.
-        let is_plain = !rest.starts_with(' ') && !rest.contains(['"', '\t']) && !rest.contains(" -g ");
+        let is_plain = !rest.starts_with(' ') && !rest.contains(is_odd) && !rest.contains(" -g ");
         if !is_plain || memmem::find(&bytes[..at], b" -j ").is_some() {
             return parsed();
         }
@@ -174,9 +174,9 @@ impl<'a> Section<'a> {
         self.by_name.find_several(&self.chains, &names, |id| self.name_at_rules(&self.chains[id]))
     }
 
-    /// The name of a chain as its first rule has it: whoever compares it reads the rules next, and declarations stand
-    /// megabytes away from them.
-    fn name_at_rules(&self, chain: &Chain<'a>) -> &'a str {
+    /// The name of a chain as its first rule has it: whoever wants it together with the rules need not wait for memory twice,
+    /// as declarations stand megabytes away from them.
+    pub fn name_at_rules(&self, chain: &Chain<'a>) -> &'a str {
         let rule = chain.first.filter(|run| run.form == Form::Append).map(|run| &self.text[run.start as usize..]);
         rule.and_then(|rule| rule.strip_prefix("-A ")?.get(..chain.name.len())).unwrap_or(chain.name)
     }
@@ -385,6 +385,11 @@ impl Chain<'_> {
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
+}
+
+/// True for what makes words end elsewhere than at the next blank.
+fn is_odd(c: char) -> bool {
+    c == '"' || (c != ' ' && c.is_ascii_whitespace())
 }
 
 fn indent(line: &str) -> usize {

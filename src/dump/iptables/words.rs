@@ -32,8 +32,13 @@ impl<'a> Words<'a> {
 
     /// What is left from the next word on.
     pub(super) fn ahead(&mut self) -> &'a [u8] {
+        self.text_ahead().as_bytes()
+    }
+
+    /// The same as text.
+    pub(super) fn text_ahead(&mut self) -> &'a str {
         let at = self.position();
-        &self.line.as_bytes()[at..]
+        &self.line[at..]
     }
 
     /// True if the next word is a bare `!`.
@@ -69,6 +74,11 @@ impl<'a> Words<'a> {
             Some(word) => Ok(word),
             None => Err(RuleError::new(self.at, expected, None)),
         }
+    }
+
+    /// Goes on where `left`, the end of the line, begins.
+    pub(super) fn go_to(&mut self, left: &str) {
+        self.at = self.line.len() - left.len();
     }
 
     /// Everything that is left, without blanks at its ends.
@@ -114,8 +124,10 @@ impl<'a> Words<'a> {
     }
 }
 
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+/// True for what parts words. iptables itself knows blanks and tabs; files that were handled by other programs have more, and no
+/// word of iptables has any of them outside of quotes.
+pub(super) fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace()
 }
 
 /// Writes `text` as `xtables_save_string` would.
@@ -151,6 +163,11 @@ mod tests {
     #[test]
     fn blanks_part_words_and_quotes_hold_them_together() {
         assert_eq!(words(r#"-m  comment --comment "a b"  -j X"#), ["-m", "comment", "--comment", "a b", "-j", "X"]);
+    }
+
+    #[test]
+    fn line_ends_of_other_systems_part_words_too() {
+        assert_eq!(words("-j\tX\u{c} --to\r\r Y\u{c}"), ["-j", "X", "--to", "Y"]);
     }
 
     #[test]

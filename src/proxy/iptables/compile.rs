@@ -221,7 +221,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         }
         let section = self.table.section;
         // iptables lets no chain have the name of a target, and half of all rules have this one.
-        let behind = behind.filter(|&id| section.chains()[id].name == target.name);
+        let behind = behind.filter(|&id| section.name_at_rules(&section.chains()[id]) == target.name);
         let look_up = || if target.name == "DNAT" { None } else { section.chain_id(target.name) };
         let chain = behind.or_else(look_up);
         let known = chain.filter(|&id| {
@@ -254,7 +254,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             // Without counters here there are none there.
             let arrived = via.filter(|_| packets.is_some()).and_then(|raw| exact_packets(&raw.parse().ok()?));
             let remembered = self.sticky.contains_key(&chain);
-            let own = section.chains()[chain].name;
+            let own = section.name_at_rules(&section.chains()[chain]);
             return Effect::Action(self.deliver(
                 own,
                 address,

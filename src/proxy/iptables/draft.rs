@@ -1,5 +1,6 @@
 //! A survey of one family in the making: reads KUBE-SERVICES, KUBE-NODEPORTS and the filter table.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
@@ -25,7 +26,7 @@ pub(super) struct Draft<'d> {
     ruleset: Ruleset<'d>,
     pub(super) rejects: Rejects<'d>,
     pub(super) sketches: Vec<Sketch<'d>>,
-    by_key: HashMap<(String, Option<Protocol>), usize>,
+    by_key: HashMap<(Cow<'d, str>, Option<Protocol>), usize>,
     /// Frontends by the sketch they belong to, and what they are.
     by_frontend: HashMap<(usize, FrontendKind, Option<IpAddr>, Option<u16>), usize>,
     pub(super) unplaced: Vec<RuleRef>,
@@ -71,7 +72,7 @@ impl<'d> Draft<'d> {
             for chain in nat.section.chains().iter().filter(|c| !c.is_empty()) {
                 if matches!(ChainKind::of(chain.name), ChainKind::Cluster | ChainKind::Local | ChainKind::ExternalLocal)
                 {
-                    let at = self.sketch(chain_name::key(chain.name).to_owned(), None);
+                    let at = self.sketch(Cow::Borrowed(chain_name::key(chain.name)), None);
                     self.sketches[at].root.get_or_insert(chain.name);
                 }
             }
@@ -83,11 +84,12 @@ impl<'d> Draft<'d> {
         let node_ports = chain == "KUBE-NODEPORTS";
         // Up to 1.21 the rule that marks stands here, before the one that jumps, for the same destination.
         let mut marks: HashMap<reject::Target, Vec<RawRule<'d>>> = HashMap::new();
+        let mut rule = Rule::default();
         for raw in table.rules(chain) {
-            let Ok(rule) = raw.parse() else {
+            if raw.parse_into(&mut rule).is_err() {
                 self.unplaced.push(RuleRef { text: table.text, line: raw.line });
                 continue;
-            };
+            }
             let Some(target) = &rule.target else { continue };
             let destination = reject::target(&rule);
             let named = if node_ports { reject::has_port(&rule) } else { destination.0.is_some() };
@@ -149,7 +151,7 @@ impl<'d> Draft<'d> {
         };
         // A node port is open on every address of the node, whatever single one a rule names.
         let address = address.filter(|_| !node_port);
-        let at = self.sketch(chain_name::key(target.name).to_owned(), protocol);
+        let at = self.sketch(Cow::Borrowed(chain_name::key(target.name)), protocol);
         let sketch = &mut self.sketches[at];
         sketch.name = sketch.name.take().or_else(|| comment::service(comment));
         let next = sketch.frontends.len();
@@ -181,7 +183,7 @@ impl<'d> Draft<'d> {
                 (Some(name), Some(protocol)) => chain_name::service_keys(name, protocol).collect(),
                 _ => Vec::new(),
             };
-            let sketch = keys.iter().find_map(|key| self.by_key.get(&(key.clone(), protocol)).copied());
+            let sketch = keys.iter().find_map(|key| self.by_key.get(&(Cow::Borrowed(key.as_str()), protocol)).copied());
             let sketch = sketch.or_else(|| by_name.get(&(service.clone()?, protocol)).copied());
             // Source ranges say nothing of endpoints: without the nat table nothing is known of the Service.
             if sketch.is_none() && self.ruleset.nat.is_none() && reject.kind == FrontendKind::LoadBalancer {
@@ -189,7 +191,7 @@ impl<'d> Draft<'d> {
             }
             let at = sketch.unwrap_or_else(|| {
                 let key = keys.into_iter().next().unwrap_or_else(|| format!("{address:?}:{port:?}"));
-                self.sketch(key, protocol)
+                self.sketch(Cow::Owned(key), protocol)
             });
             let sketch = &mut self.sketches[at];
             sketch.name = sketch.name.take().or(service);
@@ -270,7 +272,7 @@ impl<'d> Draft<'d> {
         (networks, interfaces)
     }
 
-    fn sketch(&mut self, key: String, protocol: Option<Protocol>) -> usize {
+    fn sketch(&mut self, key: Cow<'d, str>, protocol: Option<Protocol>) -> usize {
         let next = self.sketches.len();
         let at = *self.by_key.entry((key.clone(), protocol)).or_insert(next);
         if at == next {

@@ -107,12 +107,19 @@ struct Signs {
 impl Signs {
     fn of(section: &Section<'_>) -> Self {
         const NAT: [&str; 7] =
-            ["KUBE-SVC-", "KUBE-SEP-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
+            ["KUBE-SEP-", "KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
         const FILTER: [&str; 4] = ["KUBE-FORWARD", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL", "FORWARD"];
-        let has = |prefixes: &[&str]| {
-            section.chains().iter().any(|c| prefixes.iter().any(|prefix| c.name.starts_with(prefix)))
-        };
-        Self { nat: has(&NAT), filter: has(&FILTER) }
+        let mut signs = Self::default();
+        for chain in section.chains() {
+            let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| chain.name.starts_with(prefix));
+            // Nearly all chains of a large table are of the first kinds.
+            if begins(&NAT) {
+                signs.nat = true;
+            } else if begins(&FILTER) {
+                signs.filter = true;
+            }
+        }
+        signs
     }
 
     fn and(self, other: Self) -> Self {

@@ -247,7 +247,8 @@ fn unused(
 /// because KUBE-SERVICES sends node ports on.
 fn serves(section: &Section<'_>) -> bool {
     let has_rules = |c: &Chain<'_>| !c.is_empty();
-    section.chains().iter().any(|c| {
+    // Chains of endpoints are by far the most, and sorted before those of Services.
+    section.chains().iter().rev().any(|c| {
         has_rules(c)
             && (matches!(ChainKind::of(c.name), ChainKind::Cluster | ChainKind::Local | ChainKind::ExternalLocal)
                 || (c.name == "KUBE-SERVICES" && section.family.is_some()))

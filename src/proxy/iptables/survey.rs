@@ -2,6 +2,7 @@
 //!
 //! A survey costs what these chains cost. Endpoints are followed only for the service ports that are asked for.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::draft::{Draft, Obstacles};
@@ -37,7 +38,7 @@ pub struct Sketch<'d> {
     /// Its name; `None` where no comment tells it.
     pub name: Option<ServiceName>,
     /// What its chains' names have in common.
-    pub key: String,
+    pub key: Cow<'d, str>,
     /// Its protocol.
     pub protocol: Option<Protocol>,
     /// Its family.
@@ -132,7 +133,7 @@ impl<'d> Survey<'d> {
             let tables = self.families.iter().filter_map(|family| family.ruleset.nat);
             tables.for_each(|nat| nat.section.expect_many_lookups());
         }
-        let share = sketches.len().div_ceil(cores::count()).max(WORTH_A_THREAD);
+        let share = cores::share(sketches.len(), WORTH_A_THREAD);
         let follow = |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch)).collect::<Vec<_>>();
         cores::each(sketches.chunks(share), follow).into_iter().flatten().collect()
     }
@@ -173,7 +174,7 @@ impl<'d> Survey<'d> {
         }));
         ServicePort {
             name: sketch.name.clone(),
-            key: sketch.key.clone(),
+            key: sketch.key.to_string(),
             protocol: sketch.protocol,
             family: sketch.family,
             frontends,
@@ -226,7 +227,7 @@ impl InFamily<'_> {
 impl Sketch<'_> {
     /// What sketches are sorted by.
     fn order(&self) -> impl Ord {
-        (self.name.is_none(), self.name.as_ref(), self.protocol, self.family, self.key.as_str())
+        (self.name.is_none(), self.name.as_ref(), self.protocol, self.family, self.key.as_ref())
     }
 
     /// True if `select` names it by name, frontend or service chain.

@@ -52,7 +52,7 @@ pub(super) fn of(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch
         for frontend in sketch.frontends.iter().filter(|frontend| !frontend.rules.is_empty()) {
             if let Some((origins, by, rules)) = search.taker(sketch, frontend, &rivals) {
                 let frontend = (frontend.kind, frontend.address, frontend.port);
-                let (key, protocol) = (sketch.key.clone(), sketch.protocol);
+                let (key, protocol) = (sketch.key.to_string(), sketch.protocol);
                 shadows.found.push(Shadow { key, protocol, frontend, origins, by, rules });
             }
         }
@@ -92,7 +92,7 @@ fn rivals(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch<'_>]) 
     };
     let shared = shared.into_iter().filter_map(|at| {
         let (line, sketch) = first.get(&at)?;
-        Some((at, (*line, sketch.key.clone(), label(sketch))))
+        Some((at, (*line, sketch.key.to_string(), label(sketch))))
     });
     shared.collect()
 }
