@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
+use super::endpoints;
 use super::text::is_unsafe;
 use crate::cores;
 use crate::report::{Any, Document, Services};
@@ -15,8 +16,8 @@ use crate::report::{Any, Document, Services};
 /// So many bytes are written at once.
 const AT_ONCE: usize = 1 << 16;
 
-/// So many endpoints are turned into text at once, by each core: about a megabyte.
-const ENDPOINTS_AT_ONCE: usize = 2000;
+/// So many endpoints are turned into text at once, by each core: about half a megabyte.
+const ENDPOINTS_AT_ONCE: usize = 1000;
 
 /// Writes `document` as indented JSON. Characters a terminal would act on are written as escapes, which JSON allows in
 /// every string.
@@ -54,13 +55,22 @@ fn services<W: Write>(document: &Document, out: &mut Escaping<W>) -> io::Result<
     out.write_all(before.as_bytes())?;
     out.write_all(b"[")?;
     out.pass_pending()?;
-    let mut texts = vec![Vec::new(); cores::count()];
-    for together in ranges(&document.services).chunks(texts.len()) {
-        let work = together.iter().zip(&mut texts);
-        let done = cores::each(work, |(range, text)| part(&document.services, range.clone(), text));
+    let none = || vec![Vec::new(); cores::count()];
+    let (mut made, mut written) = (none(), none());
+    for together in ranges(&document.services).chunks(made.len()) {
+        // A reader may be slower than all cores, and what was made is written while more is made.
+        let work = together.iter().zip(&mut made);
+        let (wrote, done) = cores::aside(
+            work,
+            |(range, text)| part(&document.services, range.clone(), text),
+            || written.iter().try_for_each(|text| out.out.write_all(text)),
+        );
+        wrote?;
         done.into_iter().collect::<io::Result<()>>()?;
-        texts[..together.len()].iter().try_for_each(|text| out.out.write_all(text))?;
+        made[together.len()..].iter_mut().for_each(Vec::clear);
+        std::mem::swap(&mut made, &mut written);
     }
+    written.iter().try_for_each(|text| out.out.write_all(text))?;
     out.write_all(b"\n  ]")?;
     out.write_all(behind.as_bytes())
 }
@@ -81,11 +91,14 @@ fn ranges(services: &Services) -> Vec<Range<usize>> {
 /// The members of a list in this range, as they stand in the document.
 fn part(services: &Services, range: Range<usize>, text: &mut Vec<u8>) -> io::Result<()> {
     text.clear();
-    for (at, service) in range.clone().zip(services.reports(range)) {
+    let mut frame = Vec::new();
+    for (at, (service, pools)) in range.clone().zip(services.without_endpoints(range)) {
         // Members of a list in an object are two steps in.
         let mut layout = Layout { depth: 2, filled: false };
         layout.begin_array_value(text, at == 0)?;
-        service.serialize(&mut Serializer::with_formatter(&mut *text, layout))?;
+        frame.clear();
+        service.serialize(&mut Serializer::with_formatter(&mut frame, layout))?;
+        endpoints::put(&frame, pools, text)?;
     }
     if let Some(escaped) = harmless(text) {
         *text = escaped;
@@ -262,6 +275,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::dataplane::{
+        AboutEndpoint, Address, Client, Endpoint, Mode, Policy, Pool, ServiceName, ServicePort, Stale, State, Traffic,
+    };
+    use crate::net::{Family, Protocol};
+    use crate::report::{Header, Kind, Quotes, document};
 
     #[test]
     fn parts_are_laid_out_as_the_whole_is() {
@@ -276,6 +294,63 @@ mod tests {
         let layout = Layout { depth: 0, filled: false };
         deep.serialize(&mut Serializer::with_formatter(&mut text, layout)).expect("it is written");
         assert_eq!(String::from_utf8_lossy(&text), serde_json::to_string_pretty(&deep).expect("it is written"));
+    }
+
+    #[test]
+    fn service_ports_are_laid_out_as_in_the_whole() {
+        let address = |n: u8| Address::Socket([10, 0, 0, n].into(), 8080);
+        let plain = Endpoint { probability: Some(1.0 / 3.0), ..Endpoint::blank(address(1), "KUBE-SEP-A") };
+        let pod = AboutEndpoint {
+            pod: Some("a/\"b\"".into()),
+            node: Some("node1".into()),
+            local: Some(true),
+            state: State::Stale(Stale::Deleted),
+            wanted: None,
+        };
+        let traffic = Traffic {
+            packets: Some(7),
+            clients: Some(vec![Client { address: [10, 0, 0, 9].into(), expires: None }]),
+            ..Traffic::default()
+        };
+        let rich = Endpoint {
+            draining: true,
+            traffic: traffic.kept(),
+            about: Some(Box::new(pod)),
+            ..Endpoint::blank(Address::UnknownPort([10, 0, 0, 2].into()), "KUBE-SEP-\u{202e}")
+        };
+        let lost = Endpoint::blank(Address::Unknown, "KUBE-SEP-C");
+        let pool =
+            |endpoints| Pool { endpoints, ..Pool::blank(Policy::Cluster, "KUBE-SVC-\"endpoints\": []".to_owned()) };
+        let pools = [vec![pool(vec![plain, rich]), pool(Vec::new()), pool(vec![lost])], Vec::new()];
+        let services = pools.map(|pools| ServicePort {
+            name: ServiceName::parse("a/b:c"),
+            key: "A".to_owned(),
+            protocol: Some(Protocol::Tcp),
+            family: Family::Ipv4,
+            frontends: Vec::new(),
+            pools,
+            affinity_seconds: None,
+            dead_ends: Vec::new(),
+            repeated: Vec::new(),
+            of_proxy: true,
+            about: None,
+        });
+        let header = Header {
+            mode: Mode::Iptables,
+            backend: None,
+            from: "f".to_owned(),
+            tables: Vec::new(),
+            families: Vec::new(),
+            node: None,
+            objects: None,
+            partial: false,
+            watch: None,
+        };
+        let document = document(Kind::List, &header, services.to_vec(), &[], &Quotes::default());
+        let (mut whole, mut answer) = (Vec::new(), Vec::new());
+        json(&document, &mut whole).expect("it is written");
+        json_answer(&Any::Services(document), &mut answer).expect("it is written");
+        assert_eq!(String::from_utf8_lossy(&answer), String::from_utf8_lossy(&whole));
     }
 
     #[test]

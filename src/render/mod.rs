@@ -2,6 +2,7 @@
 
 mod diff;
 mod diff_lines;
+mod endpoints;
 mod findings;
 mod frame;
 mod graph;

@@ -82,9 +82,23 @@ impl Services {
     }
 
     /// The reports of those with these places.
-    pub fn reports(&self, range: Range<usize>) -> impl Iterator<Item = Service> {
-        let both = self.ports[range.clone()].iter().zip(&self.findings[range]);
-        both.map(|(port, findings)| Service { findings: findings.clone(), ..service(port) })
+    pub fn reports(&self, range: Range<usize>) -> impl Iterator<Item = Service<'_>> {
+        self.each(range).map(|(port, findings)| Service { findings: findings.to_vec(), ..service(port) })
+    }
+
+    /// The same without endpoints, for whoever writes these themselves: with the endpoints of each pool.
+    pub fn without_endpoints(
+        &self,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = (Service<'_>, impl Iterator<Item = impl Iterator<Item = Endpoint<'_>>>)> {
+        self.each(range).map(|(port, findings)| {
+            let endpoints = port.pools.iter().map(|pool| pool.endpoints.iter().map(endpoint));
+            (Service { findings: findings.to_vec(), ..frame(port) }, endpoints)
+        })
+    }
+
+    fn each(&self, range: Range<usize>) -> impl Iterator<Item = (&ServicePort, &[v1::Finding])> {
+        self.ports[range.clone()].iter().zip(&self.findings[range]).map(|(port, findings)| (port, findings.as_slice()))
     }
 }
 
@@ -118,7 +132,16 @@ impl Header {
 }
 
 /// One service port, without findings.
-pub(super) fn service(port: &ServicePort) -> Service {
+pub(super) fn service(port: &ServicePort) -> Service<'_> {
+    let mut service = frame(port);
+    for (pool, of) in service.pools.iter_mut().zip(&port.pools) {
+        pool.endpoints = of.endpoints.iter().map(endpoint).collect();
+    }
+    service
+}
+
+/// The same without its endpoints.
+fn frame(port: &ServicePort) -> Service<'_> {
     let name = port.name.as_ref();
     let about =
         port.about.as_ref().filter(|about| about.rules_complete && (about.gap.is_none() || !port.pools.is_empty()));
@@ -193,14 +216,14 @@ fn route(route: &dataplane::Route) -> Route {
     }
 }
 
-fn pool(pool: &dataplane::Pool, of: &ServicePort) -> Pool {
+fn pool<'a>(pool: &'a dataplane::Pool, of: &ServicePort) -> Pool<'a> {
     let known = pool.is_whole() && pool.expected.is_some_and(|expected| expected.is_ok());
     Pool {
         policy: pool.policy.as_str(),
         chain: pool.chain.clone(),
         scheduler: pool.scheduler.clone(),
         undelivered: pool.undelivered,
-        endpoints: pool.endpoints.iter().map(endpoint).collect(),
+        endpoints: Vec::new(),
         expected: pool.expected.and_then(Result::ok),
         missing: known.then(|| pool.missing.iter().map(missing).collect()),
         balance: of.balance(pool).as_ref().map(balance),
@@ -239,14 +262,14 @@ fn missing(absent: &dataplane::Absent) -> Missing {
     }
 }
 
-fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint {
+fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint<'_> {
     let about = endpoint.about.as_deref();
     Endpoint {
         address: (endpoint.address != Address::Unknown).then(|| endpoint.address.to_string()),
         probability: endpoint.probability,
-        chain: endpoint.chain.to_string(),
-        pod: about.and_then(|about| about.pod.as_deref()).map(str::to_owned),
-        node: about.and_then(|about| about.node.as_deref()).map(str::to_owned),
+        chain: &endpoint.chain,
+        pod: about.and_then(|about| about.pod.as_deref()),
+        node: about.and_then(|about| about.node.as_deref()),
         local: about.and_then(|about| about.local),
         state: about.map(|about| about.state.as_str()),
         reason: about.and_then(|about| if let State::Stale(stale) = &about.state { stale.reason() } else { None }),

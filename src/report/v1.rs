@@ -22,7 +22,7 @@ pub struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watched>,
     /// Service ports, ordered by name, protocol and family; unnamed ones last.
-    #[schemars(with = "Vec<Service>")]
+    #[schemars(with = "Vec<Service<'static>>")]
     pub services: Services,
 }
 
@@ -68,7 +68,7 @@ pub struct Watched {
 
 /// One port of one Service in one family.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Service {
+pub struct Service<'a> {
     /// `ns/name` or `ns/name:port`; null where neither comment nor objects name it.
     pub service: Option<String>,
     /// Namespace.
@@ -91,7 +91,7 @@ pub struct Service {
     /// How clients reach it.
     pub frontends: Vec<Frontend>,
     /// Where its connections go.
-    pub pools: Vec<Pool>,
+    pub pools: Vec<Pool<'a>>,
     /// Endpoints it should have, where no rule leads to any; null without objects, or where rules are missing from the
     /// dump.
     pub unprogrammed: Option<Vec<Missing>>,
@@ -159,7 +159,7 @@ pub struct Route {
 
 /// A set of endpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Pool {
+pub struct Pool<'a> {
     /// `cluster` or `local`.
     pub policy: &'static str,
     /// The chain that spreads connections; in IPVS mode the virtual server, `TCP 10.96.0.1:443`.
@@ -169,7 +169,7 @@ pub struct Pool {
     /// Part of new connections that reaches no endpoint, 0..=1; null where it cannot be told.
     pub undelivered: Option<f64>,
     /// Endpoints, in the order in which the rules lead to them.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<Endpoint<'a>>,
     /// How many endpoints it should have; null without objects, or where it cannot be told.
     pub expected: Option<usize>,
     /// Endpoints it should have and has not; null without objects, or where it cannot be told.
@@ -212,18 +212,18 @@ pub struct Missing {
 
 /// An endpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Endpoint {
+pub struct Endpoint<'a> {
     /// `ip:port` or `[ip6]:port`, `?` for a port the dump does not tell, `*` for a port left as it was; null where
     /// the dump does not tell the address.
     pub address: Option<String>,
     /// Part of the pool's new connections, 0..=1; null where it cannot be told.
     pub probability: Option<f64>,
     /// The chain that translates the address.
-    pub chain: String,
+    pub chain: &'a str,
     /// `ns/pod`; null where not known.
-    pub pod: Option<String>,
+    pub pod: Option<&'a str>,
     /// The node it runs on; null where not known.
-    pub node: Option<String>,
+    pub node: Option<&'a str>,
     /// True if it runs on the node the rules are of; null where not known.
     pub local: Option<bool>,
     /// State in the cluster: `ready`, `serving-terminating`, `not-ready`, `stale` or `unknown`; null without objects.

@@ -77,7 +77,7 @@ pub struct NodeRow {
     /// What could not be checked there, and other remarks.
     pub notes: Vec<String>,
     /// Its service ports; null for `check`.
-    #[schemars(with = "Option<Vec<Service>>")]
+    #[schemars(with = "Option<Vec<Service<'static>>>")]
     pub services: Option<Services>,
 }
 
