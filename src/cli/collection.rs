@@ -34,7 +34,7 @@ pub(super) fn matters(_: &str, head: &[u8]) -> bool {
         return false;
     }
     let text = String::from_utf8_lossy(head);
-    let capture = Capture { label: String::new(), text: text.into_owned(), command: None };
+    let capture = Capture { label: String::new(), text: text.into_owned().into(), command: None };
     match texts::kind(&capture) {
         Kind::Iptables => gather::has_rules(&capture) || seems_foreign(&capture.text),
         _ => true,
@@ -164,7 +164,7 @@ fn member(label: &str, name: String, text: String) -> Result<Member, (String, Op
     if text.trim().is_empty() {
         return Err((name, None));
     }
-    let mut capture = Capture { label: format!("{label}:{name}"), text, command: None };
+    let mut capture = Capture { label: format!("{label}:{name}"), text: text.into(), command: None };
     let mut notes = Vec::new();
     let of_nft = !gather::begins_like_rules(&capture.text) && nft::Listing::is_in(&capture.text);
     if let Err(error) = gather::restore(&mut capture, &mut notes) {

@@ -82,7 +82,7 @@ pub(super) fn choose(members: Vec<Member>) -> (Vec<Member>, Vec<(String, String)
 }
 
 fn worth(member: &Member) -> Worth {
-    let text = member.capture.text.as_str();
+    let text = &*member.capture.text;
     let of = |part: Part, lossy: bool, size: usize| Worth {
         parts: vec![part],
         rank: (lossy, Reverse(1), Form::Saved, Reverse(size)),

@@ -154,7 +154,7 @@ pub(super) fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<
     if let Some(listing) = of_nft.then(|| nft::restore(&capture.text)).flatten() {
         let what = |error| format!("{} is JSON of nft that cannot be read: {error}", capture.label);
         let hints = || vec!["nft list ruleset > FILE    (the text, read line by line)".to_owned()];
-        capture.text = listing.map_err(|error| Failure { what: what(error), hints: hints() })?;
+        capture.text = listing.map_err(|error| Failure { what: what(error), hints: hints() })?.into();
         if capture.command.is_none() {
             let label = &capture.label;
             notes.push(format!("{label} is JSON of nft: line numbers are those of the listing that says the same"));
@@ -165,17 +165,17 @@ pub(super) fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<
     }
     if let Some(xml) = restore_xml(&capture.text) {
         let what = |error| format!("{} is iptables-xml output that cannot be read: {error}", capture.label);
-        capture.text = xml.map_err(|error| Failure { what: what(error), hints: Vec::new() })?;
+        capture.text = xml.map_err(|error| Failure { what: what(error), hints: Vec::new() })?.into();
         notes.push(format!("{} is iptables-xml output: line numbers are those of the dump in it", capture.label));
     } else if let Some(text) = restore_nft_view(&capture.text) {
-        capture.text = text;
+        capture.text = text.into();
         notes.push(format!(
             "{} shows iptables rules through nft, which hides some conditions: shares behind them are unknown, and line \
              numbers are not those of the file; iptables-save shows everything",
             capture.label
         ));
     } else if let Some(text) = restore_line_breaks(&capture.text) {
-        capture.text = text;
+        capture.text = text.into();
         notes.push(format!("{} has lost its line breaks: they were put back before every rule", capture.label));
     }
     Ok(())

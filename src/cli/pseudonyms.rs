@@ -71,7 +71,7 @@ fn node(redactor: &Redactor, node: Bundle, counts: &mut Counts) -> Result<Bundle
         *counts += done;
         // The label of a command says what was run; that of a file may say anything.
         let label = if capture.command.is_some() { capture.label } else { called(language).to_owned() };
-        captures.push(Capture { label, text, command: capture.command });
+        captures.push(Capture { label, text: text.into(), command: capture.command });
     }
     let machine = node.machine.map(|machine| Machine {
         name: machine.name.map(|name| redactor.host(&name)),

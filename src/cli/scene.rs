@@ -292,7 +292,7 @@ impl Scene<'_, '_, '_> {
 
     /// The rules that findings name, as they stand in the texts.
     pub(super) fn quotes(&self, checked: &Checked) -> Quotes<'_> {
-        let texts = self.bundle.captures.iter().map(|capture| (capture.label.as_str(), capture.text.as_str()));
+        let texts = self.bundle.captures.iter().map(|capture| (capture.label.as_str(), &*capture.text));
         Quotes::of(texts, checked.findings.iter().flat_map(|finding| &finding.rules).copied())
     }
 }

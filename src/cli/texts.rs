@@ -130,7 +130,7 @@ pub(super) fn kind(capture: &Capture) -> Kind {
             Language::Ipset => Kind::Sets,
         };
     }
-    let text = capture.text.as_str();
+    let text = &*capture.text;
     // Most texts are rules of iptables, and large ones cost what is looked at.
     if gather::begins_like_rules(text) {
         return Kind::Iptables;
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn texts_are_told_apart() {
-        let of = |text: &str| kind(&Capture { label: "f".to_owned(), text: text.to_owned(), command: None });
+        let of = |text: &str| kind(&Capture { label: "f".to_owned(), text: text.to_owned().into(), command: None });
         for (text, wanted) in [
             ("-A KUBE-SERVICES -d 10.96.0.1/32 -j X\n", Kind::Iptables),
             ("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n", Kind::Iptables),

@@ -11,8 +11,8 @@ use flate2::read::MultiGzDecoder;
 use super::file::{decoded, reason};
 use super::snapshot;
 use super::unpack::{self, CUT, LARGEST, Limited, MOST, growth, is_gzip};
-use super::whole::{Whole, too_large};
-use super::{Capture, SourceError};
+use super::whole::{Bytes, Whole, too_large};
+use super::{Capture, SourceError, Text};
 
 /// So much of a member is looked at to tell whether it matters; preambles of shells and log collectors are shorter.
 const HEAD: u64 = 64 << 10;
@@ -93,10 +93,15 @@ fn input(label: &str, mut from: impl Whole, matters: Matters<'_>) -> Result<Inpu
     from.by_ref().take(HEAD).read_to_end(&mut head).map_err(|e| failed(&e))?;
     let length =
         from.seek(SeekFrom::End(0)).and_then(|length| from.rewind().map(|()| length)).map_err(|e| failed(&e))?;
+    let mut collector = Collector::new(label.to_owned(), matters);
+    // A tar begins with the name of its first member, which may look like anything.
+    if is_tar(&head) {
+        collector.tar(&mut Limited::new(BufReader::new(from), u64::MAX), false)?;
+        return Ok(Input::Collection(collector.done()));
+    }
     if let Some(packer) = packer(&head) {
         return Err(packed(label, packer));
     }
-    let mut collector = Collector::new(label.to_owned(), matters);
     if is_gzip(&head) {
         if is_tar(&unpack::beginning(&head, BLOCK)) {
             let mut unpacked = Limited::new(MultiGzDecoder::new(BufReader::new(from)), growth(length));
@@ -107,24 +112,31 @@ fn input(label: &str, mut from: impl Whole, matters: Matters<'_>) -> Result<Inpu
         from.take(MOST).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
         return Ok(text(label, unpack::gunzip(label, &bytes)?));
     }
-    if is_tar(&head) {
-        collector.tar(&mut Limited::new(BufReader::new(from), u64::MAX), false)?;
-    } else if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
         collector.zip(BufReader::new(from), length)?;
-    } else {
-        if length > LARGEST {
-            return Err(too_large(label));
-        }
-        let bytes = from.whole(length).map_err(|e| failed(&e))?;
-        // It may have grown meanwhile.
-        return if bytes.len() as u64 > LARGEST { Err(too_large(label)) } else { Ok(text(label, bytes)) };
+        return Ok(Input::Collection(collector.done()));
     }
-    Ok(Input::Collection(collector.done()))
+    if length > LARGEST {
+        return Err(too_large(label));
+    }
+    match from.whole(length).map_err(|e| failed(&e))? {
+        // It may have grown meanwhile.
+        Bytes::Few(bytes) if bytes.len() as u64 > LARGEST => Err(too_large(label)),
+        Bytes::Few(bytes) => Ok(text(label, bytes)),
+        Bytes::Many(memory) => Ok(match Text::in_memory(memory) {
+            Ok(whole) => captured(label, whole, None),
+            Err(bytes) => text(label, bytes),
+        }),
+    }
 }
 
 fn text(label: &str, bytes: Vec<u8>) -> Input {
-    let (capture, note) = decoded(label, bytes);
-    Input::Text(capture, note)
+    let (text, note) = decoded(label, bytes);
+    captured(label, text.into(), note)
+}
+
+fn captured(label: &str, text: Text, note: Option<String>) -> Input {
+    Input::Text(Capture { label: label.to_owned(), text, command: None }, note)
 }
 
 /// Bytes of a header of tar.
@@ -235,10 +247,10 @@ impl<'w> Collector<'w> {
             let what = format!("{label} holds more than {most} MiB of rules and objects, the most this program reads");
             return Err(SourceError::new(what, ["give the dumps of one node alone, each with -f"]).into());
         }
-        let (capture, note) = decoded(&format!("{}:{name}", self.collection.label), bytes);
+        let (text, note) = decoded(&format!("{}:{name}", self.collection.label), bytes);
         self.collection.notes.extend(note);
         // As in an archive that is unpacked, a later member replaces an earlier one of its name.
-        self.collection.members.insert(name.to_owned(), capture.text);
+        self.collection.members.insert(name.to_owned(), text);
         Ok(())
     }
 

@@ -21,7 +21,7 @@ impl Demo {
             Self::InSync => include_str!("../../fixtures/nodes/seed/in-sync/save.txt"),
             Self::Stale => include_str!("../../fixtures/nodes/seed/stale/save.txt"),
         };
-        let capture = Capture { label: "demo".to_owned(), text: text.to_owned(), command: None };
+        let capture = Capture { label: "demo".to_owned(), text: text.to_owned().into(), command: None };
         Bundle { captures: vec![capture], ..Bundle::default() }
     }
 

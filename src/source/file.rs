@@ -3,8 +3,6 @@
 #[cfg(unix)]
 use std::fs::File;
 
-use super::Capture;
-
 /// True if standard input is a pipe, a socket or a file, so that a dump may come from it.
 pub fn stdin_offers_text() -> bool {
     #[cfg(unix)]
@@ -23,19 +21,18 @@ pub fn stdin_offers_text() -> bool {
 }
 
 /// Bytes as text: UTF-8, or UTF-16 with its mark, as Windows shells write it. Other bytes are replaced, with a note.
-pub(super) fn decoded(label: &str, bytes: Vec<u8>) -> (Capture, Option<String>) {
-    let capture = |text| Capture { label: label.to_owned(), text, command: None };
+pub(super) fn decoded(label: &str, bytes: Vec<u8>) -> (String, Option<String>) {
     if let Some(text) = utf16(&bytes) {
-        return (capture(text), None);
+        return (text, None);
     }
     match String::from_utf8(bytes) {
-        Ok(text) => (capture(text), None),
+        Ok(text) => (text, None),
         Err(error) => {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = 1 + memchr::memchr_iter(b'\n', before).count();
             let note = format!("{label} holds bytes that are no UTF-8 text, first in line {line}: shown as \u{fffd}");
-            (capture(text), Some(note))
+            (text, Some(note))
         }
     }
 }
@@ -67,13 +64,13 @@ mod tests {
     fn windows_shells_write_utf16() {
         let text = "-A X -j Y\r\n";
         let little: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
-        assert_eq!(decoded("f", little).0.text, text);
+        assert_eq!(decoded("f", little).0, text);
     }
 
     #[test]
     fn other_bytes_are_replaced_and_noted() {
-        let (capture, note) = decoded("f", b"-A X\n-A \xff\n".to_vec());
-        assert_eq!(capture.text, "-A X\n-A \u{fffd}\n");
+        let (text, note) = decoded("f", b"-A X\n-A \xff\n".to_vec());
+        assert_eq!(text, "-A X\n-A \u{fffd}\n");
         assert_eq!(note.as_deref(), Some("f holds bytes that are no UTF-8 text, first in line 2: shown as \u{fffd}"));
     }
 }

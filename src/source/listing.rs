@@ -95,7 +95,7 @@ impl Bundle {
         let label = format!("{program} -t {} -S", invocation.table);
         self.commands.push(listing.typed);
         self.notes.extend(listing.warnings);
-        self.captures.push(Capture { label, text: listing.text, command: Some(invocation) });
+        self.captures.push(Capture { label, text: listing.text.into(), command: Some(invocation) });
     }
 }
 

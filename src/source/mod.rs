@@ -21,6 +21,7 @@ mod random;
 #[cfg(feature = "live")]
 mod signals;
 mod snapshot;
+mod text;
 mod unpack;
 mod whole;
 
@@ -40,6 +41,7 @@ pub use random::random;
 #[cfg(feature = "live")]
 pub use signals::{Signal, signals};
 pub use snapshot::{KeptObjects, Snapshot};
+pub use text::Text;
 pub use whole::too_large;
 
 use std::collections::BTreeMap;
@@ -104,7 +106,7 @@ pub struct Capture {
     /// File name, `stdin`, `demo`, or the command that printed it.
     pub label: String,
     /// The text.
-    pub text: String,
+    pub text: Text,
     /// The command that printed it, if one was run.
     pub command: Option<Invocation>,
 }

@@ -68,7 +68,7 @@ pub(super) fn nftables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> 
                 let label = listing.typed.clone();
                 bundle.commands.push(listing.typed);
                 let command = Invocation { language: Language::Nft, family, backend: None, table: "kube-proxy" };
-                bundle.captures.push(Capture { label, text: listing.text, command: Some(command) });
+                bundle.captures.push(Capture { label, text: listing.text.into(), command: Some(command) });
             }
         }
     }
@@ -98,7 +98,11 @@ pub(super) fn ipvs(host: &dyn Host, bundle: &mut Bundle) -> Result<(), SourceErr
         };
         bundle.notes.extend(listing.warnings);
         let command = Invocation { language, family: Family::Ipv4, backend: None, table: "" };
-        bundle.captures.push(Capture { label: listing.typed.clone(), text: listing.text, command: Some(command) });
+        bundle.captures.push(Capture {
+            label: listing.typed.clone(),
+            text: listing.text.into(),
+            command: Some(command),
+        });
         bundle.commands.push(listing.typed);
     }
     Ok(())

@@ -78,6 +78,6 @@ pub fn object_text(path: &Path) -> Result<(ObjectText, Option<String>), SourceEr
         let what = format!("{label} holds more than {} MiB, the most this program reads of objects", MOST >> 20);
         return Err(SourceError::new(what, ["give the objects of one namespace, or leave Pods out"]));
     }
-    let (capture, note) = decoded(&label, bytes);
-    Ok((ObjectText { label: capture.label, text: capture.text, covers: None }, note))
+    let (text, note) = decoded(&label, bytes);
+    Ok((ObjectText { label, text, covers: None }, note))
 }

@@ -3,7 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use memmap2::MmapMut;
+
 use super::SourceError;
+#[cfg(unix)]
+use super::text::memory;
 use super::unpack::LARGEST;
 #[cfg(unix)]
 use crate::cores;
@@ -18,52 +22,67 @@ pub fn too_large(label: &str) -> SourceError {
     SourceError::new(what, ["give the nat table alone: iptables-save -t nat"])
 }
 
+/// The bytes of a text.
+pub(super) enum Bytes {
+    /// As they came.
+    Few(Vec<u8>),
+    /// Of a large file, in [memory of their own](super::text::memory).
+    Many(MmapMut),
+}
+
 /// What can be read from its beginning again, and all at once.
 pub(super) trait Whole: Read + Seek {
     /// All of it, which is `length` bytes, unless it changes just now.
-    fn whole(&mut self, length: u64) -> io::Result<Vec<u8>>;
+    fn whole(&mut self, length: u64) -> io::Result<Bytes>;
 }
 
 impl Whole for io::Cursor<Vec<u8>> {
-    fn whole(&mut self, _: u64) -> io::Result<Vec<u8>> {
-        Ok(std::mem::take(self.get_mut()))
+    fn whole(&mut self, _: u64) -> io::Result<Bytes> {
+        Ok(Bytes::Few(std::mem::take(self.get_mut())))
     }
 }
 
 impl Whole for File {
-    fn whole(&mut self, length: u64) -> io::Result<Vec<u8>> {
+    fn whole(&mut self, length: u64) -> io::Result<Bytes> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        // Memory that cannot be had is an error here, and would end the program where it is taken.
-        Vec::<u8>::new().try_reserve_exact(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let mut bytes = shared_out(self, length)?;
+        let read = shared_out(self, length)?;
         // What was added meanwhile; all of it, if it was not read yet.
-        let read = bytes.len() as u64;
-        self.seek(SeekFrom::Start(read))?;
-        self.take(LARGEST + 1 - read).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        let behind = read.as_ref().map_or(0, |read| read.len() as u64);
+        let mut rest = Vec::new();
+        if read.is_none() {
+            // Memory that cannot be had is an error here, and would end the program where it is taken.
+            rest.try_reserve_exact(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        }
+        self.seek(SeekFrom::Start(behind))?;
+        self.take(LARGEST + 1 - behind).read_to_end(&mut rest)?;
+        Ok(match read {
+            Some(read) if rest.is_empty() => Bytes::Many(read),
+            Some(read) => Bytes::Few([&read, rest.as_slice()].concat()),
+            None => Bytes::Few(rest),
+        })
     }
 }
 
 /// The first `length` bytes of a large file, read by all cores, each its part: most of the time goes into memory that is
-/// touched for the first time. Nothing where that is not worth it, or where the file is shorter now.
+/// touched for the first time. `None` where that is not worth it, or where the file is shorter now.
 #[cfg(unix)]
-fn shared_out(file: &File, length: usize) -> io::Result<Vec<u8>> {
+fn shared_out(file: &File, length: usize) -> io::Result<Option<MmapMut>> {
     use std::os::unix::fs::FileExt as _;
     if length < WORTH_SHARING {
-        return Ok(Vec::with_capacity(length));
+        return Ok(None);
     }
     let part = length.div_ceil(cores::count());
-    let mut bytes = vec![0; length];
+    let mut bytes = memory(length)?;
     let parts = bytes.chunks_mut(part).zip((0u64..).step_by(part));
     let read = cores::each(parts, |(part, at)| file.read_exact_at(part, at));
     match read.into_iter().collect::<io::Result<()>>() {
-        Ok(()) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 #[cfg(not(unix))]
-fn shared_out(_: &File, length: usize) -> io::Result<Vec<u8>> {
-    Ok(Vec::with_capacity(length))
+fn shared_out(_: &File, _: usize) -> io::Result<Option<MmapMut>> {
+    Ok(None)
 }

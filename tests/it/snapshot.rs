@@ -295,7 +295,9 @@ fn of_two_nodes() -> (tempfile::TempDir, PathBuf) {
         node: Some(name.to_owned()),
         captures: vec![Capture {
             label: "save.txt".to_owned(),
-            text: fs::read_to_string(node(&format!("kitchen-sink/{name}/save.txt"))).expect("the recording is there"),
+            text: fs::read_to_string(node(&format!("kitchen-sink/{name}/save.txt")))
+                .expect("the recording is there")
+                .into(),
             command: None,
         }],
         ..Bundle::default()

@@ -131,7 +131,7 @@ impl Collection {
                     })
                 });
                 let label = format!("{label}:{}", text.file);
-                captures.push(Capture { label, text: member(&text.file)?, command: command.transpose()? });
+                captures.push(Capture { label, text: member(&text.file)?.into(), command: command.transpose()? });
             }
             bundles.push(Bundle {
                 captures,

@@ -57,7 +57,11 @@ fn read(room: &Path, bytes: &[u8]) -> Option<Collection> {
             assert!(collection.members.keys().all(|name| !name.starts_with('/')), "{:?}", collection.members.keys());
             if let Some(Ok(bundles)) = collection.snapshot() {
                 let texts = bundles.iter().flat_map(|bundle| &bundle.captures);
-                assert!(texts.map(|capture| &capture.text).all(|text| collection.members.values().any(|m| m == text)));
+                assert!(
+                    texts
+                        .map(|capture| &capture.text)
+                        .all(|text| collection.members.values().any(|m| m.as_str() == &**text))
+                );
             }
             Some(collection)
         }
