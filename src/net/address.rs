@@ -33,7 +33,22 @@ pub struct Host(pub IpAddr);
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V4(v4) => {
+                // Written at once: a large answer holds hundreds of thousands.
+                let mut text = [0; "255.255.255.255.".len()];
+                let mut end = 0;
+                for octet in v4.octets() {
+                    let digits = [octet / 100, octet / 10 % 10, octet % 10];
+                    let blank = if octet < 10 { 2 } else { usize::from(octet < 100) };
+                    for digit in &digits[blank..] {
+                        text[end] = b'0' + digit;
+                        end += 1;
+                    }
+                    text[end] = b'.';
+                    end += 1;
+                }
+                f.pad(std::str::from_utf8(&text[..end - 1]).unwrap_or_default())
+            }
             IpAddr::V6(v6) => write!(f, "[{v6}]"),
         }
     }
@@ -61,5 +76,16 @@ mod tests {
         for text in ["", ":80", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:80x", "[fd00::1", "[fd00::1]80", "nginx:80"] {
             assert_eq!(split_host_port(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn hosts_are_written_as_the_standard_library_does() {
+        for octet in 0..=255 {
+            for text in [format!("{octet}.0.255.10"), format!("1.22.133.{octet}")] {
+                assert_eq!(Host(ip(&text)).to_string(), text);
+            }
+        }
+        assert_eq!(format!("{:>9}|{:<9}|", Host(ip("1.2.3.4")), Host(ip("1.2.3.4"))), "  1.2.3.4|1.2.3.4  |");
+        assert_eq!(Host(ip("fd00::1")).to_string(), "[fd00::1]");
     }
 }

@@ -55,22 +55,9 @@ fn services<W: Write>(document: &Document, out: &mut Escaping<W>) -> io::Result<
     out.write_all(before.as_bytes())?;
     out.write_all(b"[")?;
     out.pass_pending()?;
-    let none = || vec![Vec::new(); cores::count()];
-    let (mut made, mut written) = (none(), none());
-    for together in ranges(&document.services).chunks(made.len()) {
-        // A reader may be slower than all cores, and what was made is written while more is made.
-        let work = together.iter().zip(&mut made);
-        let (wrote, done) = cores::aside(
-            work,
-            |(range, text)| part(&document.services, range.clone(), text),
-            || written.iter().try_for_each(|text| out.out.write_all(text)),
-        );
-        wrote?;
-        done.into_iter().collect::<io::Result<()>>()?;
-        made[together.len()..].iter_mut().for_each(Vec::clear);
-        std::mem::swap(&mut made, &mut written);
-    }
-    written.iter().try_for_each(|text| out.out.write_all(text))?;
+    // A reader may be slower than all cores, and what was made is written while more is made.
+    let make = |range: &Range<usize>, text: &mut Vec<u8>| part(&document.services, range.clone(), text);
+    cores::texts(&ranges(&document.services), make, |text| out.out.write_all(text))?;
     out.write_all(b"\n  ]")?;
     out.write_all(behind.as_bytes())
 }
@@ -90,7 +77,6 @@ fn ranges(services: &Services) -> Vec<Range<usize>> {
 
 /// The members of a list in this range, as they stand in the document.
 fn part(services: &Services, range: Range<usize>, text: &mut Vec<u8>) -> io::Result<()> {
-    text.clear();
     let mut frame = Vec::new();
     for (at, (service, pools)) in range.clone().zip(services.without_endpoints(range)) {
         // Members of a list in an object are two steps in.

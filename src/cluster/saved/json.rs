@@ -50,8 +50,7 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
     let Envelope { kind, api_version, metadata, items } = envelope.unwrap_or_default();
     let head = Head { kind, api_version, metadata };
     // An empty list may have null for its items.
-    let no_items = head.kind.as_ref().filter(|kind| kind.ends_with("List")).map(|_| Vec::new());
-    match items.or(no_items) {
+    match items.or_else(|| head.is_list().then(Vec::new)) {
         Some(items) => {
             let items: Vec<&str> = items.into_iter().map(RawValue::get).collect();
             let objects = objects(text, &items, Some(&head), saved)?;
@@ -70,7 +69,7 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
 
 /// True if an item of an array is itself a list.
 fn is_list(item: &RawValue) -> bool {
-    serde_json::from_str::<Head>(item.get()).is_ok_and(|head| head.kind.is_some_and(|kind| kind.ends_with("List")))
+    serde_json::from_str::<Head>(item.get()).is_ok_and(|head| head.is_list())
 }
 
 /// A list, or an object that is none.

@@ -119,6 +119,11 @@ impl Head {
         Some((kind, version.unwrap_or_default()))
     }
 
+    /// True if it says that it is a list, whether or not it has items.
+    pub(super) fn is_list(&self) -> bool {
+        self.kind.as_ref().is_some_and(|kind| kind.ends_with("List"))
+    }
+
     /// Where the list goes on.
     pub(super) fn next(&self) -> Option<String> {
         self.metadata.as_ref().and_then(|m| m.next.clone()).filter(|next| !next.is_empty())

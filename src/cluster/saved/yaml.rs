@@ -88,6 +88,11 @@ fn document(text: &str, saved: &mut Saved) -> Result<(), Bad> {
         .map_err(|error| bad(&error, "not YAML of Kubernetes objects"))?;
     let Outline { kind, api_version, metadata, items } = outline;
     let head = Head { kind, api_version, metadata };
+    // An empty list may have null for its items.
+    if items.is_none() && head.is_list() {
+        saved.add_list(Vec::new(), Some(&head));
+        return Ok(());
+    }
     let Some(items) = items else {
         let Some((kind, version)) = head.kind(None) else {
             return Err((Some((1, 1)), "an object without kind: this is no output of kubectl".to_owned()));
