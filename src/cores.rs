@@ -130,6 +130,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "scoped thread panicked")]
     fn a_panic_among_texts_is_not_lost() {
-        let _ = texts(&[1, 2, 3, 4], |item, _| Ok::<(), ()>(assert!(*item != 3)), |_| Ok(()));
+        let make = |item: &u8, _: &mut Vec<u8>| {
+            assert!(*item != 3);
+            Ok::<(), ()>(())
+        };
+        let _ = texts(&[1, 2, 3, 4], make, |_| Ok(()));
     }
 }

@@ -123,6 +123,13 @@ pub(super) fn with<T>(
     question: &Question<'_>,
     then: impl FnOnce(Scene<'_, '_, '_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let (mut then, mut answer) = (Some(then), None);
+    set(question, &mut |scene| answer = then.take().map(|then| then(scene)))?;
+    answer.expect("a scene that is set is looked at")
+}
+
+/// The same without an answer, so that the program holds this only once.
+fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Result<(), Failure> {
     // Rules and objects are read at the same time.
     let afar = if question.given.is_some() { Afar::default() } else { Afar::of(question.source)? };
     let reading = objects::start(question, &afar);
@@ -213,7 +220,8 @@ pub(super) fn with<T>(
         narrowed: !question.what.is_empty() || question.namespace.is_some(),
         nothing,
         outcome,
-    })
+    });
+    Ok(())
 }
 
 impl Scene<'_, '_, '_> {

@@ -61,13 +61,13 @@ pub fn open(path: &Path, matters: Matters<'_>) -> Result<Input, SourceError> {
         };
         SourceError::new(format!("cannot read {label}: {}", reason(error)), hint)
     };
-    let file = File::open(path).map_err(|e| failed(&e))?;
+    let mut file = File::open(path).map_err(|e| failed(&e))?;
     let about = file.metadata().map_err(|e| failed(&e))?;
     if about.is_dir() {
         return folder(path, label.clone(), matters).map(Input::Collection);
     }
     // What cannot be gone back in (a pipe, /dev/fd/63) is read whole first.
-    if about.is_file() { input(&label, file, matters) } else { all(&label, file, matters) }
+    if about.is_file() { input(&label, &mut file, matters) } else { all(&label, file, matters) }
 }
 
 /// Reads standard input to its end: a text or an archive.
@@ -83,14 +83,14 @@ fn all(label: &str, mut from: impl Read, matters: Matters<'_>) -> Result<Input, 
     if bytes.len() as u64 > LARGEST {
         return Err(too_large(label));
     }
-    input(label, io::Cursor::new(bytes), matters)
+    input(label, &mut io::Cursor::new(bytes), matters)
 }
 
 /// Tells what the bytes are by their first ones.
-fn input(label: &str, mut from: impl Whole, matters: Matters<'_>) -> Result<Input, SourceError> {
+fn input(label: &str, mut from: &mut dyn Whole, matters: Matters<'_>) -> Result<Input, SourceError> {
     let failed = |error: &io::Error| SourceError::new(format!("cannot read {label}: {}", reason(error)), None);
     let mut head = Vec::new();
-    from.by_ref().take(HEAD).read_to_end(&mut head).map_err(|e| failed(&e))?;
+    Read::take(&mut from, HEAD).read_to_end(&mut head).map_err(|e| failed(&e))?;
     let length =
         from.seek(SeekFrom::End(0)).and_then(|length| from.rewind().map(|()| length)).map_err(|e| failed(&e))?;
     let mut collector = Collector::new(label.to_owned(), matters);

@@ -25,11 +25,11 @@ impl Demo {
         Bundle { captures: vec![capture], ..Bundle::default() }
     }
 
-    /// The objects of its cluster: `kubectl get … -o json`.
+    /// The objects of its cluster: `kubectl get … -o json`, without what is read of none.
     pub fn objects(self) -> &'static str {
         match self {
-            Self::InSync => include_str!("../../fixtures/nodes/seed/in-sync/cluster.json"),
-            Self::Stale => include_str!("../../fixtures/nodes/seed/stale/cluster.json"),
+            Self::InSync => include_str!("../../fixtures/demo/in-sync.json"),
+            Self::Stale => include_str!("../../fixtures/demo/stale.json"),
         }
     }
 }

@@ -321,6 +321,16 @@ fn one_page_of_a_list_tells_nothing_of_the_others() {
 }
 
 #[test]
+fn a_list_without_items_is_empty_in_every_form() {
+    // Go writes null for an empty list.
+    for items in ["items: []", "items: null", "items:", "more: 1"] {
+        let text = format!("apiVersion: v1\nkind: ServiceList\nmetadata: {{continue: more}}\n{items}\n");
+        let value: Value = serde_saphyr::from_str(&text).expect("YAML");
+        assert_eq!(facts(&text), facts(&value.to_string()), "{items}");
+    }
+}
+
+#[test]
 fn kube_proxys_configuration_tells_the_mode() {
     let map = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
         "data": {"config.conf": "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n"}});
@@ -353,4 +363,48 @@ fn files_that_cannot_be_read_are_errors() {
     let error = "error: - was given 2 times, but standard input can be read only once\n  try:  give every other dump or list of objects \
                  as a file";
     kube_ipt("list --objects - -f -").stdin("").status(2).stderr(error).stdout();
+}
+
+/// The objects of `--demo` are the recorded ones, so far as anything is read of them: what is not takes time whenever the demo is
+/// shown. `UPDATE_DEMO=1 cargo test` writes them anew.
+#[test]
+fn the_demo_has_the_objects_that_were_recorded() {
+    for name in ["in-sync", "stale"] {
+        let text = fs::read_to_string(node(&format!("seed/{name}/cluster.json"))).expect("the recording is there");
+        let recorded = facts(&text);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/demo/{name}.json"));
+        if std::env::var_os("UPDATE_DEMO").is_some() {
+            let mut value = json!({"objects": serde_json::from_str::<Value>(&text).expect("JSON")});
+            let same = |value: &Value| {
+                let mut saved = Saved::default();
+                saved.read("text", &value["objects"].to_string()).is_ok() && saved.into_facts() == recorded
+            };
+            without_what_is_not_read(&mut value, "/objects", &same);
+            fs::write(&path, value["objects"].to_string() + "\n").expect("writable");
+        }
+        assert_eq!(facts(&fs::read_to_string(&path).expect("the demo is there")), recorded, "{name}");
+    }
+}
+
+/// Takes fields and items out of what stands at `at` as long as it stays the same.
+fn without_what_is_not_read(value: &mut Value, at: &str, same: &impl Fn(&Value) -> bool) {
+    let names: Vec<String> = match value.pointer(at) {
+        Some(Value::Object(fields)) => fields.keys().cloned().collect(),
+        Some(Value::Array(items)) => (0..items.len()).rev().map(|n| n.to_string()).collect(),
+        _ => return,
+    };
+    for name in names {
+        let mut without = value.clone();
+        match without.pointer_mut(at) {
+            Some(Value::Object(fields)) => _ = fields.remove(&name),
+            Some(Value::Array(items)) => _ = items.remove(name.parse().expect("a number")),
+            _ => unreachable!("it was one of these"),
+        }
+        if same(&without) {
+            *value = without;
+        } else {
+            let inside = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+            without_what_is_not_read(value, &inside, same);
+        }
+    }
 }
