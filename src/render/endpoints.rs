@@ -7,15 +7,27 @@ use std::io;
 
 use memchr::memmem;
 
+use super::json::harmless;
 use crate::report::Endpoint;
 
 /// The list of a pool as it is written without its endpoints. In a string these quotes would have backslashes.
 const EMPTY: &[u8] = b"\"endpoints\": []";
 
-/// What stands before the first field of an endpoint, before another one, and behind the last.
-const FIRST: &[u8] = b"{\n              ";
-const NEXT: &[u8] = b",\n              ";
+/// What stands behind the last field of an endpoint.
 const LAST: &[u8] = b"\n            }";
+
+/// More than most endpoints take, in bytes.
+const USUAL: usize = 512;
+
+/// What stands before the value of a field of an endpoint.
+macro_rules! field {
+    (first $name:literal) => {
+        concat!("{\n              \"", $name, "\": ").as_bytes()
+    };
+    ($name:literal) => {
+        concat!(",\n              \"", $name, "\": ").as_bytes()
+    };
+}
 
 /// Adds `frame` to `out`: a service port in its document, whose pools have no endpoints yet. They get those of `pools`, in their
 /// order.
@@ -45,13 +57,13 @@ pub(super) fn put<'a>(
 fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
     let Endpoint { address, probability, chain, pod, node, local, state, reason, packets, draining, .. } = endpoint;
     let Endpoint { open_connections, clients, .. } = endpoint;
-    let mut field = |before: &[u8], name: &[u8], value: Value<'_>| {
-        out.extend_from_slice(before);
+    out.reserve(USUAL);
+    let mut put = |name: &[u8], value: Value<'_>| {
         out.extend_from_slice(name);
         match value {
             Value::Null => out.extend_from_slice(b"null"),
             Value::Is(is) => out.extend_from_slice(if is { b"true" } else { b"false" }),
-            Value::Text(text) => serde_json::to_writer(&mut *out, text)?,
+            Value::Text(text) => put_text(text, out)?,
             Value::Texts(texts) => put_list(texts, out)?,
             Value::Part(part) => serde_json::to_writer(&mut *out, &part)?,
             Value::Count(count) => serde_json::to_writer(&mut *out, &count)?,
@@ -59,18 +71,18 @@ fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
         io::Result::Ok(())
     };
     let count = |count: &Option<u64>| count.map_or(Value::Null, Value::Count);
-    field(FIRST, b"\"address\": ", text(address.as_deref()))?;
-    field(NEXT, b"\"probability\": ", probability.map_or(Value::Null, Value::Part))?;
-    field(NEXT, b"\"chain\": ", Value::Text(chain))?;
-    field(NEXT, b"\"pod\": ", text(*pod))?;
-    field(NEXT, b"\"node\": ", text(*node))?;
-    field(NEXT, b"\"local\": ", local.map_or(Value::Null, Value::Is))?;
-    field(NEXT, b"\"state\": ", text(*state))?;
-    field(NEXT, b"\"reason\": ", text(*reason))?;
-    field(NEXT, b"\"packets\": ", count(packets))?;
-    field(NEXT, b"\"draining\": ", Value::Is(*draining))?;
-    field(NEXT, b"\"open_connections\": ", count(open_connections))?;
-    field(NEXT, b"\"clients\": ", clients.as_deref().map_or(Value::Null, Value::Texts))?;
+    put(field!(first "address"), text(address.as_deref()))?;
+    put(field!("probability"), probability.map_or(Value::Null, Value::Part))?;
+    put(field!("chain"), Value::Text(chain))?;
+    put(field!("pod"), text(*pod))?;
+    put(field!("node"), text(*node))?;
+    put(field!("local"), local.map_or(Value::Null, Value::Is))?;
+    put(field!("state"), text(*state))?;
+    put(field!("reason"), text(*reason))?;
+    put(field!("packets"), count(packets))?;
+    put(field!("draining"), Value::Is(*draining))?;
+    put(field!("open_connections"), count(open_connections))?;
+    put(field!("clients"), clients.as_deref().map_or(Value::Null, Value::Texts))?;
     out.extend_from_slice(LAST);
     Ok(())
 }
@@ -80,10 +92,21 @@ fn put_list(texts: &[String], out: &mut Vec<u8>) -> io::Result<()> {
     let mut before: &[u8] = b"[\n                ";
     for text in texts {
         out.extend_from_slice(before);
-        serde_json::to_writer(&mut *out, text)?;
+        put_text(text, out)?;
         before = b",\n                ";
     }
     out.extend_from_slice(if texts.is_empty() { b"[]" } else { b"\n              ]" });
+    Ok(())
+}
+
+/// A string, with escapes for what a terminal would act on.
+fn put_text(text: &str, out: &mut Vec<u8>) -> io::Result<()> {
+    let start = out.len();
+    serde_json::to_writer(&mut *out, text)?;
+    if let Some(escaped) = harmless(&out[start..]) {
+        out.truncate(start);
+        out.extend_from_slice(&escaped);
+    }
     Ok(())
 }
 

@@ -84,10 +84,7 @@ fn part(services: &Services, range: Range<usize>, text: &mut Vec<u8>) -> io::Res
         layout.begin_array_value(text, at == 0)?;
         frame.clear();
         service.serialize(&mut Serializer::with_formatter(&mut frame, layout))?;
-        endpoints::put(&frame, pools, text)?;
-    }
-    if let Some(escaped) = harmless(text) {
-        *text = escaped;
+        endpoints::put(harmless(&frame).as_deref().unwrap_or(&frame), pools, text)?;
     }
     Ok(())
 }
@@ -231,11 +228,27 @@ pub fn yaml(document: &impl Serialize) -> Result<String, String> {
     String::from_utf8(escaped).map_err(|e| e.to_string())
 }
 
-/// The text with its escapes, unless it surely needs none, as nearly all does. Not stopping at the first byte that may lets the
-/// compiler look at many at once.
-fn harmless(text: &[u8]) -> Option<Vec<u8>> {
-    let is_plain = text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\n'));
-    (!is_plain).then(|| escaped(&String::from_utf8_lossy(text)).into_bytes())
+/// The text with its escapes, unless it surely needs none, as nearly all does.
+pub(super) fn harmless(text: &[u8]) -> Option<Vec<u8>> {
+    (!is_plain(text)).then(|| escaped(&String::from_utf8_lossy(text)).into_bytes())
+}
+
+/// True if all bytes are of ASCII, and none but line ends is a control character.
+fn is_plain(text: &[u8]) -> bool {
+    /// Eight bytes, each of which is 1.
+    const EACH: u64 = u64::MAX / 0xff;
+    let (words, rest) = text.as_chunks::<8>();
+    let words_are = words.iter().all(|word| {
+        let word = u64::from_ne_bytes(*word);
+        // The highest bit of a byte: it is beyond ASCII; it is 127; it is below a blank.
+        let odd = word | word.wrapping_add(EACH) | (word.wrapping_sub(EACH * 0x20) & !word);
+        odd & (EACH << 7) == 0 || word.to_ne_bytes().iter().all(is_plain_byte)
+    });
+    words_are && rest.iter().all(is_plain_byte)
+}
+
+fn is_plain_byte(byte: &u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\n')
 }
 
 fn needs_escape(c: char) -> bool {
@@ -337,6 +350,18 @@ mod tests {
         json(&document, &mut whole).expect("it is written");
         json_answer(&Any::Services(document), &mut answer).expect("it is written");
         assert_eq!(String::from_utf8_lossy(&answer), String::from_utf8_lossy(&whole));
+    }
+
+    #[test]
+    fn plain_text_is_told_eight_bytes_at_a_time() {
+        for byte in 0..=u8::MAX {
+            for at in 0..19 {
+                let mut text = *b"nineteen bytes long";
+                text[at] = byte;
+                assert_eq!(is_plain(&text), (b' '..=b'~').contains(&byte) || byte == b'\n', "{byte} at {at}");
+            }
+        }
+        assert!(is_plain(b"") && is_plain(b"\n\n\n\n\n\n\n\n\n") && !is_plain(b"\xff\xff\xff\xff\xff\xff\xff\xff"));
     }
 
     #[test]

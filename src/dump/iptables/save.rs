@@ -109,8 +109,11 @@ impl<'a> Parser<'_, 'a> {
 
     /// `-m NAME`: opens the module its options will belong to.
     fn module(&mut self) -> Result<(), RuleError> {
+        let at = self.words.position();
         let name = self.value("a match name after -m")?;
         self.push(match name {
+            // Words without a module are kept under no name.
+            "" => return Err(RuleError::new(at, "a match name after -m", Some(name))),
             // The comment itself follows as --comment; the module alone says nothing.
             "comment" => return Ok(()),
             "tcp" | "udp" | "sctp" | "dccp" | "udplite" => {
@@ -377,6 +380,7 @@ mod tests {
     fn errors_name_the_column_and_what_was_expected() {
         assert_eq!(error("-s"), "column 3: expected an address after -s, found the end of the line");
         assert_eq!(error("-p tcp stray -j X"), "column 8: expected an option, found 'stray'");
+        assert_eq!(error(r#"-p tcp -m "" "" -j X"#), "column 11: expected a match name after -m, found ''");
         assert_eq!(error("-p tcp !"), "column 8: expected an option after '!', found the end of the line");
         assert_eq!(error("-c one 2 -j X"), "column 4: expected a packet count after -c, found 'one'");
         assert_eq!(

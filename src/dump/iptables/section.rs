@@ -105,14 +105,14 @@ impl<'a> RawRule<'a> {
         // Most rules end in a jump to a chain.
         let space = memrchr(b' ', bytes)?;
         let is_jump = matches!(bytes.get(space.checked_sub(3)?..space), Some(b" -j" | b" -g"));
-        if is_jump && !text[space..].contains(is_odd) {
+        if is_jump && !text[space + 1..].bytes().any(is_odd) {
             return Some(&text[space + 1..]);
         }
         let Some(at) = memmem::rfind(bytes, b" -j ") else { return parsed() };
         let rest = &text[at + 4..];
         // Behind a target's name its options may quote anything, even another ` -j `; people write several blanks, tabs,
         // and options of the rule behind the target.
-        let is_plain = !rest.starts_with(' ') && !rest.contains(is_odd) && !rest.contains(" -g ");
+        let is_plain = !rest.starts_with(' ') && !rest.bytes().any(is_odd) && !rest.contains(" -g ");
         if !is_plain || memmem::find(&bytes[..at], b" -j ").is_some() {
             return parsed();
         }
@@ -388,8 +388,8 @@ impl Chain<'_> {
 }
 
 /// True for what makes words end elsewhere than at the next blank.
-fn is_odd(c: char) -> bool {
-    c == '"' || (c != ' ' && c.is_ascii_whitespace())
+fn is_odd(byte: u8) -> bool {
+    byte == b'"' || (byte < b' ' && byte.is_ascii_whitespace())
 }
 
 fn indent(line: &str) -> usize {
