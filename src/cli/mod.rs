@@ -278,8 +278,15 @@ fn tell(notes: &[Note], missing: &[String], color: Color) {
 
 /// Writes a part of the answer.
 fn put(text: &str, color: Color) -> std::io::Result<()> {
-    let mut out = anstream::AutoStream::new(std::io::stdout(), color.choice(&std::io::stdout()));
-    out.write_all(Called::now().told(text).as_bytes()).and_then(|()| out.flush())
+    let text = Called::now().told(text);
+    let choice = color.choice(&std::io::stdout());
+    if choice == anstream::ColorChoice::Never {
+        // Colours are taken out piece by piece, and not each piece is worth a write.
+        let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+        return write!(out, "{}", anstream::adapter::strip_str(&text)).and_then(|()| out.flush());
+    }
+    let mut out = anstream::AutoStream::new(std::io::stdout(), choice);
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// Writes a document as one line.

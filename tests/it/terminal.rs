@@ -5,11 +5,13 @@ use std::process::{Command, Stdio};
 /// Runs the program of the arguments on a terminal and prints what it wrote and its exit status. `step` gets the terminal and
 /// what was written so far, again and again, and may press keys.
 const FOLLOWED: &str = r#"
-import fcntl, os, pty, select, struct, sys, termios, time
+import fcntl, os, pty, select, signal, struct, sys, termios, time
 def followed(step, size=None, pause=0):
     child, terminal = pty.fork()
     if child == 0:
         time.sleep(pause)
+        # Whoever runs the tests in the background has them ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(sys.argv[1], sys.argv[1:])
     if size:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))

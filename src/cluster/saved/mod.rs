@@ -59,6 +59,13 @@ pub struct BadObjects {
     pub what: String,
 }
 
+impl BadObjects {
+    /// Of the text that is called `label`. What is wrong may quote a value of several lines, and is told in one.
+    fn of(label: &str, (at, what): (Option<(usize, usize)>, String)) -> Self {
+        Self { label: label.to_owned(), at, what: what.replace(['\n', '\r'], " ") }
+    }
+}
+
 impl Saved {
     /// Reads a text. Objects read later replace those of the same name read before.
     pub fn read(&mut self, label: &str, text: &str) -> Result<(), BadObjects> {
@@ -72,7 +79,7 @@ impl Saved {
         if std::mem::take(&mut self.cut) {
             self.pages.push(label.to_owned());
         }
-        read.map_err(|(at, what)| BadObjects { label: label.to_owned(), at, what })
+        read.map_err(|bad| BadObjects::of(label, bad))
     }
 
     /// Adds the objects of a list, whose head tells where it goes on if there is more of it.
@@ -96,7 +103,7 @@ impl Saved {
     pub(super) fn read_page(&mut self, label: &str, text: &str) -> Result<Option<String>, BadObjects> {
         // An answer of nothing is no list of nothing: the rest of the list would be missing unnoticed.
         let read = if text.trim().is_empty() { Err((None, "is empty".to_owned())) } else { json::read(text, self) };
-        read.map_err(|(at, what)| BadObjects { label: label.to_owned(), at, what })?;
+        read.map_err(|bad| BadObjects::of(label, bad))?;
         Ok(self.next.take())
     }
 

@@ -229,7 +229,7 @@ impl<'a> Parser<'_, 'a> {
     fn comment(&mut self) -> Result<(), RuleError> {
         let mut comment = self.words.expect("a comment after --comment")?;
         if !comment.quoted {
-            while !matches!(self.words.ahead(), [] | [b'-' | b'"', ..] | [b'!', b' ', ..]) {
+            while !matches!(self.words.ahead(), [] | [b'-' | b'"', ..]) && !self.words.at_not() {
                 let Some(more) = self.words.next()? else { break };
                 let text = comment.text.to_mut();
                 text.push(' ');
@@ -244,7 +244,7 @@ impl<'a> Parser<'_, 'a> {
         let name = self.value("a target")?;
         let mut options = std::mem::take(&mut self.options);
         // A single dash starts an option of the rule again; a target's own options have two.
-        while !matches!(self.words.ahead(), [] | [b'-', b'a'..=b'z', ..] | [b'!', b' ', ..]) {
+        while !matches!(self.words.ahead(), [] | [b'-', b'a'..=b'z', ..]) && !self.words.at_not() {
             options.extend(self.words.next()?);
         }
         self.rule.target = Some(Target { name, goto, options });
