@@ -242,12 +242,12 @@ fn is_plain(text: &[u8]) -> bool {
         let word = u64::from_ne_bytes(*word);
         // The highest bit of a byte: it is beyond ASCII; it is 127; it is below a blank.
         let odd = word | word.wrapping_add(EACH) | (word.wrapping_sub(EACH * 0x20) & !word);
-        odd & (EACH << 7) == 0 || word.to_ne_bytes().iter().all(is_plain_byte)
+        odd & (EACH << 7) == 0 || word.to_ne_bytes().into_iter().all(is_plain_byte)
     });
-    words_are && rest.iter().all(is_plain_byte)
+    words_are && rest.iter().copied().all(is_plain_byte)
 }
 
-fn is_plain_byte(byte: &u8) -> bool {
+fn is_plain_byte(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | b'\n')
 }
 
