@@ -94,8 +94,11 @@ fn input(label: &str, mut from: &mut dyn Whole, matters: Matters<'_>) -> Result<
     let length =
         from.seek(SeekFrom::End(0)).and_then(|length| from.rewind().map(|()| length)).map_err(|e| failed(&e))?;
     let mut collector = Collector::new(label.to_owned(), matters);
-    // A tar begins with the name of its first member, which may look like anything.
-    if is_tar(&head) {
+    // A tar begins with the name of its first member, which may look like anything, and what is packed may hold anything where
+    // a tar says that it is one.
+    let is_zip = head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06");
+    let is_packed = packer(&head).is_some() || is_gzip(&head) || is_zip;
+    if is_tar(&head) && (!is_packed || has_checksum(&head)) {
         collector.tar(&mut Limited::new(BufReader::new(from), u64::MAX), false)?;
         return Ok(Input::Collection(collector.done()));
     }
@@ -112,7 +115,7 @@ fn input(label: &str, mut from: &mut dyn Whole, matters: Matters<'_>) -> Result<
         from.take(MOST).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
         return Ok(text(label, unpack::gunzip(label, &bytes)?));
     }
-    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+    if is_zip {
         collector.zip(BufReader::new(from), length)?;
         return Ok(Input::Collection(collector.done()));
     }
@@ -145,6 +148,15 @@ const BLOCK: usize = 512;
 /// True if `head` begins with a header of tar, as POSIX and GNU write it.
 fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
+}
+
+/// True if a header of tar says its own checksum: the sum of its bytes, with blanks in the place of the checksum.
+fn has_checksum(head: &[u8]) -> bool {
+    let Some(header) = head.get(..BLOCK) else { return false };
+    let said = std::str::from_utf8(&header[148..156]).ok();
+    let said = said.and_then(|text| u32::from_str_radix(text.trim_matches(['\0', ' ']), 8).ok());
+    let others = header[..148].iter().chain(&header[156..]).map(|byte| u32::from(*byte));
+    said == Some(others.sum::<u32>() + 8 * u32::from(b' '))
 }
 
 /// The program that unpacks what is packed in a way not known here.
