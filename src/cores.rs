@@ -33,7 +33,7 @@ pub(crate) fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: i
 }
 
 /// Has each of `items` made into a text, and `take` take the texts in the order of the items, while more are made. No more than
-/// two for each core are kept at any time, however slow `take` is. The first error ends it; a panic goes on here.
+/// two for each core and the one that is taken are kept at any time, however slow `take` is. The first error ends it; a panic goes on here.
 pub(crate) fn texts<T: Sync, E: Send>(
     items: &[T],
     make: impl Fn(&T, &mut Vec<u8>) -> Result<(), E> + Sync,

@@ -97,12 +97,13 @@ fn input(label: &str, mut from: &mut dyn Whole, matters: Matters<'_>) -> Result<
     // A tar begins with the name of its first member, which may look like anything, and what is packed may hold anything where
     // a tar says that it is one.
     let is_zip = head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06");
-    let is_packed = packer(&head).is_some() || is_gzip(&head) || is_zip;
+    let packer = packer(&head);
+    let is_packed = packer.is_some() || is_gzip(&head) || is_zip;
     if is_tar(&head) && (!is_packed || has_checksum(&head)) {
         collector.tar(&mut Limited::new(BufReader::new(from), u64::MAX), false)?;
         return Ok(Input::Collection(collector.done()));
     }
-    if let Some(packer) = packer(&head) {
+    if let Some(packer) = packer {
         return Err(packed(label, packer));
     }
     if is_gzip(&head) {

@@ -27,8 +27,8 @@ impl Text {
     }
 }
 
-/// So many bytes of memory in pages as large as the system has them. A third of the time it takes to read a large file, and to
-/// find what is wanted in it, goes into small pages.
+/// So many bytes of memory in pages as large as the system has them. A quarter of the time it takes to read a large file, and
+/// to find what is wanted in it, goes into small pages.
 pub(super) fn memory(bytes: usize) -> std::io::Result<MmapMut> {
     let memory = MmapMut::map_anon(bytes).map_err(|_| std::io::ErrorKind::OutOfMemory)?;
     // A wish: small pages do as well.
@@ -48,24 +48,9 @@ impl Deref for Text {
     }
 }
 
-impl Default for Text {
-    fn default() -> Self {
-        String::new().into()
-    }
-}
-
 impl From<String> for Text {
     fn from(text: String) -> Self {
         Self(Kept::String(text))
-    }
-}
-
-impl From<Text> for String {
-    fn from(text: Text) -> Self {
-        match text.0 {
-            Kept::String(text) => text,
-            Kept::Memory(text) => text.get().to_string(),
-        }
     }
 }
 

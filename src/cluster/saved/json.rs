@@ -8,12 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
 use serde_json::value::RawValue;
 
-use super::Saved;
 use super::kind::{Head, Kind, Metadata, Object};
+use super::{Bad, Saved};
 use crate::cores;
-
-/// Where and what.
-type Bad = (Option<(usize, usize)>, String);
 
 /// So many bytes of objects take longer to read than a thread takes to start.
 const WORTH_A_THREAD: usize = 1 << 20;

@@ -59,9 +59,12 @@ pub struct BadObjects {
     pub what: String,
 }
 
+/// What is wrong with a text: line and column from 1, where known, and the words.
+type Bad = (Option<(usize, usize)>, String);
+
 impl BadObjects {
     /// Of the text that is called `label`. What is wrong may quote a value of several lines, and is told in one.
-    fn of(label: &str, (at, what): (Option<(usize, usize)>, String)) -> Self {
+    fn of(label: &str, (at, what): Bad) -> Self {
         Self { label: label.to_owned(), at, what: what.replace(['\n', '\r'], " ") }
     }
 }

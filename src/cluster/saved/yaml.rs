@@ -10,11 +10,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Options;
 
-use super::Saved;
 use super::kind::{Head, Kind, Metadata, Object};
-
-/// Where and what.
-type Bad = (Option<(usize, usize)>, String);
+use super::{Bad, Saved};
 
 /// Objects of Kubernetes nest some twenty deep.
 const DEPTH: usize = 100;

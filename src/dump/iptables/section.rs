@@ -9,6 +9,7 @@ use super::names_index::{NameIndex, Named};
 use super::rule::{Counters, Rule};
 use super::save;
 use super::scan::Hints;
+use super::words::is_blank;
 use crate::net::Family;
 
 /// A kube-proxy dump has a chain for so many bytes, rather more than fewer.
@@ -389,7 +390,7 @@ impl Chain<'_> {
 
 /// True for what makes words end elsewhere than at the next blank.
 fn is_odd(byte: u8) -> bool {
-    byte == b'"' || (byte < b' ' && byte.is_ascii_whitespace())
+    byte == b'"' || (byte != b' ' && is_blank(byte))
 }
 
 fn indent(line: &str) -> usize {

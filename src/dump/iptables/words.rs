@@ -127,7 +127,7 @@ impl<'a> Words<'a> {
 /// True for what parts words. iptables itself knows blanks and tabs; files that were handled by other programs have more, and no
 /// word of iptables has any of them outside of quotes.
 pub(super) fn is_blank(byte: u8) -> bool {
-    byte <= b' ' && byte.is_ascii_whitespace()
+    byte.is_ascii_whitespace()
 }
 
 /// Writes `text` as `xtables_save_string` would.
