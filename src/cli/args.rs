@@ -1,4 +1,6 @@
 //! Flags that several commands share.
+//!
+//! What such a struct is stands in plain comments: clap takes a doc comment for what the command says of itself.
 
 use std::path::PathBuf;
 
@@ -6,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::net::Family;
 
-/// Where the rules come from.
+// Where the rules come from.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SourceArgs {
     /// Read a saved dump: iptables-save, iptables -S or -L; nft list ruleset, as text or JSON; ipvsadm -Sn or -Ln, with
@@ -64,7 +66,7 @@ pub(super) enum Reads {
     Named,
 }
 
-/// Where Services and endpoints come from.
+// Where Services and endpoints come from.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ObjectArgs {
     /// Read saved objects: a file or directory of JSON or YAML as `kubectl get services,endpointslices,pods,nodes -A -o
@@ -92,7 +94,7 @@ pub(super) struct ObjectArgs {
     pub(super) api: ApiArgs,
 }
 
-/// How the API server is reached.
+// How the API server is reached.
 #[cfg(feature = "live")]
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ApiArgs {
@@ -143,7 +145,7 @@ pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
     milliseconds.map(std::time::Duration::from_millis).ok_or_else(|| "too long".to_owned())
 }
 
-/// Answers that go on.
+// Answers that go on.
 #[cfg(feature = "live")]
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct WatchArgs {
@@ -189,8 +191,8 @@ impl From<DemoArg> for crate::source::Demo {
     }
 }
 
-/// Which namespace. As a plugin of kubectl too that of the kubeconfig's context is not used: an answer that silently lacks
-/// Services would be taken for the whole node.
+// Which namespace. As a plugin of kubectl too that of the kubeconfig's context is not used: an answer that silently lacks
+// Services would be taken for the whole node.
 #[derive(Debug, clap::Args)]
 pub(super) struct NamespaceArgs {
     /// Only what is in this namespace.
@@ -208,7 +210,7 @@ impl NamespaceArgs {
     }
 }
 
-/// How the answer looks.
+// How the answer looks.
 #[derive(Debug, clap::Args)]
 pub(super) struct OutputArgs {
     #[command(flatten)]

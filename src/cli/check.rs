@@ -20,10 +20,6 @@ use crate::proxy::iptables::Depth;
 use crate::render;
 use crate::report;
 
-/// Find what is wrong: rules that differ from what the cluster wants, and rules that cannot work.
-///
-/// WHAT narrows it to some Services, in any form `show` takes. The exit status is 1 if there are findings at or above
-/// --fail-on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What to check; everything without it.

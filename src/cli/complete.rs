@@ -44,7 +44,10 @@ pub(super) fn answer(words: &[OsString]) -> String {
     let (current, before) = words.split_last().unwrap_or((&empty, &[]));
     let line: Vec<OsString> = std::iter::once(NAME.into()).chain(before.iter().cloned()).collect();
     let names = Arc::new(Names::of(read(line.clone()).as_ref()));
-    let mut command = with_completers(Cli::command(), &names);
+    let mut command = Cli::command();
+    // Commands have no flags before.
+    command.build();
+    let mut command = with_completers(command, &names);
     let at = line.len();
     let typed = line.into_iter().map(|word| with_equals(word, &command)).chain([current.clone()]).collect();
     let found = complete(&mut command, typed, at, None).unwrap_or_default();

@@ -26,15 +26,6 @@ use crate::report::DiffNode;
 #[cfg(feature = "live")]
 use crate::source::{Bundle, Tables};
 
-/// Compare two nodes, two dumps, or one node at two times: services, frontends, endpoints and shares gained, lost or changed.
-///
-/// Not lines: the order of rules, counters, comments and the language of the rules are no difference. What one side does not
-/// tell (no objects, no filter table, lines missing) is no difference either and is said. Services alone are compared: what
-/// is wrong with the rules as a whole, such as hooks and marks, is what `check` tells of each side. The exit status is 1 if
-/// something is different.
-///
-/// A dump is compared with the objects that are given for it; without, no API server is asked about it. A running node is
-/// compared with the objects of its API server, as elsewhere.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The first side: a dump in any form -f of show takes, several with commas between them (save.txt,save6.txt), or - for

@@ -4,9 +4,6 @@ use super::{Answer, Failure, Outcome};
 use crate::checks;
 use crate::render;
 
-/// Explain findings: what each means, why it happens, how to confirm it, what to do.
-///
-/// CODE is a code or name as `check` prints it (KI101, stale-endpoint). Without CODE, all of them are listed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What to explain.

@@ -20,7 +20,7 @@ use crate::render::{self, View};
 use crate::report::{self, Kind, Look, NodesDocument, NodesKind, Seen};
 use crate::source::{Bundle, Tables};
 
-/// Questions to every node.
+// Questions to every node.
 #[derive(Debug, clap::Args)]
 pub(super) struct FleetArgs {
     /// Read every node of the cluster through the API server, by commands in its kube-proxy Pods; with -f, every node of a
@@ -31,7 +31,7 @@ pub(super) struct FleetArgs {
     pub(super) pace: Pace,
 }
 
-/// How fast many nodes are read.
+// How fast many nodes are read.
 #[derive(Debug, clap::Args)]
 pub(super) struct Pace {
     /// How many nodes are read at the same time.

@@ -16,7 +16,6 @@ use super::{Failure, Outcome, Screen};
 use crate::render::View;
 use crate::report::Kind;
 
-/// List service ports, one a row.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Form of the answer.

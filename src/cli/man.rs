@@ -7,7 +7,6 @@ use clap_mangen::Man;
 
 use super::{Answer, Cli, Failure, Outcome, out};
 
-/// Print a manual page: `kube-ipt man show | man -l -`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The command whose page it is (show, manifest rbac); the program's own without it.

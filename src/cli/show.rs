@@ -10,11 +10,6 @@ use super::watch;
 use super::{Failure, Outcome, Screen};
 use crate::report::Kind;
 
-/// Show Services with their frontends, endpoints and shares.
-///
-/// WHAT is anything you have in hand: a Service (nginx, shop/cart, shop/cart:http; svc/nginx or svc nginx, as kubectl has
-/// it), a cluster IP or a pod's address (10.96.0.10, 10.96.0.10:53/udp), a node port (:30080), a pod (shop/cart-0,
-/// pod/cart-0), a chain (KUBE-SVC-…), or a /regular expression/ on namespace/name:port. Without WHAT, all Services.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What to show.

@@ -15,10 +15,6 @@ use crate::render::clean;
 use crate::source::Tables;
 use crate::source::{Bundle, KeptObjects, Snapshot};
 
-/// Keep the rules of a node and the objects of its cluster in a file, which every command reads with -f.
-///
-/// Of objects, only what decides about Service traffic is kept: no Secret, no environment, no annotation. Rules are kept in
-/// every mode there is, whichever decides. What was saved before (-f, --objects) can be put into one file too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Write it there: a tar.gz, whole or not at all. `-` is standard output.

@@ -17,15 +17,6 @@ use crate::render::{self, Graph};
 use crate::report::{self, Packet};
 use crate::trace::{self, Journey, Trace};
 
-/// Follow one new connection through the node's rules: where it can end up, how likely, and by which rules.
-///
-/// FROM is the client: an address (10.244.1.7), a pod (shop/cart-0), `pod` for any pod of this node, `node`, node/NAME,
-/// `localhost`, or `external` for someone outside every network the rules name.
-///
-/// TO is where it connects to: a Service (nginx, shop/cart:http, service/shop/cart:80), an address (10.96.0.10:53/udp), a
-/// node port (:30080), pod/ns/name:port, node:port or localhost:port.
-///
-/// What a dump does not tell (the interface, the contents of ipsets) is followed both ways, and said.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The client.

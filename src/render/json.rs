@@ -5,8 +5,6 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use serde::Serialize;
-use serde_json::Serializer;
-use serde_json::ser::Formatter;
 
 use super::endpoints;
 use super::text::is_unsafe;
@@ -19,24 +17,12 @@ const AT_ONCE: usize = 1 << 16;
 /// So many endpoints are turned into text at once, by each core: about half a megabyte.
 const ENDPOINTS_AT_ONCE: usize = 1000;
 
-/// Writes `document` as indented JSON. Characters a terminal would act on are written as escapes, which JSON allows in
-/// every string.
+/// Writes `document` as indented JSON, for people. Characters a terminal would act on are written as escapes, which JSON
+/// allows in every string.
 pub fn json(document: &impl Serialize, out: impl Write) -> io::Result<()> {
     let mut out = Escaping::of(out);
     serde_json::to_writer_pretty(&mut out, document)?;
     out.finish()
-}
-
-/// The same of an answer, whose service ports are shared out among the processor's cores.
-pub fn json_answer(document: &Any, out: impl Write) -> io::Result<()> {
-    match document {
-        Any::Services(document) if !document.services.is_empty() => {
-            let mut out = Escaping::of(out);
-            services(document, &mut out)?;
-            out.finish()
-        }
-        other => json(other, out),
-    }
 }
 
 /// The same on one line, for readers that take a stream line by line.
@@ -46,11 +32,24 @@ pub fn json_line(document: &impl Serialize, out: impl Write) -> io::Result<()> {
     out.finish()
 }
 
+/// The same for programs: without indentation, which would be half of it, and with a line for each service port. These are
+/// shared out among the processor's cores.
+pub fn json_lines(document: &Any, out: impl Write) -> io::Result<()> {
+    match document {
+        Any::Services(document) if !document.services.is_empty() => {
+            let mut out = Escaping::of(out);
+            services(document, &mut out)?;
+            out.finish()
+        }
+        other => json_line(other, out),
+    }
+}
+
 /// Writes the document of `show` or `list`, whose service ports come last in it.
 fn services<W: Write>(document: &Document, out: &mut Escaping<W>) -> io::Result<()> {
     let (source, watch) = (document.source.clone(), document.watch.clone());
     let frame = Document { services: Services::default(), source, watch, ..*document };
-    let frame = serde_json::to_string_pretty(&frame)?;
+    let frame = serde_json::to_string(&frame)?;
     let (before, behind) = frame.rsplit_once("[]").unwrap_or((&frame, ""));
     out.write_all(before.as_bytes())?;
     out.write_all(b"[")?;
@@ -58,7 +57,7 @@ fn services<W: Write>(document: &Document, out: &mut Escaping<W>) -> io::Result<
     // A reader may be slower than all cores, and what was made is written while more is made.
     let make = |range: &Range<usize>, text: &mut Vec<u8>| part(&document.services, range.clone(), text);
     cores::texts(&ranges(&document.services), make, |text| out.out.write_all(text))?;
-    out.write_all(b"\n  ]")?;
+    out.write_all(b"\n]")?;
     out.write_all(behind.as_bytes())
 }
 
@@ -79,90 +78,12 @@ fn ranges(services: &Services) -> Vec<Range<usize>> {
 fn part(services: &Services, range: Range<usize>, text: &mut Vec<u8>) -> io::Result<()> {
     let mut frame = Vec::new();
     for (at, (service, pools)) in range.clone().zip(services.without_endpoints(range)) {
-        // Members of a list in an object are two steps in.
-        let mut layout = Layout { depth: 2, filled: false };
-        layout.begin_array_value(text, at == 0)?;
+        text.extend_from_slice(if at == 0 { b"\n" } else { b",\n" });
         frame.clear();
-        service.serialize(&mut Serializer::with_formatter(&mut frame, layout))?;
+        serde_json::to_writer(&mut frame, &service)?;
         endpoints::put(harmless(&frame).as_deref().unwrap_or(&frame), pools, text)?;
     }
     Ok(())
-}
-
-/// How serde_json lays out what people read, beginning some steps in and with one write for each line's indentation.
-struct Layout {
-    /// Steps of two blanks.
-    depth: usize,
-    /// The innermost list or object has members.
-    filled: bool,
-}
-
-impl Layout {
-    fn line(&self, out: &mut (impl Write + ?Sized), comma: bool) -> io::Result<()> {
-        const LINE: &[u8] = b",\n                                                                ";
-        let start = usize::from(!comma);
-        match LINE.get(start..2 + 2 * self.depth) {
-            Some(line) => out.write_all(line),
-            None => {
-                out.write_all(&LINE[start..2])?;
-                (0..self.depth).try_for_each(|_| out.write_all(b"  "))
-            }
-        }
-    }
-
-    fn open(&mut self, out: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
-        self.depth += 1;
-        self.filled = false;
-        out.write_all(bracket)
-    }
-
-    fn close(&mut self, out: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
-        self.depth -= 1;
-        if self.filled {
-            self.line(out, false)?;
-        }
-        out.write_all(bracket)
-    }
-}
-
-impl Formatter for Layout {
-    fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.open(out, b"[")
-    }
-
-    fn end_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.close(out, b"]")
-    }
-
-    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.line(out, !first)
-    }
-
-    fn end_array_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.filled = true;
-        Ok(())
-    }
-
-    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.open(out, b"{")
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.close(out, b"}")
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.line(out, !first)
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        out.write_all(b": ")
-    }
-
-    fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.filled = true;
-        Ok(())
-    }
 }
 
 /// Escapes what is written. Every write ends where a character does, as serde_json's do.
@@ -271,8 +192,6 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::dataplane::{
         AboutEndpoint, Address, Client, Endpoint, Mode, Policy, Pool, ServiceName, ServicePort, Stale, State, Traffic,
@@ -281,22 +200,7 @@ mod tests {
     use crate::report::{Header, Kind, Quotes, document};
 
     #[test]
-    fn parts_are_laid_out_as_the_whole_is() {
-        let value = json!({"a": [], "b": {}, "c": [1, [2, {"d": null, "e": ["f", {"g": []}]}]], "h": "i"});
-        let mut text = Vec::new();
-        let layout = Layout { depth: 0, filled: false };
-        value.serialize(&mut Serializer::with_formatter(&mut text, layout)).expect("it is written");
-        assert_eq!(String::from_utf8_lossy(&text), serde_json::to_string_pretty(&value).expect("it is written"));
-        // More steps in than a line of blanks is kept for.
-        let deep = (0..40).fold(json!(1), |inside, _| json!([inside]));
-        let mut text = Vec::new();
-        let layout = Layout { depth: 0, filled: false };
-        deep.serialize(&mut Serializer::with_formatter(&mut text, layout)).expect("it is written");
-        assert_eq!(String::from_utf8_lossy(&text), serde_json::to_string_pretty(&deep).expect("it is written"));
-    }
-
-    #[test]
-    fn service_ports_are_laid_out_as_in_the_whole() {
+    fn service_ports_are_written_as_the_whole_is() {
         let address = |n: u8| Address::Socket([10, 0, 0, n].into(), 8080);
         let plain = Endpoint { probability: Some(1.0 / 3.0), ..Endpoint::blank(address(1), "KUBE-SEP-A") };
         let pod = AboutEndpoint {
@@ -347,9 +251,12 @@ mod tests {
         };
         let document = document(Kind::List, &header, services.to_vec(), &[], &Quotes::default());
         let (mut whole, mut answer) = (Vec::new(), Vec::new());
-        json(&document, &mut whole).expect("it is written");
-        json_answer(&Any::Services(document), &mut answer).expect("it is written");
-        assert_eq!(String::from_utf8_lossy(&answer), String::from_utf8_lossy(&whole));
+        json_line(&document, &mut whole).expect("it is written");
+        json_lines(&Any::Services(document), &mut answer).expect("it is written");
+        let answer = String::from_utf8(answer).expect("it is text");
+        assert_eq!(answer.lines().collect::<String>(), String::from_utf8_lossy(&whole).trim_end());
+        let begins: Vec<&str> = answer.lines().map(|line| line.split(':').next().expect("a member")).collect();
+        assert_eq!(begins, ["{\"schema\"", "{\"service\"", "{\"service\"", "]}"]);
     }
 
     #[test]

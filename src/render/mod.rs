@@ -25,7 +25,7 @@ pub use diff::diff;
 pub use findings::{Surroundings, findings, findings_table};
 pub use frame::{Drawn, Frame, Head};
 pub use graph::Graph;
-pub use json::{json, json_answer, json_line, yaml};
+pub use json::{json, json_line, json_lines, yaml};
 pub use marks::Marks;
 pub use nodes::{diff_nodes, nodes};
 pub use pages::{codes, pages};

@@ -349,7 +349,7 @@ fn the_node_is_this_host_where_its_own_rules_are_read() {
     // By its name, by its address, and not by either; a dump is not of this host.
     let script = "iptables-nft-restore <$ROOM/4; ip link set lo up
                   run() { $KUBE_IPT show nginx-service -o json --objects $ROOM/objects.json \"$@\" >$ROOM/out 2>/dev/null; }
-                  node() { grep -m 1 '\"node\"' $ROOM/out | tr -d ' ,'; }
+                  node() { grep -m 1 -o '\"node\":[^,]*' $ROOM/out | head -n 1; }
                   unshare -u sh -ec 'hostname Node1; $KUBE_IPT show nginx-service -o json --objects $ROOM/objects.json' >$ROOM/out
                   node
                   run; node

@@ -4,15 +4,6 @@ use clap::ValueEnum;
 
 use super::{Answer, Outcome};
 
-/// Print a script that completes command lines in a shell, with the names of Services and Nodes.
-///
-/// bash: `source <(kube-ipt completions bash)` in ~/.bashrc. zsh: `source <(kube-ipt completions zsh)` in ~/.zshrc, after
-/// compinit, or as the file _kube-ipt in a folder of $fpath. fish: `kube-ipt completions fish | source` in
-/// ~/.config/fish/config.fish. For `kubectl ipt`, save that of kubectl as kubectl_complete-ipt in a folder of $PATH and make it
-/// executable (kubectl 1.26 and later).
-///
-/// Names come from the dump or objects on the line, else from the API server, within a second or not at all. A credential
-/// plugin is run only if the kubeconfig says that it never asks (interactiveMode: Never).
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The shell.

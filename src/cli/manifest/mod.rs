@@ -6,7 +6,6 @@ mod rbac;
 use super::{Answer, Outcome};
 use crate::render::json;
 
-/// Print what to apply to a cluster; nothing is applied.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

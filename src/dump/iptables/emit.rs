@@ -163,10 +163,12 @@ fn negatable(not: bool, flag: &str, value: &str, out: &mut String) {
 fn option(flag: &str, value: Option<&str>, out: &mut String) {
     let Some(value) = value else { return };
     push(out, flag);
-    // iptables has no such values and never quotes them, but people can write anything.
-    if value.is_empty() || value == "!" || value.contains([' ', '\t']) {
-        out.push(' ');
-        quote_always(value, out);
+    // iptables has no such values and never quotes them, but people can write anything. What a value could be read from
+    // holds nothing to be escaped, and is not read where it does.
+    if value.is_empty() || value == "!" || value.contains(|c: char| c.is_ascii_whitespace()) {
+        out.push_str(" \"");
+        out.push_str(value);
+        out.push('"');
     } else {
         push(out, value);
     }
@@ -205,6 +207,7 @@ mod tests {
             r#"-m comment --comment "other traffic to ns/svc will be dropped by KUBE-PROXY-FIREWALL""#,
             "-m comment --comment plain -j X",
             r#"! -s "two words" -i "!" -p "" -j "X Y" --to "!""#,
+            r#"-m "it's one" -j "X'Y Z""#,
         ] {
             let mut rule = Rule::default();
             save::parse(text, 0, &mut rule, Vec::new()).expect("a rule");
