@@ -1,7 +1,8 @@
-//! Work that is shared out among the processor's cores. What comes of it never depends on how many there are.
+//! Work that is shared out among the processor's cores. What comes of it never depends on how many there are, nor on how many
+//! threads may be started: where a limit of processes is reached, the work is done on those that there are.
 
-use std::sync::{LazyLock, mpsc};
-use std::thread;
+use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
+use std::thread::{self, Builder};
 
 /// Asked for once: the limits of a control group are files that are read for it.
 static COUNT: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
@@ -22,13 +23,19 @@ pub(crate) fn share(all: usize, least: usize) -> usize {
 pub(crate) fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let mut items = items.into_iter();
     let first = items.next();
+    // What a thread would have done stays here if it cannot be started.
+    let others: Vec<Mutex<Option<T>>> = items.map(|item| Mutex::new(Some(item))).collect();
+    let item_of = |other: &Mutex<Option<T>>| other.lock().unwrap_or_else(PoisonError::into_inner).take();
     thread::scope(|scope| {
         let work = &work;
-        let others: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        let start = |other| Builder::new().spawn_scoped(scope, move || item_of(other).map(work)).ok();
+        let threads: Vec<_> = others.iter().map(start).collect();
         let first = first.map(work);
-        let others =
-            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        first.into_iter().chain(others).collect()
+        let rest = threads.into_iter().zip(&others).filter_map(|(thread, other)| match thread {
+            Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            None => item_of(other).map(work),
+        });
+        first.into_iter().chain(rest).collect()
     })
 }
 
@@ -39,33 +46,45 @@ pub(crate) fn texts<T: Sync, E: Send>(
     make: impl Fn(&T, &mut Vec<u8>) -> Result<(), E> + Sync,
     mut take: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let makers = count().min(items.len());
+    let most = count().min(items.len());
     thread::scope(|scope| {
         let make = &make;
-        let makers: Vec<_> = (0..makers)
-            .map(|first| {
-                let (done, texts) = mpsc::sync_channel(1);
-                let (give_back, used) = mpsc::channel::<Vec<u8>>();
-                let own = items.iter().skip(first).step_by(makers);
-                scope.spawn(move || {
-                    for item in own {
-                        let mut text = used.try_recv().unwrap_or_default();
-                        text.clear();
-                        // Nobody listens any more after an error.
-                        if done.send(make(item, &mut text).map(|()| text)).is_err() {
-                            return;
-                        }
+        let start = |_| {
+            let (done, texts) = mpsc::sync_channel(1);
+            let (give_back, used) = mpsc::channel::<Vec<u8>>();
+            let (tell, own) = mpsc::channel();
+            let maker = move || {
+                let own = own.recv().into_iter().flat_map(|(first, step)| items.iter().skip(first).step_by(step));
+                for item in own {
+                    let mut text = used.try_recv().unwrap_or_default();
+                    text.clear();
+                    // Nobody listens any more after an error.
+                    if done.send(make(item, &mut text).map(|()| text)).is_err() {
+                        return;
                     }
-                });
-                (texts, give_back)
-            })
-            .collect();
-        for (texts, give_back) in makers.iter().cycle().take(items.len()) {
+                }
+            };
+            Builder::new().spawn_scoped(scope, maker).ok().map(|_| (tell, texts, give_back))
+        };
+        let makers: Vec<_> = (0..most).map_while(start).collect();
+        for (first, (tell, ..)) in makers.iter().enumerate() {
+            // A maker hears this, or has panicked.
+            let _ = tell.send((first, makers.len()));
+        }
+        for (_, texts, give_back) in makers.iter().cycle().take(items.len()) {
             // A maker that has panicked sends nothing; the scope's end tells of it.
             let Ok(text) = texts.recv() else { break };
             let text = text?;
             take(&text)?;
             let _ = give_back.send(text);
+        }
+        if makers.is_empty() {
+            let mut text = Vec::new();
+            for item in items {
+                text.clear();
+                make(item, &mut text)?;
+                take(&text)?;
+            }
         }
         Ok(())
     })

@@ -30,7 +30,7 @@ const ONE_BY_ONE: usize = 10;
 
 /// A question to the API server on its way.
 pub(super) struct Asking {
-    thread: JoinHandle<Result<Option<Api>, Problem>>,
+    thread: std::io::Result<JoinHandle<Result<Option<Api>, Problem>>>,
     /// Says when the connection is prepared, and then when all is asked.
     stages: Receiver<()>,
     /// Whether what is asked covers the question.
@@ -43,7 +43,7 @@ pub(super) fn ask(question: &Question<'_>, server: Option<Server>) -> Asking {
     let wanted = at_once(question);
     let settled = wanted.is_some();
     let (stage, stages) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
+    let thread = std::thread::Builder::new().spawn(move || {
         let connected = server.map_or_else(|| Server::connect(&args.api.access()), |server| Ok(Some(server)))?;
         // Nobody listens any more where the question has failed.
         let _ = stage.send(());
@@ -82,7 +82,11 @@ impl Asking {
         if let Some(limit) = self.late(args) {
             return without(&[Problem::with_plugin(limit)], args);
         }
-        let connected = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let thread = match self.thread {
+            Ok(thread) => thread,
+            Err(error) => return without(&[Problem::without_thread(&error)], args),
+        };
+        let connected = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let mut api = match connected {
             Ok(Some(api)) => api,
             Ok(None) => return nowhere(args),

@@ -108,13 +108,16 @@ fn add(bundle: &mut Bundle, more: Bundle) {
 
 /// Reads standard input, and says so if nothing comes: a pipe nobody writes to looks like a program that hangs.
 fn stdin() -> Result<Input, Failure> {
+    let read = || source::stdin(&collection::matters);
     let (done, waiting) = mpsc::channel();
-    let reader = thread::spawn(move || {
-        let read = source::stdin(&collection::matters);
+    let reader = thread::Builder::new().spawn(move || {
+        let read = read();
         // Nobody listens any more if it took long; what was read is the thread's result.
         let _ = done.send(());
         read
     });
+    // Where no thread can be started, it is only not said that nothing comes.
+    let Ok(reader) = reader else { return Ok(read()?) };
     if waiting.recv_timeout(PATIENCE).is_err() && !reader.is_finished() {
         super::say("reading rules from standard input; for the rules of this node: kube-ipt show </dev/null");
     }

@@ -90,7 +90,7 @@ pub(super) enum Reading {
     /// None were asked for.
     Nothing,
     /// Files, read by another thread.
-    Files(JoinHandle<Result<Objects, Failure>>),
+    Files(std::io::Result<JoinHandle<Result<Objects, Failure>>>),
     /// Those of the demo.
     Demo(Demo),
     /// Those that come with the rules, which are saved ones; where none do, the API server is asked.
@@ -121,8 +121,7 @@ pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
     }
     if !args.objects.objects.is_empty() {
         let paths = args.objects.objects.clone();
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || files(&paths));
-        return Reading::Files(thread.expect("the system has threads"));
+        return Reading::Files(std::thread::Builder::new().stack_size(STACK).spawn(move || files(&paths)));
     }
     if args.objects.no_api {
         return Reading::Nothing;
@@ -172,7 +171,11 @@ impl Reading {
         let mut objects = match reading {
             Self::WithRules => with_rules(&bundle.objects)?,
             Self::Nothing => Objects::default(),
-            Self::Files(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
+            Self::Files(Ok(thread)) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
+            Self::Files(Err(error)) => {
+                let what = format!("cannot read the objects: no thread can be started for it: {error}");
+                return Err(Failure { what, hints: vec!["ulimit -u    (how many processes there may be)".to_owned()] });
+            }
             Self::Demo(demo) => self::demo(demo)?,
             #[cfg(feature = "live")]
             Self::Api(asking) => asking.finish(question, bundle, rules)?,

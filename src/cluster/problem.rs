@@ -48,6 +48,12 @@ impl Problem {
         Self::with_server(&Trouble::Plugin(limit), "")
     }
 
+    /// No thread can be started to ask.
+    pub fn without_thread(error: &std::io::Error) -> Self {
+        let what = format!("the API server is not asked: no thread can be started for it: {error}");
+        Self { what, hint: Some("ulimit -u    (how many processes there may be)".to_owned()), fatal: true }
+    }
+
     /// The problem with getting at the server at `url` or with asking it.
     pub(super) fn with_server(trouble: &Trouble, url: &str) -> Self {
         let (what, hint) = match trouble {

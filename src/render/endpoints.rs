@@ -5,9 +5,9 @@
 
 use std::io;
 
-use memchr::memmem;
+use memchr::{memchr3, memmem};
 
-use super::json::harmless;
+use super::json::{harmless, is_plain};
 use crate::report::Endpoint;
 
 /// The list of a pool as it is written without its endpoints. In a string these quotes would have backslashes.
@@ -25,6 +25,10 @@ macro_rules! field {
         concat!(",\"", $name, "\":").as_bytes()
     };
 }
+
+/// What the rules alone do not tell of an endpoint, and the end of it.
+const BARE: &[u8] = b",\"pod\":null,\"node\":null,\"local\":null,\"state\":null,\"reason\":null,\"packets\":null,\
+    \"draining\":false,\"open_connections\":null,\"clients\":null}";
 
 /// Adds `frame` to `out`: a service port in its document, whose pools have no endpoints yet. They get those of `pools`, in their
 /// order.
@@ -67,10 +71,14 @@ fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
         }
         io::Result::Ok(())
     };
-    let count = |count: &Option<u64>| count.map_or(Value::Null, Value::Count);
     put(field!(first "address"), text(address.as_deref()))?;
     put(field!("probability"), probability.map_or(Value::Null, Value::Part))?;
     put(field!("chain"), Value::Text(chain))?;
+    if is_bare(endpoint) {
+        out.extend_from_slice(BARE);
+        return Ok(());
+    }
+    let count = |count: &Option<u64>| count.map_or(Value::Null, Value::Count);
     put(field!("pod"), text(*pod))?;
     put(field!("node"), text(*node))?;
     put(field!("local"), local.map_or(Value::Null, Value::Is))?;
@@ -82,6 +90,13 @@ fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
     put(field!("clients"), clients.as_deref().map_or(Value::Null, Value::Texts))?;
     out.push(b'}');
     Ok(())
+}
+
+/// True for an endpoint of which only the rules tell, as all are without objects and counters.
+fn is_bare(endpoint: &Endpoint<'_>) -> bool {
+    let Endpoint { pod, node, local, state, reason, packets, draining, open_connections, clients, .. } = endpoint;
+    let texts = [pod, node, state, reason].into_iter().all(Option::is_none);
+    texts && local.is_none() && !draining && clients.is_none() && packets.or(*open_connections).is_none()
 }
 
 /// A list in a field of an endpoint.
@@ -99,6 +114,12 @@ fn put_list(texts: &[String], out: &mut Vec<u8>) -> io::Result<()> {
 
 /// A string, with escapes for what a terminal would act on.
 fn put_text(text: &str, out: &mut Vec<u8>) -> io::Result<()> {
+    if is_plain(text.as_bytes()) && memchr3(b'"', b'\\', b'\n', text.as_bytes()).is_none() {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return Ok(());
+    }
     let start = out.len();
     serde_json::to_writer(&mut *out, text)?;
     if let Some(escaped) = harmless(&out[start..]) {

@@ -155,7 +155,7 @@ pub(super) fn harmless(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// True if all bytes are of ASCII, and none but line ends is a control character.
-fn is_plain(text: &[u8]) -> bool {
+pub(super) fn is_plain(text: &[u8]) -> bool {
     /// Eight bytes, each of which is 1.
     const EACH: u64 = u64::MAX / 0xff;
     let (words, rest) = text.as_chunks::<8>();

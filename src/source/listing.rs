@@ -5,11 +5,10 @@
 //! it is asked for (xtables autoloads `iptable_nat`), so it is run only for tables that /proc says exist: looking must
 //! not change the node.
 
-use std::thread;
-
 use super::command::{Allowed, Backend, Invocation, Language, allowed};
 use super::host::{Finished, Host, NotRun};
 use super::{Bundle, Capture, SourceError, Tables, Wanted, everything, modes};
+use crate::cores;
 use crate::net::{Family, Moment};
 
 /// iptables' exit status when another program keeps the lock (RESOURCE_PROBLEM, include/xtables.h).
@@ -64,10 +63,7 @@ pub(super) fn iptables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> 
         }
         let plan = plan(host, family, wanted.tables, bundle)?;
         // All at once; what holds the lock makes the others wait by itself.
-        let results: Vec<Result<Listing, SourceError>> = thread::scope(|scope| {
-            let runs: Vec<_> = plan.iter().map(|run| scope.spawn(move || list(host, run))).collect();
-            runs.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        });
+        let results: Vec<Result<Listing, SourceError>> = cores::each(&plan, |run| list(host, run));
         for (run, result) in plan.into_iter().zip(results) {
             match result {
                 Ok(listing) => bundle.add(run, listing),

@@ -1,6 +1,8 @@
 //! A node of a hundred thousand endpoints: what the answers take, and that they are the same on any number of cores.
 
-use std::process::Command;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 
 use crate::generate;
 use crate::run::{kube_ipt, node};
@@ -75,4 +77,53 @@ fn the_profile_names_each_phase() {
         .map(|phase| phase.split(' ').next().unwrap_or_default())
         .collect();
     assert_eq!(told, phases, "{line}");
+}
+
+/// On a node whose limit of processes is reached no thread can be started.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_thread_is_needed_to_read_a_dump() {
+    let room = tempfile::tempdir().expect("a folder");
+    // Somebody else has to be able to run it: limits of processes do not hold for root.
+    std::fs::set_permissions(room.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let (program, dump) = (room.path().join("kube-ipt"), room.path().join("dump"));
+    std::fs::copy(env!("CARGO_BIN_EXE_kube-ipt"), &program).expect("writable");
+    std::fs::write(&dump, generate::nat(5000, 20)).expect("writable");
+    let run = |alone: bool, args: &[&str]| {
+        let limits = ["--nproc=1", "setpriv", "--reuid=65534", "--clear-groups"];
+        let mut command = Command::new("prlimit");
+        if alone {
+            command.args(limits);
+        }
+        let stdin = std::fs::File::open(&dump).expect("it was written");
+        let output =
+            command.arg(&program).args(args).env("HOME", "/nonexistent").stdin(stdin).stderr(Stdio::piped()).output();
+        output.map(|output| (output.stdout, output.stderr, output.status.code()))
+    };
+    let path = dump.display().to_string();
+    let piped = &["list", "--no-api"][..];
+    for args in
+        [&["list", "-o", "json", "--no-api", "-f", &path], piped, &["show", "svc-01234", "--no-api", "-f", &path]]
+    {
+        let alone = run(true, args).expect("prlimit is there");
+        if String::from_utf8_lossy(&alone.1).contains("setpriv") {
+            assert!(std::env::var_os("CI").is_none(), "CI needs setpriv, and root: {alone:?}");
+            return;
+        }
+        assert_eq!(alone.2, Some(0), "{args:?}: {}", String::from_utf8_lossy(&alone.1));
+        assert!(alone == run(false, args).expect("it ran before"), "{args:?} differs without threads");
+    }
+    #[cfg(feature = "live")]
+    {
+        let (_, told, status) = run(true, &["show", "svc-01234"]).expect("it ran before");
+        let told = String::from_utf8_lossy(&told).into_owned();
+        let rest = told
+            .strip_prefix("note: the rules are shown alone: the API server is not asked: no thread can be started ");
+        assert!(status == Some(0) && rest.is_some(), "{told}");
+    }
+    let objects = node("seed/stale/cluster.json");
+    let told = run(true, &["check", "-f", &path, "--objects", &objects]).expect("it ran before");
+    assert_eq!(told.2, Some(2));
+    let told = String::from_utf8_lossy(&told.1).into_owned();
+    assert!(told.starts_with("error: cannot read the objects: no thread can be started for it: "), "{told}");
 }
