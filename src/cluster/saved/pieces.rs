@@ -182,7 +182,10 @@ impl Pieces {
         let head = String::from_utf8(std::mem::take(&mut self.head));
         let head = head.map_err(|_| bad("not JSON of Kubernetes objects: no UTF-8"))?;
         if !self.has_items {
-            return saved.read_page(label, &head);
+            let next = saved.read_page(label, &head)?;
+            let of: Head = serde_json::from_str(&head).unwrap_or_default();
+            // Who answers for the server with something else must not make it a cluster without Services.
+            return if of.is_list() { Ok(next) } else { Err(bad("no list, which was asked for, but an object")) };
         }
         let head: Head = serde_json::from_str(&head)
             .map_err(|error| json::bad(&head, &head, &error, None))
@@ -227,10 +230,9 @@ mod tests {
         let behind = r#"{"items":[{"metadata":{"name":"a","namespace":"n"}}],"apiVersion":"v1","kind":"ServiceList"}"#;
         let mixed = r#"{"kind":"List","apiVersion":"v1","items":[{"kind":"Service","apiVersion":"v1","metadata":{"name":"a"}},
             {"kind":"Secret","apiVersion":"v1"}]}"#;
-        let single = r#"{"kind":"Service","apiVersion":"v1","metadata":{"name":"items","labels":{"items":"[]"}}}"#;
         let empty = r#"{"kind":"ServiceList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[]}"#;
         let null = r#"{"kind":"ServiceList","apiVersion":"v1","metadata":{},"items":null}"#;
-        for text in [LIST, behind, mixed, single, empty, null] {
+        for text in [LIST, behind, mixed, empty, null] {
             let (next, saved) = whole(text);
             for size in 1..=text.len() {
                 let (its, own) = read(text, size).expect("a list");
@@ -251,6 +253,10 @@ mod tests {
             if LIST.is_char_boundary(end) {
                 assert!(read(&LIST[..end], 7).is_err(), "{end}");
             }
+        }
+        let labels = r#"{"kind":"Service","apiVersion":"v1","metadata":{"name":"items","labels":{"items":"[]"}}}"#;
+        for single in [labels, r#"{"kind":"x"}"#, r#"{"kind":"Status","status":"Success"}"#] {
+            assert_eq!(read(single, 7).err().as_deref(), Some("no list, which was asked for, but an object"));
         }
         let cut = "the text ends in the middle of an object: it was cut off";
         assert_eq!(read(&LIST[..LIST.len() - 9], 7).err().as_deref(), Some(cut));
