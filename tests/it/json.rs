@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cases::cases;
 use crate::expect::objects_of;
 use crate::run::{kube_ipt, node};
+use crate::terminal::on_terminal;
 
 /// The kept schema. `UPDATE_SCHEMA=1 cargo test` writes it anew; the diff is then the change of the contract.
 #[test]
@@ -103,6 +104,26 @@ fn one_service_in_full() {
             }],
         })
     );
+}
+
+#[test]
+fn programs_get_a_line_for_each_service_port_and_people_indented_ones() {
+    let piped = kube_ipt("list --demo -o json").stdout();
+    let document: Value = serde_json::from_str(&piped).expect("JSON");
+    let ports = document["services"].as_array().expect("a list");
+    let lines: Vec<&str> = piped.lines().collect();
+    let (Some(first), Some(last)) = (lines.first(), lines.last()) else { panic!("no lines: {piped}") };
+    assert!(first.starts_with(r#"{"schema":"kube-ipt/v1","kind":"list""#) && *last == "]}", "{first} {last}");
+    assert_eq!(lines.len(), ports.len() + 2);
+    for (line, port) in lines[1..].iter().zip(ports) {
+        assert_eq!(&serde_json::from_str::<Value>(line.trim_end_matches(',')).expect("JSON"), port);
+    }
+    assert_eq!(kube_ipt("check --demo=stale -o json").status(1).stdout().lines().count(), 1);
+    let Some(shown) = on_terminal("followed(lambda *_: None)", &["list", "--demo", "-o", "json"], &[]) else { return };
+    let shown = shown.replace('\r', "").replace("\nstatus 0\n", "");
+    let indented: Value = serde_json::from_str(&shown).expect("JSON");
+    assert!(shown.starts_with("{\n  \"schema\": \"kube-ipt/v1\",\n"), "{shown}");
+    assert_eq!(indented, document);
 }
 
 #[test]

@@ -62,7 +62,6 @@ mod sources;
 mod stand_in;
 mod strace;
 mod supply;
-#[cfg(feature = "live")]
 mod terminal;
 mod three_languages;
 mod trace;
