@@ -80,7 +80,9 @@ pub(super) fn print(value: &Value, kinds: &[Kind]) -> String {
 
 fn string(text: &str, kind: Kind) -> String {
     let bare = text.starts_with('@') || text == "*";
-    if !bare && (kind == Kind::Name || text.contains(char::is_whitespace)) { quoted(text) } else { text.to_owned() }
+    // No value has these, which would part it, or begin a comment or a block.
+    let is_odd = |c: char| c.is_whitespace() || matches!(c, '#' | '{' | '}');
+    if !bare && (kind == Kind::Name || text.contains(is_odd)) { quoted(text) } else { text.to_owned() }
 }
 
 fn joined(items: &[Value], kinds: &[Kind], between: &str) -> String {

@@ -127,9 +127,14 @@ fn seconds_take_the_units_of_nft() {
 }
 
 #[test]
-fn text_with_blanks_is_quoted() {
+fn text_that_is_more_than_a_word_is_quoted() {
     assert_eq!(rule(r#"[{"log":{"prefix":"two words"}}]"#), r#"log prefix "two words""#);
     assert_eq!(rule(r#"[{"match":{"op":"==","left":{"meta":{"key":"oifname"}},"right":"a b"}}]"#), r#"oifname "a b""#);
+    let match_of = |text: &str| {
+        rule(&format!(r#"[{{"match":{{"op":"==","left":{{"meta":{{"key":"mark"}}}},"right":"{text}"}}}}]"#))
+    };
+    assert_eq!(match_of("#1"), r##"meta mark "#1""##);
+    assert_eq!(match_of("}"), r#"meta mark "}""#);
 }
 
 #[test]
