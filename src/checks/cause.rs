@@ -4,7 +4,7 @@
 //! chains only when that service has changed (pkg/proxy/iptables/proxier.go): what is out of date says what broke.
 
 use super::{Finding, Input, Severity};
-use crate::dataplane::{Mode, count};
+use crate::dataplane::{Frontend, FrontendKind, Mode, count};
 use crate::net::span;
 
 /// What probably happened; `None` where nothing is wrong.
@@ -68,13 +68,33 @@ const OF_PORTAL: [&str; 5] = ["KI103", "KI104", "KI105", "KI106", "KI403"];
 const NEVER_WRITTEN: [&str; 6] = ["KI201", "KI202", "KI203", "KI204", "KI304", "KI306"];
 
 fn services<'f>(findings: &'f [Finding], ids: &[&str]) -> Vec<&'f str> {
-    let wrong = findings.iter().filter(|f| f.is_wrong() && ids.contains(&f.check.id));
+    services_with(findings, |finding| ids.contains(&finding.check.id))
+}
+
+fn services_with<'f>(findings: &'f [Finding], has: impl Fn(&Finding) -> bool) -> Vec<&'f str> {
+    let wrong = findings.iter().filter(|f| f.is_wrong() && has(f));
     // The ports of a Service change together.
     let name = |f: &'f Finding| f.service.as_deref().map(|name| name.split(':').next().unwrap_or(name));
     let mut names: Vec<&str> = wrong.filter_map(name).collect();
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// True if the rule that catches the address is out of date: it leads to the pool of a policy, or asks for source ranges or not.
+fn of_portal(input: &Input<'_, '_>, finding: &Finding) -> bool {
+    let port = finding.port.and_then(|at| input.services.get(at));
+    let is_cluster_ip = || {
+        port.is_some_and(|port| {
+            let at = |f: &Frontend| f.kind == FrontendKind::ClusterIp && Some(f.at()) == finding.frontend;
+            port.frontends.iter().any(at)
+        })
+    };
+    match (finding.check.id, finding.reason) {
+        ("KI107", Some("source-ranges")) => true,
+        ("KI107", Some("traffic-policy")) => is_cluster_ip(),
+        (id, _) => OF_PORTAL.contains(&id),
+    }
 }
 
 fn behind(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
@@ -85,7 +105,7 @@ fn behind(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
     if outdated.iter().all(|service| edited.contains(service)) {
         return self::edited(findings);
     }
-    let of_portal = services(findings, &OF_PORTAL);
+    let of_portal = services_with(findings, |finding| of_portal(input, finding));
     let portal = input.portal();
     let (node, age) = (input.node(), age(input, findings));
     Some(match (others.is_empty(), of_portal.is_empty()) {

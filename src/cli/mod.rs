@@ -375,7 +375,8 @@ fn say(note: &str) {
 
 /// The command line as it was typed, for hints; `None` if it would need quotes or names a dump already.
 fn typed() -> Option<String> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
+    let args: Vec<String> = args.collect::<Result<_, _>>().ok()?;
     if args.iter().any(|arg| arg.starts_with("-f") || arg.starts_with("--file") || arg.starts_with("--demo")) {
         return None;
     }

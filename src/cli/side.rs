@@ -63,7 +63,13 @@ impl Side {
             return pod.parse().map(Self::Pod).map_err(bad);
         }
         let parts = if whole.exists() { vec![text] } else { text.split(',').collect() };
-        Ok(Self::Saved(parts.into_iter().filter(|part| !part.is_empty()).map(PathBuf::from).collect()))
+        let files: Vec<PathBuf> = parts.into_iter().filter(|part| !part.is_empty()).map(PathBuf::from).collect();
+        // A variable that is not set would be taken for the rules of this node.
+        if files.is_empty() {
+            let what = format!("'{text}' names no side to compare: a file, -, here, node/NAME or +TIME");
+            return Err(Failure { what, hints: vec!["kube-ipt diff before.txt after.txt".to_owned()] });
+        }
+        Ok(Self::Saved(files))
     }
 
     fn reads(&self) -> Reads {

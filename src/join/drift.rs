@@ -90,12 +90,22 @@ impl Comparison<'_> {
                 self.policy(want, drifts);
                 self.sources(want, drifts);
             }
-            Some(true) if refused.is_some() && !unclear && !may_be_dropped(want, expected, self.extent) => {
+            Some(true)
+                if refused.is_some()
+                    && !unclear
+                    && !may_be_dropped(want, expected, self.extent)
+                    && !self.may_be_let_in(want, refused) =>
+            {
                 let (kind, address, port) = (want.kind, want.address, want.port);
                 drifts.push(Drift::MissingFrontend { kind, address, port, refused });
             }
             _ => {}
         }
+    }
+
+    /// Clients outside the source ranges are dropped behind the rules that let the others in, which were not all read.
+    fn may_be_let_in(&self, want: &expect::Frontend, refused: Option<Verdict>) -> bool {
+        !self.extent.nat_whole && !want.sources.is_empty() && refused == Some(Verdict::Drop)
     }
 
     /// Connections from outside go to the pool of the Service's policy; for a cluster IP that is everyone's. Pods and the

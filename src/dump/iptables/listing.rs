@@ -27,6 +27,11 @@ impl Columns {
         is_heading.then(|| Self { numbers: has("num"), counters: has("pkts"), interfaces: has("in") && has("out") })
     }
 
+    /// The column of the target: it, or the protocol of a row without one.
+    pub(super) fn target(self, row: &str) -> Option<&str> {
+        row.split_ascii_whitespace().nth(usize::from(self.numbers) + 2 * usize::from(self.counters))
+    }
+
     /// Tells the columns from a row, for a listing that lost its headings (`| grep KUBE`).
     pub(super) fn guess(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -43,6 +48,12 @@ pub(super) fn chain_heading(line: &str) -> Option<(&str, Option<&str>)> {
     let (name, rest) = line.strip_prefix("Chain ")?.split_once(" (")?;
     let policy = rest.strip_prefix("policy ").map(|p| p.split([' ', ')']).next().unwrap_or(p));
     (policy.is_some() || rest.contains("references")).then_some((name, policy))
+}
+
+/// How many rules lead to the chain of a heading: `Chain KUBE-SVC-X (2 references)`.
+pub(super) fn references(line: &str) -> u64 {
+    let told = line.rsplit_once(" (").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+    told.unwrap_or_default()
 }
 
 /// True if a line can be a row: it has the column `opt`, or (ip6tables may leave that empty) two addresses. The longest

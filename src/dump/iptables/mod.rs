@@ -14,6 +14,7 @@ mod error;
 mod listing;
 mod listing_words;
 mod lossless;
+mod lost;
 mod names;
 mod names_index;
 mod nft_view;

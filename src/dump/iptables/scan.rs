@@ -108,6 +108,8 @@ struct Scanner<'a> {
     /// The chain of this line if it is a row, and that of the line before if that was one, to extend its run.
     row: Option<usize>,
     row_before: Option<usize>,
+    /// How often the headings of the open section say that rules lead to its chains.
+    references: u64,
 }
 
 impl<'a> Scanner<'a> {
@@ -125,6 +127,7 @@ impl<'a> Scanner<'a> {
             listed: None,
             row: None,
             row_before: None,
+            references: 0,
         }
     }
 
@@ -150,7 +153,9 @@ impl<'a> Scanner<'a> {
         let without_commit = self.saved && !self.lacks_commits;
         let last = self.last.or(self.row);
         if let Some(section) = self.dump.sections.last_mut().filter(|_| self.open) {
-            let broken_off = !self.saved && unfinished && last.is_some_and(|id| section.only_empty_behind(id));
+            let empty =
+                unfinished && last.is_some_and(|id| section.only_empty_behind(id)) || section.many_empty_behind(last);
+            let broken_off = !self.saved && (empty || section.lacks_references(self.references));
             section.cut_off = without_commit || broken_off;
             if !unfinished {
                 section.trust_last_line();
@@ -280,7 +285,9 @@ impl<'a> Scanner<'a> {
     /// What is neither rule nor header: a row or heading of `-L`, or no part of a dump.
     fn other(&mut self, line: &'a str, start: usize, number: u32) {
         if let Some((name, policy)) = listing::chain_heading(line) {
-            return self.list_chain(name, policy);
+            self.list_chain(name, policy);
+            self.references = self.references.saturating_add(listing::references(line));
+            return;
         }
         if let Some((id, columns)) = self.listed {
             if columns.is_none()
@@ -359,6 +366,7 @@ impl<'a> Scanner<'a> {
             section.reserve(self.text.len());
         }
         self.dump.sections.push(section);
+        self.references = 0;
         self.open = true;
     }
 
@@ -381,6 +389,7 @@ impl<'a> Scanner<'a> {
         self.lacks_commits |= std::mem::take(&mut self.saved);
         if let Some(section) = self.dump.sections.last_mut() {
             section.finish();
+            section.complete = section.complete && !section.lacks_references(self.references);
         }
     }
 }

@@ -96,6 +96,10 @@ impl<'a> RawRule<'a> {
         Ok(rule)
     }
 
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
     /// The name of the target, without parsing the conditions: `None` for a rule without one, or one that cannot be read.
     pub fn target_name(&self) -> Option<&'a str> {
         let parsed = || Some(self.parse().ok()?.target?.name);
@@ -293,15 +297,6 @@ impl<'a> Section<'a> {
         if let Some(run) = run {
             run.count += 1;
         }
-    }
-
-    /// True if chains were declared behind `chain` and none of them has rules: iptables prints rules in the order of the
-    /// declarations, so that here a text broke off.
-    pub(super) fn only_empty_behind(&self, chain: usize) -> bool {
-        let behind = &self.chains[chain + 1..];
-        // In the filter table chains without rules are nothing unusual.
-        let filters = self.policy("FORWARD").is_some() && self.policy("PREROUTING").is_none();
-        !filters && behind.iter().any(|c| c.declared) && behind.iter().all(Chain::is_empty)
     }
 
     /// The last line is whole.

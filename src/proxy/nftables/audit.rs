@@ -110,10 +110,15 @@ fn portal_is_empty(table: &Table<'_>) -> bool {
     (no_map || flushed) && any
 }
 
-/// The mark that is set must be the one that is masqueraded.
+/// The mark that is set must be the one that is masqueraded: by the rule that asks for it, or by one behind (until 1.30).
 fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
-    let acted_on: Vec<u32> =
-        rules(table, "masquerading").flat_map(|(rule, _)| rule.statements).filter_map(|s| masked(&s)).collect();
+    let acting: Vec<Rule<'_>> = rules(table, "masquerading").map(|(rule, _)| rule).collect();
+    let mut acted_on = Vec::new();
+    for (at, rule) in acting.iter().enumerate() {
+        if acting[at..].iter().any(masquerades_marked) {
+            acted_on.extend(rule.statements.iter().filter_map(masked));
+        }
+    }
     if acted_on.is_empty() && table.chain("masquerading").is_none_or(|chain| chain.rules.is_empty()) {
         // The hook is missing, which is said elsewhere.
         return None;
@@ -130,6 +135,13 @@ fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
 
 fn rules<'d>(table: &'d Table<'d>, chain: &str) -> impl Iterator<Item = (Rule<'d>, u32)> {
     table.chain(chain).into_iter().flat_map(|chain| &chain.rules).map(|raw| (Rule::parse(raw.text), raw.line))
+}
+
+/// True if nothing but a mark decides whom the rule masquerades, or that is not understood.
+fn masquerades_marked(rule: &Rule<'_>) -> bool {
+    let translates = |s: &Statement<'_>| matches!(s, Statement::SourceNat(_) | Statement::Unknown(_));
+    let asks_more = |s: &Statement<'_>| matches!(s, Statement::Match { key, .. } if *key != [Selector::Mark]);
+    rule.statements.iter().any(translates) && !rule.statements.iter().any(asks_more)
 }
 
 fn masked(statement: &Statement<'_>) -> Option<u32> {

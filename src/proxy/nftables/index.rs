@@ -33,15 +33,17 @@ pub(super) struct Indexed<'d> {
 #[derive(Debug, Default)]
 pub(super) struct Index<'d> {
     sets: HashMap<&'d str, Indexed<'d>>,
-    /// Endpoints that are masqueraded where they reach themselves (since 1.31).
-    pub(super) hairpins: HashSet<IpAddr>,
 }
 
 impl<'d> Index<'d> {
     pub(super) fn of(table: &'d Table<'d>) -> Self {
-        let hairpins = table.set("hairpin-connections").into_iter().flat_map(|set| &set.elements);
-        let hairpins = hairpins.filter_map(|element| element.parts().next()?.parse().ok()).collect();
-        Self { sets: table.sets().iter().map(|set| (set.name, Indexed::of(set))).collect(), hairpins }
+        Self { sets: table.sets().iter().map(|set| (set.name, Indexed::of(set))).collect() }
+    }
+
+    /// True if an endpoint is masqueraded where it reaches itself; `None` where that is told by rules (until 1.30).
+    pub(super) fn is_hairpin(&self, ip: IpAddr, protocol: Protocol, port: u16) -> Option<bool> {
+        let own = [Part::Address(ip), Part::Address(ip), Part::Protocol(protocol), Part::Port(port)];
+        self.get("hairpin-connections").map(|set| set.find(&own).is_some())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Indexed<'d>> {

@@ -287,10 +287,10 @@ impl<'d> Spread<'_, 'd> {
 
     /// Is the pod masqueraded where it reaches itself: by a set (since 1.31) or by a rule of the endpoint's chain?
     fn hairpin(&self, address: &Address, chain: &str) -> Option<bool> {
-        let Address::Socket(ip, _) = address else { return Some(false) };
-        if self.table.set("hairpin-connections").is_some() {
-            // It lists the endpoints of this node only.
-            return self.index.hairpins.contains(ip).then_some(true);
+        let Address::Socket(ip, port) = address else { return Some(false) };
+        if let Some(is_hairpin) = self.index.is_hairpin(*ip, self.protocol, *port) {
+            // The set has the endpoints of this node only.
+            return is_hairpin.then_some(true);
         }
         let own_chain = names::split(chain).is_some_and(|(kind, _)| kind == ChainKind::Endpoint);
         Some(own_chain && self.own.get(chain) == Some(ip))
