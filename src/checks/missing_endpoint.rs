@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{AboutEndpoint, Address, Endpoint, Gap, ServicePort, WithPod, count};
+use crate::dataplane::{AboutEndpoint, Address, Endpoint, Gap, Pool, ServicePort, WithPod, count};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -51,13 +51,17 @@ fn drained(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint
 
 /// Endpoints that are wanted and stand behind a rule that takes everything, in every pool that holds them.
 fn unreached(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint)> {
-    let all = || port.pools.iter().flat_map(|pool| &pool.endpoints);
-    all().filter(|endpoint| !endpoint.draining).filter_map(move |endpoint| {
-        let nothing = |endpoint: &Endpoint| endpoint.probability == Some(0.0);
-        let about = endpoint.about.as_deref().filter(|about| about.wanted == Some(true) && nothing(endpoint))?;
-        let nowhere = all().filter(|e| e.address == endpoint.address).all(nothing);
+    let all = || port.pools.iter().flat_map(|pool| pool.endpoints.iter().map(move |endpoint| (pool, endpoint)));
+    all().filter(|(_, endpoint)| !endpoint.draining).filter_map(move |(_, endpoint)| {
+        let about = endpoint.about.as_deref().filter(|about| about.wanted == Some(true))?;
+        let nowhere = all().filter(|(_, e)| e.address == endpoint.address).all(|(pool, e)| gets_nothing(pool, e));
         nowhere.then_some((&endpoint.address, about))
     })
+}
+
+/// True if no new connection gets there. The rule for new ones may be lost where that for clients who come back is not.
+fn gets_nothing(pool: &Pool, endpoint: &Endpoint) -> bool {
+    endpoint.probability == Some(0.0) && (!endpoint.remembered || pool.is_whole())
 }
 
 fn finding(

@@ -25,6 +25,7 @@ mod faults;
 mod fleet;
 mod formats;
 mod hostile;
+mod incomplete;
 mod interrupted;
 mod ipvs;
 mod join;

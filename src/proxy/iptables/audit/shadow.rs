@@ -25,6 +25,9 @@ const MOST_AHEAD: usize = 20_000;
 /// So many rules are held against frontends, all together.
 const BUDGET: usize = 4_000_000;
 
+/// Chains that kube-proxy and kubelet have in the filter table only.
+const OF_FILTER: [&str; 4] = ["KUBE-EXTERNAL-SERVICES", "KUBE-FIREWALL", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL"];
+
 /// Jumps deeper than this are not followed.
 const MAX_DEPTH: usize = 16;
 
@@ -127,7 +130,10 @@ impl<'d> Ahead<'d> {
         // Where no packet gets to KUBE-SERVICES at all, the hook is what is missing.
         let reaches = hooks::leads(nat, hook, "KUBE-SERVICES");
         let most = if reaches { MOST_AHEAD } else { 0 };
-        let rules = nat.rules(hook).take_while(|raw| raw.target_name() != Some("KUBE-SERVICES")).take(most);
+        let before = nat.rules(hook).take_while(|raw| raw.target_name() != Some("KUBE-SERVICES"));
+        // Of a text without `*table` lines, rules of both tables are here.
+        let of_nat = |raw: &RawRule<'d>| raw.target_name().is_none_or(|target| !OF_FILTER.contains(&target));
+        let rules = before.filter(of_nat).take(most);
         let mut ahead =
             Self { origins, rules: rules.collect(), ports: HashSet::new(), any_port: false, too_many: false };
         let mut seen = HashSet::new();

@@ -1,0 +1,118 @@
+//! Parts of a healthy node's dump: what is missing in the text is not missing on the node.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::broken::{Node, clean, told};
+use crate::run::{kube_ipt, node};
+
+/// What may be found in a part of a dump: that it is one.
+const PARTIAL: &str = "partial-dump";
+
+fn findings_in(text: String) -> Vec<String> {
+    let found = told(&Node { dumps: vec![text], ..clean("node1") }.check());
+    found.into_iter().filter(|finding| !finding.starts_with(PARTIAL)).collect()
+}
+
+fn recorded(file: &str) -> String {
+    fs::read_to_string(node(&format!("kitchen-sink/node1/{file}"))).expect("the recording is there")
+}
+
+#[test]
+fn a_dump_that_is_cut_raises_no_alarm() {
+    // The rules of the last few chains of -S may as well have been taken out of the node; the first lines say too little.
+    for (file, first, untold) in [("save.txt", 3, 0), ("nat-S.txt", 12, 20), ("nat-L-n-v.txt", 20, 0)] {
+        let text = recorded(file);
+        let lines: Vec<&str> = text.lines().collect();
+        for cut in (first..lines.len() - untold).step_by(13) {
+            assert_eq!(findings_in(lines[..cut].join("\n") + "\n"), [""; 0], "{file} cut behind line {cut}");
+        }
+        assert_eq!(findings_in(text.clone()), [""; 0], "{file} whole");
+    }
+    // Between the rules of a chain's affinity and those of its shares.
+    let save = recorded("save.txt");
+    let at = save.rfind("--rcheck").expect("a Service with affinity");
+    let end = at + save[at..].find('\n').expect("a line") + 1;
+    assert_eq!(findings_in(save[..end].to_owned()), [""; 0]);
+}
+
+#[test]
+fn rules_without_the_names_of_their_tables_raise_no_alarm() {
+    let rules = recorded("save.txt").lines().filter(|line| line.starts_with("-A")).collect::<Vec<_>>().join("\n");
+    assert_eq!(findings_in(rules), [""; 0]);
+}
+
+#[test]
+fn a_listing_that_lacks_what_its_headings_tell_of_is_a_part() {
+    let listing = recorded("nat-L-n-v.txt");
+    let without = |word: &str| {
+        let kept: Vec<&str> = listing.lines().filter(|line| !line.contains(word)).collect();
+        kept.join("\n") + "\n"
+    };
+    let partial =
+        |text: String| Node { dumps: vec![text], ..clean("node1") }.run("check").json()["source"]["partial"].clone();
+    assert_eq!((partial(listing.clone()), partial(without("shop/web cluster IP"))), (json!(false), json!(true)));
+}
+
+/// The recording of nftables with one change, checked.
+fn nftables(folder: &str, node_name: &str, change: impl Fn(&str) -> String) -> Vec<String> {
+    let path = |file: &str| node(&format!("nftables/{folder}/{file}"));
+    let text = fs::read_to_string(path("ruleset.nft")).expect("the recording is there");
+    let changed = change(&text);
+    let run =
+        kube_ipt("check -o json --fail-on never --node").arg(node_name).arg("--objects").arg(path("cluster.json"));
+    let answer: Value = serde_json::from_str(&run.stdin(changed).stdout()).expect("JSON");
+    told(answer["findings"].as_array().expect("a list"))
+}
+
+#[test]
+fn a_masquerade_rule_of_nftables_that_is_gone_is_missed() {
+    let before = nftables("node1-1.30", "node1", str::to_owned);
+    assert!(before.iter().all(|finding| !finding.contains("masquerade")), "{before:?}");
+    let gone = |text: &str| text.replacen("\n\t\tmasquerade fully-random", "", 1);
+    let mut after = nftables("node1-1.30", "node1", gone);
+    after.retain(|finding| !before.contains(finding));
+    assert_eq!(after, ["masquerade-mismatch error masquerading mark"]);
+}
+
+#[test]
+fn an_endpoint_without_its_element_for_hairpin_connections_is_missed_whatever_else_its_address_has() {
+    assert_eq!(nftables("node2", "node2", str::to_owned), [""; 0]);
+    let element = "10.244.2.2 . 10.244.2.2 . tcp . 8080,";
+    let after = nftables("node2", "node2", |text| {
+        assert!(text.contains(element) && text.contains("10.244.2.2 . 10.244.2.2 . sctp . 36412"));
+        text.replacen(element, "", 1)
+    });
+    assert!(!after.is_empty() && after.iter().all(|finding| finding.starts_with("masquerade-mismatch")), "{after:?}");
+}
+
+#[test]
+fn a_cluster_ip_that_leads_to_the_wrong_pool_is_of_a_sync_that_is_missing() {
+    let policy = |service: &mut Value| service["spec"]["internalTrafficPolicy"] = json!("Cluster");
+    let answer = clean("node1").change("Service", "edge/gw-local", policy).run("check").json();
+    let cause = answer["summary"]["cause"].as_str().expect("a cause");
+    assert!(cause.starts_with("Only edge/gw-local is out of date: kube-proxy on node1 has not synced"), "{cause}");
+}
+
+#[test]
+fn a_side_of_a_comparison_that_is_empty_is_an_error() {
+    for side in ["", ",", ",,"] {
+        let dump = node("kitchen-sink/node1/save.txt");
+        let (stdout, stderr, status) = kube_ipt("diff --no-api").arg(&dump).arg(side).output();
+        assert_eq!((stdout.as_str(), status), ("", Some(2)), "{stderr}");
+        assert!(stderr.starts_with(&format!("error: '{side}' names no side to compare")), "{stderr}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn names_that_are_no_text_are_told_in_errors() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = std::ffi::OsStr::from_bytes(b"/nonexistent/\xff");
+    for words in ["list --no-api -f", "check --demo --out", "snapshot --demo -o", "man --dir"] {
+        let (stdout, stderr, status) = kube_ipt(words).arg(name).output();
+        assert_eq!((stdout.as_str(), status), ("", Some(2)), "{words}: {stderr}");
+        assert!(stderr.starts_with("error: cannot ") && !stderr.contains("panicked"), "{words}: {stderr}");
+    }
+}
