@@ -21,6 +21,7 @@ const QUOTED: usize = 60;
 /// Reads what the flags name, the first that applies: files, the demo, standard input, another node, this one.
 pub(super) fn bundle(args: &SourceArgs, tables: Tables, afar: &Afar, verbose: bool) -> Result<Bundle, Failure> {
     let reads_objects = args.objects.objects.iter().any(|path| path.as_os_str() == "-");
+    let mut empty = false;
     if !afar.is_certain() {
         if let Some(demo) = args.demo {
             return Ok(source::Demo::from(demo).rules());
@@ -28,11 +29,18 @@ pub(super) fn bundle(args: &SourceArgs, tables: Tables, afar: &Afar, verbose: bo
         if !args.file.is_empty() {
             return files(args, verbose);
         }
-        if let Some(bundle) = if reads_objects || args.reads != Reads::Any { None } else { piped(args, verbose)? } {
-            return Ok(bundle);
+        if !reads_objects && args.reads == Reads::Any && source::stdin_offers_text() {
+            if let Some(bundle) = piped(args, verbose)? {
+                return Ok(bundle);
+            }
+            empty = true;
         }
     }
     let mut bundle = live(args, tables, afar)?;
+    // What should have written there may have failed, and its node is another one.
+    bundle
+        .notes
+        .extend(empty.then(|| "nothing came on standard input: the rules are those of the running node".to_owned()));
     restored(&mut bundle)?;
     Ok(bundle)
 }
@@ -127,9 +135,6 @@ fn stdin() -> Result<Input, Failure> {
 
 /// A dump on standard input. An empty pipe is none.
 fn piped(args: &SourceArgs, verbose: bool) -> Result<Option<Bundle>, Failure> {
-    if !source::stdin_offers_text() {
-        return Ok(None);
-    }
     match stdin()? {
         Input::Text(capture, _) if capture.text.trim().is_empty() => Ok(None),
         input => read(input, args, verbose).map(Some),

@@ -215,7 +215,7 @@ fn may_be_dropped(want: &expect::Frontend, expected: &Expected<'_>, extent: Exte
     let local = expected.pools.local.as_ref();
     let of_cluster_ip = want.kind == FrontendKind::ClusterIp;
     want.policy == Policy::Local
-        && (of_cluster_ip || !extent.external_chains)
+        && (of_cluster_ip || !(extent.external_chains || extent.remote_fallback))
         && local.is_some_and(|pool| !pool.as_ref().is_ok_and(|pool| !pool.is_empty()))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::broken::{of_ipvs, told};
+use crate::broken::{Node, of_ipvs, told};
 use crate::run::{Run, kube_ipt, listed, node};
 
 /// A virtual server with real servers of these weights.
@@ -234,4 +234,24 @@ fn what_a_listing_does_not_hold_is_no_fault() {
     node.dumps[2] = docker.to_owned();
     let found: Vec<String> = told(&node.check()).into_iter().filter(|f| f.contains("masquerade-mismatch")).collect();
     assert_eq!(found, Vec::<String>::new());
+}
+
+/// IPVS has virtual servers for external addresses under Local policy on nodes without an endpoint too, to endpoints elsewhere.
+#[test]
+fn an_external_address_is_missed_where_no_endpoint_is_local() {
+    let elsewhere = |slice: &mut Value| {
+        for endpoint in slice["endpoints"].as_array_mut().expect("a list") {
+            if endpoint["nodeName"] == "node2" {
+                endpoint["nodeName"] = json!("node3");
+            }
+        }
+    };
+    let node = of_ipvs().change("EndpointSlice", "edge/gw-lb", elsewhere);
+    let missed = |node: Node| {
+        let found = told(&node.check());
+        found.into_iter().filter(|finding| finding.starts_with("missing-frontend")).collect::<Vec<_>>()
+    };
+    assert_eq!(missed(node.clone()), [""; 0]);
+    let without = node.without(|line| line.contains("203.0.113.77:443"));
+    assert_eq!(missed(without), ["missing-frontend error edge/gw-lb:https 203.0.113.77:443"]);
 }

@@ -426,3 +426,14 @@ fn live_nftables_are_read_as_recorded() {
         assert!(said.contains("ran nft -j list table ip kube-proxy") && !said.contains("ipvsadm"), "{said}");
     }
 }
+
+#[test]
+fn a_pipe_that_stays_empty_is_told() {
+    if !possible() {
+        return;
+    }
+    let room = room(&[("4", &loadable("seed/stale/save.txt"))]);
+    let script = "iptables-nft-restore <$ROOM/4; false | $KUBE_IPT list --no-api 2>&1 >/dev/null; $KUBE_IPT list --no-api 2>&1 >/dev/null";
+    let told = text(&in_namespace(room.path(), script).stdout);
+    assert_eq!(told, "note: nothing came on standard input: the rules are those of the running node\n");
+}
