@@ -26,5 +26,6 @@ pub mod proxy;
 pub mod redact;
 pub mod render;
 pub mod report;
+mod shell;
 pub mod source;
 pub mod trace;

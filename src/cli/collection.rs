@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::texts::Kind;
 use super::{Failure, faithful, gather, texts};
 use crate::dump::{Foreign, nft, recognise};
+use crate::shell;
 use crate::source::{Bundle, Capture, Collection, ObjectText};
 
 /// Names that a note lists before it counts.
@@ -67,13 +68,13 @@ pub(super) fn bundle(collection: Collection, node: Option<&str>, verbose: bool) 
         let own = only.node.as_deref();
         if let (Some(own), Some(node)) = (own, node.filter(|node| Some(*node) != own)) {
             let what = format!("{label} holds the rules of node {own}, not of '{node}'");
-            return Err(Failure { what, hints: vec![format!("--node {own}, or without --node")] });
+            return Err(Failure { what, hints: vec![format!("--node {}, or without --node", shell::word(own))] });
         }
         return Ok(bundles.remove(0));
     }
     let names: Vec<String> = bundles.iter().filter_map(|bundle| bundle.node.clone()).collect();
     let listed = names.join(", ");
-    let hints = || names.first().map(|name| format!("--node {name}")).into_iter().collect();
+    let hints = || names.first().map(|name| format!("--node {}", shell::word(name))).into_iter().collect();
     let Some(node) = node else {
         let what = format!("{label} holds the rules of {} nodes: {listed}", bundles.len());
         return Err(Failure { what, hints: hints() });
@@ -228,7 +229,7 @@ fn nothing(label: &str, objects: usize, members: usize, others: &[String], notes
     };
     let hint = match objects {
         0 => "save the rules of the node with: iptables-save > FILE".to_owned(),
-        _ => format!("-f DUMP --objects {label}"),
+        _ => format!("-f DUMP --objects {}", shell::word(label)),
     };
     let inner = others.iter().find(|name| [".tar", ".tar.gz", ".tgz", ".zip"].iter().any(|end| name.ends_with(end)));
     let inner = inner.map(|name| format!("unpack {name}: an archive in an archive is not opened"));

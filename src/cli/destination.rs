@@ -9,6 +9,7 @@ use super::ends::To;
 use super::meet::{Around, Unmet, loopback};
 use crate::dataplane::{Frontend, FrontendKind, Select, ServicePort};
 use crate::net::{Family, Host, Protocol};
+use crate::shell;
 use crate::trace::Locals;
 
 /// Where a connection goes.
@@ -95,6 +96,11 @@ impl Around<'_, '_, '_, '_> {
         if only_six || !four { Family::Ipv6 } else { Family::Ipv4 }
     }
 
+    /// The same command with another destination.
+    fn again(&self, to: &str) -> String {
+        format!("kube-ipt trace {} {}", shell::word(self.asked.typed.0), shell::word(to))
+    }
+
     /// The port of an address that was given without one, if it has only one.
     fn only_port(&self, ip: IpAddr, protocol: Option<Protocol>) -> Result<(u16, Protocol), Failure> {
         let mut ports = Vec::new();
@@ -111,13 +117,13 @@ impl Around<'_, '_, '_, '_> {
             [only] => Ok(*only),
             [] => Err(Failure {
                 what: format!("to which port of {}? no Service has this address", self.asked.typed.1),
-                hints: vec![format!("kube-ipt trace {} {}:80", self.asked.typed.0, Host(ip))],
+                hints: vec![self.again(&format!("{}:80", Host(ip)))],
             }),
             many => {
                 let named: Vec<String> = many.iter().map(|(port, protocol)| format!("{port}/{protocol}")).collect();
                 Err(Failure {
                     what: format!("to which port of {}? it has {}", self.asked.typed.1, named.join(", ")),
-                    hints: vec![format!("kube-ipt trace {} {}:{}", self.asked.typed.0, Host(ip), named[0])],
+                    hints: vec![self.again(&format!("{}:{}", Host(ip), named[0]))],
                 })
             }
         }
@@ -149,7 +155,7 @@ impl Around<'_, '_, '_, '_> {
                         .name
                         .as_ref()
                         .map_or_else(|| self.asked.typed.1.to_owned(), |n| format!("{}/{}", n.namespace, n.service));
-                    hints.push(format!("kube-ipt trace {} {bare}:{number}/{its}", self.asked.typed.0));
+                    hints.push(self.again(&format!("{bare}:{number}/{its}")));
                     found.push(Target {
                         address: Some(address),
                         family: service.family,
@@ -173,7 +179,7 @@ impl Around<'_, '_, '_, '_> {
             let which = if narrowed { "of that port, protocol and family" } else { "that connections could go to" };
             Failure {
                 what: format!("'{typed}' has no cluster IP {which}"),
-                hints: vec![format!("kube-ipt show {}", typed.split(':').next().unwrap_or(typed))],
+                hints: vec![format!("kube-ipt show {}", shell::word(typed.split(':').next().unwrap_or(typed)))],
             }
         })
     }

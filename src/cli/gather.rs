@@ -10,6 +10,7 @@ use super::{Failure, collection, texts};
 use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
 use crate::dump::{Foreign, is_gzip, nft, recognise};
 use crate::proxy::iptables::joined;
+use crate::shell;
 use crate::source::{self, Bundle, Capture, Input, Tables};
 
 /// How long standard input may keep silent before we say that we wait for it.
@@ -230,7 +231,7 @@ fn foreign(capture: &Capture) -> Failure {
     let what = format!("{} {foreign}; expected rules of iptables or nftables, or an ipvsadm listing", capture.label);
     let hint = match foreign {
         Foreign::Gzip if capture.label == "stdin" => "put zcat before it: … | zcat | kube-ipt show".to_owned(),
-        Foreign::Gzip => format!("zcat '{}' | kube-ipt show", capture.label),
+        Foreign::Gzip => format!("zcat {} | kube-ipt show", shell::operand(&capture.label)),
         _ => "save the rules of the node with: iptables-save > FILE".to_owned(),
     };
     Failure { what, hints: vec![hint] }

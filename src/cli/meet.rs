@@ -12,6 +12,7 @@ use crate::join;
 use crate::net::{Family, Protocol};
 use crate::proxy::iptables::{Ruleset, Truth};
 #[cfg(feature = "live")]
+use crate::shell;
 use crate::source::Machine;
 use crate::trace::{Locals, Source};
 
@@ -95,7 +96,9 @@ pub(super) fn ends(asked: &Asked<'_>, scene: &Scene<'_, '_, '_>, missing: Vec<St
     if target.address.is_some_and(|ip| ip.is_loopback()) && origin != Origin::Node {
         let what =
             format!("{} is the client's own loopback: only node and localhost reach this node by it", asked.typed.1);
-        return Err(Failure { what, hints: vec![format!("kube-ipt trace localhost {}", asked.typed.1)] }.into());
+        return Err(
+            Failure { what, hints: vec![format!("kube-ipt trace localhost {}", shell::word(asked.typed.1))] }.into()
+        );
     }
     let Target { address, family, port, protocol, service } = target;
     Ok(Met { family, origin, source, source_port, destination: address, port, protocol, service, locals, notes })

@@ -4,6 +4,7 @@ use super::Failure;
 use super::args::SourceArgs;
 use crate::cluster::{Api, End, NoPlace, Place, Problem, Server};
 use crate::net::Family;
+use crate::shell;
 use crate::source::{self, Allowed, Bundle, Finished, Host, Machine, NotRun, Origin, SourceError, Tables, allowed};
 
 impl From<NoPlace> for Failure {
@@ -50,7 +51,8 @@ pub(super) fn connected(args: &SourceArgs) -> Result<Server, Failure> {
     let what = "another node is read through the API server, and none is configured: there is no kubeconfig, and this is no Pod";
     let mut hints = vec!["--kubeconfig FILE".to_owned()];
     if let Some(node) = &args.objects.node {
-        hints.push(format!("ssh {node} sudo iptables-save | kube-ipt show    (without an API server)"));
+        let (node, host) = (shell::word(node), shell::operand(node));
+        hints.push(format!("ssh {host} sudo iptables-save | kube-ipt show    (without an API server)"));
         hints.push(format!("NODE_NAME={node} kube-ipt show    (if this host is that node under another name)"));
     }
     Err(Failure { what: what.to_owned(), hints })
@@ -65,7 +67,7 @@ pub(super) fn place(api: &Api, args: &SourceArgs) -> Result<Place, Failure> {
     let place = api.place_in(&via.namespace, &via.pod, via.container.as_deref())?;
     if let Some(node) = node.filter(|node| *node != place.node) {
         let what = format!("Pod {}/{} runs on node {}, not on {node}", via.namespace, via.pod, place.node);
-        return Err(Failure { what, hints: vec![format!("--node {}, or another Pod", place.node)] });
+        return Err(Failure { what, hints: vec![format!("--node {}, or another Pod", shell::word(&place.node))] });
     }
     Ok(place)
 }
@@ -207,7 +209,7 @@ impl Host for InPod<'_> {
     }
 
     fn other_ways(&self) -> Vec<String> {
-        let node = &self.place.node;
+        let node = shell::operand(&self.place.node);
         vec![
             "--via NAMESPACE/POD[:CONTAINER]    (another Pod of the node with host network and the tools)".to_owned(),
             format!("ssh {node} sudo iptables-save | kube-ipt show"),

@@ -15,6 +15,7 @@ use crate::net::Family;
 use crate::proxy::iptables::Ruleset;
 use crate::render::{self, Graph};
 use crate::report::{self, Packet};
+use crate::shell;
 use crate::trace::{self, Journey, Trace};
 
 #[derive(Debug, clap::Args)]
@@ -117,7 +118,7 @@ fn answer(
         let what = format!(
             "cannot follow single packets where kube-proxy runs in {mode} mode: only rules of iptables are followed"
         );
-        let hints = vec![format!("kube-ipt show {}    (where each origin's connections go)", args.to)];
+        let hints = vec![format!("kube-ipt show {}    (where each origin's connections go)", shell::word(&args.to))];
         return Err(Failure { what, hints });
     }
     let asked = meet::Asked {

@@ -3,6 +3,7 @@
 use super::Failure;
 use crate::cluster::{Facts, Node};
 use crate::dataplane::nearest;
+use crate::shell;
 use crate::source::{Bundle, Machine};
 
 /// A node, and what to say about how it was found.
@@ -24,7 +25,7 @@ pub(super) fn node(wanted: Option<&str>, facts: &Facts, bundle: &Bundle, from: &
         }
         if unknown(name) {
             let near = nearest(name, facts.nodes.iter().map(|node| node.name.as_str()));
-            let hint = near.first().map(|near| format!("--node {near}"));
+            let hint = near.first().map(|near| format!("--node {}", shell::word(near)));
             let what = format!("no Node is called '{name}' in {from}");
             return Err(Failure { what, hints: hint.into_iter().collect() });
         }

@@ -10,6 +10,7 @@ use super::list::{paged, query, segment};
 use super::live::Server;
 use super::problem::{Problem, Trouble};
 use crate::dataplane::nearest;
+use crate::shell;
 
 /// Where kube-proxy runs as Pods.
 const NAMESPACE: &str = "kube-system";
@@ -106,7 +107,7 @@ impl Api {
         let pod: Pod = match self.server.get(&path).and_then(|text| parsed(&text)) {
             Ok(pod) => pod,
             Err(Trouble::Status { code: 404, .. }) => {
-                let hints = vec![format!("kubectl -n {namespace} get pods -o wide")];
+                let hints = vec![format!("kubectl -n {} get pods -o wide", shell::word(namespace))];
                 return Err(NoPlace { what: format!("there is no Pod {namespace}/{name}"), hints });
             }
             Err(trouble) => return Err(no_pods(&trouble, &self.server)),
@@ -147,7 +148,7 @@ impl Api {
             let names = self.server.get("/api/v1/nodes").and_then(|text| parsed::<List>(&text)).unwrap_or_default();
             let names: Vec<String> = names.items.into_iter().filter_map(|node| node.metadata.name).collect();
             let near = nearest(node, names.iter().map(String::as_str));
-            let hints = near.first().map(|near| format!("--node {near}")).into_iter().collect();
+            let hints = near.first().map(|near| format!("--node {}", shell::word(near))).into_iter().collect();
             return NoPlace { what: format!("no Node is called '{node}' in {}", self.server.url), hints };
         }
         let what = format!(
@@ -166,7 +167,8 @@ impl Api {
 /// How to get a Pod in which a node's rules can be listed.
 fn make_one(node: &str) -> Vec<String> {
     vec![format!(
-        "kubectl debug node/{node} --profile=netadmin --image=nicolaka/netshoot -- sleep 1h    (makes one; then --via default/node-debugger-…)"
+        "kubectl debug {} --profile=netadmin --image=nicolaka/netshoot -- sleep 1h    (makes one; then --via default/node-debugger-…)",
+        shell::word(&format!("node/{node}"))
     )]
 }
 
@@ -344,7 +346,7 @@ impl Pod {
         };
         if let Some(why) = why {
             let what = format!("Pod {namespace}/{pod} of node {node} cannot run commands: {why}");
-            let mut hints = vec![format!("kubectl -n {namespace} describe pod {pod}")];
+            let mut hints = vec![format!("kubectl -n {} describe pod {}", shell::word(&namespace), shell::word(&pod))];
             hints.extend(make_one(node));
             return Err(NoPlace { what, hints });
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::rights::Right;
+use crate::shell;
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,7 @@ impl Problem {
             Trouble::Context { context, contexts } => {
                 let near = crate::dataplane::nearest(context, contexts.iter().map(String::as_str));
                 let known = if near.is_empty() { contexts.iter().take(5).cloned().collect() } else { near };
+                let known: Vec<_> = known.iter().map(|name| shell::word(name)).collect();
                 let hint = (!known.is_empty()).then(|| format!("--context {}", known.join(" or --context ")));
                 (format!("the kubeconfig has no context '{context}'"), hint)
             }
@@ -70,7 +72,7 @@ impl Problem {
             ),
             Trouble::Unreachable(why) => (
                 format!("the API server {url} cannot be reached: {why}"),
-                Some(format!("curl -k {url}/version    {ALONE}")),
+                Some(format!("curl -k {}    {ALONE}", shell::word(&format!("{url}/version")))),
             ),
             Trouble::Silent(limit) => (
                 format!("the API server {url} gave no answer in {}", seconds(*limit)),
