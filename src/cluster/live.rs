@@ -21,6 +21,7 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, Kubeconfi
 use kube::{Client, Config, Error};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use super::kubeconfig;
 use super::problem::{Problem, Trouble};
 use super::words::{without_users, words};
 
@@ -311,7 +312,7 @@ async fn to_the_end(stream: Option<impl AsyncRead + Unpin>, heard: &Heard) -> Re
 /// The first that applies: the kubeconfig named, those of $KUBECONFIG, `~/.kube/config`, the Pod this runs in.
 async fn configuration(access: &Access) -> Result<Option<Config>, Trouble> {
     let kubeconfig = match &access.kubeconfig {
-        Some(path) => Some(Kubeconfig::read_from(path).map_err(|error| unreadable(&error, Some(path)))?),
+        Some(path) => Some(read(path)?),
         None => files()?,
     };
     let is_empty = |config: &Kubeconfig| config.clusters.is_empty() && config.contexts.is_empty();
@@ -340,6 +341,11 @@ async fn configuration(access: &Access) -> Result<Option<Config>, Trouble> {
     Config::incluster_env().map(Some).map_err(|error| Trouble::Configuration(innermost(&error)))
 }
 
+fn read(path: &Path) -> Result<Kubeconfig, Trouble> {
+    kubeconfig::check(path).map_err(Trouble::Configuration)?;
+    Kubeconfig::read_from(path).map_err(|error| unreadable(&error, Some(path)))
+}
+
 /// The files of $KUBECONFIG, else `~/.kube/config`. Like kubectl it passes over those that do not exist.
 fn files() -> Result<Option<Kubeconfig>, Trouble> {
     let listed = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
@@ -350,7 +356,7 @@ fn files() -> Result<Option<Kubeconfig>, Trouble> {
     };
     let mut merged: Option<Kubeconfig> = None;
     for path in paths.iter().filter(|path| Path::exists(path)) {
-        let next = Kubeconfig::read_from(path).map_err(|error| unreadable(&error, Some(path)))?;
+        let next = read(path)?;
         merged = Some(merged.unwrap_or_default().merge(next).map_err(|error| unreadable(&error, Some(path)))?);
     }
     Ok(merged)
@@ -359,7 +365,7 @@ fn files() -> Result<Option<Kubeconfig>, Trouble> {
 /// The contexts of the kubeconfig named, else of those of $KUBECONFIG or `~/.kube/config`; none where it cannot be read.
 pub fn contexts(kubeconfig: Option<&Path>) -> Vec<String> {
     let read = match kubeconfig {
-        Some(path) => Kubeconfig::read_from(path).ok(),
+        Some(path) => read(path).ok(),
         None => files().unwrap_or_default(),
     };
     read.into_iter().flat_map(|config| config.contexts).map(|context| context.name).collect()

@@ -15,6 +15,8 @@ mod facts;
 #[cfg(feature = "live")]
 mod follow;
 #[cfg(feature = "live")]
+mod kubeconfig;
+#[cfg(feature = "live")]
 mod list;
 #[cfg(feature = "live")]
 mod live;
