@@ -18,7 +18,8 @@ use crate::dataplane::ServicePort;
 use crate::dump::iptables::{Dump, Hints};
 use crate::expect::Viewpoint;
 use crate::proxy::Rules;
-use crate::source::{self, Bundle, Demo, ObjectText};
+use crate::shell;
+use crate::source::{self, Bundle, Demo, ObjectFiles, ObjectText};
 
 /// Stack of the thread that reads objects: YAML that nests as deep as is allowed takes more than threads have.
 const STACK: usize = 16 << 20;
@@ -296,10 +297,12 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
     let mut saved = Saved::default();
     let mut notes = Vec::new();
     for path in paths {
-        let (files, others) = source::object_files(path)?;
+        let ObjectFiles { files, others, odd } = source::object_files(path)?;
         let folder = path.display();
         if files.is_empty() {
-            let what = format!("{folder} holds no file of objects: none ends in .json, .jsonl, .yaml or .yml");
+            let why =
+                if odd == 0 { "none ends in .json, .jsonl, .yaml or .yml" } else { "what is called like one is none" };
+            let what = format!("{folder} holds no file of objects: {why}");
             return Err(Failure { what, hints: vec![SAVE.to_owned()] });
         }
         if others > 0 {
@@ -307,6 +310,16 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
                 1 => format!("1 other file in {folder} was not read: its name is not that of JSON or YAML"),
                 many => {
                     format!("{many} other files in {folder} were not read: their names are not those of JSON or YAML")
+                }
+            });
+        }
+        if odd > 0 {
+            notes.push(match odd {
+                1 => format!("1 entry of {folder} was not read: it is called like a file of objects and is no file"),
+                many => {
+                    format!(
+                        "{many} entries of {folder} were not read: they are called like files of objects and are none"
+                    )
                 }
             });
         }
@@ -326,7 +339,7 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Objects, Failure> {
 
 fn rules_instead(label: &str) -> Failure {
     let what = format!("{label} holds rules, not Kubernetes objects");
-    Failure { what, hints: vec![format!("-f {label}    (rules), and --objects FILE    (objects)")] }
+    Failure { what, hints: vec![format!("-f {}    (rules), and --objects FILE    (objects)", shell::word(label))] }
 }
 
 fn bad(error: &BadObjects) -> Failure {

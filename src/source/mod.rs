@@ -36,7 +36,7 @@ pub use listing::listed;
 #[cfg(feature = "live")]
 pub use local::Here;
 pub use machine::Machine;
-pub use objects::{ObjectText, object_files, object_text};
+pub use objects::{ObjectFiles, ObjectText, object_files, object_text};
 pub use random::random;
 #[cfg(feature = "live")]
 pub use signals::{Signal, signals};

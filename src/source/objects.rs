@@ -25,13 +25,24 @@ pub struct ObjectText {
     pub covers: Option<serde_json::Value>,
 }
 
-/// The files that `path` names: itself, or every JSON and YAML file in and below the directory. The second value counts
-/// the other files there.
-pub fn object_files(path: &Path) -> Result<(Vec<PathBuf>, usize), SourceError> {
+/// What is in a directory of objects.
+#[derive(Debug, Default)]
+pub struct ObjectFiles {
+    /// The files of objects.
+    pub files: Vec<PathBuf>,
+    /// How many files there are of other names.
+    pub others: usize,
+    /// How many are called like files of objects and are none: pipes, devices, links to directories.
+    pub odd: usize,
+}
+
+/// The files that `path` names: itself, or every JSON and YAML file in and below the directory.
+pub fn object_files(path: &Path) -> Result<ObjectFiles, SourceError> {
+    let mut found = ObjectFiles::default();
     if !path.is_dir() {
-        return Ok((vec![path.to_owned()], 0));
+        found.files.push(path.to_owned());
+        return Ok(found);
     }
-    let (mut files, mut others) = (Vec::new(), 0);
     let mut open = vec![(path.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {
         let failed = |error: &std::io::Error| {
@@ -42,16 +53,19 @@ pub fn object_files(path: &Path) -> Result<(Vec<PathBuf>, usize), SourceError> {
             let (path, kind) = (entry.path(), entry.file_type().map_err(|e| failed(&e))?);
             let name = entry.file_name().to_string_lossy().to_lowercase();
             let holds_objects = ENDS.iter().any(|end| name.trim_end_matches(".gz").ends_with(end));
-            // Links to directories are not followed: they may lead round in a circle.
+            // Links to files are followed, as those of a mounted ConfigMap; what a link names that leads nowhere is told when it
+            // is read. Links to directories are not: they may lead round in a circle. A pipe would be waited for.
+            let is_file = || fs::metadata(&path).map_or(true, |about| about.is_file());
             match (kind.is_dir(), holds_objects) {
                 (true, _) if depth < DEPTH => open.push((path, depth + 1)),
-                (false, true) => files.push(path),
-                _ => others += 1,
+                (false, true) if is_file() => found.files.push(path),
+                (false, true) => found.odd += 1,
+                _ => found.others += 1,
             }
         }
     }
-    files.sort();
-    Ok((files, others))
+    found.files.sort();
+    Ok(found)
 }
 
 /// Reads a text of objects. `-` is standard input. The second value is a note about the reading.
@@ -64,9 +78,10 @@ pub fn object_text(path: &Path) -> Result<(ObjectText, Option<String>), SourceEr
         std::io::stdin().lock().take(MOST + 1).read_to_end(&mut bytes)
     } else {
         fs::File::open(path).and_then(|file| {
-            // One piece of memory, not a series that doubles.
+            // One piece of memory, not a series that doubles. Where it cannot be had, that is an error and no end of the program.
             let length = file.metadata().map_or(0, |metadata| metadata.len().min(MOST) + 1);
-            bytes.reserve_exact(usize::try_from(length).unwrap_or_default());
+            let length = usize::try_from(length).unwrap_or_default();
+            bytes.try_reserve_exact(length).map_err(|_| std::io::ErrorKind::OutOfMemory)?;
             file.take(MOST + 1).read_to_end(&mut bytes)
         })
     };

@@ -95,7 +95,7 @@ pub(super) fn is_same(one: &Bundle, other: &Bundle) -> bool {
 fn stamps(args: &SourceArgs) -> Result<Vec<Stamp>, Failure> {
     let mut stamps = Vec::new();
     for path in &args.objects.objects {
-        for file in source::object_files(path)?.0 {
+        for file in source::object_files(path)?.files {
             // One that is gone is an error of the reading, which says it better.
             let (length, written) = file.metadata().map_or((0, None), |m| (m.len(), m.modified().ok()));
             stamps.push((file, length, written));
