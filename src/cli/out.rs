@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Answer, Failure, Outcome};
+use crate::shell;
 use crate::source::reason;
 
 /// Writes the answer of `outcome` to `path`, so that stdout stays empty. Without an answer an earlier file stays.
@@ -53,10 +54,13 @@ pub(super) fn write_as(
     manner: Manner,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {
-    let failed = |error: &io::Error| failure(path, error);
     free(path, manner)?;
-    // What a link names is written, and not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = target(path).map_err(|error| failure(path, path, &error))?;
+    // A link may lead to what stands for an open file, by another name.
+    if path.is_symlink() && !target.exists() {
+        free(&target, manner)?;
+    }
+    let failed = |error: &io::Error| failure(path, &target, error);
     let beside = Beside::of(&target).map_err(|error| failed(&error))?;
     let placed = beside.fill(manner.mode, content).and_then(|()| beside.place(&target, manner));
     placed.map_err(|error| if error.kind() == io::ErrorKind::AlreadyExists { taken(path) } else { failed(&error) })
@@ -78,6 +82,25 @@ pub(super) fn free(path: &Path, manner: Manner) -> Result<(), Failure> {
         Ok(_) if !manner.replaces => Err(taken(path)),
         _ => Ok(()),
     }
+}
+
+/// The most links that lead from one to the next, as Linux has it.
+const LINKS: usize = 40;
+
+/// The file that is written: what a link names, and not the link, also where what it names is not there yet.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..=LINKS {
+        match fs::canonicalize(&target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        match fs::read_link(&target) {
+            Ok(named) => target = target.with_file_name("").join(named),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
 }
 
 fn taken(path: &Path) -> Failure {
@@ -143,13 +166,15 @@ impl Drop for Beside {
     }
 }
 
-fn failure(path: &Path, error: &io::Error) -> Failure {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = folder.display();
+/// Says why `path`, which names `target`, is not written.
+fn failure(path: &Path, target: &Path, error: &io::Error) -> Failure {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (folder, typed) = (folder.display(), folder.display().to_string());
+    let typed = shell::operand(&typed);
     let hint = match error.kind() {
-        io::ErrorKind::NotFound => Some(format!("mkdir -p {folder}")),
+        io::ErrorKind::NotFound => Some(format!("mkdir -p {typed}")),
         io::ErrorKind::PermissionDenied => Some(format!("a folder you may write to; this one is {folder}")),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!("df -h {folder}")),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!("df -h {typed}")),
         _ => None,
     };
     Failure { what: format!("cannot write {}: {}", path.display(), reason(error)), hints: hint.into_iter().collect() }
