@@ -2,13 +2,15 @@
 //! and lead nowhere, and links are not followed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
 use super::file::{decoded, reason};
+use super::folder::folder;
+use super::member::{Flaw, Flaws, shown};
 use super::snapshot;
 use super::unpack::{self, CUT, LARGEST, Limited, MOST, growth, is_gzip};
 use super::whole::{Bytes, Whole, too_large};
@@ -19,9 +21,6 @@ const HEAD: u64 = 64 << 10;
 
 /// Members an archive may have. The report of a large machine has twenty thousand.
 const MEMBERS: usize = 200_000;
-
-/// Directories below the one that was named.
-const DEPTH: usize = 8;
 
 /// The longest path of a member: no system has a file of a longer one (PATH_MAX of Linux).
 const LONGEST: usize = 4096;
@@ -173,7 +172,7 @@ fn packed(label: &str, program: &str) -> SourceError {
 }
 
 /// A collection in the making.
-struct Collector<'w> {
+pub(super) struct Collector<'w> {
     matters: Matters<'w>,
     collection: Collection,
     /// Bytes of the texts that are kept.
@@ -181,11 +180,13 @@ struct Collector<'w> {
     /// Members seen.
     seen: usize,
     /// Links and other members that are no files.
-    odd: usize,
+    pub(super) odd: usize,
+    /// What is wrong with members.
+    flaws: Flaws,
 }
 
 /// Why a member was not taken.
-enum Trouble {
+pub(super) enum Trouble {
     /// It cannot be read.
     Broken(io::Error),
     /// There is more than this program reads.
@@ -199,12 +200,13 @@ impl From<SourceError> for Trouble {
 }
 
 impl<'w> Collector<'w> {
-    fn new(label: String, matters: Matters<'w>) -> Self {
+    pub(super) fn new(label: String, matters: Matters<'w>) -> Self {
         let collection = Collection { label, ..Collection::default() };
-        Self { matters, collection, kept: 0, seen: 0, odd: 0 }
+        Self { matters, collection, kept: 0, seen: 0, odd: 0, flaws: Flaws::default() }
     }
 
-    fn done(mut self) -> Collection {
+    pub(super) fn done(mut self) -> Collection {
+        self.collection.notes.extend(self.flaws.rest(&self.collection.label));
         if self.odd > 0 {
             let label = &self.collection.label;
             let links = if self.odd == 1 { "1 member is a link" } else { &format!("{} members are links", self.odd) };
@@ -215,7 +217,7 @@ impl<'w> Collector<'w> {
     }
 
     /// Counts a member.
-    fn count(&mut self) -> Result<(), SourceError> {
+    pub(super) fn count(&mut self) -> Result<(), SourceError> {
         self.seen += 1;
         if self.seen > MEMBERS {
             let what = format!("{} has more than {MEMBERS} files", self.collection.label);
@@ -224,17 +226,24 @@ impl<'w> Collector<'w> {
         Ok(())
     }
 
-    fn broken(&mut self, name: &str, why: &str) {
-        self.collection.notes.push(format!("{}:{name} cannot be read: {why}", self.collection.label));
+    /// Says what is wrong with a member, of each kind for the first few.
+    fn note(&mut self, flaw: Flaw, what: String) {
+        if self.flaws.names(flaw) {
+            self.collection.notes.push(what);
+        }
+    }
+
+    pub(super) fn broken(&mut self, name: &str, why: &str) {
+        self.note(Flaw::Unreadable, format!("{}:{name} cannot be read: {why}", self.collection.label));
     }
 
     fn too_long(&mut self, length: usize) {
         let what = format!("{}: a member was passed over: its name has {length} bytes", self.collection.label);
-        self.collection.notes.push(what);
+        self.note(Flaw::LongName, what);
     }
 
     /// Takes a member if it matters. One that is packed by itself is unpacked.
-    fn take(&mut self, name: &str, from: &mut dyn Read) -> Result<(), Trouble> {
+    pub(super) fn take(&mut self, name: &str, from: &mut dyn Read) -> Result<(), Trouble> {
         let mut bytes = Vec::new();
         from.take(HEAD).read_to_end(&mut bytes).map_err(Trouble::Broken)?;
         let packed = is_gzip(&bytes);
@@ -249,7 +258,7 @@ impl<'w> Collector<'w> {
             match unpack::gunzip(name, &bytes) {
                 Ok(unpacked) => bytes = unpacked,
                 Err(error) => {
-                    self.collection.notes.push(format!("{}: {}", self.collection.label, error.what));
+                    self.note(Flaw::Unreadable, format!("{}: {}", self.collection.label, error.what));
                     return Ok(());
                 }
             }
@@ -261,7 +270,9 @@ impl<'w> Collector<'w> {
             return Err(SourceError::new(what, ["give the dumps of one node alone, each with -f"]).into());
         }
         let (text, note) = decoded(&format!("{}:{name}", self.collection.label), bytes);
-        self.collection.notes.extend(note);
+        if let Some(note) = note {
+            self.note(Flaw::Bytes, note);
+        }
         // As in an archive that is unpacked, a later member replaces an earlier one of its name.
         self.collection.members.insert(name.to_owned(), text);
         Ok(())
@@ -305,7 +316,7 @@ impl<'w> Collector<'w> {
                 self.too_long(path.len());
                 continue;
             }
-            let name = shown(&String::from_utf8_lossy(&path));
+            let name = shown(&path);
             if kind.is_file() || kind.is_contiguous() {
                 self.take(&name, &mut entry)?;
             } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
@@ -340,7 +351,7 @@ impl<'w> Collector<'w> {
                 self.too_long(member.name_raw().len());
                 continue;
             }
-            let name = shown(&String::from_utf8_lossy(member.name_raw()));
+            let name = shown(member.name_raw());
             let mut limited = Limited::new(&mut member, left);
             let taken = self.take(&name, &mut limited);
             left = limited.left();
@@ -360,40 +371,4 @@ impl<'w> Collector<'w> {
 fn grown(label: &str) -> SourceError {
     let what = format!("{label} unpacks to far more than an archive of its size does");
     SourceError::new(what, ["unpack it and look what is in it"])
-}
-
-/// A member's path without what only leads about: `./`, and `/` in front.
-fn shown(path: &str) -> String {
-    let parts = path.split(['/', '\\']).filter(|part| !part.is_empty() && *part != ".");
-    parts.collect::<Vec<_>>().join("/")
-}
-
-/// The files in and below a directory.
-fn folder(path: &Path, label: String, matters: Matters<'_>) -> Result<Collection, SourceError> {
-    let mut collector = Collector::new(label, matters);
-    let mut open: Vec<(PathBuf, String, usize)> = vec![(path.to_owned(), String::new(), 0)];
-    while let Some((folder, within, depth)) = open.pop() {
-        let failed =
-            |error: &io::Error| SourceError::new(format!("cannot read {}: {}", folder.display(), reason(error)), None);
-        for entry in fs::read_dir(&folder).map_err(|e| failed(&e))? {
-            let entry = entry.map_err(|e| failed(&e))?;
-            let kind = entry.file_type().map_err(|e| failed(&e))?;
-            let name = format!("{within}{}", entry.file_name().to_string_lossy());
-            collector.count()?;
-            if kind.is_dir() && depth < DEPTH {
-                open.push((entry.path(), name + "/", depth + 1));
-            } else if kind.is_file() {
-                let taken =
-                    File::open(entry.path()).map_err(Trouble::Broken).and_then(|mut f| collector.take(&name, &mut f));
-                match taken {
-                    Ok(()) => {}
-                    Err(Trouble::Broken(error)) => collector.broken(&name, &reason(&error)),
-                    Err(Trouble::Stop(error)) => return Err(error),
-                }
-            } else {
-                collector.odd += 1;
-            }
-        }
-    }
-    Ok(collector.done())
 }

@@ -7,6 +7,7 @@ mod demo;
 #[cfg(feature = "live")]
 mod everything;
 mod file;
+mod folder;
 #[cfg(feature = "live")]
 mod host;
 #[cfg(feature = "live")]
@@ -14,6 +15,7 @@ mod listing;
 #[cfg(feature = "live")]
 mod local;
 mod machine;
+mod member;
 #[cfg(feature = "live")]
 mod modes;
 mod objects;
