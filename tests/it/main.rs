@@ -42,6 +42,7 @@ mod modes;
 mod netns;
 mod nftables;
 mod objects;
+mod odd_names;
 mod out;
 #[cfg(feature = "live")]
 mod outages;
