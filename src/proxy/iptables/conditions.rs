@@ -211,12 +211,16 @@ fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>)
 
 /// Is `port` in `a`, `a:b`, `a:` or `:b`?
 fn in_range(range: &str, port: u16) -> Truth {
+    bounds(range).map_or(Truth::Unknown, |(low, high)| Truth::from((low..=high).contains(&port)))
+}
+
+/// The first and the last port of a range; `None` if it cannot be read.
+pub(super) fn bounds(range: &str) -> Option<(u16, u16)> {
     let bound = |text: &str, open: u16| if text.is_empty() { Some(open) } else { service_port(text) };
-    let bounds = match range.split_once(':') {
+    match range.split_once(':') {
         Some((low, high)) => bound(low, 0).zip(bound(high, u16::MAX)),
         None => service_port(range).map(|p| (p, p)),
-    };
-    bounds.map_or(Truth::Unknown, |(low, high)| Truth::from((low..=high).contains(&port)))
+    }
 }
 
 /// The port a rule captures, if it is exactly one.

@@ -5,6 +5,7 @@
 //! is certain to take a connection counts: what a dump does not decide is no finding.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -13,6 +14,7 @@ use super::super::matching::{Client, Connection, Destination};
 use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
+use super::held::Held;
 use super::{hooks, reference};
 use crate::dataplane::{Origin, RuleRef, Shadow, Taker};
 use crate::dump::iptables::{Match, Ports, RawRule, Rule};
@@ -47,7 +49,7 @@ pub(super) fn of(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch
     let Some(nat) = family.ruleset.nat else { return Shadows::default() };
     let ahead = [("PREROUTING", [Origin::External, Origin::Pod].as_slice()), ("OUTPUT", &[Origin::Node])];
     let ahead: Vec<Ahead<'_>> = ahead.iter().map(|(hook, origins)| Ahead::of(nat, hook, origins)).collect();
-    let mut search = Search { nat, family, ahead, left: BUDGET };
+    let mut search = Search { nat, family, ahead, long: HashMap::new(), left: BUDGET };
     let mut shadows = Shadows { too_many: search.ahead.iter().any(|ahead| ahead.too_many), ..Shadows::default() };
     let of_family = |sketch: &&&Sketch<'_>| sketch.family == family.ruleset.family;
     let rivals = rivals(survey, family, sketches);
@@ -190,6 +192,8 @@ struct Search<'s, 'd> {
     nat: Table<'d>,
     family: &'s InFamily<'d>,
     ahead: Vec<Ahead<'d>>,
+    /// Long rules that were parsed, by their line; `None` for those that cannot be read.
+    long: HashMap<u32, Option<Rc<Held<'d>>>>,
     left: usize,
 }
 
@@ -276,17 +280,26 @@ impl<'s, 'd> Search<'s, 'd> {
         }
     }
 
+    /// The rule parsed, a long one only once.
+    fn held(&mut self, raw: RawRule<'d>) -> Option<Rc<Held<'d>>> {
+        let parsed = || Held::of(raw).map(Rc::new);
+        if raw.text.len() <= Held::LONG { parsed() } else { self.long.entry(raw.line).or_insert_with(parsed).clone() }
+    }
+
     /// Follows rules of `chain` until one is certain to take the connection. At depth 0 a RETURN leaves for good.
     fn follow(&mut self, rules: &[RawRule<'d>], chain: &str, connection: Connection<'_>, depth: usize) -> Met {
         for &raw in rules {
-            let Some(left) = self.left.checked_sub(1) else { return Met::GoesOn };
-            self.left = left;
-            let Ok(rule) = raw.parse() else { continue };
-            let chance = rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
-            if chance || connection.judge(&rule).overall() != Truth::Yes {
+            if self.left == 0 {
+                return Met::GoesOn;
+            }
+            let held = self.held(raw);
+            self.left = self.left.saturating_sub(held.as_ref().map_or(1, |held| held.cost));
+            let Some(held) = held else { continue };
+            let chance = held.rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
+            if chance || held.judge(&connection) != Truth::Yes {
                 continue;
             }
-            let Some(target) = rule.target.as_ref() else { continue };
+            let Some(target) = held.rule.target.as_ref() else { continue };
             if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
                 let inner: Vec<RawRule<'d>> = self.nat.section.rules_of(next).collect();
                 match self.follow(&inner, next.name, connection, depth + 1) {
