@@ -174,7 +174,8 @@ impl Layout<'_, '_> {
         let file = quote.from.rsplit('/').next().unwrap_or(quote.from);
         let from = if self.several { format!("{}:", clean(file)) } else { String::new() };
         let place = format!("{:>12} | ", format!("{from}{line}"));
-        let text = clean(quote.text);
+        let text = quote.text();
+        let text = clean(&text);
         let room = self.view.width.map(|width| width.saturating_sub(place.chars().count()));
         push(out, &paint(&format!("{place}{}", shortened(&text, room)), DIM));
     }

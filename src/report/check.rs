@@ -51,7 +51,7 @@ fn endpoints(port: &ServicePort) -> usize {
 pub(super) fn finding(finding: &Finding, quotes: &Quotes<'_>) -> v1::Finding {
     let rules = finding.rules.iter().filter_map(|&rule| {
         let quote = quotes.get(rule)?;
-        Some(Evidence::Rule { from: quote.from.to_owned(), line: rule.line, text: quote.text.to_owned() })
+        Some(Evidence::Rule { from: quote.from.to_owned(), line: rule.line, text: quote.text().into_owned() })
     });
     let objects = finding.objects.iter().map(|object| Evidence::Object {
         kind: object.kind,
