@@ -36,6 +36,11 @@ pub(super) const ZONE: &str = "topology.kubernetes.io/zone";
 /// `sessionAffinityConfig.clientIP.timeoutSeconds` where it is absent (pkg/apis/core/v1/defaults.go).
 const DEFAULT_AFFINITY: i32 = 10_800;
 
+/// Pairs of a port and an address that one object may stand for: each costs memory, and a text of ports and addresses stands
+/// for the square of what it is long. The API documents at most 100 ports of 1000 endpoints for a slice (discovery/v1
+/// types.go); its validation lets more ports pass, which no Service needs.
+const MOST_PAIRS: usize = 100_000;
+
 /// What a field holds that it cannot hold.
 type Bad = String;
 
@@ -60,7 +65,7 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
     let status = object.status.and_then(|s| s.load_balancer).and_then(|l| l.ingress).unwrap_or_default();
     let sticky = spec.session_affinity.as_deref() == Some("ClientIP");
     let seconds = spec.session_affinity_config.and_then(|c| c.client_ip).and_then(|c| c.timeout_seconds);
-    Ok(Service {
+    let service = Service {
         namespace,
         name,
         service_type,
@@ -77,7 +82,22 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
         hinted: asks || spec.traffic_distribution.is_some(),
         proxy_name: labels.get(PROXY_NAME).cloned(),
         external_name: spec.external_name,
-    })
+    };
+    // Every load balancer's address has a copy of the source ranges.
+    let ranges = service.ingress.len().saturating_mul(service.source_ranges.len());
+    let each = service.addresses().count().saturating_add(ranges);
+    let ports = service.ports.len();
+    let with_ranges = if ranges > 0 { " with their source ranges" } else { "" };
+    bounded("spec.ports", ports.saturating_mul(each), || {
+        format!("{ports} ports of {} addresses{with_ranges}", service.addresses().count())
+    })?;
+    Ok(service)
+}
+
+/// Refuses what stands for more pairs of port and address than anything that is meant.
+fn bounded(field: &str, pairs: usize, what: impl FnOnce() -> String) -> Result<(), Bad> {
+    let too_many = || format!("{field}: {} are {pairs} pairs, more than the {MOST_PAIRS} that are read", what());
+    if pairs > MOST_PAIRS { Err(too_many()) } else { Ok(()) }
 }
 
 fn ingress(ingress: core::LoadBalancerIngress) -> Option<Result<Ingress, Bad>> {
@@ -114,21 +134,16 @@ pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad
     // A port without number stands for all ports, which a Service's port cannot mean.
     let numbered = object.ports.unwrap_or_default().into_iter().filter(|port| port.port.is_some_and(|p| p != 0));
     let ports = numbered.map(|port| slice_port(port.name, port.protocol.as_deref(), port.port.unwrap_or_default()));
+    let ports = ports.collect::<Result<Vec<_>, _>>()?;
     let all = object.endpoints.unwrap_or_default();
+    bounded("ports", ports.len().saturating_mul(all.len()), || {
+        format!("{} ports of {} endpoints", ports.len(), all.len())
+    })?;
     let (mut endpoints, mut nodes) = (Vec::with_capacity(all.len()), Vec::new());
     for one in all {
         endpoints.extend(endpoint(one, &mut nodes).transpose()?);
     }
-    Ok(Some(Slice {
-        namespace,
-        name,
-        service,
-        family,
-        ports: ports.collect::<Result<_, _>>()?,
-        endpoints,
-        changed,
-        mirrored: false,
-    }))
+    Ok(Some(Slice { namespace, name, service, family, ports, endpoints, changed, mirrored: false }))
 }
 
 fn slice_port(name: Option<String>, transport: Option<&str>, port: i32) -> Result<SlicePort, Bad> {
@@ -188,7 +203,16 @@ pub(super) fn is_truncated(object: &objects::Endpoints) -> bool {
 pub(super) fn endpoints(object: objects::Endpoints) -> Result<Vec<Slice>, Bad> {
     let (namespace, name) = object.metadata.names();
     let mut slices = Vec::new();
-    for subset in object.subsets.unwrap_or_default() {
+    let subsets = object.subsets.unwrap_or_default();
+    let (ports, addresses, pairs) =
+        subsets.iter().fold((0_usize, 0_usize, 0_usize), |(ports, addresses, pairs), subset| {
+            let own = subset.ports.as_ref().map_or(0, Vec::len);
+            let ready = subset.addresses.as_ref().map_or(0, Vec::len);
+            let all = ready + subset.not_ready_addresses.as_ref().map_or(0, Vec::len);
+            (ports + own, addresses + all, pairs.saturating_add(own.saturating_mul(all)))
+        });
+    bounded("subsets", pairs, || format!("{ports} ports of {addresses} addresses"))?;
+    for subset in subsets {
         let ports = subset.ports.unwrap_or_default();
         let ports = ports.into_iter().map(|port| slice_port(port.name, port.protocol.as_deref(), port.port));
         let ports = ports.collect::<Result<Vec<_>, _>>()?;

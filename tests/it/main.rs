@@ -2,6 +2,7 @@
 
 #[cfg(feature = "live")]
 mod afar;
+mod amplified;
 #[cfg(feature = "live")]
 mod api;
 mod architecture;

@@ -1,0 +1,125 @@
+//! Small inputs that stand for much: ports times addresses, and one long rule times every Service. Each run has a limit of
+//! memory and processor time that following them would exceed.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::bundles::kept;
+use crate::run::{Run, kube_ipt, node};
+
+/// Memory in MiB and seconds of a processor, enough for a debug build.
+fn bounded(args: &str) -> Run {
+    kube_ipt(args).bounded(1000, 60)
+}
+
+fn addresses(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("192.168.{}.{}", n >> 8, n & 255)).collect()
+}
+
+fn ports(count: usize) -> Vec<Value> {
+    (0..count).map(|n| json!({"name": format!("p{n}"), "port": n + 1})).collect()
+}
+
+/// stderr of a `check` of a recorded node with this object, and its exit status.
+fn checked(object: &Value) -> (String, Option<i32>) {
+    let (_room, path) = kept("object", object.to_string().as_bytes());
+    let run = bounded("check --node node1 -o json -f").arg(node("seed/in-sync/save.txt")).arg("--objects").arg(&path);
+    let (stdout, stderr, status) = run.output();
+    assert!(status != Some(2) || stdout.is_empty(), "{stderr}");
+    (stderr.replace(&path.display().to_string(), "FILE"), status)
+}
+
+fn service(spec: &Value, ingress: usize) -> Value {
+    let ingress: Vec<Value> = addresses(ingress).into_iter().map(|ip| json!({"ip": ip})).collect();
+    json!({"kind": "Service", "apiVersion": "v1", "metadata": {"namespace": "y", "name": "x"}, "spec": spec,
+        "status": {"loadBalancer": {"ingress": ingress}}})
+}
+
+fn slice(ports_of: usize, endpoints: usize) -> Value {
+    let endpoints: Vec<Value> = addresses(endpoints).into_iter().map(|ip| json!({"addresses": [ip]})).collect();
+    json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4", "ports": ports(ports_of),
+        "metadata": {"namespace": "y", "name": "x-1", "labels": {"kubernetes.io/service-name": "x"}},
+        "endpoints": endpoints})
+}
+
+#[test]
+fn ports_times_addresses_without_end_are_refused() {
+    let external = json!({"clusterIP": "10.96.0.1", "ports": ports(2_000), "externalIPs": addresses(2_000)});
+    let ranges: Vec<String> = addresses(1_000).into_iter().map(|ip| ip + "/32").collect();
+    let limited = json!({"type": "LoadBalancer", "clusterIP": "10.96.0.1", "ports": ports(100),
+        "loadBalancerSourceRanges": ranges});
+    let subset = |count| {
+        let addresses: Vec<Value> = addresses(count).into_iter().map(|ip| json!({"ip": ip})).collect();
+        json!({"ports": ports(300), "addresses": addresses, "notReadyAddresses": [{"ip": "10.0.0.1"}]})
+    };
+    let endpoints = json!({"kind": "Endpoints", "apiVersion": "v1", "metadata": {"namespace": "y", "name": "x"},
+        "subsets": [subset(200), subset(199)]});
+    for (object, said) in [
+        (service(&external, 0), "Service y/x: spec.ports: 2000 ports of 2001 addresses are 4002000 pairs"),
+        (
+            service(&limited, 10),
+            "Service y/x: spec.ports: 100 ports of 11 addresses with their source ranges are 1001100 pairs",
+        ),
+        (slice(4_000, 4_000), "EndpointSlice y/x-1: ports: 4000 ports of 4000 endpoints are 16000000 pairs"),
+        (endpoints, "Endpoints y/x: subsets: 600 ports of 401 addresses are 120300 pairs"),
+    ] {
+        let error = format!("error: FILE line 1 column 1: {said}, more than the 100000 that are read\n");
+        let (stderr, status) = checked(&object);
+        assert_eq!(status, Some(2), "{stderr}");
+        assert!(stderr.starts_with(&error), "{stderr}");
+    }
+}
+
+#[test]
+fn what_the_api_means_a_slice_to_have_is_read() {
+    let (stderr, status) = checked(&slice(100, 1_000));
+    assert!(matches!(status, Some(0 | 1)), "{status:?} {stderr}");
+}
+
+/// A nat table whose Services, all on port 80 or on one each, come behind this rule.
+fn behind(first: &str, services: u32, one_port: bool) -> String {
+    let mut text = format!(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n\
+         {first}\n-A PREROUTING -j KUBE-SERVICES\n-A OUTPUT -j KUBE-SERVICES\n"
+    );
+    for n in 0..services {
+        let port = if one_port { 80 } else { n + 1 };
+        let _ = writeln!(
+            text,
+            "-A KUBE-SERVICES -d 10.96.{}.{}/32 -p tcp -m comment --comment \"a/b{n} cluster IP\" -m tcp --dport {port} \
+             -j KUBE-SVC-{n}\n-A KUBE-SVC-{n} -j KUBE-SEP-A",
+            n >> 8,
+            n & 255
+        );
+    }
+    text + "-A KUBE-SEP-A -p tcp -j DNAT --to-destination 10.1.1.1:80\nCOMMIT\n"
+}
+
+#[test]
+fn a_long_rule_is_quoted_only_in_part() {
+    let comment = "é".repeat(100_000);
+    let rule = format!("-A PREROUTING -p tcp -m comment --comment \"{comment}\" -j ACCEPT");
+    let rules = behind(&rule, 2_000, true);
+    let (stdout, stderr, status) = bounded("check --no-api -o json").stdin(&rules).output();
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(stdout.len() < 20 << 20, "{} bytes", stdout.len());
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    let findings = document["findings"].as_array().expect("findings");
+    let evidence = findings.iter().filter_map(|finding| finding["evidence"].as_array()).flatten();
+    let texts: Vec<&str> = evidence.filter_map(|evidence| evidence["text"].as_str()).collect();
+    let cut: Vec<&str> = texts.into_iter().filter(|text| text.ends_with('…')).collect();
+    assert!(cut.len() >= 2_000, "{}", cut.len());
+    assert!(cut.iter().all(|text| rule.starts_with(text.trim_end_matches('…')) && text.len() <= 4096 + '…'.len_utf8()));
+    let (stdout, stderr, _) = bounded("check --no-api --all").stdin(&rules).output();
+    assert!(stdout.len() < 20 << 20 && stdout.contains("é…\n"), "{} bytes {stderr}", stdout.len());
+}
+
+#[test]
+fn a_list_of_every_port_is_read_once_for_all_services() {
+    let ports: Vec<String> = (1..=12_000).map(|port| port.to_string()).collect();
+    let rule = format!("-A PREROUTING -p tcp -m multiport --dports {} -j ACCEPT", ports.join(","));
+    let (stdout, stderr, status) = bounded("check --no-api").stdin(behind(&rule, 12_000, false)).output();
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(stdout.contains("shadowed-frontend"), "{stdout}");
+}
