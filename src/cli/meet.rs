@@ -11,8 +11,8 @@ use crate::dataplane::Origin;
 use crate::join;
 use crate::net::{Family, Protocol};
 use crate::proxy::iptables::{Ruleset, Truth};
-#[cfg(feature = "live")]
 use crate::shell;
+#[cfg(feature = "live")]
 use crate::source::Machine;
 use crate::trace::{Locals, Source};
 

@@ -15,7 +15,7 @@ impl Section<'_> {
     fn only_empty(&self, behind: &[Chain<'_>]) -> bool {
         // In the filter table chains without rules are nothing unusual.
         let filters = self.policy("FORWARD").is_some() && self.policy("PREROUTING").is_none();
-        !filters && behind.iter().any(|chain| chain.declared) && behind.iter().all(|chain| chain.is_empty())
+        !filters && behind.iter().any(|chain| chain.declared) && behind.iter().all(Chain::is_empty)
     }
 
     /// The same where the last line is whole, and behind no chain if there are no rules at all: one empty chain may be what is
