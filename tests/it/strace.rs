@@ -138,7 +138,9 @@ struct Call<'l> {
 impl<'l> Call<'l> {
     fn of(line: &'l str) -> Option<Self> {
         let (name, rest) = line.split_once('(')?;
-        let (args, result) = rest.rsplit_once(" = ")?;
+        // An opening that the end of the process cut short is judged by its flags: its path may be gone with the process.
+        let unfinished = rest.strip_suffix(" <unfinished ...>").filter(|_| name == "openat").map(|args| (args, "?"));
+        let (args, result) = unfinished.or_else(|| rest.rsplit_once(" = "))?;
         let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         is_name.then(|| Self { name, args: args.trim_end().strip_suffix(')').unwrap_or(args), result })
     }
