@@ -24,9 +24,14 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let (marks, acts) =
                 if nftables { ("the table", "the chain masquerading") } else { ("KUBE-MARK-MASQ", "KUBE-POSTROUTING") };
             let (message, rules) = words(fault, marks, acts);
+            let (severity, reason) = match fault {
+                MarkFault::NotHairpins(_) => (Severity::Warning, "missing-rule"),
+                _ => (CHECK.severity, "mark"),
+            };
             found.add(Finding {
+                severity,
                 chain: Some(if nftables { "masquerading" } else { acts }.to_owned()),
-                reason: Some("mark"),
+                reason: Some(reason),
                 message,
                 hint: super::rewrite(input),
                 rules,
@@ -45,6 +50,13 @@ fn words(fault: &MarkFault, marks: &str, acts: &str) -> (String, Vec<RuleRef>) {
     match fault {
         MarkFault::NotSet => {
             let what = format!("{marks} sets no mark: nothing is masqueraded, and answers to some clients go astray");
+            (what, Vec::new())
+        }
+        MarkFault::NotHairpins(endpoints) => {
+            let what = format!(
+                "{acts} has no rule for hairpin connections: {} cannot reach themselves through their Services",
+                count(*endpoints, "endpoint")
+            );
             (what, Vec::new())
         }
         MarkFault::NotActedOn(mark, rules) => {

@@ -161,6 +161,8 @@ pub enum MarkFault {
     NotActedOn(u32, Vec<RuleRef>),
     /// KUBE-POSTROUTING masquerades what carries no mark.
     Everything(Vec<RuleRef>),
+    /// No rule masquerades the endpoints that reach themselves, of which the set for that has so many.
+    NotHairpins(usize),
 }
 
 /// Jumps to a chain that is not there.

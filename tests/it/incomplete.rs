@@ -77,6 +77,16 @@ fn a_masquerade_rule_of_nftables_that_is_gone_is_missed() {
 }
 
 #[test]
+fn the_rule_of_nftables_for_hairpin_connections_is_missed() {
+    let gone = |text: &str| {
+        let kept: Vec<&str> = text.lines().filter(|line| !line.contains("@hairpin-connections")).collect();
+        kept.join("\n") + "\n"
+    };
+    let found = nftables("node2", "node2", gone);
+    assert_eq!(found, ["masquerade-mismatch warning masquerading missing-rule"; 2], "of both families");
+}
+
+#[test]
 fn an_endpoint_without_its_element_for_hairpin_connections_is_missed_whatever_else_its_address_has() {
     assert_eq!(nftables("node2", "node2", str::to_owned), [""; 0]);
     let element = "10.244.2.2 . 10.244.2.2 . tcp . 8080,";

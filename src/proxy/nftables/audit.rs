@@ -29,7 +29,7 @@ fn wiring(family: &InFamily<'_>, depth: Depth) -> Wiring {
     Wiring {
         missing_hooks: if whole { missing_hooks(table) } else { Vec::new() },
         portal_is_empty: whole && portal_is_empty(table),
-        mark: whole.then(|| mark(table, text)).flatten(),
+        mark: whole.then(|| mark(table, text).or_else(|| hairpins(table))).flatten(),
         dangling: if everything { dangling(table, text) } else { Vec::new() },
         orphans: if everything { orphans(table, text, &reached) } else { Orphans::default() },
         whole,
@@ -135,6 +135,15 @@ fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
 
 fn rules<'d>(table: &'d Table<'d>, chain: &str) -> impl Iterator<Item = (Rule<'d>, u32)> {
     table.chain(chain).into_iter().flat_map(|chain| &chain.rules).map(|raw| (Rule::parse(raw.text), raw.line))
+}
+
+/// The set of endpoints that reach themselves (since 1.31) is of no use without the rule that asks for it.
+fn hairpins(table: &Table<'_>) -> Option<MarkFault> {
+    let endpoints = table.set("hairpin-connections")?.elements.len();
+    let acting = &table.chain("masquerading")?.rules;
+    // Where the chain has no rules at all, the hook is missing or the mark is not acted on.
+    let asks = acting.is_empty() || acting.iter().any(|raw| raw.text.contains("@hairpin-connections"));
+    (endpoints > 0 && !asks).then_some(MarkFault::NotHairpins(endpoints))
 }
 
 /// True if nothing but a mark decides whom the rule masquerades, or that is not understood.

@@ -58,6 +58,8 @@ impl<'a> Ruleset<'a> {
                 let rule = stmt::rule(body, family).unwrap_or_else(|| unknown(object));
                 table.chain(str_of(body, "chain")?).lines.push(rule);
             }
+            // What is no word of nft could be read as another one.
+            _ if kind.trim() != kind || !kind.bytes().all(|b| b.is_ascii_lowercase() || b == b' ') => return None,
             _ => {
                 let lines = block_lines(kind, body).unwrap_or_else(|| vec![unknown(object)]);
                 table.blocks.push(Block { head: format!("{kind} {}", str_of(body, "name")?), lines });
