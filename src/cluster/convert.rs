@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hashbrown::HashSet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 
@@ -84,10 +83,6 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
         proxy_name: labels.get(PROXY_NAME).cloned(),
         external_name: spec.external_name,
     };
-    // The API refuses it too (ValidateService, pkg/apis/core/validation): each port would have all endpoints of the other.
-    if let Some(twice) = name_given_twice(&service.ports) {
-        return Err(format!("spec.ports: the name '{twice}' is given twice"));
-    }
     // Every load balancer's address has a copy of the source ranges.
     let ranges = service.ingress.len().saturating_mul(service.source_ranges.len());
     let each = service.addresses().count().saturating_add(ranges);
@@ -97,11 +92,6 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
         format!("{ports} ports of {} addresses{with_ranges}", service.addresses().count())
     })?;
     Ok(service)
-}
-
-fn name_given_twice(ports: &[Port]) -> Option<&str> {
-    let mut names = HashSet::with_capacity(ports.len());
-    ports.iter().map(|port| port.name.as_deref().unwrap_or_default()).find(|name| !names.insert(*name))
 }
 
 /// Refuses what stands for more pairs of port and address than anything that is meant.

@@ -125,20 +125,3 @@ fn a_list_of_every_port_is_read_once_for_all_services() {
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stdout.contains("shadowed-frontend"), "{stdout}");
 }
-
-/// Each of them would have every endpoint of the others.
-#[test]
-fn ports_of_one_name_are_refused_as_the_api_does() {
-    let service = |ports: Value| {
-        json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "x", "namespace": "y"},
-            "spec": {"clusterIPs": ["10.96.9.9"], "ports": ports}})
-    };
-    let (stderr, status) = checked(&service(json!([{"name": "a", "port": 1}, {"name": "a", "port": 2}])));
-    assert_eq!(status, Some(2));
-    assert!(
-        stderr.starts_with("error: FILE") && stderr.contains("spec.ports: the name 'a' is given twice"),
-        "{stderr}"
-    );
-    let (stderr, status) = checked(&service(json!([{"name": "a", "port": 1}, {"name": "b", "port": 1}])));
-    assert_ne!(status, Some(2), "{stderr}");
-}
