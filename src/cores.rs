@@ -4,6 +4,9 @@
 use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 use std::thread::{self, Builder};
 
+/// What tells why no thread can be started.
+pub(crate) const LIMIT: &str = "ulimit -u    (how many processes there may be)";
+
 /// Asked for once: the limits of a control group are files that are read for it.
 static COUNT: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
 
@@ -40,7 +43,8 @@ pub(crate) fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: i
 }
 
 /// Has each of `items` made into a text, and `take` take the texts in the order of the items, while more are made. No more than
-/// two for each core and the one that is taken are kept at any time, however slow `take` is. The first error ends it; a panic goes on here.
+/// two for each core and the one that is taken are kept at any time, however slow `take` is. The first error ends it; a panic
+/// goes on here.
 pub(crate) fn texts<T: Sync, E: Send>(
     items: &[T],
     make: impl Fn(&T, &mut Vec<u8>) -> Result<(), E> + Sync,

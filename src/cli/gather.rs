@@ -38,10 +38,10 @@ pub(super) fn bundle(args: &SourceArgs, tables: Tables, afar: &Afar, verbose: bo
         }
     }
     let mut bundle = live(args, tables, afar)?;
-    // What should have written there may have failed, and its node is another one.
-    bundle
-        .notes
-        .extend(empty.then(|| "nothing came on standard input: the rules are those of the running node".to_owned()));
+    if empty {
+        // What should have written there may have failed, and its node is another one.
+        bundle.notes.push("nothing came on standard input: the rules are those of the running node".to_owned());
+    }
     restored(&mut bundle)?;
     Ok(bundle)
 }

@@ -14,6 +14,7 @@ use super::{Failure, Note};
 #[cfg(feature = "live")]
 use crate::cluster::{Api, Follower, Server};
 use crate::cluster::{BadObjects, Coverage, Facts, Saved};
+use crate::cores;
 use crate::dataplane::ServicePort;
 use crate::dump::iptables::{Dump, Hints};
 use crate::expect::Viewpoint;
@@ -175,7 +176,7 @@ impl Reading {
             Self::Files(Ok(thread)) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
             Self::Files(Err(error)) => {
                 let what = format!("cannot read the objects: no thread can be started for it: {error}");
-                return Err(Failure { what, hints: vec!["ulimit -u    (how many processes there may be)".to_owned()] });
+                return Err(Failure { what, hints: vec![cores::LIMIT.to_owned()] });
             }
             Self::Demo(demo) => self::demo(demo)?,
             #[cfg(feature = "live")]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::rights::Right;
+use crate::cores;
 use crate::shell;
 
 /// Why a request has no answer.
@@ -52,7 +53,7 @@ impl Problem {
     /// No thread can be started to ask.
     pub fn without_thread(error: &std::io::Error) -> Self {
         let what = format!("the API server is not asked: no thread can be started for it: {error}");
-        Self { what, hint: Some("ulimit -u    (how many processes there may be)".to_owned()), fatal: true }
+        Self { what, hint: Some(cores::LIMIT.to_owned()), fatal: true }
     }
 
     /// The problem with getting at the server at `url` or with asking it.

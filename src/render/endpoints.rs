@@ -42,14 +42,7 @@ pub(super) fn put<'a>(
         let list = at + EMPTY.len() - "[]".len();
         out.extend_from_slice(&frame[done..list]);
         done = at + EMPTY.len();
-        out.push(b'[');
-        for (nth, endpoint) in endpoints.enumerate() {
-            if nth > 0 {
-                out.push(b',');
-            }
-            put_one(&endpoint, out)?;
-        }
-        out.push(b']');
+        put_list(endpoints, out, |endpoint, out| put_one(&endpoint, out))?;
     }
     out.extend_from_slice(&frame[done..]);
     Ok(())
@@ -65,7 +58,7 @@ fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
             Value::Null => out.extend_from_slice(b"null"),
             Value::Is(is) => out.extend_from_slice(if is { b"true" } else { b"false" }),
             Value::Text(text) => put_text(text, out)?,
-            Value::Texts(texts) => put_list(texts, out)?,
+            Value::Texts(texts) => put_list(texts.iter(), out, |text, out| put_text(text, out))?,
             Value::Part(part) => serde_json::to_writer(&mut *out, &part)?,
             Value::Count(count) => serde_json::to_writer(&mut *out, &count)?,
         }
@@ -99,14 +92,18 @@ fn is_bare(endpoint: &Endpoint<'_>) -> bool {
     texts && local.is_none() && !draining && clients.is_none() && packets.or(*open_connections).is_none()
 }
 
-/// A list in a field of an endpoint.
-fn put_list(texts: &[String], out: &mut Vec<u8>) -> io::Result<()> {
+/// A list, each member as `put` writes it.
+fn put_list<T>(
+    members: impl Iterator<Item = T>,
+    out: &mut Vec<u8>,
+    put: impl Fn(T, &mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
     out.push(b'[');
-    for (nth, text) in texts.iter().enumerate() {
+    for (nth, member) in members.enumerate() {
         if nth > 0 {
             out.push(b',');
         }
-        put_text(text, out)?;
+        put(member, out)?;
     }
     out.push(b']');
     Ok(())

@@ -14,7 +14,7 @@ use crate::report::{Any, Document, Services};
 /// So many bytes are written at once.
 const AT_ONCE: usize = 1 << 16;
 
-/// So many endpoints are turned into text at once, by each core: about half a megabyte.
+/// So many endpoints are turned into text at once, by each core: about a quarter of a megabyte.
 const ENDPOINTS_AT_ONCE: usize = 1000;
 
 /// Writes `document` as indented JSON, for people. Characters a terminal would act on are written as escapes, which JSON

@@ -155,7 +155,9 @@ impl<'a> Scanner<'a> {
         if let Some(section) = self.dump.sections.last_mut().filter(|_| self.open) {
             let empty =
                 unfinished && last.is_some_and(|id| section.only_empty_behind(id)) || section.many_empty_behind(last);
-            let broken_off = !self.saved && (empty || section.lacks_references(self.references));
+            // Counting them takes its time, and a table that is to be closed is counted once.
+            let told = std::mem::take(&mut self.references);
+            let broken_off = !self.saved && (empty || section.lacks_references(told));
             section.cut_off = without_commit || broken_off;
             if !unfinished {
                 section.trust_last_line();

@@ -7,6 +7,9 @@
 use crate::dump::iptables::{Dump, Section, TableName};
 use crate::net::Family;
 
+/// Chains that kube-proxy has in the filter table only.
+pub(super) const OF_FILTER: [&str; 3] = ["KUBE-FORWARD", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"];
+
 /// What a section can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -108,14 +111,13 @@ impl Signs {
     fn of(section: &Section<'_>) -> Self {
         const NAT: [&str; 7] =
             ["KUBE-SEP-", "KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
-        const FILTER: [&str; 4] = ["KUBE-FORWARD", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL", "FORWARD"];
         let mut signs = Self::default();
         for chain in section.chains() {
             let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| chain.name.starts_with(prefix));
             // Nearly all chains of a large table are of the first kinds.
             if begins(&NAT) {
                 signs.nat = true;
-            } else if begins(&FILTER) {
+            } else if begins(&OF_FILTER) || begins(&["FORWARD"]) {
                 signs.filter = true;
             }
         }

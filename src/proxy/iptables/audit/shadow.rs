@@ -10,6 +10,7 @@ use std::rc::Rc;
 use hashbrown::{HashMap, HashSet};
 
 use super::super::conditions::Truth;
+use super::super::fragments::OF_FILTER;
 use super::super::matching::{Client, Connection, Destination};
 use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
@@ -27,8 +28,8 @@ const MOST_AHEAD: usize = 20_000;
 /// So many rules are held against frontends, all together.
 const BUDGET: usize = 4_000_000;
 
-/// Chains that kube-proxy and kubelet have in the filter table only.
-const OF_FILTER: [&str; 4] = ["KUBE-EXTERNAL-SERVICES", "KUBE-FIREWALL", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL"];
+/// The chain of kubelet, which is in the filter table only.
+const OF_KUBELET: &str = "KUBE-FIREWALL";
 
 /// Jumps deeper than this are not followed.
 const MAX_DEPTH: usize = 16;
@@ -134,7 +135,8 @@ impl<'d> Ahead<'d> {
         let most = if reaches { MOST_AHEAD } else { 0 };
         let before = nat.rules(hook).take_while(|raw| raw.target_name() != Some("KUBE-SERVICES"));
         // Of a text without `*table` lines, rules of both tables are here.
-        let of_nat = |raw: &RawRule<'d>| raw.target_name().is_none_or(|target| !OF_FILTER.contains(&target));
+        let of_filter = |target: &str| target == OF_KUBELET || OF_FILTER.contains(&target);
+        let of_nat = |raw: &RawRule<'d>| !raw.target_name().is_some_and(of_filter);
         let rules = before.filter(of_nat).take(most);
         let mut ahead =
             Self { origins, rules: rules.collect(), ports: HashSet::new(), any_port: false, too_many: false };
