@@ -95,8 +95,9 @@ impl Trace {
         for (number, lines) in self.of.iter().filter(|(number, _)| !free.contains(number)) {
             // The first command of the first process is the program itself.
             let mut is_itself = *number == self.root;
-            // Ends, signals, and calls that the process's end forestalled.
-            let others = ["+++ ", "--- ", "???("];
+            // Ends, signals, and calls that the process's end forestalled: of those strace may be left with registers that hold a
+            // negative number, which is no system call's.
+            let others = ["+++ ", "--- ", "???(", "syscall_0xffffffff"];
             for line in lines.iter().filter(|line| !others.iter().any(|begin| line.starts_with(begin))) {
                 match Call::of(line) {
                     Some(call) if is_itself && call.command().is_some() => is_itself = false,
