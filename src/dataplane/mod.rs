@@ -294,6 +294,8 @@ pub enum Oddity {
     Missing(String),
     /// The text ends inside this chain.
     CutOff(String),
+    /// Lines of the table are missing, and rules of this chain may be among them.
+    Incomplete(String),
 }
 
 /// A rule of a dump.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::iptables::is_row;
+
 /// A kind of text that is no iptables dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
@@ -23,6 +25,8 @@ pub enum Foreign {
     Ipset,
     /// `nft list …` in either form.
     Nft,
+    /// Rows of `iptables -L` without the lines that tell whose they are.
+    Rows,
     /// None of these.
     Unknown,
 }
@@ -39,6 +43,7 @@ impl fmt::Display for Foreign {
             Self::Ipvsadm => "looks like an ipvsadm listing",
             Self::Ipset => "looks like an ipset listing",
             Self::Nft => "looks like an nft listing",
+            Self::Rows => "holds rows of iptables -L without their headings, which name the chains",
             Self::Unknown => "holds no line of an iptables dump",
         })
     }
@@ -87,6 +92,9 @@ pub fn recognise(bytes: &[u8]) -> Foreign {
     if first == "---" || any(|l| l.starts_with("apiVersion:") || l.starts_with("kind:")) {
         return Foreign::Yaml;
     }
+    if any(|l| is_row(l) && l.contains("KUBE-")) {
+        return Foreign::Rows;
+    }
     Foreign::Unknown
 }
 
@@ -108,6 +116,7 @@ mod tests {
             ("IP Virtual Server version 1.2.1 (size=4096)", Foreign::Ipvsadm),
             ("-A -t 10.96.0.1:443 -s rr", Foreign::Ipvsadm),
             ("create KUBE-X hash:ip,port family inet", Foreign::Ipset),
+            ("KUBE-SVC-X  tcp  --  anywhere   10.96.0.10   tcp dpt:domain", Foreign::Rows),
             ("dear all,", Foreign::Unknown),
         ] {
             assert_eq!(recognise(text.as_bytes()), kind, "{text:?}");

@@ -241,6 +241,10 @@ impl<'d> Walker<'_, 'd> {
             self.give_up(live, &format!("the dump ends inside {}", chain.name));
             return back;
         }
+        if is_portal(chain.name) && section.may_lack_rules(chain) {
+            self.give_up(live, &format!("lines of the dump are missing, maybe rules of {}", chain.name));
+            return back;
+        }
         back.append(&mut live);
         merge(&mut back);
         back
@@ -411,4 +415,9 @@ impl<'d> Walker<'_, 'd> {
     fn why_open(&self, leaf: u16) -> Why {
         Why::Open(self.leaves.borrow().get(leaf).map(Leaf::to_string).unwrap_or_default())
     }
+}
+
+/// True for chains that connections to a Service come through, and leave only if they are to none.
+fn is_portal(chain: &str) -> bool {
+    matches!(chain, "KUBE-SERVICES" | "KUBE-NODEPORTS") || ChainKind::of(chain).is_of_services()
 }

@@ -307,7 +307,8 @@ fn garbled_dnat_is_recovered_as_far_as_the_rules_allow() {
 #[test]
 fn nth_takes_every_nth_connection() {
     let service = service(
-        "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-SVC-X\n\
+        "-N KUBE-SVC-X\n\
+         -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"a/b cluster IP\" -m tcp --dport 80 -j KUBE-SVC-X\n\
          -A KUBE-SVC-X -m statistic --mode nth --every 4 --packet 0 -j KUBE-SEP-A\n\
          -A KUBE-SVC-X -m statistic --mode nth --every 2 --packet 0 -j KUBE-SEP-B\n\
          -A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n\

@@ -55,6 +55,95 @@ fn a_listing_that_lacks_what_its_headings_tell_of_is_a_part() {
     assert_eq!((partial(listing.clone()), partial(without("shop/web cluster IP"))), (json!(false), json!(true)));
 }
 
+/// The lines that hold one of `words`, as grep gives them: with so many lines of what follows, and `--` between places.
+fn grep(text: &str, words: &[&str], after: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let found = |at: usize| words.iter().any(|word| lines[at].contains(word));
+    let mut kept = String::new();
+    let mut last = None;
+    for at in (0..lines.len()).filter(|&at| (at.saturating_sub(after)..=at).any(found)) {
+        if after > 0 && last.is_some_and(|last| last + 1 < at) {
+            kept += "--\n";
+        }
+        kept += lines[at];
+        kept.push('\n');
+        last = Some(at);
+    }
+    kept
+}
+
+/// The part that each endpoint of each pool gets, where it is known.
+fn shares(list: &Value) -> Vec<(String, f64)> {
+    let each = |value: &Value| value.as_array().expect("a list").clone();
+    let mut shares = Vec::new();
+    for service in each(&list["services"]) {
+        for pool in each(&service["pools"]) {
+            for endpoint in each(&pool["endpoints"]) {
+                let place = [&service["service"], &service["protocol"], &pool["policy"], &endpoint["address"]];
+                shares.extend(endpoint["probability"].as_f64().map(|share| (format!("{place:?}"), share)));
+            }
+        }
+    }
+    shares
+}
+
+#[test]
+fn what_grep_leaves_of_a_healthy_node_raises_no_alarm_and_has_no_wrong_share() {
+    let list = |text: &str| Node { dumps: vec![text.to_owned()], ..clean("node1") }.run("list -o json").output();
+    let read = |stdout: &str| shares(&serde_json::from_str(stdout).expect("JSON"));
+    for file in ["save.txt", "save-c.txt", "nat-S.txt", "nat-L-n-v.txt", "nat-L-n-line-numbers.txt"] {
+        let text = recorded(file);
+        let whole = read(&list(&text).0);
+        let mut read_any = 0;
+        for words in [
+            &["KUBE"][..],
+            &["KUBE-S"],
+            &["KUBE-SVC"],
+            &["KUBE-SEP"],
+            &["SVC", "SEP"],
+            &["DNAT", "Chain"],
+            &["10.244"],
+            &["10.96"],
+            &["cluster IP"],
+            &["MASQ"],
+            &["tcp"],
+            &["shop/web"],
+            &["edge/"],
+            &["-A"],
+        ] {
+            for after in [0, 2] {
+                let part = grep(&text, words, after);
+                let (stdout, stderr, status) = list(&part);
+                if status == Some(2) {
+                    assert!(
+                        stderr.contains("rows of iptables -L without their headings"),
+                        "{file} {words:?}: {stderr}"
+                    );
+                    continue;
+                }
+                read_any += 1;
+                let wrong: Vec<_> = read(&stdout).into_iter().filter(|share| !whole.contains(share)).collect();
+                assert_eq!(wrong, [], "{file}: grep -A{after} {words:?}");
+                assert_eq!(findings_in(part), [""; 0], "{file}: grep -A{after} {words:?}");
+            }
+        }
+        assert!(read_any > 10, "{file}: only {read_any} of the parts were read");
+    }
+}
+
+#[test]
+fn a_save_without_its_beginning_has_no_share_for_the_chain_it_begins_in() {
+    let text = recorded("save.txt");
+    let at = text.rfind("\n-A KUBE-SVC-SI6XKT4AIXPW4U4H ").expect("shop/cart:metrics");
+    let at = text[..at].rfind("\n-A KUBE-SVC-SI6XKT4AIXPW4U4H ").expect("more rules of it") + 1;
+    let (stdout, ..) = Node { dumps: vec![text[at..].to_owned()], ..clean("node1") }.run("list -o json").output();
+    let list: Value = serde_json::from_str(&stdout).expect("JSON");
+    assert_eq!(list["source"]["partial"], json!(true));
+    let known = shares(&list);
+    assert!(known.iter().all(|(place, _)| !place.contains("shop/cart:metrics")), "{known:?}");
+    assert!(known.iter().any(|(place, _)| place.contains("shop/web-sticky")), "{known:?}");
+}
+
 /// The recording of nftables with one change, checked.
 fn nftables(folder: &str, node_name: &str, change: impl Fn(&str) -> String) -> Vec<String> {
     let path = |file: &str| node(&format!("nftables/{folder}/{file}"));

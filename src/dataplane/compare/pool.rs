@@ -96,7 +96,8 @@ impl<'c> Pools<'_, 'c> {
     fn lists_all(&self, which: Which) -> bool {
         let Known { whole, .. } = self.both.known_of(which);
         let Some(pool) = self.of(which) else { return whole };
-        let is_cut = pool.oddities.iter().any(|o| matches!(o, Oddity::CutOff(_) | Oddity::Missing(_)));
+        let lacks = |o: &Oddity| matches!(o, Oddity::CutOff(_) | Oddity::Missing(_) | Oddity::Incomplete(_));
+        let is_cut = pool.oddities.iter().any(lacks);
         (whole && !is_cut) || (pool.is_whole() && pool.lost().is_none())
     }
 

@@ -58,7 +58,7 @@ pub(super) fn references(line: &str) -> u64 {
 
 /// True if a line can be a row: it has the column `opt`, or (ip6tables may leave that empty) two addresses. The longest
 /// row has ten words before its matches.
-pub(super) fn is_row(line: &str) -> bool {
+pub(in crate::dump) fn is_row(line: &str) -> bool {
     let words = || line.split_ascii_whitespace().take(10);
     words().any(is_opt) || words().filter(|w| address(w).is_some()).count() >= 2
 }

@@ -5,7 +5,56 @@ use super::section::{Chain, Form, Section};
 /// So many chains in a row that kube-proxy never leaves without rules.
 const MANY: usize = 3;
 
+/// What is missing of a table whose end is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lacks {
+    /// Nothing that can be told.
+    Nothing,
+    /// The text begins inside it.
+    Beginning,
+    /// Lines between those that are here.
+    Lines,
+}
+
+/// True if kube-proxy may have a rule with this target in a chain. Of a listing that rows were chosen from (`-L | grep SVC`) the
+/// headings of other chains may be gone, so that their rows stand below one that is there.
+pub(super) fn may_hold(chain: &str, target: &str) -> bool {
+    let leads_to: &[&str] = match chain.get(.."KUBE-SVC-".len()) {
+        Some("KUBE-SEP-") => &[],
+        Some("KUBE-SVC-" | "KUBE-SVL-") => &["KUBE-SEP-"],
+        Some("KUBE-EXT-") => &["KUBE-SVC-", "KUBE-SVL-"],
+        _ => return true,
+    };
+    match target.strip_prefix("KUBE-") {
+        Some(kind) => kind.starts_with("MARK-") || leads_to.iter().any(|kind| target.starts_with(kind)),
+        None => target != "DNAT" || leads_to.is_empty(),
+    }
+}
+
 impl Section<'_> {
+    /// True if nothing suggests that lines of this nat table are missing: all built-in chains are declared that such a
+    /// table has had since the first, and the text does not end in it.
+    pub fn is_whole(&self) -> bool {
+        self.complete
+            && !self.cut_off
+            && ["PREROUTING", "OUTPUT", "POSTROUTING"].iter().all(|name| self.policy(name).is_some())
+    }
+
+    /// True if the text ends inside this table and `chain` is the one whose rules it ends in.
+    pub fn ends_in(&self, chain: &Chain<'_>) -> bool {
+        self.cut_off && self.last_ruled.contains(&Some(chain.id))
+    }
+
+    /// True if the text begins inside this table and `chain` is the one whose rules it begins with.
+    pub fn begins_in(&self, chain: &Chain<'_>) -> bool {
+        self.lacks == Lacks::Beginning && chain.id == 0 && !chain.declared
+    }
+
+    /// True if rules of `chain` may be among the lines that are missing.
+    pub fn may_lack_rules(&self, chain: &Chain<'_>) -> bool {
+        (!chain.entire || self.lacks == Lacks::Lines) && !self.is_whole()
+    }
+
     /// True if chains were declared behind `chain` and none of them has rules: iptables prints rules in the order of the
     /// declarations, so that here a text broke off.
     pub(super) fn only_empty_behind(&self, chain: usize) -> bool {

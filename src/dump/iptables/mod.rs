@@ -26,6 +26,7 @@ mod section;
 mod words;
 
 pub use error::RuleError;
+pub(super) use listing::is_row;
 pub use lossless::{restore_line_breaks, restore_xml};
 pub use names::{Backend, TableName};
 pub use nft_view::restore_nft_view;

@@ -6,11 +6,16 @@
 
 use memchr::memchr;
 
-use super::around::{command_line, family_of, is_log, is_prompt};
-use super::listing::{self, Columns};
+use super::around::{command_line, family_of};
+use super::listing::Columns;
+use super::lost::Lacks;
 use super::names::{self, Backend, TableName};
 use super::section::{Form, Run, Section};
 use crate::net::Family;
+
+mod rows;
+
+use rows::Spacing;
 
 /// How many lines that were not understood are kept with their text; all are counted.
 const KEEP_UNREAD: usize = 100;
@@ -105,6 +110,8 @@ struct Scanner<'a> {
     last: Option<usize>,
     /// The chain of an `-L` listing the next rows belong to, with its columns.
     listed: Option<(usize, Option<Columns>)>,
+    /// How the lines of the listing stand.
+    spacing: Spacing,
     /// The chain of this line if it is a row, and that of the line before if that was one, to extend its run.
     row: Option<usize>,
     row_before: Option<usize>,
@@ -125,6 +132,7 @@ impl<'a> Scanner<'a> {
             said: hints,
             last: None,
             listed: None,
+            spacing: Spacing::Single,
             row: None,
             row_before: None,
             references: 0,
@@ -184,8 +192,11 @@ impl<'a> Scanner<'a> {
         let line = whole.trim_ascii();
         self.row_before = self.row.take();
         match line.as_bytes() {
-            // Nothing, or a chain kube-proxy's restore input wants deleted.
-            [] | [b'-', b'X', b' ', ..] => self.last = None,
+            [] => self.blank(),
+            // A chain kube-proxy's restore input wants deleted.
+            [b'-', b'X', b' ', ..] => self.last = None,
+            // What grep puts between the places it found with the lines around them.
+            b"--" => self.gap(),
             [b'-', b'A', b' ', ..] => self.rule(&line[3..], start, number),
             [b'[', ..] => match line.find("] -A ") {
                 Some(at) => self.rule(&line[at + 5..], start, number),
@@ -245,9 +256,9 @@ impl<'a> Scanner<'a> {
         if !self.saved && self.open && self.said.table.is_none() && self.section().rules > 0 {
             self.close();
         }
-        if !self.section().declare(name, policy) && !self.saved && policy.is_some() {
+        if !self.section().declare(name, policy, true) && !self.saved && policy.is_some() {
             self.close();
-            self.section().declare(name, policy);
+            self.section().declare(name, policy, true);
         }
     }
 
@@ -261,7 +272,10 @@ impl<'a> Scanner<'a> {
 
     fn commit(&mut self) {
         if self.open {
-            self.section().complete = true;
+            let lacks = if self.saved { Lacks::Nothing } else { Lacks::Beginning };
+            let section = self.section();
+            section.complete = true;
+            section.lacks = section.lacks.max(lacks);
         }
         self.saved = false;
         self.close();
@@ -281,60 +295,6 @@ impl<'a> Scanner<'a> {
         } else {
             // `# iptables -S`: the prompt of root. Other comments say nothing to us.
             self.echoed_command(line[1..].trim_ascii_start());
-        }
-    }
-
-    /// What is neither rule nor header: a row or heading of `-L`, or no part of a dump.
-    fn other(&mut self, line: &'a str, start: usize, number: u32) {
-        if let Some((name, policy)) = listing::chain_heading(line) {
-            self.list_chain(name, policy);
-            self.references = self.references.saturating_add(listing::references(line));
-            return;
-        }
-        if let Some((id, columns)) = self.listed {
-            if columns.is_none()
-                && let Some(columns) = Columns::of_heading(line)
-            {
-                (self.last, self.listed) = (None, Some((id, Some(columns))));
-                return;
-            }
-            if let Some(columns) = columns.or_else(|| Columns::guess(line))
-                && listing::is_row(line)
-            {
-                return self.list_rule(id, columns, line, start, number);
-            }
-        }
-        self.last = None;
-        let around = self.echoed_command(line) || is_prompt(line) || is_log(line);
-        self.unread(line, number, if around { Why::Around } else { Why::Unknown });
-    }
-
-    fn list_chain(&mut self, name: &'a str, policy: Option<&'a str>) {
-        self.last = None;
-        if self.saved {
-            self.close();
-        }
-        if !self.section().declare(name, policy) {
-            self.close();
-            self.section().declare(name, policy);
-        }
-        let id = self.section().intern(name);
-        self.listed = Some((id, None));
-    }
-
-    fn list_rule(&mut self, id: usize, columns: Columns, line: &'a str, start: usize, number: u32) {
-        let extends = self.row_before == Some(id);
-        // What is written as -S has it goes on in a run of its own.
-        (self.last, self.row) = (None, Some(id));
-        let section = self.section();
-        section.rules += 1;
-        if section.family.is_none() {
-            section.family = family_of(line);
-        }
-        if extends {
-            section.extend_last(id);
-        } else {
-            section.add(id, Run { start: offset(start), line: number, count: 1, form: Form::Listing(columns) });
         }
     }
 

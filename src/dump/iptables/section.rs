@@ -4,6 +4,7 @@ use memchr::{memchr, memmem, memrchr};
 
 use super::error::RuleError;
 use super::listing::{self, Columns};
+use super::lost::Lacks;
 use super::names::{Backend, TableName};
 use super::names_index::{NameIndex, Named};
 use super::rule::{Counters, Rule};
@@ -31,6 +32,8 @@ pub struct Section<'a> {
     pub table_told: bool,
     /// True if the text ends inside this table, so that a chain without rules may have lost them.
     pub cut_off: bool,
+    /// What else is missing of it.
+    pub(super) lacks: Lacks,
     /// Number of rules.
     pub rules: u32,
     text: &'a str,
@@ -44,7 +47,7 @@ pub struct Section<'a> {
     near: usize,
     /// The chain of the last rule, and (unless its line is known to be whole) that of the rules before it: a line cut off
     /// early names the wrong chain.
-    last_ruled: [Option<u32>; 2],
+    pub(super) last_ruled: [Option<u32>; 2],
 }
 
 /// A chain: its name, and where its rules are.
@@ -52,10 +55,13 @@ pub struct Section<'a> {
 pub struct Chain<'a> {
     /// The name.
     pub name: &'a str,
-    id: u32,
+    pub(super) id: u32,
     first: Option<Run>,
     /// True if the dump declares the chain (`-N`, `:NAME`, `Chain NAME (…)`), which it does even for an empty one.
     pub declared: bool,
+    /// True if the declaration shows that the rules are here: what leaves `-N KUBE-SVC-X` in a text leaves every line with that
+    /// name, but rows of `-L` do not have it, so that only the names of their columns tell that nobody chose among them.
+    pub(super) entire: bool,
     /// It has runs in the section's `scattered`.
     scattered: bool,
 }
@@ -222,6 +228,7 @@ impl<'a> Section<'a> {
             backend: hints.backend,
             complete: false,
             cut_off: false,
+            lacks: Lacks::Nothing,
             rules: 0,
             text,
             chains: Vec::new(),
@@ -243,14 +250,16 @@ impl<'a> Section<'a> {
         self.by_name.hash_all(&self.chains);
     }
 
-    /// Declares a chain; false if it was declared before, and then nothing is changed.
-    pub(super) fn declare(&mut self, name: &'a str, policy: Option<&'a str>) -> bool {
+    /// Declares a chain, by a line that shows its rules to be here (`entire`) or by one that does not; false if it was declared
+    /// before, and then nothing is changed.
+    pub(super) fn declare(&mut self, name: &'a str, policy: Option<&'a str>, entire: bool) -> bool {
         let id = self.find_or_add(name);
         let again = self.chains[id].declared;
         if again && (policy.is_none() || self.policies.iter().any(|(of, _)| *of == self.chains[id].id)) {
             return false;
         }
         self.chains[id].declared = true;
+        self.chains[id].entire = entire;
         if let Some(policy) = policy {
             self.policies.push((self.chains[id].id, policy));
         }
@@ -273,7 +282,8 @@ impl<'a> Section<'a> {
         self.near = known.unwrap_or_else(|| {
             self.by_name.add(&self.chains, name);
             let id = u32::try_from(self.chains.len()).unwrap_or(u32::MAX);
-            self.chains.push(Chain { name, id, first: None, declared: false, scattered: false });
+            let chain = Chain { name, id, first: None, declared: false, entire: false, scattered: false };
+            self.chains.push(chain);
             self.chains.len() - 1
         });
         self.near
@@ -310,16 +320,9 @@ impl<'a> Section<'a> {
         if !self.table_told {
             self.table = TableName::of_built_ins(&built_ins).or(self.table);
         }
-        self.complete = (self.complete || !built_ins.is_empty()) && !self.cut_off;
+        let is_part = self.cut_off || self.lacks > Lacks::Nothing;
+        self.complete = (self.complete || !built_ins.is_empty()) && !is_part;
         self.scattered.sort_by_key(|(id, _)| *id);
-    }
-
-    /// True if nothing suggests that lines of this nat table are missing: all built-in chains are declared that such a
-    /// table has had since the first, and the text does not end in it.
-    pub fn is_whole(&self) -> bool {
-        self.complete
-            && !self.cut_off
-            && ["PREROUTING", "OUTPUT", "POSTROUTING"].iter().all(|name| self.policy(name).is_some())
     }
 
     /// True if no chain has rules in both and no built-in chain is declared in both.
@@ -334,16 +337,12 @@ impl<'a> Section<'a> {
         self.chains.first().is_none_or(|first| !first.declared)
     }
 
-    /// True if the text ends inside this table and `chain` is the one whose rules it ends in.
-    pub fn ends_in(&self, chain: &Chain<'_>) -> bool {
-        self.cut_off && self.last_ruled.contains(&Some(chain.id))
-    }
-
     /// Takes over the chains of `other`, a part of the same table in the same text.
     pub fn absorb(&mut self, other: &Section<'a>) {
         for chain in &other.chains {
             let id = self.find_or_add(chain.name);
             self.chains[id].declared |= chain.declared;
+            self.chains[id].entire |= chain.entire;
             for run in chain.first.iter().chain(other.scattered_runs(chain.id).iter().map(|(_, run)| run)) {
                 self.add(id, *run);
             }
@@ -357,6 +356,7 @@ impl<'a> Section<'a> {
         self.family = self.family.or(other.family);
         self.backend = self.backend.or(other.backend);
         self.cut_off |= other.cut_off;
+        self.lacks = self.lacks.max(other.lacks);
         self.last_ruled = other.last_ruled.map(|id| {
             let own = self.find_or_add(other.chains[id? as usize].name);
             Some(self.chains[own].id)

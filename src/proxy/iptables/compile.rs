@@ -114,6 +114,10 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             let start = self.steps.len();
             let chain = &section.chains()[self.nodes[done].chain];
             let rules = section.rules_of(chain);
+            if section.begins_in(chain) {
+                // The rules that came before are lost, and nothing can be said of what gets here.
+                self.steps.push(Step::MISSING);
+            }
             if chain.rules_at_first() > WORTH_LOOKING_AHEAD {
                 self.steps_ahead(done, rules);
             } else {
@@ -123,6 +127,9 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 // The rules that came next are lost: nothing can be said of what is left here.
                 self.oddity(Oddity::CutOff(chain.name.to_owned()));
                 self.steps.push(Step::UNKNOWN);
+            } else if section.may_lack_rules(chain) {
+                // What is left here may be taken by rules that are missing.
+                self.steps.push(Step::MISSING);
             }
             self.nodes[done].steps = start..self.steps.len();
             done += 1;
@@ -228,7 +235,8 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             // Where the text ends inside the table, the rules of a declared chain may be what was lost.
             let chain = &section.chains()[id];
             let lost = kind == ChainKind::Endpoint && !section.complete && !self.translates(chain);
-            (!chain.is_empty() && !lost) || (chain.declared && chain.is_empty() && !section.cut_off)
+            (!chain.is_empty() && !lost)
+                || (chain.declared && chain.is_empty() && !section.cut_off && !section.may_lack_rules(chain))
         });
         if let Some(id) = known {
             let before = self.nodes.len();

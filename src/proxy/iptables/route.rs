@@ -177,20 +177,28 @@ impl<'d> Walk<'_, 'd> {
                 return self.pool(PoolRef::of(chain.name), within);
             }
             let before = self.marked;
-            let flow = self.rules(readable(table, chain.name), chain.name, within, depth + 1);
+            let mut flow = self.rules(readable(table, chain.name), chain.name, within, depth + 1);
+            if flow == Flow::GoesOn && ChainKind::of(name) == ChainKind::External && table.section.may_lack_rules(chain)
+            {
+                flow = self.verdict(Some(Verdict::Unknown), within);
+            }
             if !certain && self.marked > before {
                 // Marks set on a way only some clients take may or may not hold for the others.
                 self.marked = Truth::Unknown;
             }
             return flow;
         }
-        // A part of a dump may lack the chain in between; its pool has the same key.
-        let cluster = format!("KUBE-SVC-{}", chain_name::key(name));
-        match table.section.chain(&cluster) {
-            Some(chain) if ChainKind::of(name).serves() => self.pool(PoolRef::of(chain.name), within),
-            _ if ChainKind::of(name).serves() => self.verdict(Some(Verdict::Unknown), within),
-            _ => Flow::GoesOn,
+        if !ChainKind::of(name).serves() {
+            return Flow::GoesOn;
         }
+        // A part of a dump may lack the chain in between, which decides who gets where; its pool has the same key.
+        let cluster = format!("KUBE-SVC-{}", chain_name::key(name));
+        if let Some(pool) = table.section.chain(&cluster).map(|chain| PoolRef::of(chain.name))
+            && !self.pools.contains(&pool)
+        {
+            self.pools.push(pool);
+        }
+        self.verdict(Some(Verdict::Unknown), within)
     }
 
     fn pool(&mut self, pool: PoolRef<'d>, sources: &[Network]) -> Flow {

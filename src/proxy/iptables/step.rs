@@ -15,6 +15,8 @@ pub(super) enum Action {
     Return,
     /// Nowhere.
     Stop,
+    /// To wherever rules led that are missing in the text.
+    Missing,
 }
 
 /// A rule that does something to where connections go.
@@ -27,4 +29,6 @@ pub(super) struct Step {
 impl Step {
     /// Nothing can be said of it, nor of what comes behind it.
     pub(super) const UNKNOWN: Self = Self { takes: Part::UNKNOWN, action: Action::Stop };
+    /// The same where rules of the chain may be missing in the text.
+    pub(super) const MISSING: Self = Self { takes: Part::UNKNOWN, action: Action::Missing };
 }

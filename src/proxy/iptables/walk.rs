@@ -114,6 +114,7 @@ impl Program<'_, '_, '_> {
         let mut depth = vec![2; self.nodes.len()];
         let mut delivered = vec![Part::NONE; self.found.endpoints.len()];
         let mut stopped = Part::NONE;
+        let mut incomplete = None;
         arrives[0] = Part::ALL;
         for &node in order {
             let mut left = arrives[node];
@@ -130,6 +131,10 @@ impl Program<'_, '_, '_> {
                     }
                     Action::Deliver(endpoint) => delivered[endpoint] = delivered[endpoint].and(taken),
                     Action::Stop => stopped = stopped.and(taken),
+                    Action::Missing => {
+                        stopped = stopped.and(taken);
+                        incomplete = incomplete.or((!taken.known).then_some(node));
+                    }
                     Action::Return => {}
                 }
             }
@@ -145,6 +150,12 @@ impl Program<'_, '_, '_> {
         if self.found.undelivered.is_some() && self.found.endpoints.iter().all(|e| e.probability.is_some()) {
             // What could not be judged is not reached, and so takes nothing from what is known.
             self.found.oddities.retain(|oddity| !matches!(oddity, Oddity::Undecided(_)));
+        }
+        if let Some(node) = incomplete {
+            // A rule that is missing may have stood before those that are here.
+            self.found.endpoints.iter_mut().for_each(|endpoint| endpoint.probability = None);
+            let chain = &self.table.section.chains()[self.nodes[node].chain];
+            self.oddity(Oddity::Incomplete(chain.name.to_owned()));
         }
         merge(&mut self.found.endpoints, &mut self.found.repeated);
         self.found.endpoints.shrink_to_fit();
@@ -163,7 +174,7 @@ fn returned(steps: &[Step], returns: &[Part]) -> Part {
             Action::Jump(next) => left = left.and(taken.of(returns[next])),
             Action::Goto(next) => back = back.and(taken.of(returns[next])),
             Action::Return => back = back.and(taken),
-            Action::Deliver(_) | Action::Stop => {}
+            Action::Deliver(_) | Action::Stop | Action::Missing => {}
         }
     }
     back.and(left)
