@@ -63,7 +63,7 @@ fn effect(hook: &MissingHook) -> &'static str {
         ("nat", "POSTROUTING", _) => "nothing is masqueraded, so that answers to some clients go astray",
         ("nat", ..) => "no node port can be reached",
         (.., "KUBE-FORWARD") => "forwarded connections depend on the policy of FORWARD",
-        (.., "KUBE-PROXY-FIREWALL") => "source ranges of load balancers are not enforced there",
+        (.., "KUBE-PROXY-FIREWALL" | "firewall-ips") => "source ranges of load balancers are not enforced there",
         (.., "KUBE-NODEPORTS") => "health check ports depend on the policy of INPUT",
         _ => "clients of Services without endpoints are not refused there",
     }

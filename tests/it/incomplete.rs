@@ -166,6 +166,30 @@ fn a_masquerade_rule_of_nftables_that_is_gone_is_missed() {
 }
 
 #[test]
+fn a_map_of_refusals_that_nothing_asks_is_missed() {
+    let gone = |lookup: &'static str| {
+        move |text: &str| {
+            assert!(text.contains(lookup), "{lookup}");
+            text.lines().filter(|line| !line.contains(lookup)).fold(String::new(), |kept, line| kept + line + "\n")
+        }
+    };
+    for (folder, node_name) in [("node2", "node2"), ("node1-1.30", "node1")] {
+        let before = nftables(folder, node_name, str::to_owned);
+        for (lookup, hooks) in [
+            ("vmap @no-endpoint-services", &["forward", "input", "output"][..]),
+            ("vmap @no-endpoint-nodeports", &["input"]),
+            ("vmap @firewall-ips", &["output", "prerouting"]),
+            ("jump firewall-check", &["output", "prerouting"]),
+        ] {
+            let mut after = nftables(folder, node_name, gone(lookup));
+            after.retain(|finding| !before.contains(finding) && finding.starts_with("missing-hook"));
+            let wanted: Vec<String> = hooks.iter().map(|hook| format!("missing-hook warning {hook}")).collect();
+            assert_eq!(after, wanted, "{folder}: without {lookup}");
+        }
+    }
+}
+
+#[test]
 fn the_rule_of_nftables_for_hairpin_connections_is_missed() {
     let gone = |text: &str| {
         let kept: Vec<&str> = text.lines().filter(|line| !line.contains("@hairpin-connections")).collect();

@@ -14,6 +14,17 @@ const EVIDENCE: usize = 3;
 /// Where packets enter, and what of kube-proxy they must reach from there.
 const HOOKS: [(&str, &str); 3] = [("prerouting", "services"), ("output", "services"), ("postrouting", "masquerading")];
 
+/// Where new connections must be held against a map of what is refused or dropped (`ensureChain` of the `filter-` chains,
+/// pkg/proxy/nftables/proxier.go).
+const FILTERS: [(&str, &str); 6] = [
+    ("prerouting", "firewall-ips"),
+    ("output", "firewall-ips"),
+    ("input", "no-endpoint-nodeports"),
+    ("input", "no-endpoint-services"),
+    ("forward", "no-endpoint-services"),
+    ("output", "no-endpoint-services"),
+];
+
 impl Survey<'_> {
     /// The rules of each family as a whole.
     pub fn wirings(&self, depth: Depth) -> Vec<Wiring> {
@@ -95,7 +106,23 @@ fn missing_hooks(table: &Table<'_>) -> Vec<MissingHook> {
             || reached_from(table, of_hook().map(|(chain, _)| chain)).contains(target)
     };
     let missing = HOOKS.into_iter().filter(|(hook, target)| !leads(hook, target));
-    missing.map(|(chain, target)| MissingHook { table: "nat", chain, target, rules: Vec::new() }).collect()
+    let missing = missing.map(|(chain, target)| MissingHook { table: "nat", chain, target, rules: Vec::new() });
+    missing.chain(missing_filters(table)).collect()
+}
+
+/// Hooks from which a map of refusals that has elements is not asked.
+fn missing_filters(table: &Table<'_>) -> impl Iterator<Item = MissingHook> {
+    let needed = |map: &str| table.set(map).is_some_and(|set| !set.elements.is_empty());
+    let asks = |chain: &str, map: &str| {
+        let is_lookup = |s: &Statement<'_>| matches!(s, Statement::VerdictMap(_, Map::Named(name)) if *name == map);
+        rules(table, chain).any(|(rule, _)| rule.statements.iter().any(is_lookup))
+    };
+    let asked = move |hook: &str, map: &str| {
+        let of_hook = table.base_chains().filter(|(_, base)| base.kind == "filter" && base.hook == hook);
+        reached_from(table, of_hook.map(|(chain, _)| chain)).into_iter().any(|chain| asks(chain, map))
+    };
+    let missing = FILTERS.into_iter().filter(move |(hook, map)| needed(map) && !asked(hook, map));
+    missing.map(|(chain, target)| MissingHook { table: "filter", chain, target, rules: Vec::new() })
 }
 
 /// The maps lead to no Service, though chains of Services are there.
