@@ -1,7 +1,11 @@
 //! An address or node port of the Service is not captured: connections to it go on untranslated.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, FrontendKind};
+use crate::dataplane::{Drift, Frontend, FrontendKind, ServicePort};
+use crate::net::Host;
+
+/// Virtual servers that are shown of a node port.
+const EVIDENCE: usize = 3;
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -22,6 +26,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             found.skip_for_lines(super::FILTER_LINES);
         }
     }
+    closed(input, found);
     for (at, port) in input.ports() {
         for drift in port.drifts() {
             let (place, refused, wanted) = match drift {
@@ -52,6 +57,30 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 ..found.on(at, port)
             });
         }
+    }
+}
+
+/// Node ports that are open on some addresses of the node only.
+fn closed(input: &Input<'_, '_>, found: &mut Found) {
+    for (wiring, closed) in input.wirings.iter().flat_map(|wiring| wiring.closed.iter().map(move |c| (wiring, c))) {
+        let is_it = |port: &ServicePort| {
+            (port.family, &port.key, port.protocol) == (wiring.family, &closed.key, closed.protocol)
+        };
+        let Some((at, port)) = input.ports().find(|(_, port)| is_it(port)) else { continue };
+        let frontend = frontend((FrontendKind::NodePort, None, closed.port));
+        found.add(Finding {
+            frontend: Some(frontend.at()),
+            address: Some(Host(closed.address).to_string()),
+            reason: Some("node-address"),
+            message: format!(
+                "node port {} is not captured at {}, where other node ports are: connections to it are refused",
+                closed.port, closed.address
+            ),
+            hint: super::rewrite(input),
+            rules: closed.rules.iter().copied().take(EVIDENCE).collect(),
+            objects: input.service_object(port, field(FrontendKind::NodePort), closed.port.to_string()),
+            ..found.on(at, port)
+        });
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Wiring {
     pub unseen: bool,
     /// Addresses of virtual servers that no interface of the node has, where its addresses are known.
     pub unbound: Option<Vec<Unbound>>,
+    /// Node ports without a virtual server on an address of the node that most node ports have one on.
+    pub closed: Vec<Closed>,
     /// Rules of another mode.
     pub leftovers: Option<Leftovers>,
     /// The rules of both interfaces of the kernel to iptables, where both lead to Services.
@@ -54,6 +56,7 @@ impl Wiring {
             said: None,
             unseen: false,
             unbound: None,
+            closed: Vec::new(),
             leftovers: None,
             both_backends: None,
             whole: true,
@@ -100,6 +103,21 @@ impl fmt::Display for Mode {
             Self::Nftables => "nftables",
         })
     }
+}
+
+/// A node port that is not open on an address of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The key of its service port.
+    pub key: String,
+    /// Its protocol.
+    pub protocol: Option<Protocol>,
+    /// The node port.
+    pub port: u16,
+    /// The address.
+    pub address: IpAddr,
+    /// Its virtual servers on other addresses.
+    pub rules: Vec<RuleRef>,
 }
 
 /// An address of a virtual server that the node does not have.

@@ -208,6 +208,11 @@ impl<'r, 'd> Survey<'r, 'd> {
             wiring.mode = Some(Mode::Ipvs);
             wiring.unseen = self.rules.ipvs.is_none();
             wiring.unbound = self.rules.interfaces.map(|interfaces| self.ipvs.unbound(interfaces, wiring.family));
+            let nat = self.rules.iptables.iter().find(|r| r.family == wiring.family).and_then(|r| r.nat);
+            if let Some(nat) = nat.filter(|_| wiring.whole && wiring.mark.is_none()) {
+                wiring.mark = ipvs::hairpins(nat, self.rules.sets, wiring.family);
+            }
+            wiring.closed = self.ipvs.closed(wiring.family);
         }
         wirings.sort_by_key(|wiring| wiring.family);
         wirings

@@ -255,3 +255,23 @@ fn an_external_address_is_missed_where_no_endpoint_is_local() {
     let without = node.without(|line| line.contains("203.0.113.77:443"));
     assert_eq!(missed(without), ["missing-frontend error edge/gw-lb:https 203.0.113.77:443"]);
 }
+
+#[test]
+fn a_node_port_that_is_closed_at_an_address_of_the_node_is_missed() {
+    assert_eq!(told(&of_ipvs().check()), [""; 0]);
+    // A virtual server and its real servers.
+    let gone =
+        |line: &str| line.starts_with("-A -t 10.200.0.12:31879 ") || line.starts_with("-a -t 10.200.0.12:31879 ");
+    let broken = of_ipvs().without(gone);
+    let found = broken.check();
+    assert_eq!(told(&found), ["missing-frontend error edge/gw-lb-ranges:https 10.200.0.12 node-address"]);
+    let message =
+        "node port 31879 is not captured at 10.200.0.12, where other node ports are: connections to it are refused";
+    assert_eq!(found[0]["message"], message);
+}
+
+#[test]
+fn the_rule_that_asks_the_set_of_hairpin_connections_is_missed() {
+    let found = told(&of_ipvs().without(|line| line.contains("--match-set KUBE-LOOP-BACK")).check());
+    assert_eq!(found, ["masquerade-mismatch warning KUBE-POSTROUTING missing-rule"]);
+}

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::dataplane::{Origin, Verdict};
+use crate::dataplane::{MarkFault, Origin, Verdict};
 use crate::dump::ipset::{Member, Part, Sets};
 use crate::dump::iptables::{Match, Rule};
-use crate::net::{Network, Protocol};
+use crate::net::{Family, Network, Protocol};
 use crate::proxy::chain_name::ChainKind;
 use crate::proxy::client::Client;
 use crate::proxy::iptables::{Facts, Table, Truth, meets};
@@ -71,6 +71,23 @@ impl Packet<'_, '_> {
         let marked = if has_portal && refused.is_ok() { walk.marked } else { Truth::Unknown };
         Treatment { marked, refused }
     }
+}
+
+/// The ipset of endpoints that reach themselves is of no use without the rule that asks for it, which kube-proxy writes when the
+/// set has members (`writeIptablesRules`, pkg/proxy/ipvs/proxier.go). `nat` is all there.
+pub fn hairpins(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFault> {
+    let name = loop_back(family);
+    let endpoints = sets.get(name)?.members.len();
+    let mut rules = ["KUBE-POSTROUTING", "POSTROUTING"].iter().flat_map(|chain| nat.rules(chain));
+    let is_asked = rules.any(|raw| raw.text.split_ascii_whitespace().any(|word| word == name));
+    // Where the chain has no rules at all, the hook is missing or the mark is not acted on.
+    let flushed = nat.rules("KUBE-POSTROUTING").next().is_none();
+    (endpoints > 0 && !flushed && !is_asked).then_some(MarkFault::NotHairpins(endpoints))
+}
+
+/// The ipset of endpoints of the node that reach themselves.
+pub(super) fn loop_back(family: Family) -> &'static str {
+    if family == Family::Ipv6 { "KUBE-6-LOOP-BACK" } else { "KUBE-LOOP-BACK" }
 }
 
 struct Walk<'w, 'p, 's> {

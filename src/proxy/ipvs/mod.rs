@@ -10,4 +10,5 @@ mod server;
 mod survey;
 mod walkthrough;
 
+pub use around::hairpins;
 pub use survey::{Ruleset, Sketch, Survey, title};

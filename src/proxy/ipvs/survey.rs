@@ -2,21 +2,22 @@
 
 use std::net::IpAddr;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
-use super::around::Packet;
+use super::around::{Packet, loop_back};
 use super::pool;
 use super::server::{Purpose, Purposes};
 use crate::dataplane::{
-    Frontend, FrontendKind, Origin, Policy, Pool, RuleRef, Select, ServiceName, ServicePort, Unbound, Verdict,
+    Frontend, FrontendKind, Origin, Policy, Pool, RuleRef, Select, ServiceName, ServicePort, Verdict,
 };
-use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::{Part, Sets};
 use crate::dump::ipvs::{Forward, Key, Listing, RealServer, VirtualServer};
 use crate::net::{Family, Host, Protocol};
 use crate::proxy::client::{self, Client};
 use crate::proxy::iptables::{self, PodSide, Truth};
 use crate::proxy::{KnownNames, chain_name};
+
+mod addresses;
 
 /// Which of the texts something stands in.
 #[derive(Debug, Clone, Copy)]
@@ -145,27 +146,6 @@ impl<'d> Survey<'d> {
         &self.by_mark
     }
 
-    /// Addresses of virtual servers of a family that no interface has: kube-proxy puts them on kube-ipvs0, for only what comes
-    /// to an address of the node gets to IPVS. A listing of another interface alone says nothing of them.
-    pub fn unbound(&self, interfaces: &Interfaces<'_>, family: Family) -> Vec<Unbound> {
-        if interfaces.get("kube-ipvs0").is_none() && interfaces.get("lo").is_none() {
-            return Vec::new();
-        }
-        let bound: HashSet<IpAddr> =
-            interfaces.all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
-        let mut unbound: Vec<Unbound> = Vec::new();
-        let of_family = self.sketches.iter().filter(|sketch| sketch.family == family && sketch.of_proxy);
-        for frontend in of_family.flat_map(|sketch| &sketch.frontends) {
-            let Some(address) = frontend.address.filter(|address| !bound.contains(address)) else { continue };
-            let rules = frontend.servers.iter().map(|server| RuleRef { text: self.at.text, line: server.line });
-            match unbound.iter_mut().find(|known| known.address == address) {
-                Some(known) => known.rules.extend(rules),
-                None => unbound.push(Unbound { address, rules: rules.collect() }),
-            }
-        }
-        unbound
-    }
-
     /// Follows a service port to its endpoints. `around` are the rules of its family.
     pub fn service(
         &self,
@@ -258,7 +238,7 @@ impl<'d> Survey<'d> {
 
 /// Is the pod masqueraded where it reaches itself? KUBE-LOOP-BACK lists the endpoints of this node only.
 fn hairpin(sets: &Sets<'_>, sketch: &Sketch<'_>, real: &RealServer) -> Option<bool> {
-    let set = sets.get(if sketch.family == Family::Ipv6 { "KUBE-6-LOOP-BACK" } else { "KUBE-LOOP-BACK" })?;
+    let set = sets.get(loop_back(sketch.family))?;
     let is_it = |parts: &[Part<'_>]| match parts {
         [Part::Network(network), Part::Ports(protocol, port, _), ..] => {
             network.address() == Some(real.address) && *port == real.port && *protocol == sketch.protocol

@@ -59,6 +59,7 @@ impl<'d> Survey<'d> {
             said: None,
             unseen: false,
             unbound: None,
+            closed: Vec::new(),
             leftovers: modes.leftovers,
         }
     }

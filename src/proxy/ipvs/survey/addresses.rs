@@ -1,0 +1,73 @@
+//! The addresses virtual servers have, beside those of the node and those of each other.
+
+use std::net::IpAddr;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::{FrontendSketch, Survey};
+use crate::dataplane::{Closed, FrontendKind, RuleRef, Unbound};
+use crate::dump::addresses::Interfaces;
+use crate::dump::ipvs::{Key, VirtualServer};
+use crate::net::Family;
+
+impl Survey<'_> {
+    /// Addresses of virtual servers of a family that no interface has: kube-proxy puts them on kube-ipvs0, for only what comes
+    /// to an address of the node gets to IPVS. A listing of another interface alone says nothing of them.
+    pub fn unbound(&self, interfaces: &Interfaces<'_>, family: Family) -> Vec<Unbound> {
+        if interfaces.get("kube-ipvs0").is_none() && interfaces.get("lo").is_none() {
+            return Vec::new();
+        }
+        let bound: HashSet<IpAddr> =
+            interfaces.all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+        let mut unbound: Vec<Unbound> = Vec::new();
+        let of_family = self.sketches.iter().filter(|sketch| sketch.family == family && sketch.of_proxy);
+        for frontend in of_family.flat_map(|sketch| &sketch.frontends) {
+            let Some(address) = frontend.address.filter(|address| !bound.contains(address)) else { continue };
+            let rules = frontend.servers.iter().map(|server| RuleRef { text: self.at.text, line: server.line });
+            match unbound.iter_mut().find(|known| known.address == address) {
+                Some(known) => known.rules.extend(rules),
+                None => unbound.push(Unbound { address, rules: rules.collect() }),
+            }
+        }
+        unbound
+    }
+
+    /// Node ports of a family that lack a virtual server on an address on which most have one: kube-proxy opens each on the same
+    /// addresses of the node (`nodePortAddresses`).
+    pub fn closed(&self, family: Family) -> Vec<Closed> {
+        let mut node_ports = Vec::new();
+        for sketch in self.sketches.iter().filter(|sketch| sketch.family == family && sketch.of_proxy) {
+            let own = sketch.frontends.iter().filter(|frontend| frontend.kind == FrontendKind::NodePort);
+            node_ports.extend(own.map(|frontend| (sketch, frontend)));
+        }
+        let mut open: HashMap<IpAddr, usize> = HashMap::new();
+        for address in node_ports.iter().flat_map(|(_, frontend)| frontend.addresses()) {
+            *open.entry(address).or_default() += 1;
+        }
+        open.retain(|_, ports| 2 * *ports > node_ports.len());
+        let mut closed = Vec::new();
+        for (sketch, frontend) in node_ports {
+            let own: HashSet<IpAddr> = frontend.addresses().collect();
+            let rule = |server: &&VirtualServer<'_>| RuleRef { text: self.at.text, line: server.line };
+            closed.extend(open.keys().filter(|address| !own.contains(*address)).map(|&address| Closed {
+                key: sketch.key.clone(),
+                protocol: sketch.protocol,
+                port: frontend.port,
+                address,
+                rules: frontend.servers.iter().map(rule).collect(),
+            }));
+        }
+        closed.sort_unstable_by_key(|closed| (closed.port, closed.protocol, closed.address));
+        closed
+    }
+}
+
+impl FrontendSketch<'_> {
+    /// The addresses its virtual servers have.
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.servers.iter().filter_map(|server| match server.key {
+            Key::Address { address, .. } => Some(address),
+            Key::Mark { .. } => None,
+        })
+    }
+}
