@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 
@@ -40,6 +41,10 @@ const DEFAULT_AFFINITY: i32 = 10_800;
 /// for the square of what it is long. The API documents at most 100 ports of 1000 endpoints for a slice (discovery/v1
 /// types.go); its validation lets more ports pass, which no Service needs.
 const MOST_PAIRS: usize = 100_000;
+
+/// Ports of one object that may share name and protocol. The API lets none, and each of a Service gets the endpoints of each of a
+/// slice.
+const MOST_ALIKE: usize = 4;
 
 /// What a field holds that it cannot hold.
 type Bad = String;
@@ -83,6 +88,7 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
         proxy_name: labels.get(PROXY_NAME).cloned(),
         external_name: spec.external_name,
     };
+    distinct("spec.ports", service.ports.iter().map(|port| (&port.name, port.protocol)))?;
     // Every load balancer's address has a copy of the source ranges.
     let ranges = service.ingress.len().saturating_mul(service.source_ranges.len());
     let each = service.addresses().count().saturating_add(ranges);
@@ -98,6 +104,21 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
 fn bounded(field: &str, pairs: usize, what: impl FnOnce() -> String) -> Result<(), Bad> {
     let too_many = || format!("{field}: {} are {pairs} pairs, more than the {MOST_PAIRS} that are read", what());
     if pairs > MOST_PAIRS { Err(too_many()) } else { Ok(()) }
+}
+
+/// Refuses more ports of one name than [`MOST_ALIKE`].
+fn distinct<'p>(field: &str, ports: impl Iterator<Item = (&'p Option<String>, Protocol)>) -> Result<(), Bad> {
+    let mut seen: HashMap<_, usize> = HashMap::new();
+    for port in ports {
+        let alike = seen.entry(port).or_default();
+        *alike += 1;
+        if *alike > MOST_ALIKE {
+            let called =
+                port.0.as_ref().map_or_else(|| "have no name".to_owned(), |name| format!("are called '{name}'"));
+            return Err(format!("{field}: more than {MOST_ALIKE} ports of {} {called}", port.1));
+        }
+    }
+    Ok(())
 }
 
 fn ingress(ingress: core::LoadBalancerIngress) -> Option<Result<Ingress, Bad>> {
@@ -135,6 +156,7 @@ pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad
     let numbered = object.ports.unwrap_or_default().into_iter().filter(|port| port.port.is_some_and(|p| p != 0));
     let ports = numbered.map(|port| slice_port(port.name, port.protocol.as_deref(), port.port.unwrap_or_default()));
     let ports = ports.collect::<Result<Vec<_>, _>>()?;
+    distinct("ports", ports.iter().map(|port| (&port.name, port.protocol)))?;
     let all = object.endpoints.unwrap_or_default();
     bounded("ports", ports.len().saturating_mul(all.len()), || {
         format!("{} ports of {} endpoints", ports.len(), all.len())
@@ -216,6 +238,7 @@ pub(super) fn endpoints(object: objects::Endpoints) -> Result<Vec<Slice>, Bad> {
         let ports = subset.ports.unwrap_or_default();
         let ports = ports.into_iter().map(|port| slice_port(port.name, port.protocol.as_deref(), port.port));
         let ports = ports.collect::<Result<Vec<_>, _>>()?;
+        distinct("subsets", ports.iter().map(|port| (&port.name, port.protocol)))?;
         let ready = subset.addresses.unwrap_or_default().into_iter().map(|a| old_endpoint(a, true));
         let waiting = subset.not_ready_addresses.unwrap_or_default().into_iter().map(|a| old_endpoint(a, false));
         let all = ready.chain(waiting).collect::<Result<Vec<_>, _>>()?;

@@ -72,6 +72,26 @@ fn ports_times_addresses_without_end_are_refused() {
 }
 
 #[test]
+fn ports_of_one_name_without_end_are_refused() {
+    let alike = |count: u16, name: Option<&str>| -> Value {
+        (0..count).map(|n| json!({"name": name, "port": 1 + n, "protocol": "TCP"})).collect()
+    };
+    let of_service = |ports: Value| service(&json!({"clusterIP": "10.96.0.1", "ports": ports}), 0);
+    let mut of_slice = slice(1, 1_000);
+    of_slice["ports"] = alike(90, Some("http"));
+    for (object, said) in [
+        (of_service(alike(1_000, Some("http"))), "Service y/x: spec.ports: more than 4 ports of tcp are called 'http'"),
+        (of_service(alike(5, None)), "Service y/x: spec.ports: more than 4 ports of tcp have no name"),
+        (of_slice, "EndpointSlice y/x-1: ports: more than 4 ports of tcp are called 'http'"),
+    ] {
+        let (stderr, status) = checked(&object);
+        assert_eq!(status, Some(2), "{stderr}");
+        assert!(stderr.starts_with(&format!("error: FILE line 1 column 1: {said}\n")), "{stderr}");
+    }
+    assert_eq!(checked(&of_service(alike(4, Some("http")))).1, Some(0));
+}
+
+#[test]
 fn what_the_api_means_a_slice_to_have_is_read() {
     let (stderr, status) = checked(&slice(100, 1_000));
     assert!(matches!(status, Some(0 | 1)), "{status:?} {stderr}");
