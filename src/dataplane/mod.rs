@@ -198,6 +198,8 @@ pub struct Pool {
     pub garbled: Vec<RuleRef>,
     /// Counters of its rules were printed in short.
     pub abbreviated: bool,
+    /// Rules of its chain may be among lines that are missing in the dump, even if those that are here take everything.
+    pub may_lack_rules: bool,
     /// How IPVS chooses among the endpoints (`rr`, `lc`, …); `None` in other modes, where chance does.
     pub scheduler: Option<String>,
 }
@@ -232,6 +234,7 @@ impl Pool {
             setting: 0,
             garbled: Vec::new(),
             abbreviated: false,
+            may_lack_rules: false,
             scheduler: None,
         }
     }
@@ -254,6 +257,13 @@ impl Pool {
     /// True if all its endpoints only keep the connections they have: the Service has lost its last usable endpoint.
     pub fn is_draining(&self) -> bool {
         !self.endpoints.is_empty() && self.endpoints.iter().all(|endpoint| endpoint.draining)
+    }
+
+    /// Rules of it are missing in the dump: the shares that the others give are wrong.
+    pub fn lacks_rules(&mut self) {
+        self.undelivered = None;
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.probability = None);
+        self.oddities.push(Oddity::Incomplete(self.chain.clone()));
     }
 
     /// The part of new connections that is known to reach no endpoint, if there is one.

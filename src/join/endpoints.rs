@@ -28,7 +28,12 @@ impl Join<'_, '_> {
         let is_there =
             |m: &Member<'_>| programmed.contains(&(m.address, Some(m.port))) || programmed.contains(&(m.address, None));
         let missing = members.iter().map(|&n| &expected.members[n]).filter(|member| !is_there(member));
-        pool.missing = missing.map(absent).collect();
+        let missing: Vec<Absent> = missing.map(absent).collect();
+        if pool.may_lack_rules && !missing.is_empty() {
+            pool.lacks_rules();
+        } else {
+            pool.missing = missing;
+        }
     }
 
     fn about(

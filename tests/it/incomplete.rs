@@ -103,6 +103,8 @@ fn what_grep_leaves_of_a_healthy_node_raises_no_alarm_and_has_no_wrong_share() {
             &["SVC", "SEP"],
             &["DNAT", "Chain"],
             &["10.244"],
+            &["10.244.2"],
+            &["10.244.2.7"],
             &["10.96"],
             &["cluster IP"],
             &["MASQ"],

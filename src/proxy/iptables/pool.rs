@@ -65,6 +65,7 @@ pub(super) fn pool(
         setting: spread.setting,
         garbled: spread.garbled,
         abbreviated: spread.abbreviated,
+        may_lack_rules: root.is_some_and(|root| table.section.may_lack_rules(&table.section.chains()[root])),
         ..Pool::blank(at.policy, at.chain.to_owned())
     };
     (pool, spread.affinity_seconds)
