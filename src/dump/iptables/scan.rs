@@ -196,7 +196,7 @@ impl<'a> Scanner<'a> {
             // A chain kube-proxy's restore input wants deleted.
             [b'-', b'X', b' ', ..] => self.last = None,
             // What grep puts between the places it found with the lines around them.
-            b"--" => self.gap(),
+            b"--" if whole.starts_with("--") => self.gap(),
             [b'-', b'A', b' ', ..] => self.rule(&line[3..], start, number),
             [b'[', ..] => match line.find("] -A ") {
                 Some(at) => self.rule(&line[at + 5..], start, number),

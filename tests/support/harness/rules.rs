@@ -59,7 +59,7 @@ fn is_frame(line: &str) -> bool {
     let begins = ["-N ", "-P ", "-X ", ":", "*", "#", "Chain "].iter().any(|start| line.starts_with(start));
     let has = |name: &str| line.split_ascii_whitespace().any(|word| word == name);
     let is_heading = ["target", "prot", "source", "destination"].into_iter().all(has);
-    begins || line.is_empty() || line == "COMMIT" || is_heading
+    begins || is_heading || matches!(line, "" | "COMMIT" | "--")
 }
 
 fn chains_are_found_by_their_names(section: &Section<'_>) {
