@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{FrontendSketch, Survey};
+use super::{FrontendSketch, Sketch, Survey};
 use crate::dataplane::{Closed, FrontendKind, RuleRef, Unbound};
 use crate::dump::addresses::Interfaces;
 use crate::dump::ipvs::{Key, VirtualServer};
@@ -19,15 +19,16 @@ impl Survey<'_> {
         }
         let bound: HashSet<IpAddr> =
             interfaces.all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
-        let mut unbound: Vec<Unbound> = Vec::new();
+        let (mut unbound, mut places) = (Vec::new(), HashMap::new());
         let of_family = self.sketches.iter().filter(|sketch| sketch.family == family && sketch.of_proxy);
         for frontend in of_family.flat_map(|sketch| &sketch.frontends) {
             let Some(address) = frontend.address.filter(|address| !bound.contains(address)) else { continue };
             let rules = frontend.servers.iter().map(|server| RuleRef { text: self.at.text, line: server.line });
-            match unbound.iter_mut().find(|known| known.address == address) {
-                Some(known) => known.rules.extend(rules),
-                None => unbound.push(Unbound { address, rules: rules.collect() }),
+            let place = *places.entry(address).or_insert(unbound.len());
+            if place == unbound.len() {
+                unbound.push(Unbound { address, rules: Vec::new() });
             }
+            unbound[place].rules.extend(rules);
         }
         unbound
     }
@@ -36,7 +37,9 @@ impl Survey<'_> {
     /// addresses of the node (`nodePortAddresses`).
     pub fn closed(&self, family: Family) -> Vec<Closed> {
         let mut node_ports = Vec::new();
-        for sketch in self.sketches.iter().filter(|sketch| sketch.family == family && sketch.of_proxy) {
+        // Of a virtual server that objects do not know it is guessed that it is a node port's.
+        let is_known = |sketch: &&Sketch<'_>| sketch.family == family && sketch.of_proxy && sketch.name.is_some();
+        for sketch in self.sketches.iter().filter(is_known) {
             let own = sketch.frontends.iter().filter(|frontend| frontend.kind == FrontendKind::NodePort);
             node_ports.extend(own.map(|frontend| (sketch, frontend)));
         }
