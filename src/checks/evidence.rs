@@ -1,10 +1,14 @@
 //! The objects that findings are compared with, named so that a person can look them up.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use super::{Input, ObjectRef};
 use crate::cluster::{Endpoint, Slice};
-use crate::dataplane::{Address, ServicePort};
+use crate::dataplane::{Address, ServiceName, ServicePort};
 use crate::net::Host;
 
 /// Slices that are named for an endpoint that is in none of them.
@@ -13,20 +17,35 @@ const SLICES: usize = 3;
 /// Addresses of a slice that are listed.
 const LISTED: usize = 5;
 
+/// Where the endpoints of one Service stand: slice and place in it, by their addresses. A Service may lack each of them.
+#[derive(Debug, Clone, Default)]
+pub struct Places(RefCell<(Option<ServiceName>, ByAddress)>);
+
+type ByAddress = HashMap<IpAddr, Vec<(usize, usize)>>;
+
 impl Input<'_, '_> {
     /// The condition of an endpoint in its slice.
     pub(super) fn endpoint_object(&self, port: &ServicePort, address: &Address) -> Vec<ObjectRef> {
         let Some(ip) = address.ip() else { return Vec::new() };
-        let found = self.slices(port).iter().find_map(|slice| {
-            let fits = slice.ports.iter().any(|p| address.port().is_none_or(|number| number == p.port));
-            let at = slice.endpoints.iter().position(|endpoint| endpoint.address == ip).filter(|_| fits)?;
-            Some(ObjectRef {
-                kind: "EndpointSlice",
-                name: format!("{}/{}", slice.namespace, slice.name),
-                field: format!("endpoints[{at}].conditions"),
-                value: conditions(&slice.endpoints[at]),
-                changed: slice.changed,
-            })
+        let slices = self.slices(port);
+        let (of, places) = &mut *self.places.0.borrow_mut();
+        if *of != port.name {
+            of.clone_from(&port.name);
+            places.clear();
+            for (n, slice) in slices.iter().enumerate() {
+                for (at, endpoint) in slice.endpoints.iter().enumerate() {
+                    places.entry(endpoint.address).or_default().push((n, at));
+                }
+            }
+        }
+        let mut known = places.get(&ip).into_iter().flatten().map(|&(n, at)| (&slices[n], at));
+        let fits = |slice: &Slice| slice.ports.iter().any(|p| address.port().is_none_or(|number| number == p.port));
+        let found = known.find(|(slice, _)| fits(slice)).map(|(slice, at)| ObjectRef {
+            kind: "EndpointSlice",
+            name: format!("{}/{}", slice.namespace, slice.name),
+            field: format!("endpoints[{at}].conditions"),
+            value: conditions(&slice.endpoints[at]),
+            changed: slice.changed,
         });
         found.into_iter().collect()
     }

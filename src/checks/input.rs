@@ -1,12 +1,13 @@
 //! What checks look at, and where they put what they find.
 
+use super::evidence::Places;
 use super::{Check, Finding};
 use crate::dataplane::{Mode, ServicePort, Wiring};
 use crate::expect::Cluster;
 use crate::net::{Family, Moment};
 
 /// A node, ready to be checked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Input<'i, 'f> {
     /// Service ports, followed to their endpoints and joined with the cluster.
     pub services: &'i [ServicePort],
@@ -22,6 +23,8 @@ pub struct Input<'i, 'f> {
     pub read_at: Option<Moment>,
     /// The objects seem to be of another cluster than the rules.
     pub foreign: bool,
+    /// Where the endpoints stand of the Service that was looked at last.
+    pub places: Places,
 }
 
 impl<'i> Input<'i, '_> {

@@ -38,6 +38,7 @@ mod stale_service;
 mod topology_ignored;
 mod unreadable_target;
 
+pub use evidence::Places;
 pub use finding::{Finding, ObjectRef, Severity};
 pub use input::{Found, Input, Skipped};
 pub use pick::{Pick, find};

@@ -1,5 +1,9 @@
 //! The filter table refuses connections to a Service that has usable endpoints.
 
+use std::net::IpAddr;
+
+use hashbrown::HashSet;
+
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Drift, Frontend, Mode, Origin, RuleRef, ServicePort, Verdict};
 
@@ -35,7 +39,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 ..found.on(at, port)
             });
         }
-        let idle = frontends(port, |drift, n| matches!(drift, Drift::IdleRefusal(at) if *at == n));
+        let idle = frontends(port, idles);
         if let Some(first) = idle.first() {
             found.add(Finding {
                 severity: Severity::Info,
@@ -53,31 +57,37 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
 }
 
-/// The frontends some drift says so of.
-fn frontends(port: &ServicePort, says: impl Fn(&Drift, usize) -> bool) -> Vec<&Frontend> {
-    let drifts = port.drifts();
-    let all = port.frontends.iter().enumerate();
+/// The frontends of drifts, which `of` tells the place or else the address and port of.
+fn frontends(port: &ServicePort, of: impl Fn(&Drift) -> Option<At>) -> Vec<&Frontend> {
+    let told: HashSet<At> = port.drifts().iter().filter_map(of).collect();
+    let all = port.frontends.iter().enumerate().filter(|_| !told.is_empty());
     let said = all.filter(|(n, frontend)| {
-        let of_place = |drift: &Drift| match drift {
-            Drift::MissingFrontend { refused: Some(_), address, port, .. } => {
-                (frontend.address, frontend.port) == (*address, Some(*port)) && says(drift, *n)
-            }
-            drift => says(drift, *n),
-        };
-        drifts.iter().any(of_place)
+        told.contains(&At::Place(*n)) || told.contains(&At::Address(frontend.address, frontend.port))
     });
     said.map(|(_, frontend)| frontend).collect()
 }
 
+/// Which frontend a drift is of.
+#[derive(PartialEq, Eq, Hash)]
+enum At {
+    Place(usize),
+    Address(Option<IpAddr>, Option<u16>),
+}
+
 /// Connections are refused that should be translated.
-fn acts(drift: &Drift, at: usize) -> bool {
+fn acts(drift: &Drift) -> Option<At> {
     match drift {
-        Drift::MissingFrontend { refused: Some(_), .. } => true,
+        Drift::MissingFrontend { refused: Some(_), address, port, .. } => Some(At::Address(*address, Some(*port))),
         Drift::Policy { frontend, origin: Origin::External, have: Verdict::Drop | Verdict::Reject, .. } => {
-            *frontend == at
+            Some(At::Place(*frontend))
         }
-        _ => false,
+        _ => None,
     }
+}
+
+/// They are refused in vain.
+fn idles(drift: &Drift) -> Option<At> {
+    if let Drift::IdleRefusal(frontend) = drift { Some(At::Place(*frontend)) } else { None }
 }
 
 fn drops(frontend: &Frontend) -> bool {

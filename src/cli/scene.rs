@@ -243,6 +243,7 @@ impl Scene<'_, '_, '_> {
             narrowed: self.narrowed,
             read_at: self.read_at(),
             foreign: self.foreign,
+            places: checks::Places::default(),
         };
         checks::check(&input, pick, earlier)
     }

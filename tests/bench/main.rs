@@ -99,6 +99,7 @@ fn check_all(bencher: Bencher<'_, '_>, services: usize) {
             narrowed: false,
             read_at: None,
             foreign: false,
+            places: checks::Places::default(),
         };
         checks::check(&input, &Pick::default(), None).findings.len()
     });

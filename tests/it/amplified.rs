@@ -1,4 +1,4 @@
-//! Small inputs that stand for much: ports times addresses, and one long rule times every Service. Each run has a limit of
+//! Inputs that stand for much: ports times addresses, one long rule times every Service, everything with a finding. Each run has a limit of
 //! memory and processor time that following them would exceed.
 
 use std::fmt::Write as _;
@@ -144,4 +144,39 @@ fn a_list_of_every_port_is_read_once_for_all_services() {
     let (stdout, stderr, status) = run.stdin(behind(&rule, 12_000, false)).output();
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stdout.contains("shadowed-frontend"), "{stdout}");
+}
+
+#[test]
+fn findings_without_end_cost_no_square() {
+    let all: Vec<String> =
+        (0..120_000).map(|n| format!("10.{}.{}.{}", 96 + (n >> 16), (n >> 8) & 255, n & 255)).collect();
+    let found = |run: Run, slug: &str| {
+        let (stdout, stderr, status) = run.output();
+        assert!(status == Some(1) && stdout.contains(slug), "{slug}: {status:?} {stderr}");
+    };
+    let elements = |n| format!("{} . tcp . 80 : goto service-ABCDEFGH-a/s{n}/tcp/", &all[n]);
+    let map = (0..40_000).map(elements).collect::<Vec<_>>().join(", ");
+    let map = format!("\tmap service-ips {{\n\t\telements = {{ {map} }}\n\t}}\n");
+    let portal = "\tchain services {\n\t\tip daddr . meta l4proto . th dport vmap @service-ips\n\t}\n";
+    let (_room, path) = kept("dangling", format!("table ip kube-proxy {{\n{map}{portal}}}\n").as_bytes());
+    found(bounded("check --no-api").arg("-f").arg(path), "dangling-jump");
+
+    let servers = all.iter().fold(String::new(), |text, address| text + "-A -t " + address + ":80 -s rr\n");
+    let (_room, servers) = kept("servers", servers.as_bytes());
+    let (_other, addresses) =
+        kept("addresses", b"1: lo: <LOOPBACK,UP> mtu 65536\n    inet 127.0.0.1/8 scope host lo\n");
+    found(bounded("check --no-api").arg("-f").arg(servers).arg("-f").arg(addresses), "missing-address");
+
+    let meta = |n: usize| json!({"name": format!("web-{n}"), "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}});
+    let slice = |n| {
+        json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "metadata": meta(n), "addressType": "IPv4",
+            "ports": [{"name": "", "port": 80}], "endpoints": [{"addresses": [&all[n]]}]})
+    };
+    let service = json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"clusterIP": "10.96.182.118", "ports": [{"port": 80}]}});
+    let objects: Vec<Value> = (0..30_000).map(slice).chain([service]).collect();
+    let objects = json!({"kind": "List", "apiVersion": "v1", "items": objects}).to_string();
+    let (_room, path) = kept("objects", objects.as_bytes());
+    let run = bounded("check --node node1 -f").arg(node("kitchen-sink/node1/save.txt")).arg("--objects").arg(path);
+    found(run, "missing-endpoint");
 }

@@ -1,6 +1,6 @@
 //! What holds kube-proxy's table together: hooks, the mark, chains that lead nowhere.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::names::{self, ChainKind};
 use super::survey::{InFamily, Survey};
@@ -203,18 +203,20 @@ fn number(text: &str) -> Option<u32> {
 
 fn dangling(table: &Table<'_>, text: u16) -> Vec<Dangling> {
     let mut all: Vec<Dangling> = Vec::new();
+    let mut places = HashMap::new();
     for chain in table.chains() {
         for (to, line) in targets(table, chain).into_iter().filter(|(to, _)| table.chain(to).is_none()) {
-            let rule = RuleRef { text, line };
-            match all.iter_mut().find(|known| known.to == to) {
-                Some(known) if known.rules.len() < EVIDENCE => known.rules.push(rule),
-                Some(_) => {}
-                None => all.push(Dangling {
+            let place = *places.entry(to).or_insert(all.len());
+            if place == all.len() {
+                all.push(Dangling {
                     from: chain.name.to_owned(),
                     to: to.to_owned(),
-                    rules: vec![rule],
+                    rules: Vec::new(),
                     service: names::split(to).and_then(|(_, key)| names::service(key)).map(|(name, _)| name),
-                }),
+                });
+            }
+            if all[place].rules.len() < EVIDENCE {
+                all[place].rules.push(RuleRef { text, line });
             }
         }
     }

@@ -153,6 +153,7 @@ impl<'t> Node<'t> {
             narrowed: false,
             read_at: self.dumps.iter().filter_map(|dump| dump.generated).filter_map(Moment::from_dump).max(),
             foreign: cluster.is_some_and(|cluster| join::looks_foreign(cluster, services)),
+            places: checks::Places::default(),
         };
         let pick = Pick::default();
         let checked = checks::check(&input, &pick, None);
