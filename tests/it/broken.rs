@@ -93,9 +93,14 @@ impl Node {
         self.run_with(args, true)
     }
 
+    /// The same without the objects.
+    pub(crate) fn run_alone(&self, args: &str) -> Checked {
+        self.run_with(args, false)
+    }
+
     /// `kube-ipt check` on the rules alone.
     pub(crate) fn alone(&self) -> Vec<Value> {
-        self.run_with("check --no-api", false).findings()
+        self.run_alone("check --no-api").findings()
     }
 
     /// What `kube-ipt check` finds.

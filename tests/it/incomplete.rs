@@ -134,6 +134,26 @@ fn what_grep_leaves_of_a_healthy_node_raises_no_alarm_and_has_no_wrong_share() {
 }
 
 #[test]
+fn what_is_cut_around_a_chain_leaves_its_shares_unknown() {
+    let known = |part: &str| {
+        let run = Node { dumps: vec![part.to_owned()], ..clean("node1") }.run_alone("list --no-api -o json").output();
+        shares(&serde_json::from_str(&run.0).expect("JSON"))
+    };
+    let listing = recorded("nat-L-n-v.txt");
+    // grep -A3 'Chain KUBE-SVC-SI6' ends in the middle of the chain.
+    let at = listing.find("Chain KUBE-SVC-SI6XKT4AIXPW4U4H").expect("shop/cart:metrics");
+    let part: String = listing[at..].lines().take(4).map(|line| line.to_owned() + "\n").collect();
+    assert_eq!(known(&part), []);
+    // Rules for two of four endpoints, of which the first takes a quarter.
+    let part = grep(&recorded("save.txt"), &["10.244.2.7:8080", "10.244.3.5:8080"], 0);
+    assert!(known(&part).iter().all(|(place, _)| !place.contains("shop/cart:metrics")), "{part}");
+    // The heading of the last chain and nothing below it.
+    let at = listing.find("Chain POSTROUTING").expect("a built-in chain");
+    let end = at + listing[at..].find('\n').expect("a line") + 1;
+    assert_eq!(findings_in(listing[..end].to_owned()), [""; 0]);
+}
+
+#[test]
 fn a_save_without_its_beginning_has_no_share_for_the_chain_it_begins_in() {
     let text = recorded("save.txt");
     let at = text.rfind("\n-A KUBE-SVC-SI6XKT4AIXPW4U4H ").expect("shop/cart:metrics");

@@ -274,4 +274,16 @@ fn a_node_port_that_is_closed_at_an_address_of_the_node_is_missed() {
 fn the_rule_that_asks_the_set_of_hairpin_connections_is_missed() {
     let found = told(&of_ipvs().without(|line| line.contains("--match-set KUBE-LOOP-BACK")).check());
     assert_eq!(found, ["masquerade-mismatch warning KUBE-POSTROUTING missing-rule"]);
+    // kubelet's chains beside a kube-proxy that writes to the other interface.
+    let asked = |line: &str| line.contains("--match-set KUBE-LOOP-BACK");
+    let beside = of_ipvs().without(|line| line.contains("KUBE-SERVICES") || asked(line));
+    assert_eq!(told(&beside.check()), [""; 0]);
+    let garbled = of_ipvs().lines(|line| {
+        Some(if asked(line) {
+            line.replace("--match-set KUBE-LOOP-BACK dst,dst,src", "[unsupported revision]")
+        } else {
+            line.to_owned()
+        })
+    });
+    assert_eq!(told(&garbled.check()), [""; 0]);
 }

@@ -50,9 +50,15 @@ impl Section<'_> {
         self.lacks == Lacks::Beginning && chain.id == 0 && !chain.declared
     }
 
-    /// True if rules of `chain` may be among the lines that are missing.
+    /// True if rules of `chain` may be among the lines that are missing. What is last in a part of a table may have been cut.
     pub fn may_lack_rules(&self, chain: &Chain<'_>) -> bool {
-        (!chain.entire || self.lacks == Lacks::Lines) && !self.is_whole()
+        let is_last = || self.last_ruled[0] == Some(chain.id) || chain.id as usize + 1 == self.chains().len();
+        (!chain.entire || self.has_gaps() || is_last()) && !self.is_whole()
+    }
+
+    /// True if lines are missing between those that are here.
+    pub fn has_gaps(&self) -> bool {
+        self.lacks == Lacks::Lines
     }
 
     /// True if chains were declared behind `chain` and none of them has rules: iptables prints rules in the order of the

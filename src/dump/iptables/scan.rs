@@ -160,12 +160,15 @@ impl<'a> Scanner<'a> {
         let unfinished = !self.text.ends_with('\n');
         let without_commit = self.saved && !self.lacks_commits;
         let last = self.last.or(self.row);
+        // The names of the columns follow the heading of a chain, in a listing that has them.
+        let at_heading = matches!(self.listed, Some((_, None)));
         if let Some(section) = self.dump.sections.last_mut().filter(|_| self.open) {
             let empty =
                 unfinished && last.is_some_and(|id| section.only_empty_behind(id)) || section.many_empty_behind(last);
             // Counting them takes its time, and a table that is to be closed is counted once.
             let told = std::mem::take(&mut self.references);
-            let broken_off = !self.saved && (empty || section.lacks_references(told));
+            let at_heading = at_heading && section.chains.iter().any(|chain| chain.entire);
+            let broken_off = !self.saved && (empty || at_heading || section.lacks_references(told));
             section.cut_off = without_commit || broken_off;
             if !unfinished {
                 section.trust_last_line();

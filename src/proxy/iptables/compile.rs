@@ -11,7 +11,7 @@ use super::followed::Followed;
 use super::matching::Connection;
 use super::part::{Part, share};
 use super::ruleset::Table;
-use super::step::{Action, Step};
+use super::step::{Action, Step, lacks_jumps};
 use super::targets;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
@@ -130,6 +130,9 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             } else if section.may_lack_rules(chain) {
                 // What is left here may be taken by rules that are missing.
                 self.steps.push(Step::MISSING);
+                if lacks_jumps(&self.steps[start..]) {
+                    self.steps.insert(start, Step::MISSING);
+                }
             }
             self.nodes[done].steps = start..self.steps.len();
             done += 1;

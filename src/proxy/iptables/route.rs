@@ -232,7 +232,9 @@ impl<'d> Walk<'_, 'd> {
             self.heads.len() - 1
         });
         let truths = self.heads[at].1.iter().map(|rule| self.connection.judge(rule).overall());
-        truths.max().unwrap_or(Truth::No)
+        // The chain itself may be among the lines that are missing.
+        let least = if table.section.chain(pool.chain).is_some() { Truth::No } else { Truth::Unknown };
+        truths.max().unwrap_or(Truth::No).max(least)
     }
 }
 

@@ -78,8 +78,12 @@ impl Packet<'_, '_> {
 pub fn hairpins(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFault> {
     let name = loop_back(family);
     let endpoints = sets.get(name)?.members.len();
+    // kubelet had chains of these names too, beside a kube-proxy that writes to the other interface of the kernel.
+    nat.rules("KUBE-SERVICES").next()?;
     let mut rules = ["KUBE-POSTROUTING", "POSTROUTING"].iter().flat_map(|chain| nat.rules(chain));
-    let is_asked = rules.any(|raw| raw.text.split_ascii_whitespace().any(|word| word == name));
+    // What the program that printed the rules could not print may be it.
+    let asks = |text: &str| text.split_ascii_whitespace().any(|word| word == name) || text.contains("[unsupported");
+    let is_asked = rules.any(|raw| asks(raw.text) || raw.parse().is_err());
     // Where the chain has no rules at all, the hook is missing or the mark is not acted on.
     let flushed = nat.rules("KUBE-POSTROUTING").next().is_none();
     (endpoints > 0 && !flushed && !is_asked).then_some(MarkFault::NotHairpins(endpoints))
