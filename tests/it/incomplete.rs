@@ -102,6 +102,7 @@ fn what_grep_leaves_of_a_healthy_node_raises_no_alarm_and_has_no_wrong_share() {
             &["KUBE-SEP"],
             &["SVC", "SEP"],
             &["DNAT", "Chain"],
+            &["KUBE", "Chain"],
             &["10.244"],
             &["10.244.2"],
             &["10.244.2.7"],
@@ -151,6 +152,19 @@ fn what_is_cut_around_a_chain_leaves_its_shares_unknown() {
     let at = listing.find("Chain POSTROUTING").expect("a built-in chain");
     let end = at + listing[at..].find('\n').expect("a line") + 1;
     assert_eq!(findings_in(listing[..end].to_owned()), [""; 0]);
+}
+
+#[test]
+fn what_stands_behind_a_whole_dump_is_no_gap_in_it() {
+    let leaky = fs::read_to_string(node("faults/leaky-chain/save.txt")).expect("the recording is there");
+    let found = |text: &str| told(&Node { dumps: vec![text.to_owned()], ..clean("node1") }.alone());
+    let whole = found(&leaky);
+    assert!(whole.iter().any(|finding| finding.starts_with("leaky-chain error")), "{whole:?}");
+    let listing = recorded("nat-L-n-v.txt");
+    for behind in ["-- \nthe operator\n", "--\n", "\n$ ip route\n10.244.1.0/24 via 10.200.0.11 dev eth1\n"] {
+        assert_eq!(found(&(leaky.clone() + behind)), whole, "{behind}");
+        assert_eq!(found(&(listing.clone() + behind)), found(&listing), "{behind}");
+    }
 }
 
 #[test]

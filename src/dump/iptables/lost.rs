@@ -12,7 +12,9 @@ pub(super) enum Lacks {
     Nothing,
     /// The text begins inside it.
     Beginning,
-    /// Lines between those that are here.
+    /// Rows of `-L`, whose names of columns are missing as well.
+    Rows,
+    /// Lines between those that are here, at places nobody knows.
     Lines,
 }
 
@@ -53,7 +55,7 @@ impl Section<'_> {
     /// True if rules of `chain` may be among the lines that are missing. What is last in a part of a table may have been cut.
     pub fn may_lack_rules(&self, chain: &Chain<'_>) -> bool {
         let is_last = || self.last_ruled[0] == Some(chain.id) || chain.id as usize + 1 == self.chains().len();
-        (!chain.entire || self.has_gaps() || is_last()) && !self.is_whole()
+        (!chain.entire || self.has_gaps()) && !self.is_whole() || !self.complete && is_last()
     }
 
     /// True if lines are missing between those that are here.

@@ -110,6 +110,8 @@ struct Scanner<'a> {
     last: Option<usize>,
     /// The chain of an `-L` listing the next rows belong to, with its columns.
     listed: Option<(usize, Option<Columns>)>,
+    /// The line that grep put between two places, if no line of the dump came since.
+    apart: Option<u32>,
     /// How the lines of the listing stand.
     spacing: Spacing,
     /// The chain of this line if it is a row, and that of the line before if that was one, to extend its run.
@@ -132,6 +134,7 @@ impl<'a> Scanner<'a> {
             said: hints,
             last: None,
             listed: None,
+            apart: None,
             spacing: Spacing::Single,
             row: None,
             row_before: None,
@@ -198,8 +201,7 @@ impl<'a> Scanner<'a> {
             [] => self.blank(),
             // A chain kube-proxy's restore input wants deleted.
             [b'-', b'X', b' ', ..] => self.last = None,
-            // What grep puts between the places it found with the lines around them.
-            b"--" if whole.starts_with("--") => self.gap(),
+            b"--" if whole.starts_with("--") => self.apart(number),
             [b'-', b'A', b' ', ..] => self.rule(&line[3..], start, number),
             [b'[', ..] => match line.find("] -A ") {
                 Some(at) => self.rule(&line[at + 5..], start, number),
@@ -236,6 +238,7 @@ impl<'a> Scanner<'a> {
             }
         }
         let last = self.last;
+        self.goes_on();
         let section = self.section();
         section.rules += 1;
         if section.family.is_none() {
@@ -263,6 +266,7 @@ impl<'a> Scanner<'a> {
             self.close();
             self.section().declare(name, policy, true);
         }
+        self.goes_on();
     }
 
     fn table(&mut self, name: &str) {
@@ -275,10 +279,10 @@ impl<'a> Scanner<'a> {
 
     fn commit(&mut self) {
         if self.open {
-            let lacks = if self.saved { Lacks::Nothing } else { Lacks::Beginning };
-            let section = self.section();
-            section.complete = true;
-            section.lacks = section.lacks.max(lacks);
+            if !self.saved {
+                self.lacks(Lacks::Beginning);
+            }
+            self.section().complete = true;
         }
         self.saved = false;
         self.close();

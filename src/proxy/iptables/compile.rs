@@ -114,8 +114,8 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             let start = self.steps.len();
             let chain = &section.chains()[self.nodes[done].chain];
             let rules = section.rules_of(chain);
-            if section.begins_in(chain) {
-                // The rules that came before are lost, and nothing can be said of what gets here.
+            if section.begins_in(chain) || (section.has_gaps() && ChainKind::of(chain.name).serves()) {
+                // Rules that came before may be lost, and nothing can be said of what gets here.
                 self.steps.push(Step::MISSING);
             }
             if chain.rules_at_first() > WORTH_LOOKING_AHEAD {

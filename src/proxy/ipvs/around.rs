@@ -82,7 +82,11 @@ pub fn hairpins(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkF
     nat.rules("KUBE-SERVICES").next()?;
     let mut rules = ["KUBE-POSTROUTING", "POSTROUTING"].iter().flat_map(|chain| nat.rules(chain));
     // What the program that printed the rules could not print may be it.
-    let asks = |text: &str| text.split_ascii_whitespace().any(|word| word == name) || text.contains("[unsupported");
+    let asks = |text: &str| {
+        text.split_ascii_whitespace().any(|word| word == name)
+            || text.contains("[unsupported")
+            || text.contains("xt match")
+    };
     let is_asked = rules.any(|raw| asks(raw.text) || raw.parse().is_err());
     // Where the chain has no rules at all, the hook is missing or the mark is not acted on.
     let flushed = nat.rules("KUBE-POSTROUTING").next().is_none();

@@ -24,11 +24,30 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Lines are missing here.
-    pub(super) fn gap(&mut self) {
+    /// What grep puts between the places it found with the lines around them. It ends with none.
+    pub(super) fn apart(&mut self, number: u32) {
         (self.last, self.listed) = (None, None);
+        self.apart = Some(number);
+    }
+
+    /// Lines are missing here.
+    fn gap(&mut self) {
+        (self.last, self.listed) = (None, None);
+        self.lacks(Lacks::Lines);
+    }
+
+    /// The open section lacks something.
+    pub(super) fn lacks(&mut self, what: Lacks) {
         if self.open {
-            self.section().lacks = Lacks::Lines;
+            let section = self.section();
+            section.lacks = section.lacks.max(what);
+        }
+    }
+
+    /// A line of the dump stands here, maybe behind what grep puts between places.
+    pub(super) fn goes_on(&mut self) {
+        if self.apart.take().is_some() {
+            self.lacks(Lacks::Lines);
         }
     }
 
@@ -55,12 +74,16 @@ impl<'a> Scanner<'a> {
             if let Some(columns) = columns.or_else(|| Columns::guess(line)).filter(|columns| fits(*columns))
                 && listing::is_row(line)
             {
-                return self.list_rule(id, columns, line, start, number);
+                self.list_rule(id, columns, line, start, number);
+                if matches!(self.listed, Some((_, None))) {
+                    self.lacks(Lacks::Rows);
+                }
+                return;
             }
         }
         self.last = None;
         let around = self.echoed_command(line) || is_prompt(line) || is_log(line);
-        if !around && self.references > 0 && listing::is_row(line) {
+        if !around && self.references > 0 && listing::is_row(line) && Columns::guess(line).is_some() {
             // Whose row it is stood in a line that is missing.
             self.gap();
         }
@@ -71,6 +94,10 @@ impl<'a> Scanner<'a> {
         self.last = None;
         if self.saved {
             self.close();
+        }
+        self.goes_on();
+        if matches!(self.listed, Some((_, None))) {
+            self.lacks(Lacks::Rows);
         }
         if !self.section().declare(name, policy, false) {
             self.close();

@@ -50,7 +50,9 @@ impl Survey<'_> {
         open.retain(|_, ports| 2 * *ports > node_ports.len());
         let mut closed = Vec::new();
         for (sketch, frontend) in node_ports {
-            let own: HashSet<IpAddr> = frontend.addresses().collect();
+            // An external address may be the node's, and have the port that is the node port.
+            let of_port = sketch.frontends.iter().filter(|other| other.port == frontend.port);
+            let own: HashSet<IpAddr> = of_port.flat_map(FrontendSketch::addresses).collect();
             let rule = |server: &&VirtualServer<'_>| RuleRef { text: self.at.text, line: server.line };
             closed.extend(open.keys().filter(|address| !own.contains(*address)).map(|&address| Closed {
                 key: sketch.key.clone(),
