@@ -1,10 +1,12 @@
 //! What checks look at, and where they put what they find.
 
+use hashbrown::HashMap;
+
 use super::evidence::Places;
 use super::{Check, Finding};
 use crate::dataplane::{Mode, ServicePort, Wiring};
 use crate::expect::Cluster;
-use crate::net::{Family, Moment};
+use crate::net::{Family, Moment, Protocol};
 
 /// A node, ready to be checked.
 #[derive(Debug, Clone)]
@@ -33,6 +35,11 @@ impl<'i> Input<'i, '_> {
         let wirings = self.wirings;
         let is_ours = move |family: Family| !wirings.iter().any(|w| w.family == family && w.unseen);
         self.services.iter().enumerate().filter(move |(_, port)| is_ours(port.family))
+    }
+
+    /// The places of service ports by family, key and protocol, which rules that are of no service port alone name them by.
+    pub(super) fn places_by_key(&self) -> HashMap<(Family, &'i str, Option<Protocol>), usize> {
+        self.ports().map(|(at, port)| ((port.family, port.key.as_str(), port.protocol), at)).collect()
     }
 
     /// The rules of a family as a whole.

@@ -1,7 +1,7 @@
 //! An address or node port of the Service is not captured: connections to it go on untranslated.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, FrontendKind, ServicePort};
+use crate::dataplane::{Drift, Frontend, FrontendKind};
 use crate::net::Host;
 
 /// Virtual servers that are shown of a node port.
@@ -62,11 +62,13 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 
 /// Node ports that are open on some addresses of the node only.
 fn closed(input: &Input<'_, '_>, found: &mut Found) {
+    if input.wirings.iter().all(|wiring| wiring.closed.is_empty()) {
+        return;
+    }
+    let ports = input.places_by_key();
     for (wiring, closed) in input.wirings.iter().flat_map(|wiring| wiring.closed.iter().map(move |c| (wiring, c))) {
-        let is_it = |port: &ServicePort| {
-            (port.family, &port.key, port.protocol) == (wiring.family, &closed.key, closed.protocol)
-        };
-        let Some((at, port)) = input.ports().find(|(_, port)| is_it(port)) else { continue };
+        let Some(&at) = ports.get(&(wiring.family, closed.key.as_str(), closed.protocol)) else { continue };
+        let port = &input.services[at];
         let frontend = frontend((FrontendKind::NodePort, None, closed.port));
         found.add(Finding {
             frontend: Some(frontend.at()),

@@ -1,7 +1,5 @@
 //! An earlier rule takes the connections to a frontend before its own rule does.
 
-use hashbrown::HashMap;
-
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Frontend, Origin, Shadow, Taker};
 
@@ -17,8 +15,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    let ports: HashMap<_, usize> =
-        input.ports().map(|(at, port)| ((port.family, port.key.as_str(), port.protocol), at)).collect();
+    let ports = input.places_by_key();
     for wiring in input.wirings {
         if wiring.shadows_unknown {
             found.skip("there are more rules ahead of kube-proxy's than are held against every frontend");

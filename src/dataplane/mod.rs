@@ -259,11 +259,12 @@ impl Pool {
         !self.endpoints.is_empty() && self.endpoints.iter().all(|endpoint| endpoint.draining)
     }
 
-    /// Rules of it are missing in the dump: the shares that the others give are wrong.
-    pub fn lacks_rules(&mut self) {
+    /// Rules of one of its chains are missing in the dump, and may have stood before those that are here: the shares that these
+    /// give are wrong.
+    pub fn lacks_rules(&mut self, chain: String) {
         self.undelivered = None;
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.probability = None);
-        self.oddities.push(Oddity::Incomplete(self.chain.clone()));
+        self.oddities.push(Oddity::Incomplete(chain));
     }
 
     /// The part of new connections that is known to reach no endpoint, if there is one.

@@ -30,7 +30,7 @@ impl Join<'_, '_> {
         let missing = members.iter().map(|&n| &expected.members[n]).filter(|member| !is_there(member));
         let missing: Vec<Absent> = missing.map(absent).collect();
         if pool.may_lack_rules && !missing.is_empty() {
-            pool.lacks_rules();
+            pool.lacks_rules(pool.chain.clone());
         } else {
             pool.missing = missing;
         }

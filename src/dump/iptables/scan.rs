@@ -110,8 +110,8 @@ struct Scanner<'a> {
     last: Option<usize>,
     /// The chain of an `-L` listing the next rows belong to, with its columns.
     listed: Option<(usize, Option<Columns>)>,
-    /// The line that grep put between two places, if no line of the dump came since.
-    apart: Option<u32>,
+    /// What the open section lacks if more lines of the dump come.
+    doubt: Option<Lacks>,
     /// How the lines of the listing stand.
     spacing: Spacing,
     /// The chain of this line if it is a row, and that of the line before if that was one, to extend its run.
@@ -134,7 +134,7 @@ impl<'a> Scanner<'a> {
             said: hints,
             last: None,
             listed: None,
-            apart: None,
+            doubt: None,
             spacing: Spacing::Single,
             row: None,
             row_before: None,
@@ -164,7 +164,7 @@ impl<'a> Scanner<'a> {
         let without_commit = self.saved && !self.lacks_commits;
         let last = self.last.or(self.row);
         // The names of the columns follow the heading of a chain, in a listing that has them.
-        let at_heading = matches!(self.listed, Some((_, None)));
+        let at_heading = self.is_at_heading();
         if let Some(section) = self.dump.sections.last_mut().filter(|_| self.open) {
             let empty =
                 unfinished && last.is_some_and(|id| section.only_empty_behind(id)) || section.many_empty_behind(last);
@@ -201,7 +201,7 @@ impl<'a> Scanner<'a> {
             [] => self.blank(),
             // A chain kube-proxy's restore input wants deleted.
             [b'-', b'X', b' ', ..] => self.last = None,
-            b"--" if whole.starts_with("--") => self.apart(number),
+            b"--" if whole.starts_with("--") => self.apart(),
             [b'-', b'A', b' ', ..] => self.rule(&line[3..], start, number),
             [b'[', ..] => match line.find("] -A ") {
                 Some(at) => self.rule(&line[at + 5..], start, number),

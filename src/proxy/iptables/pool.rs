@@ -55,7 +55,7 @@ pub(super) fn pool(
         Some(root) => walk::spread(table, root, connection, recovery, followed),
         None => walk::Spread { oddities: vec![Oddity::Missing(at.chain.to_owned())], ..walk::Spread::default() },
     };
-    let pool = Pool {
+    let mut pool = Pool {
         endpoints: spread.endpoints,
         undelivered: spread.undelivered,
         oddities: spread.oddities,
@@ -68,5 +68,8 @@ pub(super) fn pool(
         may_lack_rules: root.is_some_and(|root| table.section.may_lack_rules(&table.section.chains()[root])),
         ..Pool::blank(at.policy, at.chain.to_owned())
     };
+    if let Some(chain) = spread.incomplete {
+        pool.lacks_rules(chain);
+    }
     (pool, spread.affinity_seconds)
 }

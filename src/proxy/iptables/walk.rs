@@ -28,6 +28,8 @@ pub(super) struct Spread {
     pub(super) undelivered: Option<f64>,
     /// Seconds of ClientIP affinity.
     pub(super) affinity_seconds: Option<u32>,
+    /// A chain in it whose rules may be among lines that are missing, and would get connections.
+    pub(super) incomplete: Option<String>,
     /// What kube-proxy never writes.
     pub(super) oddities: Vec<Oddity>,
     /// Chains without effect.
@@ -151,12 +153,8 @@ impl Program<'_, '_, '_> {
             // What could not be judged is not reached, and so takes nothing from what is known.
             self.found.oddities.retain(|oddity| !matches!(oddity, Oddity::Undecided(_)));
         }
-        if let Some(node) = incomplete {
-            // A rule that is missing may have stood before those that are here.
-            self.found.endpoints.iter_mut().for_each(|endpoint| endpoint.probability = None);
-            let chain = &self.table.section.chains()[self.nodes[node].chain];
-            self.oddity(Oddity::Incomplete(chain.name.to_owned()));
-        }
+        let chain_of = |node: usize| self.table.section.chains()[self.nodes[node].chain].name.to_owned();
+        self.found.incomplete = incomplete.map(chain_of);
         merge(&mut self.found.endpoints, &mut self.found.repeated);
         self.found.endpoints.shrink_to_fit();
         self.found

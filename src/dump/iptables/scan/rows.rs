@@ -25,9 +25,9 @@ impl<'a> Scanner<'a> {
     }
 
     /// What grep puts between the places it found with the lines around them. It ends with none.
-    pub(super) fn apart(&mut self, number: u32) {
+    pub(super) fn apart(&mut self) {
         (self.last, self.listed) = (None, None);
-        self.apart = Some(number);
+        self.doubt = Some(Lacks::Lines);
     }
 
     /// Lines are missing here.
@@ -46,9 +46,14 @@ impl<'a> Scanner<'a> {
 
     /// A line of the dump stands here, maybe behind what grep puts between places.
     pub(super) fn goes_on(&mut self) {
-        if self.apart.take().is_some() {
-            self.lacks(Lacks::Lines);
+        if let Some(what) = self.doubt.take() {
+            self.lacks(what);
         }
+    }
+
+    /// True below the heading of a chain, before the names of the columns.
+    pub(super) fn is_at_heading(&self) -> bool {
+        matches!(self.listed, Some((_, None)))
     }
 
     /// What is neither rule nor header: a row or heading of `-L`, or no part of a dump.
@@ -75,7 +80,7 @@ impl<'a> Scanner<'a> {
                 && listing::is_row(line)
             {
                 self.list_rule(id, columns, line, start, number);
-                if matches!(self.listed, Some((_, None))) {
+                if self.is_at_heading() {
                     self.lacks(Lacks::Rows);
                 }
                 return;
@@ -96,7 +101,7 @@ impl<'a> Scanner<'a> {
             self.close();
         }
         self.goes_on();
-        if matches!(self.listed, Some((_, None))) {
+        if self.is_at_heading() {
             self.lacks(Lacks::Rows);
         }
         if !self.section().declare(name, policy, false) {
