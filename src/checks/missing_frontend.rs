@@ -1,7 +1,7 @@
 //! An address or node port of the Service is not captured: connections to it go on untranslated.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, FrontendKind};
+use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort};
 use crate::net::Host;
 
 /// Virtual servers that are shown of a node port.
@@ -25,6 +25,10 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         } else if !wiring.filter_whole {
             found.skip_for_lines(super::FILTER_LINES);
         }
+    }
+    let lacks = |port: &ServicePort| port.about.as_ref().is_some_and(|about| !about.rules_complete);
+    if input.mode() == Mode::Ipvs && input.ports().any(|(_, port)| lacks(port)) {
+        found.skip_for_lines(super::SERVERS);
     }
     closed(input, found);
     for (at, port) in input.ports() {

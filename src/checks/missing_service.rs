@@ -1,7 +1,7 @@
 //! A service port with usable endpoints has no rules: its clients get nowhere from this node.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{ServicePort, Standing, Verdict};
+use crate::dataplane::{Mode, ServicePort, Standing, Verdict};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -18,7 +18,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     for (at, port) in input.ports() {
         let Some(about) = &port.about else { continue };
         if !about.rules_complete && port.pools.is_empty() && about.standing == Standing::Served {
-            found.skip_for_lines(super::NAT_LINES);
+            found.skip_for_lines(if input.mode() == Mode::Ipvs { super::SERVERS } else { super::NAT_LINES });
         }
         if port.lacks_rules() && !leads_somewhere(port) {
             found.add(finding(input, found.on(at, port), port));

@@ -148,7 +148,7 @@ fn is_partial(survey: &Survey<'_, '_>, rules: Rules<'_, '_>, dumps: &[Dump<'_>])
     let cut = || dumps.iter().flat_map(|dump| &dump.sections).any(|section| section.cut_off);
     match survey.mode() {
         Some(Mode::Nftables) => rules.nftables.is_empty() || rules.nftables.iter().any(|table| !table.is_whole()),
-        Some(Mode::Ipvs) => rules.ipvs.is_none() || cut(),
+        Some(Mode::Ipvs) => !survey.has_all_servers() || cut(),
         _ => {
             rulesets.is_empty()
                 || rulesets.iter().any(|r| r.nat.is_none())
@@ -172,6 +172,9 @@ pub(super) fn partial(
             why.extend(parts.map(|table| format!("parts of kube-proxy's table are missing ({})", table.family)));
         }
         Some(Mode::Ipvs) if rules.ipvs.is_some() => {
+            if !survey.has_all_servers() {
+                why.push("not all virtual servers were read, as ipvsadm -L -t, grep and tail leave it".to_owned());
+            }
             if rules.iptables.is_empty() {
                 why.push("rules of iptables were not read".to_owned());
             }
@@ -206,7 +209,7 @@ fn partial_tables(ruleset: &Ruleset<'_>) -> Option<String> {
 pub(super) fn should_have_services(survey: &Survey<'_, '_>, rules: Rules<'_, '_>) -> bool {
     match survey.mode() {
         Some(Mode::Nftables) => rules.nftables.iter().any(crate::proxy::nftables::Ruleset::is_whole),
-        Some(Mode::Ipvs) => rules.ipvs.is_some(),
+        Some(Mode::Ipvs) => survey.has_all_servers(),
         _ => rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat())),
     }
 }

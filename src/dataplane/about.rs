@@ -146,6 +146,11 @@ pub struct AboutEndpoint {
     pub wanted: Option<bool>,
 }
 
+impl AboutEndpoint {
+    /// The objects that were read do not tell.
+    pub const UNKNOWN: Self = Self { pod: None, node: None, local: None, state: State::Unknown, wanted: None };
+}
+
 /// The state of an endpoint in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {

@@ -200,6 +200,8 @@ pub struct Pool {
     pub abbreviated: bool,
     /// Rules of its chain may be among lines that are missing in the dump, even if those that are here take everything.
     pub may_lack_rules: bool,
+    /// Its endpoints may be those of another Service, of which the line before them is missing in the dump.
+    pub may_have_others: bool,
     /// How IPVS chooses among the endpoints (`rr`, `lc`, …); `None` in other modes, where chance does.
     pub scheduler: Option<String>,
 }
@@ -235,6 +237,7 @@ impl Pool {
             garbled: Vec::new(),
             abbreviated: false,
             may_lack_rules: false,
+            may_have_others: false,
             scheduler: None,
         }
     }
@@ -264,7 +267,10 @@ impl Pool {
     pub fn lacks_rules(&mut self, chain: String) {
         self.undelivered = None;
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.probability = None);
-        self.oddities.push(Oddity::Incomplete(chain));
+        let told = Oddity::Incomplete(chain);
+        if !self.oddities.contains(&told) {
+            self.oddities.push(told);
+        }
     }
 
     /// The part of new connections that is known to reach no endpoint, if there is one.

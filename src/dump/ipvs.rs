@@ -6,8 +6,11 @@ use hashbrown::HashMap;
 
 use crate::net::{Family, Protocol};
 
+mod lacks;
 mod line;
 
+pub use lacks::Lacks;
+use lacks::{Extent, Form};
 use line::{Columns, Line};
 
 /// What listings of one node hold.
@@ -19,6 +22,8 @@ pub struct Listing<'a> {
     pub entries: usize,
     /// Lines that were not understood: number from 1, and text.
     pub unread: Vec<(u32, &'a str)>,
+    /// What the node may have that is not here.
+    pub lacks: Lacks,
 }
 
 /// An address, or a mark, whose connections are balanced.
@@ -40,6 +45,8 @@ pub struct VirtualServer<'a> {
     pub connections: Option<u64>,
     /// Where it sends connections to, in the order of the listing.
     pub real: Vec<RealServer>,
+    /// Lines around may be missing in the text: of other real servers, or of the virtual server that those in columns are of.
+    pub is_doubtful: bool,
 }
 
 /// What connections a virtual server takes. The kernel keeps one virtual server for each.
@@ -120,27 +127,50 @@ impl<'a> Listing<'a> {
         // The virtual server that lines of real servers are about, where they do not repeat it.
         let mut open = None;
         let mut columns = Columns::Unknown;
-        for (number, text) in (1..).zip(text.lines().map(str::trim)) {
-            let read = match Line::read(number, text, columns) {
+        let mut extent = Extent::default();
+        let unfinished = !text.ends_with('\n');
+        let mut lines = (1..).zip(text.lines().map(str::trim)).peekable();
+        while let Some((number, text)) = lines.next() {
+            let broken_off = unfinished && lines.peek().is_none();
+            let form = Form::of(text);
+            let read = match Line::read(number, text, columns).unless_half(broken_off) {
+                Line::Version => {
+                    extent.version(open);
+                    (columns, open) = (Columns::Unknown, None);
+                    true
+                }
                 Line::Columns(these) => {
+                    extent.heading(open);
                     (columns, open) = (these, None);
                     true
                 }
+                Line::Entries => {
+                    extent.end_listing(open);
+                    (columns, open) = (Columns::Unknown, None);
+                    true
+                }
                 Line::Virtual(server) => {
+                    extent.row(form, open);
                     open = Some(index.add(&mut listing.servers, server));
                     true
                 }
-                Line::Real(key, real) => {
-                    let at = key.map_or(open, |key| index.servers.get(&key).copied());
-                    at.is_some_and(|at| index.add_real(&mut listing.servers, at, real))
-                }
+                Line::Real(key, real) => match key.map_or(open, |key| index.servers.get(&key).copied()) {
+                    Some(at) => index.add_real(&mut listing.servers, at, real),
+                    None => {
+                        extent.orphan(form);
+                        false
+                    }
+                },
                 Line::Entry => {
                     listing.entries += 1;
                     true
                 }
                 Line::Nothing => true,
-                // Real servers that follow may belong to a virtual server this line should have named.
                 Line::Unread => {
+                    if text == "--" || broken_off {
+                        extent.gap(open);
+                    }
+                    // Real servers that follow may belong to a virtual server this line should have named.
                     open = None;
                     false
                 }
@@ -149,12 +179,17 @@ impl<'a> Listing<'a> {
                 listing.unread.push((number, text));
             }
         }
+        if unfinished {
+            extent.gap(open);
+        }
+        extent.tell(open, &mut listing);
         listing
     }
 
     /// Adds another listing of the node. What both have is completed: each knows what the other does not say. Where they
     /// differ, this one counts.
     pub fn absorb(&mut self, other: Self) {
+        self.lacks_with(&other);
         let mut index = Index::of(&self.servers);
         for mut server in other.servers {
             let real = std::mem::take(&mut server.real);
@@ -211,7 +246,8 @@ impl VirtualServer<'_> {
     /// One of which nothing is known but its key.
     fn new(line: u32, key: Key) -> Self {
         let (scheduler, persistent, connections) = (None, None, None);
-        Self { line, key, scheduler, persistent, one_packet: false, flags: Vec::new(), connections, real: Vec::new() }
+        let (flags, real) = (Vec::new(), Vec::new());
+        Self { line, key, scheduler, persistent, one_packet: false, flags, connections, real, is_doubtful: false }
     }
 
     fn complete(&mut self, other: Self) {
@@ -221,6 +257,7 @@ impl VirtualServer<'_> {
             (self.one_packet, self.flags) = (other.one_packet, other.flags);
         }
         self.connections = self.connections.or(other.connections);
+        self.is_doubtful &= other.is_doubtful;
     }
 }
 

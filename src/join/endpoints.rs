@@ -16,7 +16,11 @@ impl Join<'_, '_> {
         pool.expected = wanted.map(|(_, members)| members.as_ref().map(Vec::len).map_err(|gap| *gap));
         let members = wanted.and_then(|(_, members)| members.as_ref().ok());
         for endpoint in &mut pool.endpoints {
-            endpoint.about = Some(Box::new(self.about(&endpoint.address, expected, members.map(Vec::as_slice), gone)));
+            let mut about = self.about(&endpoint.address, expected, members.map(Vec::as_slice), gone);
+            if pool.may_have_others && matches!(about.state, State::Stale(_)) {
+                about = AboutEndpoint::UNKNOWN;
+            }
+            endpoint.about = Some(Box::new(about));
         }
         let (Some((expected, _)), Some(members)) = (wanted, members) else { return };
         let members = beyond_hints(pool, expected, members);
@@ -43,7 +47,7 @@ impl Join<'_, '_> {
         wanted: Option<&[usize]>,
         gone: bool,
     ) -> AboutEndpoint {
-        let unknown = AboutEndpoint { pod: None, node: None, local: None, state: State::Unknown, wanted: None };
+        let unknown = AboutEndpoint::UNKNOWN;
         let Some(ip) = address.ip() else { return unknown };
         let members = expected.map_or(&[][..], |e| &e.members);
         let start = members.partition_point(|m| m.address < ip);

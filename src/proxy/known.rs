@@ -56,6 +56,12 @@ impl KnownNames {
         self.by_frontend.get(&frontend).map(|(name, kind, policy)| (name, *kind, *policy))
     }
 
+    /// Every cluster IP with a port, and whose it is, in no order.
+    pub(super) fn cluster_ips(&self) -> impl Iterator<Item = (&ServiceName, (IpAddr, Protocol, u16))> {
+        let all = self.by_frontend.iter().filter(|(_, (_, kind, _))| *kind == FrontendKind::ClusterIp);
+        all.filter_map(|((address, protocol, port), (name, ..))| Some((name, ((*address)?, (*protocol)?, (*port)?))))
+    }
+
     /// The service port whose key in nftables mode is this one, which was cut short.
     pub(super) fn by_cut_key(&self, key: &str) -> Option<&ServiceName> {
         self.cut_short.get(key)

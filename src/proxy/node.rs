@@ -111,6 +111,11 @@ impl<'r, 'd> Survey<'r, 'd> {
         }
     }
 
+    /// True if all virtual servers of a node in IPVS mode were read, as far as can be told.
+    pub fn has_all_servers(&self) -> bool {
+        self.ipvs.is_whole()
+    }
+
     fn is_of_iptables(&self) -> bool {
         !matches!(self.mode, Some(Mode::Ipvs | Mode::Nftables))
     }
@@ -196,7 +201,7 @@ impl<'r, 'd> Survey<'r, 'd> {
         wirings
     }
 
-    /// Virtual servers have their own listing, which is always whole; hooks and marks are rules of iptables.
+    /// Virtual servers have their own listing; hooks and marks are rules of iptables.
     fn wirings_of_ipvs(&self, around: Vec<Wiring>) -> Vec<Wiring> {
         let mut wirings = around;
         for family in self.rules.families() {
@@ -212,7 +217,9 @@ impl<'r, 'd> Survey<'r, 'd> {
             if let Some(nat) = nat.filter(|_| wiring.whole && wiring.mark.is_none()) {
                 wiring.mark = ipvs::hairpins(nat, self.rules.sets, wiring.family);
             }
-            wiring.closed = self.ipvs.closed(wiring.family);
+            if self.ipvs.is_whole() {
+                wiring.closed = self.ipvs.closed(wiring.family);
+            }
         }
         wirings.sort_by_key(|wiring| wiring.family);
         wirings
@@ -281,7 +288,7 @@ impl<'r, 'd> Survey<'r, 'd> {
         match self.mode {
             Some(Mode::Nftables) => self.rules.nftables.iter().map(of_nftables).collect(),
             Some(Mode::Ipvs) => {
-                let whole = self.rules.ipvs.is_some();
+                let whole = self.ipvs.is_whole();
                 let of = |family| Extent {
                     family,
                     nat_whole: whole,

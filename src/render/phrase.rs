@@ -200,6 +200,6 @@ pub(super) fn oddity(oddity: &Oddity) -> String {
         }
         Oddity::Missing(chain) => format!("{chain} is not in the dump"),
         Oddity::CutOff(chain) => format!("the dump ends inside {chain}"),
-        Oddity::Incomplete(chain) => format!("lines of the dump are missing, maybe rules of {chain}"),
+        Oddity::Incomplete(chain) => format!("lines of the dump are missing, maybe some of {chain}"),
     }
 }

@@ -242,7 +242,7 @@ impl<'d> Walker<'_, 'd> {
             return back;
         }
         if is_portal(chain.name) && section.may_lack_rules(chain) {
-            self.give_up(live, &format!("lines of the dump are missing, maybe rules of {}", chain.name));
+            self.give_up(live, &format!("lines of the dump are missing, maybe some of {}", chain.name));
             return back;
         }
         back.append(&mut live);

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::broken::{Node, clean, told};
+use crate::broken::{Node, clean, of_ipvs, told};
 use crate::run::{kube_ipt, node};
 
 /// What may be found in a part of a dump: that it is one.
@@ -273,5 +273,65 @@ fn names_that_are_no_text_are_told_in_errors() {
         let (stdout, stderr, status) = kube_ipt(words).arg(name).output();
         assert_eq!((stdout.as_str(), status), ("", Some(2)), "{words}: {stderr}");
         assert!(stderr.starts_with("error: cannot ") && !stderr.contains("panicked"), "{words}: {stderr}");
+    }
+}
+
+/// A node in IPVS mode, of whose virtual servers this is all that was saved.
+fn of_servers(listing: &str) -> Node {
+    let mut node = of_ipvs();
+    listing.clone_into(&mut node.dumps[0]);
+    node
+}
+
+#[test]
+fn a_part_of_a_listing_of_virtual_servers_raises_no_alarm_and_has_no_wrong_share() {
+    let run = |text: &str, args: &str| {
+        let (stdout, stderr, status) = of_servers(text).run(args).output();
+        // Lines alone that other programs print too are no listing that could be told.
+        assert!(status != Some(2) || stderr.contains("expected rules of iptables"), "{stderr}");
+        serde_json::from_str::<Value>(&stdout).ok()
+    };
+    for file in ["ipvsadm-L-n.txt", "ipvsadm-L-n-stats.txt", "ipvsadm-S-n.txt"] {
+        let text = fs::read_to_string(node(&format!("ipvs/node2/{file}"))).expect("the recording is there");
+        let whole = shares(&run(&text, "list -o json").expect("a listing"));
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let heading = usize::from(file.contains("-L-"));
+        // ipvsadm -L -t; what tail leaves; what is left of a file where the disk was full.
+        let service = |from: usize| lines[heading..heading + 2].concat() + &lines[from..from + 6].concat();
+        let mut parts: Vec<String> = (3..lines.len() - 6).filter(|_| heading == 1).step_by(29).map(service).collect();
+        let rest = (heading + 1..lines.len()).step_by(13).map(|from| lines[from..].concat());
+        // What begins with a virtual server to be read back looks like a whole listing of fewer Services.
+        parts.extend(rest.filter(|part| !part.starts_with("-A ")));
+        let cut = (text.len() / 2..text.len()).step_by(149).map(|cut| text[..cut].to_owned());
+        // So does what ends with a line.
+        parts.extend(cut.filter(|part| !part.ends_with('\n')));
+        // What is left of whole virtual servers does too, unless the API server's is missing.
+        let of_address: &[&str] = if heading == 1 { &["10.96"] } else { &["10.96.0.10"] };
+        for words in [&["TCP", "-A"][..], of_address, &["10.96", "10.244.1"], &["rr"], &["8080"]] {
+            parts.extend([0, 2].map(|after| grep(&text, words, after)));
+        }
+        let mut read = 0;
+        for part in &parts {
+            let Some(checked) = run(part, "check -o json") else { continue };
+            read += 1;
+            let found = told(checked["findings"].as_array().expect("a list"));
+            let found: Vec<_> = found.into_iter().filter(|finding| !finding.starts_with(PARTIAL)).collect();
+            assert_eq!(found, [""; 0], "{file}:\n{part}");
+            let listed = shares(&run(part, "list -o json").expect("it was read"));
+            let wrong: Vec<_> = listed.into_iter().filter(|share| !whole.contains(share)).collect();
+            assert_eq!(wrong, [], "{file}:\n{part}");
+        }
+        assert!(2 * read > parts.len(), "{file}: {read} of {} were read", parts.len());
+        assert_eq!(told(&of_servers(&text).check()), [""; 0], "{file} whole");
+    }
+}
+
+#[test]
+fn virtual_servers_that_are_all_gone_are_missed() {
+    let other = "-A -t 192.168.5.5:6443 -s rr\n-a -t 192.168.5.5:6443 -r 192.168.5.6:6443 -g -w 1\n";
+    for listing in ["IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n", other] {
+        let found = told(&of_servers(listing).check());
+        let missing = found.iter().filter(|finding| finding.starts_with("missing-service")).count();
+        assert!(missing > 15, "{found:?}");
     }
 }

@@ -81,8 +81,12 @@ pub(super) enum Columns {
 
 /// What a line says.
 pub(super) enum Line<'a> {
-    /// A heading.
+    /// The first line of a whole listing.
+    Version,
+    /// The names of its columns.
     Columns(Columns),
+    /// What the connection table begins with.
+    Entries,
     /// A virtual server, as yet without real ones.
     Virtual(VirtualServer<'a>),
     /// A real server, with the key of the virtual one where the line repeats it.
@@ -120,9 +124,9 @@ impl<'a> Line<'a> {
             "-a" | "--add-server" => command(number, words).and_then(Command::into_real),
             "->" => real(number, words, columns),
             "Prot" => Some(Self::Columns(heading(line))),
-            "IP" if line.starts_with("IP Virtual Server version ") => Some(Self::Columns(Columns::Unknown)),
+            "IP" if line.starts_with("IP Virtual Server version ") => Some(Self::Version),
             "IPVS" | "pro" if line.starts_with("IPVS connection entries") || line.starts_with("pro expire state") => {
-                Some(Self::Columns(Columns::Unknown))
+                Some(Self::Entries)
             }
             "TCP" | "UDP" | "SCTP" | "FWM" | "IP" => {
                 if is_entry(line) {
@@ -135,6 +139,16 @@ impl<'a> Line<'a> {
             _ => None,
         };
         read.unwrap_or(Self::Unread)
+    }
+
+    /// The same, unless the text ends within this line and what `ipvsadm -S` always writes is not there any more.
+    pub(super) fn unless_half(self, broken_off: bool) -> Self {
+        let is_half = match &self {
+            Self::Virtual(server) => server.scheduler.is_none() && server.connections.is_none(),
+            Self::Real(Some(_), real) => real.weight.is_none(),
+            _ => false,
+        };
+        if broken_off && is_half { Self::Unread } else { self }
     }
 }
 

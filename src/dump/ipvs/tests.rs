@@ -142,6 +142,8 @@ fn columns_say_what_is_to_be_read_back() {
         for real in &mut twin.real {
             assert_eq!((real.active.take(), real.inactive.take()), (Some(0), Some(0)));
         }
+        // The lines of grep around the first listing tell nothing of the second.
+        twin.is_doubtful = false;
         assert_eq!(&twin, server);
     }
     assert_eq!(listed.servers.len(), 12);
@@ -286,5 +288,42 @@ fn a_listing_is_told_by_lines_of_its_own() {
         "ipvsadm: command not found\n",
     ] {
         assert!(!Listing::are_in(text), "{text}");
+    }
+}
+
+#[test]
+fn a_part_of_a_listing_is_told_by_what_is_around_its_servers() {
+    let heading = "Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n";
+    let version = "IP Virtual Server version 1.2.1 (size=4096)\n";
+    let first = "TCP  10.96.0.1:443 rr\n  -> 10.200.0.1:6443              Masq    1      0          0\n";
+    let second = "TCP  10.96.0.9:80 rr\n  -> 10.244.1.2:8080              Masq    1      0          0\n";
+    let commands = "-A -t 10.96.0.1:443 -s rr\n-a -t 10.96.0.1:443 -r 10.200.0.1:6443 -m -w 1\n";
+    let of = |parts: &[&str]| {
+        let text = parts.concat();
+        let listing = Listing::scan(&text);
+        let doubtful: Vec<bool> = listing.servers.iter().map(|server| server.is_doubtful).collect();
+        (listing.lacks, doubtful)
+    };
+    assert_eq!(of(&[version, heading, first, second]), (Lacks::Nothing, vec![false, false]));
+    assert_eq!(of(&[heading, first]), (Lacks::Servers, vec![false]));
+    assert_eq!(of(&[heading, first, "$ ipvsadm -Ln -t 10.96.0.9:80\n", heading, second]).0, Lacks::Servers);
+    assert_eq!(of(&[first, second]), (Lacks::Lines, vec![false, true]));
+    assert_eq!(of(&[version, heading, first, "--\n", second]), (Lacks::Lines, vec![true, true]));
+    // One without real servers may be there because nothing but addresses was wanted.
+    assert_eq!(of(&[first, "TCP  10.96.0.3:80 rr\n", second]), (Lacks::Lines, vec![true, true, true]));
+    assert_eq!(of(&[version, heading, "TCP  10.96.0.1:443 rr\nTCP  10.96.0.9:80 rr\n"]).0, Lacks::Lines);
+    assert_eq!(of(&[commands]), (Lacks::Nothing, vec![false]));
+    assert_eq!(of(&["-a -t 10.96.0.8:80 -r 10.244.1.2:80 -m -w 1\n", commands]), (Lacks::Lines, vec![true]));
+    // A whole one beside it knows all; what the text ends within is not believed.
+    assert_eq!(of(&[first, version, heading, first, second]), (Lacks::Nothing, vec![false, false]));
+    assert_eq!(of(&[commands.trim_end()]), (Lacks::Lines, vec![true]));
+    let cut = Listing::scan(&commands[..commands.len() - " -m -w 1\n".len()]);
+    assert_eq!((cut.servers[0].real.len(), cut.unread.len(), cut.lacks), (0, 1, Lacks::Lines));
+    for (one, other) in
+        [(first.to_owned(), version.to_owned() + heading + first), (String::new(), heading.to_owned() + first)]
+    {
+        let mut both = Listing::scan(&one);
+        both.absorb(Listing::scan(&other));
+        assert_eq!((both.lacks, both.servers[0].is_doubtful), (Listing::scan(&other).lacks, false));
     }
 }

@@ -67,12 +67,18 @@ pub(super) fn pool(
     });
     let endpoints: Vec<Endpoint> = endpoints.collect();
     let undelivered = if serving().next().is_some() { 0.0 } else { 1.0 };
-    Pool {
+    let mut pool = Pool {
         endpoints,
         undelivered: Some(undelivered),
         scheduler: server.scheduler.map(str::to_owned),
+        may_lack_rules: server.is_doubtful,
+        may_have_others: server.is_doubtful,
         ..Pool::blank(policy, chain)
+    };
+    if server.is_doubtful {
+        pool.lacks_rules(pool.chain.clone());
     }
+    pool
 }
 
 fn connections(real: &RealServer) -> Option<Connections> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::around::{Packet, loop_back};
 use super::pool;
@@ -11,7 +11,7 @@ use crate::dataplane::{
     Frontend, FrontendKind, Origin, Policy, Pool, RuleRef, Select, ServiceName, ServicePort, Verdict,
 };
 use crate::dump::ipset::{Part, Sets};
-use crate::dump::ipvs::{Forward, Key, Listing, RealServer, VirtualServer};
+use crate::dump::ipvs::{Forward, Key, Lacks, Listing, RealServer, VirtualServer};
 use crate::net::{Family, Host, Protocol};
 use crate::proxy::client::{self, Client};
 use crate::proxy::iptables::{self, PodSide, Truth};
@@ -34,6 +34,26 @@ pub struct Ruleset<'d> {
     pub text: u16,
 }
 
+impl Ruleset<'_> {
+    /// What grep leaves of `ipvsadm -S` has nothing around it that would tell. But kube-proxy serves the Service of the API server
+    /// wherever it serves any, so that where this one is missing and most of the others are, others were not wanted.
+    fn is_whole(&self, known: &KnownNames) -> bool {
+        let listed: HashSet<Key> = self.listing.servers.iter().map(|server| server.key).collect();
+        let is_missing = |address: IpAddr, protocol: Protocol, port: u16| {
+            !listed.contains(&Key::Address { protocol, address, port })
+        };
+        let (mut missing, mut all, mut api_server) = (0, 0, false);
+        for (name, (address, protocol, port)) in known.cluster_ips() {
+            let lost = is_missing(address, protocol, port);
+            (missing, all) = (missing + usize::from(lost), all + 1);
+            api_server |= lost && name.namespace == "default" && name.service == "kubernetes";
+        }
+        // Without any of them they are gone: ipvsadm -C.
+        let chosen = api_server && missing < all && 2 * missing > all;
+        self.listing.lacks == Lacks::Nothing && !chosen
+    }
+}
+
 /// The service ports of a node, not yet followed to their endpoints.
 #[derive(Debug)]
 pub struct Survey<'d> {
@@ -41,6 +61,7 @@ pub struct Survey<'d> {
     sketches: Vec<Sketch<'d>>,
     /// Virtual servers for marks of packets, which kube-proxy has none of.
     by_mark: Vec<RuleRef>,
+    is_whole: bool,
 }
 
 /// A service port as far as a survey tells it.
@@ -133,7 +154,13 @@ impl<'d> Survey<'d> {
         }
         let order = |s: &Sketch<'_>| (s.name.is_none(), s.name.clone(), s.protocol, s.family, s.key.clone());
         sketches.sort_by_cached_key(order);
-        Self { at: At { text }, sketches, by_mark }
+        let is_whole = ruleset.is_some_and(|ruleset| ruleset.is_whole(known));
+        Self { at: At { text }, sketches, by_mark, is_whole }
+    }
+
+    /// True if no virtual servers of the node are missing, as far as can be told.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The service ports.
@@ -196,7 +223,9 @@ impl<'d> Survey<'d> {
     ) -> Frontend {
         let serves = |server: &&VirtualServer<'_>| server.real.iter().any(|real| real.weight != Some(0));
         let open = frontend.servers.iter().filter(|server| serves(server)).count();
+        let may_lack = frontend.servers.iter().any(|server| server.is_doubtful);
         let own = match open {
+            0 if may_lack => Verdict::Unknown,
             0 => Verdict::Reject,
             all if all == frontend.servers.len() => Verdict::Pool(frontend.policy),
             // Open on some addresses of the node only.
