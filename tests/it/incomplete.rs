@@ -79,7 +79,7 @@ fn shares(list: &Value) -> Vec<(String, f64)> {
     for service in each(&list["services"]) {
         for pool in each(&service["pools"]) {
             for endpoint in each(&pool["endpoints"]) {
-                let place = [&service["service"], &service["protocol"], &pool["policy"], &endpoint["address"]];
+                let place = [&service["service"], &pool["policy"], &endpoint["address"]];
                 shares.extend(endpoint["probability"].as_f64().map(|share| (format!("{place:?}"), share)));
             }
         }
@@ -106,6 +106,8 @@ fn what_grep_leaves_of_a_healthy_node_raises_no_alarm_and_has_no_wrong_share() {
             &["10.244"],
             &["10.244.2"],
             &["10.244.2.7"],
+            &["10.244.3"],
+            &["10.244.3.6"],
             &["10.96"],
             &["cluster IP"],
             &["MASQ"],
@@ -127,7 +129,10 @@ fn what_grep_leaves_of_a_healthy_node_raises_no_alarm_and_has_no_wrong_share() {
                 read_any += 1;
                 let wrong: Vec<_> = read(&stdout).into_iter().filter(|share| !whole.contains(share)).collect();
                 assert_eq!(wrong, [], "{file}: grep -A{after} {words:?}");
-                assert_eq!(findings_in(part), [""; 0], "{file}: grep -A{after} {words:?}");
+                assert_eq!(findings_in(part.clone()), [""; 0], "{file}: grep -A{after} {words:?}");
+                let alone = Node { dumps: vec![part], ..clean("node1") }.run_alone("list --no-api -o json").output();
+                let wrong: Vec<_> = read(&alone.0).into_iter().filter(|share| !whole.contains(share)).collect();
+                assert_eq!(wrong, [], "{file}: grep -A{after} {words:?} without objects");
             }
         }
         assert!(read_any > 10, "{file}: only {read_any} of the parts were read");
@@ -333,5 +338,16 @@ fn virtual_servers_that_are_all_gone_are_missed() {
         let found = told(&of_servers(listing).check());
         let missing = found.iter().filter(|finding| finding.starts_with("missing-service")).count();
         assert!(missing > 15, "{found:?}");
+    }
+}
+
+/// `grep -A1 statistic` leaves rules whose addresses are in comments alone.
+#[test]
+fn an_address_in_a_comment_tells_the_family_where_no_other_does() {
+    for (file, family) in [("save6.txt", "ipv6"), ("save.txt", "ipv4")] {
+        let part = grep(&recorded(file), &["--probability"], 1);
+        let listed = Node { dumps: vec![part.clone()], ..clean("node1") }.run("list").json();
+        assert_eq!(listed["source"]["families"], json!([family]));
+        assert_eq!(findings_in(part), [""; 0], "{file}");
     }
 }

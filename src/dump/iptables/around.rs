@@ -2,7 +2,7 @@
 
 use super::names::{Backend, TableName};
 use super::scan::Hints;
-use crate::net::Family;
+use crate::net::{Family, split_host_port};
 
 /// What a line tells that is an iptables command with its options, behind a prompt or alone.
 pub(super) fn command_line(line: &str, hints: Hints) -> Option<Hints> {
@@ -47,6 +47,13 @@ pub(super) fn family_of(rule: &str) -> Option<Family> {
         let address = word.split(['/', ']']).next().unwrap_or(word);
         address.parse().ok().map(Family::of)
     })
+}
+
+/// The family of the endpoint in the comment of a rule of kube-proxy: `"ns/svc:port -> [fd00::1]:80"`.
+pub(super) fn commented_family(rule: &str) -> Option<Family> {
+    let (_, endpoint) = rule.split_once(" -> ")?;
+    let endpoint = endpoint.split(['"', ' ']).next()?;
+    split_host_port(endpoint).map(|(address, _)| Family::of(address))
 }
 
 /// `user@host:~# …`, `[user@host ~]$ …`, `$ …`

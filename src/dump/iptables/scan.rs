@@ -6,7 +6,7 @@
 
 use memchr::memchr;
 
-use super::around::{command_line, family_of};
+use super::around::{command_line, commented_family, family_of};
 use super::listing::Columns;
 use super::lost::Lacks;
 use super::names::{self, Backend, TableName};
@@ -243,6 +243,7 @@ impl<'a> Scanner<'a> {
         section.rules += 1;
         if section.family.is_none() {
             section.family = family_of(body);
+            section.commented = section.commented.or_else(|| commented_family(body));
         }
         if let Some(id) = last.filter(|&id| section.chains[id].name == name) {
             section.extend_last(id);

@@ -23,6 +23,8 @@ pub struct Section<'a> {
     pub table: Option<TableName>,
     /// The family, where a header or an address tells it.
     pub family: Option<Family>,
+    /// The family of an endpoint in a comment, which tells it where no address does.
+    pub(super) commented: Option<Family>,
     /// The kernel interface, where a header tells it.
     pub backend: Option<Backend>,
     /// True if every chain of the table can be expected here: built-in chains are declared and, in the form of
@@ -225,6 +227,7 @@ impl<'a> Section<'a> {
             table: hints.table,
             table_told: hints.table.is_some() && !hints.table_guessed,
             family: hints.family,
+            commented: None,
             backend: hints.backend,
             complete: false,
             cut_off: false,
@@ -320,6 +323,7 @@ impl<'a> Section<'a> {
         if !self.table_told {
             self.table = TableName::of_built_ins(&built_ins).or(self.table);
         }
+        self.family = self.family.or(self.commented);
         let is_part = self.cut_off || self.lacks > Lacks::Nothing;
         self.complete = (self.complete || !built_ins.is_empty()) && !is_part;
         self.scattered.sort_by_key(|(id, _)| *id);

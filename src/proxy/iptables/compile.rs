@@ -11,13 +11,15 @@ use super::followed::Followed;
 use super::matching::Connection;
 use super::part::{Part, share};
 use super::ruleset::Table;
-use super::step::{Action, Step, lacks_jumps};
+use super::step::{Action, Step};
 use super::targets;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
 use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target};
 use crate::proxy::chain_name::ChainKind;
+
+mod missing;
 
 /// So many rules are looked ahead at, in chains that have more than a few.
 const AHEAD: usize = 64;
@@ -114,26 +116,13 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             let start = self.steps.len();
             let chain = &section.chains()[self.nodes[done].chain];
             let rules = section.rules_of(chain);
-            if section.begins_in(chain) || (section.has_gaps() && ChainKind::of(chain.name).serves()) {
-                // Rules that came before may be lost, and nothing can be said of what gets here.
-                self.steps.push(Step::MISSING);
-            }
+            self.missing_before(chain);
             if chain.rules_at_first() > WORTH_LOOKING_AHEAD {
                 self.steps_ahead(done, rules);
             } else {
                 rules.for_each(|raw| self.step(done, (raw, None)));
             }
-            if section.ends_in(chain) {
-                // The rules that came next are lost: nothing can be said of what is left here.
-                self.oddity(Oddity::CutOff(chain.name.to_owned()));
-                self.steps.push(Step::UNKNOWN);
-            } else if section.may_lack_rules(chain) {
-                // What is left here may be taken by rules that are missing.
-                self.steps.push(Step::MISSING);
-                if lacks_jumps(&self.steps[start..]) {
-                    self.steps.insert(start, Step::MISSING);
-                }
-            }
+            self.missing_behind(chain, done, start);
             self.nodes[done].steps = start..self.steps.len();
             done += 1;
         }

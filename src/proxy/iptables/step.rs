@@ -32,11 +32,3 @@ impl Step {
     /// The same where rules of the chain may be missing in the text.
     pub(super) const MISSING: Self = Self { takes: Part::UNKNOWN, action: Action::Missing };
 }
-
-/// True if the first step that leads on takes one of more parts than steps lead on: kube-proxy gives the first of n endpoints 1/n.
-pub(super) fn lacks_jumps(steps: &[Step]) -> bool {
-    let mut leading = steps.iter().filter(|step| matches!(step.action, Action::Jump(_)));
-    let first = leading.next().filter(|step| step.takes.known && step.takes.value > 0.0);
-    let jumps = u32::try_from(leading.count() + 1).unwrap_or(u32::MAX);
-    first.is_some_and(|first| f64::from(jumps) < (1.0 / first.takes.value).round())
-}
