@@ -185,6 +185,35 @@ fn a_save_without_its_beginning_has_no_share_for_the_chain_it_begins_in() {
     assert!(known.iter().any(|(place, _)| place.contains("shop/web-sticky")), "{known:?}");
 }
 
+#[test]
+fn what_head_and_tail_leave_has_no_wrong_share() {
+    let list = |dump: String, alone: bool| {
+        let node = Node { dumps: vec![dump], ..clean("node1") };
+        let run = if alone { node.run_alone("list --no-api -o json") } else { node.run("list -o json") };
+        // Without a rule that leads anywhere there is no answer.
+        Some(shares(&serde_json::from_str(&run.output().0).ok()?))
+    };
+    for file in ["nat-S.txt", "save.txt"] {
+        let text = recorded(file);
+        let whole = list(text.clone(), false).expect("an answer");
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let pools = lines.iter().rposition(|line| line.contains("-A KUBE-SERVICES")).expect("rules of it") + 1;
+        let mut known = 0;
+        for from in (pools..lines.len()).step_by(5) {
+            for end in [lines.len(), lines.len().min(from + 17)] {
+                let part = lines[from..end].concat();
+                let Some(mut told) = list(part.clone(), true) else { continue };
+                told.extend(list(part.clone(), false).expect("an answer"));
+                known += told.len();
+                let wrong: Vec<_> = told.into_iter().filter(|share| !whole.contains(share)).collect();
+                assert_eq!(wrong, [], "{file}:\n{part}");
+                assert_eq!(findings_in(part.clone()), [""; 0], "{file}:\n{part}");
+            }
+        }
+        assert!(known > 100, "{file}: {known} shares are known");
+    }
+}
+
 /// The recording of nftables with one change, checked.
 fn nftables(folder: &str, node_name: &str, change: impl Fn(&str) -> String) -> Vec<String> {
     let path = |file: &str| node(&format!("nftables/{folder}/{file}"));

@@ -49,7 +49,12 @@ impl Section<'_> {
 
     /// True if the text begins inside this table and `chain` is the one whose rules it begins with.
     pub fn begins_in(&self, chain: &Chain<'_>) -> bool {
-        self.lacks == Lacks::Beginning && chain.id == 0 && !chain.declared
+        self.lacks == Lacks::Beginning && self.is_first(chain)
+    }
+
+    /// True if nothing of the table stands before the rules of `chain`, which may be those that are left of more.
+    pub fn is_first(&self, chain: &Chain<'_>) -> bool {
+        chain.id == 0 && !chain.declared
     }
 
     /// True if rules of `chain` may be among the lines that are missing. What is last in a part of a table may have been cut.

@@ -25,19 +25,30 @@ impl Program<'_, '_, '_> {
         } else if section.may_lack_rules(chain) {
             // What is left here may be taken by rules that are missing.
             self.steps.push(Step::MISSING);
-            if lacks_jumps(&self.steps[start..]) || (node == 0 && self.are_chosen(&self.steps[start..])) {
+            let lost =
+                || self.is_unused(node) && (self.are_chosen(&self.steps[start..]) || self.begin_text(chain, node));
+            if lacks_jumps(&self.steps[start..]) || lost() {
                 self.steps.insert(start, Step::MISSING);
             }
         }
     }
 
-    /// True if the pool's rules are here for what they lead to, as `grep ADDRESS` leaves them: nothing leads to the pool, and the
-    /// lines with nothing but the names of its endpoints' chains are gone.
+    /// True if it is the pool, and no rule leads there.
+    fn is_unused(&self, node: usize) -> bool {
+        node == 0 && self.connection.destination == Destination::OneOf(&[])
+    }
+
+    /// True if rules are here for what they lead to, as `grep ADDRESS` leaves them: the lines with nothing but the names of those
+    /// chains are gone.
     fn are_chosen(&self, steps: &[Step]) -> bool {
-        let Destination::OneOf([]) = self.connection.destination else { return false };
         let chains = self.table.section.chains();
         let declared = |node: usize| chains[self.nodes[node].chain].declared;
         steps.iter().any(|step| matches!(step.action, Action::Jump(next) if !declared(next)))
+    }
+
+    /// True if the text begins with rules of `chain`, and not with the one that marks, which kube-proxy writes first: `tail`.
+    fn begin_text(&self, chain: &Chain<'_>, node: usize) -> bool {
+        self.table.section.is_first(chain) && !self.nodes[node].marks
     }
 }
 
