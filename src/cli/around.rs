@@ -193,6 +193,9 @@ fn partial_tables(ruleset: &Ruleset<'_>) -> Option<String> {
     let family = ruleset.family;
     match (ruleset.nat, ruleset.filter) {
         (None, _) => Some(format!("there is no nat table ({family})")),
+        (Some(nat), _) if nat.section.is_unordered() => {
+            Some(format!("the lines of the nat table are sorted ({family}): which rule comes first is not known"))
+        }
         (Some(nat), _) if !nat.is_whole_nat() && !nat.section.cut_off => {
             Some(format!("lines of the nat table are missing ({family}), as grep leaves it"))
         }

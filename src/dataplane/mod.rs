@@ -265,11 +265,15 @@ impl Pool {
     /// Rules of one of its chains are missing in the dump, and may have stood before those that are here: the shares that these
     /// give are wrong.
     pub fn lacks_rules(&mut self, chain: String) {
+        self.forget_shares(Oddity::Incomplete(chain));
+    }
+
+    /// The rules that are here give no shares, for this reason.
+    pub fn forget_shares(&mut self, why: Oddity) {
         self.undelivered = None;
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.probability = None);
-        let told = Oddity::Incomplete(chain);
-        if !self.oddities.contains(&told) {
-            self.oddities.push(told);
+        if !self.oddities.contains(&why) {
+            self.oddities.push(why);
         }
     }
 
@@ -313,6 +317,8 @@ pub enum Oddity {
     CutOff(String),
     /// Lines of the table are missing, and rules of this chain may be among them.
     Incomplete(String),
+    /// The lines of the table are not in the order of iptables.
+    Unordered,
 }
 
 /// A rule of a dump.

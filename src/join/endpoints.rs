@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use super::Join;
 use crate::cluster::PodRef;
-use crate::dataplane::{AboutEndpoint, Absent, Address, Endpoint, Policy, Pool, Stale, State};
+use crate::dataplane::{AboutEndpoint, Absent, Address, Endpoint, Oddity, Policy, Pool, Stale, State};
 use crate::expect::{Expected, Member};
 
 impl Join<'_, '_> {
@@ -34,7 +34,9 @@ impl Join<'_, '_> {
         let missing = members.iter().map(|&n| &expected.members[n]).filter(|member| !is_there(member));
         let missing: Vec<Absent> = missing.map(absent).collect();
         if pool.may_lack_rules && !missing.is_empty() {
-            pool.lacks_rules(pool.chain.clone());
+            if !pool.oddities.contains(&Oddity::Unordered) {
+                pool.lacks_rules(pool.chain.clone());
+            }
         } else {
             pool.missing = missing;
         }

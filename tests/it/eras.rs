@@ -233,12 +233,22 @@ fn textbook_rules_read_as_well_as_a_full_dump() {
 
 #[test]
 fn service_chains_alone_are_services_named_by_their_comments() {
-    let service = service(
-        "-A KUBE-SVC-X -m comment --comment \"shop/web:http -> 10.0.0.1:80\" -j KUBE-SEP-A\n\
-         -A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n",
-    );
-    assert_eq!(service["service"], "shop/web:http");
-    assert_eq!(pools(&service), json!([["cluster", [["10.0.0.1:80", 1.0]], 0.0]]));
+    let with = |mark: &str, comment: &str| {
+        let service = service(&format!(
+            "{mark}-A KUBE-SVC-X -m comment --comment \"{comment}\" -j KUBE-SEP-A\n\
+             -A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80\n"
+        ));
+        assert_eq!(service["service"], "shop/web:http");
+        pools(&service)
+    };
+    let all = json!([["cluster", [["10.0.0.1:80", 1.0]], 0.0]]);
+    let mark = "-A KUBE-SVC-X ! -s 10.244.0.0/16 -d 10.96.0.1/32 -p tcp -m comment --comment \"shop/web:http cluster IP\" \
+                -m tcp --dport 80 -j KUBE-MARK-MASQ\n";
+    assert_eq!(with(mark, "shop/web:http -> 10.0.0.1:80"), all);
+    assert_eq!(with("", "shop/web:http"), all);
+    // Where there are addresses in comments, kube-proxy writes the mark too; grep may have chosen the lines by the address.
+    let unknown = json!([["cluster", [["10.0.0.1:80", null]], null]]);
+    assert_eq!(with("", "shop/web:http -> 10.0.0.1:80"), unknown);
 }
 
 #[test]

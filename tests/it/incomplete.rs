@@ -380,3 +380,24 @@ fn an_address_in_a_comment_tells_the_family_where_no_other_does() {
         assert_eq!(findings_in(part), [""; 0], "{file}");
     }
 }
+
+#[test]
+fn lines_that_are_sorted_raise_no_alarm_and_have_no_shares() {
+    for file in ["save.txt", "save-nat.txt", "nat-S.txt"] {
+        let text = recorded(file);
+        let mut lines: Vec<&str> = text.lines().collect();
+        for by_letters in [false, true] {
+            // As LC_ALL=C has it, or as languages have it, which put letters last and do not heed their case.
+            lines.sort_by_key(|line| (by_letters && line.starts_with(char::is_alphabetic), line.to_lowercase()));
+            if !by_letters {
+                lines.sort_unstable();
+            }
+            let part = lines.join("\n") + "\n";
+            let node = Node { dumps: vec![part.clone()], ..clean("node1") };
+            let known = shares(&serde_json::from_str(&node.run("list -o json").output().0).expect("JSON"));
+            assert_eq!((known, findings_in(part)), (vec![], vec![]), "{file} {by_letters}");
+            let (tree, ..) = node.run("show shop/web").output();
+            assert!(tree.contains("the lines of the dump are sorted"), "{file} {by_letters}: {tree}");
+        }
+    }
+}

@@ -96,7 +96,9 @@ impl<'c> Pools<'_, 'c> {
     fn lists_all(&self, which: Which) -> bool {
         let Known { whole, .. } = self.both.known_of(which);
         let Some(pool) = self.of(which) else { return whole };
-        let lacks = |o: &Oddity| matches!(o, Oddity::CutOff(_) | Oddity::Missing(_) | Oddity::Incomplete(_));
+        let lacks = |o: &Oddity| {
+            matches!(o, Oddity::CutOff(_) | Oddity::Missing(_) | Oddity::Incomplete(_) | Oddity::Unordered)
+        };
         let is_cut = pool.oddities.iter().any(lacks);
         (whole && !is_cut) || (pool.is_whole() && pool.lost().is_none())
     }

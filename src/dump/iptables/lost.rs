@@ -16,6 +16,8 @@ pub(super) enum Lacks {
     Rows,
     /// Lines between those that are here, at places nobody knows.
     Lines,
+    /// The order of its lines: a chain is declared behind its rules, as `sort` leaves it.
+    Order,
 }
 
 /// True if kube-proxy may have a rule with this target in a chain. Of a listing that rows were chosen from (`-L | grep SVC`) the
@@ -63,9 +65,22 @@ impl Section<'_> {
         (!chain.entire || self.has_gaps()) && !self.is_whole() || !self.complete && is_last()
     }
 
-    /// True if lines are missing between those that are here.
+    /// True if lines are missing between those that are here, or stand elsewhere.
     pub fn has_gaps(&self) -> bool {
-        self.lacks == Lacks::Lines
+        self.lacks >= Lacks::Lines
+    }
+
+    /// True if the lines are not in the order of iptables, so that nothing tells which rule comes first.
+    pub fn is_unordered(&self) -> bool {
+        self.lacks == Lacks::Order
+    }
+
+    /// The chain is declared now: its rules are not here yet.
+    pub(super) fn expect_before_rules(&mut self, chain: usize) {
+        let chain = &self.chains()[chain];
+        if !chain.declared && !chain.is_empty() {
+            self.lacks = Lacks::Order;
+        }
     }
 
     /// True if chains were declared behind `chain` and none of them has rules: iptables prints rules in the order of the
@@ -96,7 +111,7 @@ impl Section<'_> {
             return false;
         }
         let rules = self.chains().iter().flat_map(|chain| self.rules_of(chain));
-        let targets = rules.filter_map(|raw| match raw.form() {
+        let targets = rules.filter_map(|raw| match raw.form {
             Form::Listing(columns) => columns.target(raw.text),
             Form::Append => raw.target_name(),
         });

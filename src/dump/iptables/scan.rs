@@ -259,9 +259,14 @@ impl<'a> Scanner<'a> {
         self.last = None;
         self.listed = None;
         // A table's declarations stand before its rules, and no policy comes twice: if one does, another table begins.
-        // A transcript that fetches one table chain by chain says which table it is.
+        // A transcript that fetches one table chain by chain says which table it is. Where the rules of the chain are here already,
+        // the lines are sorted.
         if !self.saved && self.open && self.said.table.is_none() && self.section().rules > 0 {
-            self.close();
+            let is_sorted =
+                policy.is_none() && self.section().chain(name).is_some_and(|c| !c.declared && !c.is_empty());
+            if !is_sorted {
+                self.close();
+            }
         }
         if !self.section().declare(name, policy, true) && !self.saved && policy.is_some() {
             self.close();

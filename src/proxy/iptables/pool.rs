@@ -69,7 +69,8 @@ pub(super) fn pool(
         ..Pool::blank(at.policy, at.chain.to_owned())
     };
     if let Some(chain) = spread.incomplete {
-        pool.lacks_rules(chain);
+        let unordered = table.section.is_unordered();
+        pool.forget_shares(if unordered { Oddity::Unordered } else { Oddity::Incomplete(chain) });
     }
     (pool, spread.affinity_seconds)
 }

@@ -25,8 +25,7 @@ impl Program<'_, '_, '_> {
         } else if section.may_lack_rules(chain) {
             // What is left here may be taken by rules that are missing.
             self.steps.push(Step::MISSING);
-            let lost =
-                || self.is_unused(node) && (self.are_chosen(&self.steps[start..]) || self.begin_text(chain, node));
+            let lost = || self.is_unused(node) && self.are_chosen(chain, node, &self.steps[start..]);
             if lacks_jumps(&self.steps[start..]) || lost() {
                 self.steps.insert(start, Step::MISSING);
             }
@@ -38,17 +37,15 @@ impl Program<'_, '_, '_> {
         node == 0 && self.connection.destination == Destination::OneOf(&[])
     }
 
-    /// True if rules are here for what they lead to, as `grep ADDRESS` leaves them: the lines with nothing but the names of those
-    /// chains are gone.
-    fn are_chosen(&self, steps: &[Step]) -> bool {
-        let chains = self.table.section.chains();
-        let declared = |node: usize| chains[self.nodes[node].chain].declared;
-        steps.iter().any(|step| matches!(step.action, Action::Jump(next) if !declared(next)))
-    }
-
-    /// True if the text begins with rules of `chain`, and not with the one that marks, which kube-proxy writes first: `tail`.
-    fn begin_text(&self, chain: &Chain<'_>, node: usize) -> bool {
-        self.table.section.is_first(chain) && !self.nodes[node].marks
+    /// True if other rules of the chain may have been left away that look like these. Since 1.24 comments have the addresses that
+    /// `grep ADDRESS` chooses by, which leaves no line with nothing but the name of a chain; and the first rule is the one that marks,
+    /// so that a text may begin with others because of `tail`. A few older rules are what somebody wanted to show.
+    fn are_chosen(&self, chain: &Chain<'_>, node: usize, steps: &[Step]) -> bool {
+        let section = self.table.section;
+        let is_bare = |step: &Step| matches!(step.action, Action::Jump(next) if !section.chains()[self.nodes[next].chain].declared);
+        !self.nodes[node].marks
+            && (section.is_first(chain) || steps.iter().any(is_bare))
+            && section.rules_of(chain).any(|raw| raw.text.contains(" -> "))
     }
 }
 
