@@ -176,6 +176,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let objects = phase("objects", || reading.finish(question, &bundle, rules))?;
 
     outcome.notes.extend(objects.notes.iter().cloned());
+    outcome.note(objects.facts.iter().flat_map(|facts| facts.left_out.iter().cloned()));
     let cluster = objects.facts.as_ref().map(|facts| Cluster::new(facts, objects.viewpoint.clone()));
     let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
     let configured = cluster.as_ref().and_then(|cluster| cluster.facts().proxy.as_ref());

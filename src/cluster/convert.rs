@@ -1,5 +1,5 @@
 //! From the API's objects to facts. What an API server would never send (an address that is none, a port out of range)
-//! is refused with the field's name.
+//! is refused with the field's name. What it would send but nobody means is left out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,8 +49,40 @@ const MOST_ALIKE: usize = 4;
 /// What a field holds that it cannot hold.
 type Bad = String;
 
+/// Why an object does not become facts.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// No API server sends such an object.
+    Bad(Bad),
+    /// One does, but it stands for more than is meant.
+    TooMuch(TooMuch),
+}
+
+/// An object that stands for more ports and addresses than are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TooMuch {
+    /// Its name, in the namespace of the Service.
+    pub(super) name: String,
+    /// Namespace and name of the Service that it says something of.
+    pub(super) service: (String, String),
+    /// What is too much, beginning with its field.
+    pub(super) what: String,
+}
+
+impl From<Bad> for Unfit {
+    fn from(bad: Bad) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+impl Unfit {
+    fn too_much(namespace: &str, name: &str, service: &str, what: String) -> Self {
+        Self::TooMuch(TooMuch { name: name.to_owned(), service: (namespace.to_owned(), service.to_owned()), what })
+    }
+}
+
 /// A Service.
-pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
+pub(super) fn service(object: objects::Service) -> Result<Service, Unfit> {
     let (namespace, name) = object.metadata.names();
     let labels = object.metadata.labels.unwrap_or_default();
     let asks = object.metadata.annotations.is_some_and(|all| HINTED.iter().any(|name| all.contains_key(*name)));
@@ -88,26 +120,29 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Bad> {
         proxy_name: labels.get(PROXY_NAME).cloned(),
         external_name: spec.external_name,
     };
-    distinct("spec.ports", service.ports.iter().map(|port| (&port.name, port.protocol)))?;
+    let distinct = distinct("spec.ports", service.ports.iter().map(|port| (&port.name, port.protocol)));
     // Every load balancer's address has a copy of the source ranges.
     let ranges = service.ingress.len().saturating_mul(service.source_ranges.len());
     let each = service.addresses().count().saturating_add(ranges);
     let ports = service.ports.len();
     let with_ranges = if ranges > 0 { " with their source ranges" } else { "" };
-    bounded("spec.ports", ports.saturating_mul(each), || {
+    let bounded = bounded("spec.ports", ports.saturating_mul(each), || {
         format!("{ports} ports of {} addresses{with_ranges}", service.addresses().count())
-    })?;
-    Ok(service)
+    });
+    match distinct.and(bounded) {
+        Ok(()) => Ok(service),
+        Err(what) => Err(Unfit::too_much(&service.namespace, &service.name, &service.name, what)),
+    }
 }
 
 /// Refuses what stands for more pairs of port and address than anything that is meant.
-fn bounded(field: &str, pairs: usize, what: impl FnOnce() -> String) -> Result<(), Bad> {
+fn bounded(field: &str, pairs: usize, what: impl FnOnce() -> String) -> Result<(), String> {
     let too_many = || format!("{field}: {} are {pairs} pairs, more than the {MOST_PAIRS} that are read", what());
     if pairs > MOST_PAIRS { Err(too_many()) } else { Ok(()) }
 }
 
 /// Refuses more ports of one name than [`MOST_ALIKE`].
-fn distinct<'p>(field: &str, ports: impl Iterator<Item = (&'p Option<String>, Protocol)>) -> Result<(), Bad> {
+fn distinct<'p>(field: &str, ports: impl Iterator<Item = (&'p Option<String>, Protocol)>) -> Result<(), String> {
     let mut seen: HashMap<_, usize> = HashMap::new();
     for port in ports {
         let alike = seen.entry(port).or_default();
@@ -140,7 +175,7 @@ fn port(port: core::ServicePort) -> Result<Port, Bad> {
 }
 
 /// An EndpointSlice; `None` for one of no Service, of DNS names or of another proxy, all of which kube-proxy leaves out.
-pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad> {
+pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Unfit> {
     let (namespace, name) = object.metadata.names();
     let annotations = object.metadata.annotations.as_ref();
     let changed = annotations.and_then(|all| all.get(CHANGED)).and_then(|time| Moment::from_api(time));
@@ -156,11 +191,12 @@ pub(super) fn slice(object: objects::EndpointSlice) -> Result<Option<Slice>, Bad
     let numbered = object.ports.unwrap_or_default().into_iter().filter(|port| port.port.is_some_and(|p| p != 0));
     let ports = numbered.map(|port| slice_port(port.name, port.protocol.as_deref(), port.port.unwrap_or_default()));
     let ports = ports.collect::<Result<Vec<_>, _>>()?;
-    distinct("ports", ports.iter().map(|port| (&port.name, port.protocol)))?;
+    let distinct = distinct("ports", ports.iter().map(|port| (&port.name, port.protocol)));
     let all = object.endpoints.unwrap_or_default();
-    bounded("ports", ports.len().saturating_mul(all.len()), || {
+    let bounded = bounded("ports", ports.len().saturating_mul(all.len()), || {
         format!("{} ports of {} endpoints", ports.len(), all.len())
-    })?;
+    });
+    distinct.and(bounded).map_err(|what| Unfit::too_much(&namespace, &name, &service, what))?;
     let (mut endpoints, mut nodes) = (Vec::with_capacity(all.len()), Vec::new());
     for one in all {
         endpoints.extend(endpoint(one, &mut nodes).transpose()?);
@@ -222,7 +258,7 @@ pub(super) fn is_truncated(object: &objects::Endpoints) -> bool {
 }
 
 /// core/v1 Endpoints as the slices a mirroring controller would make of them: one for each subset and family.
-pub(super) fn endpoints(object: objects::Endpoints) -> Result<Vec<Slice>, Bad> {
+pub(super) fn endpoints(object: objects::Endpoints) -> Result<Vec<Slice>, Unfit> {
     let (namespace, name) = object.metadata.names();
     let mut slices = Vec::new();
     let subsets = object.subsets.unwrap_or_default();
@@ -233,12 +269,13 @@ pub(super) fn endpoints(object: objects::Endpoints) -> Result<Vec<Slice>, Bad> {
             let all = ready + subset.not_ready_addresses.as_ref().map_or(0, Vec::len);
             (ports + own, addresses + all, pairs.saturating_add(own.saturating_mul(all)))
         });
-    bounded("subsets", pairs, || format!("{ports} ports of {addresses} addresses"))?;
+    let too_much = |what| Unfit::too_much(&namespace, &name, &name, what);
+    bounded("subsets", pairs, || format!("{ports} ports of {addresses} addresses")).map_err(too_much)?;
     for subset in subsets {
         let ports = subset.ports.unwrap_or_default();
         let ports = ports.into_iter().map(|port| slice_port(port.name, port.protocol.as_deref(), port.port));
         let ports = ports.collect::<Result<Vec<_>, _>>()?;
-        distinct("subsets", ports.iter().map(|port| (&port.name, port.protocol)))?;
+        distinct("subsets", ports.iter().map(|port| (&port.name, port.protocol))).map_err(too_much)?;
         let ready = subset.addresses.unwrap_or_default().into_iter().map(|a| old_endpoint(a, true));
         let waiting = subset.not_ready_addresses.unwrap_or_default().into_iter().map(|a| old_endpoint(a, false));
         let all = ready.chain(waiting).collect::<Result<Vec<_>, _>>()?;

@@ -16,12 +16,25 @@ pub struct Coverage {
     pub pods: bool,
     /// All Nodes are there.
     pub nodes: bool,
-    /// Services (`namespace`, `name`) whose core/v1 Endpoints hold only their first thousand
-    /// (`endpoints.kubernetes.io/over-capacity`).
+    /// Services (`namespace`, `name`) not all of whose endpoints were read: core/v1 Endpoints hold only the first thousand
+    /// (`endpoints.kubernetes.io/over-capacity`), or a slice was left out.
     pub truncated: Vec<(String, String)>,
+    /// Services (`namespace`, `name`) that are there and were left out, for they stand for too much.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<(String, String)>,
 }
 
 impl Coverage {
+    /// True if Service `namespace/name` would be there if it existed.
+    pub fn has_service(&self, namespace: &str, name: &str) -> bool {
+        self.services.covers(namespace, name) && !self.left_out.iter().any(|(n, s)| n == namespace && s == name)
+    }
+
+    /// True if every Service of the cluster is there.
+    pub fn has_all_services(&self) -> bool {
+        self.services == Scope::All && self.left_out.is_empty()
+    }
+
     /// True if every endpoint of Service `namespace/name` was read.
     pub fn has_endpoints_of(&self, namespace: &str, name: &str) -> bool {
         self.endpoints.covers(namespace, name) && !self.truncated.iter().any(|(n, s)| n == namespace && s == name)

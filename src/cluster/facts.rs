@@ -22,6 +22,8 @@ pub struct Facts {
     pub proxy: Option<ProxyConfig>,
     /// What the lists being silent about an object means.
     pub coverage: Coverage,
+    /// What is to be said of objects that were left out, one line each.
+    pub left_out: Vec<String>,
 }
 
 impl Facts {

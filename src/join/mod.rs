@@ -14,7 +14,7 @@ pub use lookup::{addresses_of_pod, settle, unsettled};
 
 use hashbrown::HashMap;
 
-use crate::cluster::{Facts, Scope, Service};
+use crate::cluster::{Facts, Service};
 use crate::cores;
 use crate::dataplane::{AboutService, FrontendKind, Gone, Policy, ServiceName, ServicePort, Standing, Verdict};
 use crate::expect::{self, Cluster, Expected, Role};
@@ -122,7 +122,7 @@ impl<'c, 'f> Join<'c, 'f> {
             return None;
         }
         let Some(service) = self.service(port) else {
-            let covered = self.cluster.facts().coverage.services.covers(&name.namespace, &name.service);
+            let covered = self.cluster.facts().coverage.has_service(&name.namespace, &name.service);
             return covered.then_some(Gone::Service);
         };
         // Without a protocol it cannot be told which port the rules mean.
@@ -135,7 +135,7 @@ impl<'c, 'f> Join<'c, 'f> {
     fn nameless(&self, port: &ServicePort) -> Option<Gone> {
         let facts = self.cluster.facts();
         let ipvs = self.extent(port.family).is_some_and(|extent| extent.remote_fallback);
-        if !ipvs || !port.of_proxy || facts.coverage.services != Scope::All || facts.services.is_empty() {
+        if !ipvs || !port.of_proxy || !facts.coverage.has_all_services() || facts.services.is_empty() {
             return None;
         }
         let mut own = port.frontends.iter().filter_map(|frontend| frontend.address);
@@ -219,7 +219,7 @@ pub fn looks_foreign(cluster: &Cluster<'_>, services: &[ServicePort]) -> bool {
         let Some(name) = &port.name else { return false };
         let of_rules = port.frontends.iter().filter(|f| f.kind == FrontendKind::ClusterIp).find_map(|f| f.address);
         match (cluster.service(&name.namespace, &name.service), of_rules) {
-            (None, _) => cluster.facts().coverage.services.covers(&name.namespace, &name.service),
+            (None, _) => cluster.facts().coverage.has_service(&name.namespace, &name.service),
             (Some(service), Some(ip)) => !service.cluster_ips.contains(&ip),
             (Some(_), None) => false,
         }

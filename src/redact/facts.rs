@@ -52,7 +52,7 @@ fn of_coverage(coverage: &Coverage) -> impl Iterator<Item = (Kind, &str)> {
         });
         namespaces.iter().map(|n| (Kind::Namespace, n.as_str())).chain(of_services)
     });
-    let truncated = coverage.truncated.iter();
+    let truncated = coverage.truncated.iter().chain(&coverage.left_out);
     scopes.chain(truncated.flat_map(|(ns, name)| [(Kind::Namespace, ns.as_str()), (Kind::Service, name.as_str())]))
 }
 
@@ -72,6 +72,7 @@ impl Redactor {
             nodes: facts.nodes.iter().map(|node| self.node(node)).collect(),
             proxy: facts.proxy.as_ref().map(|config| self.proxy(config)),
             coverage: self.coverage(&facts.coverage),
+            left_out: Vec::new(),
         };
         new.services.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         new.slices.sort_by(|a, b| (&a.namespace, &a.service, &a.name).cmp(&(&b.namespace, &b.service, &b.name)));
@@ -164,8 +165,10 @@ impl Redactor {
         };
         let mut truncated: Vec<_> = coverage.truncated.iter().map(key).collect();
         truncated.sort_unstable();
+        let mut left_out: Vec<_> = coverage.left_out.iter().map(key).collect();
+        left_out.sort_unstable();
         let (services, endpoints) = (self.scope(&coverage.services), self.scope(&coverage.endpoints));
-        Coverage { services, endpoints, truncated, ..*coverage }
+        Coverage { services, endpoints, truncated, left_out, ..*coverage }
     }
 
     fn scope(&self, scope: &Scope) -> Scope {

@@ -74,11 +74,12 @@ fn what_is_covered_can_be_kept_beside_the_text() {
         pods: true,
         nodes: false,
         truncated: vec![("shop".to_owned(), "big".to_owned())],
+        left_out: vec![("shop".to_owned(), "huge".to_owned())],
     };
     let text = serde_json::to_string(&coverage).expect("JSON");
     assert_eq!(
         text,
-        r#"{"services":"all","endpoints":{"some":{"namespaces":["infra"],"services":[[null,"dns"],["shop","web"]]}},"pods":true,"nodes":false,"truncated":[["shop","big"]]}"#
+        r#"{"services":"all","endpoints":{"some":{"namespaces":["infra"],"services":[[null,"dns"],["shop","web"]]}},"pods":true,"nodes":false,"truncated":[["shop","big"]],"leftOut":[["shop","huge"]]}"#
     );
     assert_eq!(serde_json::from_str::<Coverage>(&text).expect("coverage"), coverage);
     // That a list is there and empty is a fact too.
@@ -208,18 +209,20 @@ fn facts() -> impl Strategy<Value = Facts> {
         let some = some.prop_map(|(namespaces, services)| Scope::Some { namespaces, services });
         prop_oneof![Just(Scope::Unknown), Just(Scope::All), some]
     };
-    let coverage = (scope(), scope(), any::<bool>(), any::<bool>(), vec((name(), name()), 0..3));
-    let coverage = coverage.prop_map(|(services, endpoints, pods, nodes, truncated)| Coverage {
+    let keys = || vec((name(), name()), 0..3);
+    let coverage = (scope(), scope(), any::<bool>(), any::<bool>(), keys(), keys());
+    let coverage = coverage.prop_map(|(services, endpoints, pods, nodes, truncated, left_out)| Coverage {
         services,
         endpoints,
         pods,
         nodes,
         truncated,
+        left_out,
     });
     let lists = (vec(service(), 0..5), vec(slice(), 0..8), vec(pod, 0..5), vec(node, 0..4), proxy, coverage);
     lists.prop_map(|(services, slices, pods, nodes, proxy, coverage)| {
         let proxy = proxy.map(|(mode, limits_node_ports)| ProxyConfig { mode, limits_node_ports });
-        ordered(Facts { services, slices, pods, nodes, proxy, coverage })
+        ordered(Facts { services, slices, pods, nodes, proxy, coverage, left_out: Vec::new() })
     })
 }
 

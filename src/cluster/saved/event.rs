@@ -63,6 +63,12 @@ impl Saved {
     fn replace(&mut self, head: &Head, object: Object) -> bool {
         let kind = head.kind(None).and_then(|(kind, version)| Kind::of(kind, version));
         let key = head.key();
+        let too_much = if let Object::TooMuch(_, what) = &object { Some(what.clone()) } else { None };
+        let left_out = kind.is_some_and(|kind| swap(&mut self.left_out, (kind, key.clone()), too_much));
+        left_out | self.put(kind, key, object)
+    }
+
+    fn put(&mut self, kind: Option<Kind>, key: Key, object: Object) -> bool {
         match (kind, object) {
             (Some(Kind::Service), object) => {
                 let new = if let Object::Service(service) = object { Some(service) } else { None };
@@ -116,12 +122,33 @@ fn swap<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, new: Option<V>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Coverage;
 
     fn service(kind: &str, version: u32, port: u16) -> String {
         format!(
             r#"{{"type":"{kind}","object":{{"kind":"Service","apiVersion":"v1","metadata":{{"namespace":"shop","name":"web",
                "resourceVersion":"{version}"}},"spec":{{"ports":[{{"port":{port}}}]}}}}}}"#
         )
+    }
+
+    #[test]
+    fn what_stands_for_too_much_is_left_out_until_it_does_not() {
+        let with = |ports: &str| {
+            format!(
+                r#"{{"type":"MODIFIED","object":{{"kind":"Service","apiVersion":"v1","metadata":{{"namespace":"shop","name":"web"}},
+                   "spec":{{"ports":[{ports}]}}}}}}"#
+            )
+        };
+        let mut saved = Saved::default();
+        let mut follow = |ports: usize| {
+            let told = saved.follow(&with(&vec![r#"{"port":80}"#; ports].join(","))).expect("an event");
+            let facts = saved.clone().into_facts_of(Coverage::default());
+            (told == Told::Moved { version: None, changed: true }, facts.services.len(), facts.left_out.len())
+        };
+        assert_eq!(
+            [follow(1), follow(5), follow(5), follow(1)],
+            [(true, 1, 0), (true, 0, 1), (false, 0, 1), (true, 1, 0)]
+        );
     }
 
     fn moved(version: &str, changed: bool) -> Told {

@@ -49,6 +49,7 @@ impl Evidence {
                 namespace
             }
             Object::Pod(pod) => pod.pod.namespace(),
+            Object::TooMuch(_, what) => &what.service.0,
             Object::Node(_) | Object::Proxy(_) | Object::Nothing => return,
         };
         self.elsewhere |= namespace != "default";

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _};
 
+use crate::cluster::convert::{self, TooMuch, Unfit};
 use crate::cluster::facts::{Node, Pod, ProxyConfig, Service, Slice};
-use crate::cluster::{config, convert, objects};
+use crate::cluster::{config, objects};
 
 /// An object as facts.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) enum Object {
     Pod(Pod),
     Node(Node),
     Proxy(ProxyConfig),
+    /// One of this kind that stands for too much.
+    TooMuch(Kind, TooMuch),
     /// It is of a kind that is read and says nothing here: a slice of no Service, some other ConfigMap.
     Nothing,
 }
@@ -30,7 +33,7 @@ pub(super) struct Mirrored {
 }
 
 /// Kinds that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Service,
     Slice,
@@ -57,12 +60,26 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Its name, for messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Service => "Service",
+            Self::Slice | Self::OldSlice => "EndpointSlice",
+            Self::Endpoints => "Endpoints",
+            Self::Pod => "Pod",
+            Self::Node => "Node",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+}
+
 /// Reads the typed object.
 impl<'de> DeserializeSeed<'de> for Kind {
     type Value = Object;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Object, D::Error> {
-        let object = match self {
+        let object: Result<Object, Unfit> = match self {
             Self::Service => convert::service(objects::Service::deserialize(from)?).map(Object::Service),
             Self::Slice => convert::slice(objects::EndpointSlice::deserialize(from)?).map(Object::slice),
             Self::OldSlice => convert::slice(objects::OldSlice::deserialize(from)?.into()).map(Object::slice),
@@ -72,14 +89,17 @@ impl<'de> DeserializeSeed<'de> for Kind {
                 let truncated = convert::is_truncated(&endpoints);
                 convert::endpoints(endpoints).map(|slices| Object::Endpoints(Mirrored { key, slices, truncated }))
             }
-            Self::Pod => convert::pod(objects::Pod::deserialize(from)?).map(Object::Pod),
+            Self::Pod => convert::pod(objects::Pod::deserialize(from)?).map(Object::Pod).map_err(Unfit::Bad),
             Self::Node => Ok(Object::Node(convert::node(objects::Node::deserialize(from)?))),
             Self::ConfigMap => {
                 let config = config::proxy_config(objects::ConfigMap::deserialize(from)?);
                 Ok(config.map_or(Object::Nothing, Object::Proxy))
             }
         };
-        object.map_err(D::Error::custom)
+        object.or_else(|unfit| match unfit {
+            Unfit::Bad(what) => Err(D::Error::custom(what)),
+            Unfit::TooMuch(what) => Ok(Object::TooMuch(self, what)),
+        })
     }
 }
 

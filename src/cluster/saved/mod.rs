@@ -12,10 +12,11 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
+use super::convert::TooMuch;
 use super::facts::{Facts, Node, Pod, PodRef, ProxyConfig, Service, Slice};
 use super::{Coverage, Scope};
 use evidence::{Evidence, Key, Proof};
-use kind::{Head, Mirrored, Object};
+use kind::{Head, Kind, Mirrored, Object};
 
 #[cfg(feature = "live")]
 pub(super) use event::Told;
@@ -38,6 +39,8 @@ pub struct Saved {
     pages: Vec<String>,
     /// Services whose Endpoints hold only a part of their endpoints.
     truncated: Vec<Key>,
+    /// Objects that stand for too much, by kind, namespace and name.
+    left_out: BTreeMap<(Kind, Key), TooMuch>,
     proof: Proof,
     /// Where the next page of the list read last begins.
     next: Option<String>,
@@ -141,6 +144,7 @@ impl Saved {
         self.slices.extend(other.slices);
         self.endpoints.extend(other.endpoints);
         self.truncated.extend(other.truncated);
+        self.left_out.extend(other.left_out);
         self.pods.extend(other.pods);
         self.nodes.extend(other.nodes);
         self.proxy = other.proxy.or(self.proxy.take());
@@ -171,6 +175,7 @@ impl Saved {
             && self.pods.is_empty()
             && self.nodes.is_empty()
             && self.proxy.is_none()
+            && self.left_out.is_empty()
     }
 
     /// The facts. What the texts do not hold is known not to exist only where a list proves it.
@@ -199,6 +204,14 @@ impl Saved {
     /// The facts, where the caller knows what they cover. Which Services' Endpoints are cut short the texts tell themselves.
     pub fn into_facts_of(mut self, mut coverage: Coverage) -> Facts {
         coverage.truncated = std::mem::take(&mut self.truncated);
+        let mut left_out = Vec::new();
+        for ((kind, (namespace, name)), TooMuch { service, what, .. }) in std::mem::take(&mut self.left_out) {
+            left_out.push(format!("{} {namespace}/{name} is left out: {what}", kind.name()));
+            let of = if kind == Kind::Service { &mut coverage.left_out } else { &mut coverage.truncated };
+            if !of.contains(&service) {
+                of.push(service);
+            }
+        }
         let of_slices = |slice: &Slice| (slice.namespace.clone(), slice.service.clone());
         for key in self.slices.values().map(of_slices) {
             self.endpoints.remove(&key);
@@ -212,6 +225,7 @@ impl Saved {
             nodes: self.nodes.into_values().collect(),
             proxy: self.proxy,
             coverage,
+            left_out,
         }
     }
 
@@ -234,6 +248,9 @@ impl Saved {
                 self.nodes.insert(node.name.clone(), node);
             }
             Object::Proxy(config) => self.proxy = Some(config),
+            Object::TooMuch(kind, what) => {
+                self.left_out.insert((kind, (what.service.0.clone(), what.name.clone())), what);
+            }
             Object::Nothing => {}
         }
     }
