@@ -128,7 +128,8 @@ impl<'a> Listing<'a> {
         let mut open = None;
         let mut columns = Columns::Unknown;
         let mut extent = Extent::default();
-        let unfinished = !text.ends_with('\n');
+        let text = text.trim_start_matches('\u{feff}');
+        let unfinished = !text.trim_end_matches([' ', '\t']).ends_with('\n');
         let mut lines = (1..).zip(text.lines().map(str::trim)).peekable();
         while let Some((number, text)) = lines.next() {
             let broken_off = unfinished && lines.peek().is_none();
@@ -155,7 +156,10 @@ impl<'a> Listing<'a> {
                     true
                 }
                 Line::Real(key, real) => match key.map_or(open, |key| index.servers.get(&key).copied()) {
-                    Some(at) => index.add_real(&mut listing.servers, at, real),
+                    Some(at) => {
+                        extent.row(form, open);
+                        index.add_real(&mut listing.servers, at, real)
+                    }
                     None => {
                         extent.orphan(form);
                         false
@@ -167,8 +171,10 @@ impl<'a> Listing<'a> {
                 }
                 Line::Nothing => true,
                 Line::Unread => {
-                    if text == "--" || broken_off {
-                        extent.gap(open);
+                    match text {
+                        "--" => extent.apart(open),
+                        _ if broken_off => extent.gap(open),
+                        _ => {}
                     }
                     // Real servers that follow may belong to a virtual server this line should have named.
                     open = None;
@@ -179,7 +185,7 @@ impl<'a> Listing<'a> {
                 listing.unread.push((number, text));
             }
         }
-        if unfinished {
+        if unfinished && open.is_some_and(|at| listing.servers[at].real.is_empty()) {
             extent.gap(open);
         }
         extent.tell(open, &mut listing);

@@ -310,6 +310,10 @@ fn names_that_are_no_text_are_told_in_errors() {
     }
 }
 
+fn last_line(text: &str) -> &str {
+    text.lines().next_back().unwrap_or_default().trim_end()
+}
+
 /// A node in IPVS mode, of whose virtual servers this is all that was saved.
 fn of_servers(listing: &str) -> Node {
     let mut node = of_ipvs();
@@ -337,8 +341,9 @@ fn a_part_of_a_listing_of_virtual_servers_raises_no_alarm_and_has_no_wrong_share
         // What begins with a virtual server to be read back looks like a whole listing of fewer Services.
         parts.extend(rest.filter(|part| !part.starts_with("-A ")));
         let cut = (text.len() / 2..text.len()).step_by(149).map(|cut| text[..cut].to_owned());
-        // So does what ends with a line.
-        parts.extend(cut.filter(|part| !part.ends_with('\n')));
+        // So does what ends with a line, or with the blanks that the next one begins with.
+        let is_line = |last: &str| last.is_empty() || lines.iter().any(|line| line.trim_end() == last);
+        parts.extend(cut.filter(|part| !is_line(last_line(part))));
         // What is left of whole virtual servers does too, unless the API server's is missing.
         let of_address: &[&str] = if heading == 1 { &["10.96"] } else { &["10.96.0.10"] };
         for words in [&["TCP", "-A"][..], of_address, &["10.96", "10.244.1"], &["rr"], &["8080"]] {

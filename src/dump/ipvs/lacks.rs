@@ -44,6 +44,8 @@ pub(super) struct Extent {
     before: Option<Lacks>,
     /// Virtual servers that the lines of a place end with: of the last, real servers may have been cut off.
     last: Vec<usize>,
+    /// Lines are missing here if more servers come. The signature of a mail begins like what grep writes between places.
+    apart: bool,
 }
 
 impl Extent {
@@ -63,9 +65,18 @@ impl Extent {
     /// A line of a server.
     pub(super) fn row(&mut self, form: Form, open: Option<usize>) {
         self.begun = false;
+        if std::mem::take(&mut self.apart) {
+            self.gap(None);
+        }
         if self.here.is_none_or(|(_, known)| known != form) {
             self.begin(if form == Form::Commands { Lacks::Nothing } else { Lacks::Lines }, form, open);
         }
+    }
+
+    /// `--`
+    pub(super) fn apart(&mut self, open: Option<usize>) {
+        self.last.extend(open);
+        self.apart = true;
     }
 
     /// Lines are missing here.
@@ -90,7 +101,7 @@ impl Extent {
     /// What follows is no listing of servers; `open` is the virtual server before.
     pub(super) fn end_listing(&mut self, open: Option<usize>) {
         self.last.extend(open);
-        self.begun = false;
+        (self.begun, self.apart) = (false, false);
         if let Some((lacks, _)) = self.here.take() {
             self.before = Some(self.before.map_or(lacks, |before| before.min(lacks)));
         }
