@@ -136,13 +136,13 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Unfit> {
 }
 
 /// Refuses what stands for more pairs of port and address than anything that is meant.
-fn bounded(field: &str, pairs: usize, what: impl FnOnce() -> String) -> Result<(), String> {
+fn bounded(field: &str, pairs: usize, what: impl FnOnce() -> String) -> Result<(), Bad> {
     let too_many = || format!("{field}: {} are {pairs} pairs, more than the {MOST_PAIRS} that are read", what());
     if pairs > MOST_PAIRS { Err(too_many()) } else { Ok(()) }
 }
 
 /// Refuses more ports of one name than [`MOST_ALIKE`].
-fn distinct<'p>(field: &str, ports: impl Iterator<Item = (&'p Option<String>, Protocol)>) -> Result<(), String> {
+fn distinct<'p>(field: &str, ports: impl Iterator<Item = (&'p Option<String>, Protocol)>) -> Result<(), Bad> {
     let mut seen: HashMap<_, usize> = HashMap::new();
     for port in ports {
         let alike = seen.entry(port).or_default();

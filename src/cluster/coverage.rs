@@ -2,6 +2,8 @@
 //!
 //! Objects written as text do not always tell it, so that it can be written beside them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// Coverage by kind.
@@ -18,16 +20,16 @@ pub struct Coverage {
     pub nodes: bool,
     /// Services (`namespace`, `name`) not all of whose endpoints were read: core/v1 Endpoints hold only the first thousand
     /// (`endpoints.kubernetes.io/over-capacity`), or a slice was left out.
-    pub truncated: Vec<(String, String)>,
+    pub truncated: BTreeSet<(String, String)>,
     /// Services (`namespace`, `name`) that are there and were left out, for they stand for too much.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<(String, String)>,
 }
 
 impl Coverage {
     /// True if Service `namespace/name` would be there if it existed.
     pub fn has_service(&self, namespace: &str, name: &str) -> bool {
-        self.services.covers(namespace, name) && !self.left_out.iter().any(|(n, s)| n == namespace && s == name)
+        self.services.covers(namespace, name) && !has(&self.left_out, namespace, name)
     }
 
     /// True if every Service of the cluster is there.
@@ -37,8 +39,13 @@ impl Coverage {
 
     /// True if every endpoint of Service `namespace/name` was read.
     pub fn has_endpoints_of(&self, namespace: &str, name: &str) -> bool {
-        self.endpoints.covers(namespace, name) && !self.truncated.iter().any(|(n, s)| n == namespace && s == name)
+        self.endpoints.covers(namespace, name) && !has(&self.truncated, namespace, name)
     }
+}
+
+/// Nearly always there are none, and nothing is to be copied.
+fn has(services: &BTreeSet<(String, String)>, namespace: &str, name: &str) -> bool {
+    !services.is_empty() && services.contains(&(namespace.to_owned(), name.to_owned()))
 }
 
 /// Which objects of a kind would be there if they existed.

@@ -207,7 +207,7 @@ fn all_endpoints(facts: &Facts, mirrored: &[&Slice]) -> Vec<objects::Endpoints> 
         by_service.entry((&slice.namespace, &slice.service)).or_default().push(slice);
     }
     let mut all = Vec::new();
-    // Those that are cut short first, in the order they were found.
+    // Those that are cut short first.
     for (namespace, name) in &facts.coverage.truncated {
         let slices = by_service.get(&(namespace.as_str(), name.as_str()));
         all.push(endpoints((namespace, name), slices.map_or(&[], Vec::as_slice), true));

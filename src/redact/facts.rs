@@ -163,10 +163,8 @@ impl Redactor {
         let key = |(namespace, name): &(String, String)| {
             (self.name(Kind::Namespace, namespace), self.name(Kind::Service, name))
         };
-        let mut truncated: Vec<_> = coverage.truncated.iter().map(key).collect();
-        truncated.sort_unstable();
-        let mut left_out: Vec<_> = coverage.left_out.iter().map(key).collect();
-        left_out.sort_unstable();
+        let truncated = coverage.truncated.iter().map(key).collect();
+        let left_out = coverage.left_out.iter().map(key).collect();
         let (services, endpoints) = (self.scope(&coverage.services), self.scope(&coverage.endpoints));
         Coverage { services, endpoints, truncated, left_out, ..*coverage }
     }

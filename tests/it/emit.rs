@@ -8,7 +8,7 @@ use kube_ipt::cluster::{
 };
 use kube_ipt::dataplane::Policy;
 use kube_ipt::net::{Family, Moment, Network, Protocol};
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -73,8 +73,8 @@ fn what_is_covered_can_be_kept_beside_the_text() {
         endpoints: Scope::Some { namespaces: vec!["infra".to_owned()], services },
         pods: true,
         nodes: false,
-        truncated: vec![("shop".to_owned(), "big".to_owned())],
-        left_out: vec![("shop".to_owned(), "huge".to_owned())],
+        truncated: [("shop".to_owned(), "big".to_owned())].into(),
+        left_out: [("shop".to_owned(), "huge".to_owned())].into(),
     };
     let text = serde_json::to_string(&coverage).expect("JSON");
     assert_eq!(
@@ -209,7 +209,7 @@ fn facts() -> impl Strategy<Value = Facts> {
         let some = some.prop_map(|(namespaces, services)| Scope::Some { namespaces, services });
         prop_oneof![Just(Scope::Unknown), Just(Scope::All), some]
     };
-    let keys = || vec((name(), name()), 0..3);
+    let keys = || btree_set((name(), name()), 0..3);
     let coverage = (scope(), scope(), any::<bool>(), any::<bool>(), keys(), keys());
     let coverage = coverage.prop_map(|(services, endpoints, pods, nodes, truncated, left_out)| Coverage {
         services,

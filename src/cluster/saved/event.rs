@@ -98,12 +98,10 @@ impl Saved {
     }
 
     fn replace_endpoints(&mut self, key: Key, object: Object) -> bool {
-        let before = self.truncated.len();
-        self.truncated.retain(|known| *known != key);
-        let was = before > self.truncated.len();
+        let was = self.truncated.remove(&key);
         let Object::Endpoints(new) = object else { return swap(&mut self.endpoints, key, None) || was };
         if new.truncated {
-            self.truncated.push(key.clone());
+            self.truncated.insert(key.clone());
         }
         swap(&mut self.endpoints, key, Some(new.slices)) || was != new.truncated
     }

@@ -58,9 +58,7 @@ impl Kind {
             _ => return None,
         })
     }
-}
 
-impl Kind {
     /// Its name, for messages.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -10,7 +10,7 @@ mod kind;
 mod pieces;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::convert::TooMuch;
 use super::facts::{Facts, Node, Pod, PodRef, ProxyConfig, Service, Slice};
@@ -38,7 +38,7 @@ pub struct Saved {
     /// Texts that are one page of a longer list.
     pages: Vec<String>,
     /// Services whose Endpoints hold only a part of their endpoints.
-    truncated: Vec<Key>,
+    truncated: BTreeSet<Key>,
     /// Objects that stand for too much, by kind, namespace and name.
     left_out: BTreeMap<(Kind, Key), TooMuch>,
     proof: Proof,
@@ -60,6 +60,13 @@ pub struct BadObjects {
     pub at: Option<(usize, usize)>,
     /// What is wrong.
     pub what: String,
+}
+
+/// So many of the objects that were left out are named.
+const MOST_TOLD: usize = 10;
+
+fn told(((kind, (namespace, name)), too_much): (&(Kind, Key), &TooMuch)) -> String {
+    format!("{} {namespace}/{name} is left out: {}", kind.name(), too_much.what)
 }
 
 /// What is wrong with a text: line and column from 1, where known, and the words.
@@ -204,13 +211,13 @@ impl Saved {
     /// The facts, where the caller knows what they cover. Which Services' Endpoints are cut short the texts tell themselves.
     pub fn into_facts_of(mut self, mut coverage: Coverage) -> Facts {
         coverage.truncated = std::mem::take(&mut self.truncated);
-        let mut left_out = Vec::new();
-        for ((kind, (namespace, name)), TooMuch { service, what, .. }) in std::mem::take(&mut self.left_out) {
-            left_out.push(format!("{} {namespace}/{name} is left out: {what}", kind.name()));
+        let mut left_out: Vec<String> = self.left_out.iter().take(MOST_TOLD).map(told).collect();
+        if let Some(more) = self.left_out.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+            left_out.push(format!("{more} more objects like these are left out"));
+        }
+        for ((kind, _), TooMuch { service, .. }) in std::mem::take(&mut self.left_out) {
             let of = if kind == Kind::Service { &mut coverage.left_out } else { &mut coverage.truncated };
-            if !of.contains(&service) {
-                of.push(service);
-            }
+            of.insert(service);
         }
         let of_slices = |slice: &Slice| (slice.namespace.clone(), slice.service.clone());
         for key in self.slices.values().map(of_slices) {
