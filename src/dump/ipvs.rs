@@ -136,35 +136,43 @@ impl<'a> Listing<'a> {
             let form = Form::of(text);
             let read = match Line::read(number, text, columns).unless_half(broken_off) {
                 Line::Version => {
-                    extent.version(open);
+                    extent.version(&listing.servers);
                     (columns, open) = (Columns::Unknown, None);
                     true
                 }
                 Line::Columns(these) => {
-                    extent.heading(open);
+                    extent.heading(&listing.servers);
                     (columns, open) = (these, None);
                     true
                 }
-                Line::Entries => {
-                    extent.end_listing(open);
+                Line::Arrows => {
+                    extent.arrows();
+                    true
+                }
+                Line::Entries | Line::Command => {
+                    extent.end_listing(&listing.servers);
                     (columns, open) = (Columns::Unknown, None);
                     true
                 }
                 Line::Virtual(server) => {
-                    extent.row(form, open);
-                    open = Some(index.add(&mut listing.servers, server));
+                    extent.row(form, &listing.servers);
+                    let at = index.add(&mut listing.servers, server);
+                    extent.virtual_server(at);
+                    if broken_off {
+                        extent.cut();
+                    }
+                    open = Some(at);
                     true
                 }
-                Line::Real(key, real) => match key.map_or(open, |key| index.servers.get(&key).copied()) {
-                    Some(at) => {
-                        extent.row(form, open);
-                        index.add_real(&mut listing.servers, at, real)
+                Line::Real(key, real) => {
+                    extent.row(form, &listing.servers);
+                    let at = key.map_or(open, |key| index.servers.get(&key).copied());
+                    let known = at.is_some_and(|at| index.add_real(&mut listing.servers, at, real));
+                    if !known {
+                        extent.orphan();
                     }
-                    None => {
-                        extent.orphan(form);
-                        false
-                    }
-                },
+                    known
+                }
                 Line::Entry => {
                     listing.entries += 1;
                     true
@@ -172,8 +180,8 @@ impl<'a> Listing<'a> {
                 Line::Nothing => true,
                 Line::Unread => {
                     match text {
-                        "--" => extent.apart(open),
-                        _ if broken_off => extent.gap(open),
+                        "--" => extent.apart(),
+                        _ if broken_off && lacks::is_cut(text) => extent.cut(),
                         _ => {}
                     }
                     // Real servers that follow may belong to a virtual server this line should have named.
@@ -185,10 +193,7 @@ impl<'a> Listing<'a> {
                 listing.unread.push((number, text));
             }
         }
-        if unfinished && open.is_some_and(|at| listing.servers[at].real.is_empty()) {
-            extent.gap(open);
-        }
-        extent.tell(open, &mut listing);
+        extent.tell(&mut listing);
         listing
     }
 

@@ -114,6 +114,16 @@ fn of_what_is_left_out_nothing_is_called_stale_or_missing() {
         let found = told(&broken.check());
         assert!(found.contains(&"missing-service error shop/cart:http".to_owned()), "{kind} {name}: {found:?}");
     }
+    // Slices tell what Endpoints of the same Service do not, and a later object counts.
+    let port = json!({"name": "http", "port": 80});
+    let endpoints = json!({"kind": "Endpoints", "apiVersion": "v1", "metadata": {"namespace": "shop", "name": "web"},
+        "subsets": [{"addresses": [{"ip": "10.244.2.12"}], "ports": vec![port; 5]}]});
+    let mut good = clean("node1");
+    let good = good.object("Service", "shop/web").clone();
+    let twice = clean("node1").change("Service", "shop/web", alike).with_object(good).with_object(endpoints);
+    let lost = twice.clone().without(|line| line.contains("shop/web -> 10.244.2.12:8080"));
+    assert_eq!((told(&twice.check()).len(), twice.run("check").output().1.contains("left out")), (0, false));
+    assert!(told(&lost.check()).iter().any(|finding| finding.starts_with("missing-endpoint warning shop/web")));
     let virtual_servers = of_ipvs().change("Service", "shop/web", alike);
     assert_eq!(told(&virtual_servers.check()), [""; 0]);
 }

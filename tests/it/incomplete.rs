@@ -391,18 +391,69 @@ fn lines_that_are_sorted_raise_no_alarm_and_have_no_shares() {
     for file in ["save.txt", "save-nat.txt", "nat-S.txt"] {
         let text = recorded(file);
         let mut lines: Vec<&str> = text.lines().collect();
-        for by_letters in [false, true] {
-            // As LC_ALL=C has it, or as languages have it, which put letters last and do not heed their case.
-            lines.sort_by_key(|line| (by_letters && line.starts_with(char::is_alphabetic), line.to_lowercase()));
-            if !by_letters {
-                lines.sort_unstable();
+        // As LC_ALL=C has it, backwards, and as languages have it: without case, without or with punctuation, letters last.
+        let letters = |line: &str| line.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+        let last = |line: &str| (line.starts_with(char::is_alphabetic), line.to_lowercase());
+        for order in ["C", "reverse", "words", "letters", "rules"] {
+            match order {
+                "C" => lines.sort_unstable(),
+                "reverse" => lines.sort_unstable_by(|a, b| b.cmp(a)),
+                "words" => lines.sort_by_key(|line| last(line)),
+                "letters" => lines.sort_by_key(|line| letters(line)),
+                _ => {
+                    lines.retain(|line| line.starts_with("-A KUBE"));
+                    lines.sort_unstable();
+                }
             }
             let part = lines.join("\n") + "\n";
             let node = Node { dumps: vec![part.clone()], ..clean("node1") };
             let known = shares(&serde_json::from_str(&node.run("list -o json").output().0).expect("JSON"));
-            assert_eq!((known, findings_in(part)), (vec![], vec![]), "{file} {by_letters}");
+            assert_eq!((known, findings_in(part)), (vec![], vec![]), "{file} {order}");
             let (tree, ..) = node.run("show shop/web").output();
-            assert!(tree.contains("the lines of the dump are sorted"), "{file} {by_letters}: {tree}");
+            // Backwards, the rules of all tables come behind the last of them.
+            let told =
+                if order == "reverse" { "parts of the dump are missing" } else { "the lines of the dump are sorted" };
+            assert!(tree.contains(told), "{file} {order}: {tree}");
         }
     }
+}
+
+#[test]
+fn a_transcript_that_fetches_a_chain_again_is_not_sorted() {
+    let rules = recorded("nat-S.txt");
+    let command = |args: &str| format!("root@node1:~# iptables -t nat -S{args}\n");
+    let one = command(" | grep shop/web") + &grep(&rules, &["\"shop/web"], 0);
+    let chain = "KUBE-SVC-E3PXEPMWAWIUT6ZV";
+    let again = command(&format!(" {chain}")) + &grep(&rules, &[&format!("-N {chain}"), &format!("-A {chain}")], 0);
+    for text in [one.clone() + &again, one + &command("") + &rules] {
+        let listed = Node { dumps: vec![text], ..clean("node1") }.run("show shop/web").listed();
+        let pool = &listed[0]["pools"][0];
+        assert_eq!(pool["endpoints"].as_array().map(Vec::len), Some(7));
+        assert!(pool["endpoints"].as_array().is_some_and(|all| all.iter().all(|e| e["probability"].is_number())));
+    }
+}
+
+#[test]
+fn virtual_servers_for_outside_alone_are_a_part() {
+    let text = fs::read_to_string(node("ipvs/node2/ipvsadm-S-n.txt")).expect("the recording is there");
+    for word in [":30517", "192.0.2.10", "10.96.0.10:"] {
+        let found = told(&of_servers(&grep(&text, &[word], 0)).check());
+        let found: Vec<_> = found.into_iter().filter(|finding| !finding.starts_with(PARTIAL)).collect();
+        assert_eq!(found, [""; 0], "{word}");
+    }
+}
+
+#[test]
+fn what_the_headings_of_a_listing_tell_is_believed() {
+    let text = fs::read_to_string(node("ipvs/node2/ipvsadm-L-n.txt")).expect("the recording is there");
+    let codes = |listing: &str, code: &str| {
+        told(&of_servers(listing).check()).iter().filter(|finding| finding.starts_with(code)).count()
+    };
+    let without: String = text.split_inclusive('\n').filter(|line| !line.contains("10.96.190.240:80")).collect();
+    for whole in [without.clone() + "root@node2:~# ", without.trim_end().to_owned(), without + "--\nPlatform team\n"] {
+        assert_eq!(codes(&whole, "missing-frontend error shop/web"), 1, "{whole}");
+    }
+    // kube-proxy that may not read EndpointSlices empties them all.
+    let empty: String = text.split_inclusive('\n').filter(|line| !line.contains("-> 1")).collect();
+    assert!(codes(&empty, "empty-virtual-server") > 20);
 }

@@ -211,6 +211,16 @@ impl Saved {
     /// The facts, where the caller knows what they cover. Which Services' Endpoints are cut short the texts tell themselves.
     pub fn into_facts_of(mut self, mut coverage: Coverage) -> Facts {
         coverage.truncated = std::mem::take(&mut self.truncated);
+        let of_slices: BTreeSet<(&str, &str)> =
+            self.slices.values().map(|slice| (slice.namespace.as_str(), slice.service.as_str())).collect();
+        // Another text may have the object as it is now, and slices tell more than Endpoints.
+        self.left_out.retain(|(kind, key), _| match kind {
+            Kind::Service => !self.services.contains_key(key),
+            Kind::Endpoints => {
+                !self.endpoints.contains_key(key) && !of_slices.contains(&(key.0.as_str(), key.1.as_str()))
+            }
+            _ => !self.slices.contains_key(key),
+        });
         let mut left_out: Vec<String> = self.left_out.iter().take(MOST_TOLD).map(told).collect();
         if let Some(more) = self.left_out.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
             left_out.push(format!("{more} more objects like these are left out"));

@@ -5,6 +5,9 @@ use super::section::{Chain, Form, Section};
 /// So many chains in a row that kube-proxy never leaves without rules.
 const MANY: usize = 3;
 
+/// So many chains tell in which order the rules are.
+const LOOKED_AT: usize = 64;
+
 /// What is missing of a table whose end is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lacks {
@@ -75,12 +78,30 @@ impl Section<'_> {
         self.lacks == Lacks::Order
     }
 
-    /// The chain is declared now: its rules are not here yet.
-    pub(super) fn expect_before_rules(&mut self, chain: usize) {
-        let chain = &self.chains()[chain];
-        if !chain.declared && !chain.is_empty() {
+    /// Looks whether the rules are in the order of kube-proxy, which begins the chains of Services and endpoints with the one that
+    /// marks. Sorted up or down, with punctuation or without, one kind of these has it elsewhere.
+    pub fn note_order(&mut self) {
+        let is_sorted = ["KUBE-SEP-", "KUBE-SVC-"].iter().any(|kind| {
+            let several =
+                self.chains().iter().filter(|chain| chain.name.starts_with(kind) && chain.rules_at_first() > 1);
+            let places = several.take(LOOKED_AT).filter_map(|chain| {
+                self.rules_of(chain).take(LOOKED_AT).position(|raw| raw.text.ends_with("-j KUBE-MARK-MASQ"))
+            });
+            let (first, behind) = places.fold((0, 0), |(first, behind), place| match place {
+                0 => (first + 1, behind),
+                _ => (first, behind + 1),
+            });
+            behind >= MANY || (behind > 1 && first == 0)
+        });
+        if is_sorted {
             self.lacks = Lacks::Order;
+            self.complete = false;
         }
+    }
+
+    /// True if rules of the chain are here, though nothing declared it: where something does now, the lines are sorted.
+    pub(super) fn has_rules_of_undeclared(&self, chain: &str) -> bool {
+        self.chain(chain).is_some_and(|chain| !chain.declared && !chain.is_empty())
     }
 
     /// True if chains were declared behind `chain` and none of them has rules: iptables prints rules in the order of the

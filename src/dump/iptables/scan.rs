@@ -259,12 +259,13 @@ impl<'a> Scanner<'a> {
         self.last = None;
         self.listed = None;
         // A table's declarations stand before its rules, and no policy comes twice: if one does, another table begins.
-        // A transcript that fetches one table chain by chain says which table it is. Where the rules of the chain are here already,
-        // the lines are sorted.
-        if !self.saved && self.open && self.said.table.is_none() && self.section().rules > 0 {
-            let is_sorted =
-                policy.is_none() && self.section().chain(name).is_some_and(|c| !c.declared && !c.is_empty());
-            if !is_sorted {
+        // A transcript that fetches one table chain by chain says which table it is, and may fetch one again.
+        let is_transcript = !self.saved && self.said.table.is_some();
+        if self.open && !is_transcript && self.section().rules > 0 {
+            let is_sorted = policy.is_none() && self.section().has_rules_of_undeclared(name);
+            if is_sorted {
+                self.lacks(Lacks::Order);
+            } else if !self.saved {
                 self.close();
             }
         }

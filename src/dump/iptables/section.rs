@@ -179,9 +179,6 @@ impl<'a> Section<'a> {
         if again && (policy.is_none() || self.policies.iter().any(|(of, _)| *of == self.chains[id].id)) {
             return false;
         }
-        if !again {
-            self.expect_before_rules(id);
-        }
         self.chains[id].declared = true;
         self.chains[id].entire = entire;
         if let Some(policy) = policy {
@@ -266,8 +263,8 @@ impl<'a> Section<'a> {
     pub fn absorb(&mut self, other: &Section<'a>) {
         for chain in &other.chains {
             let id = self.find_or_add(chain.name);
-            if chain.declared {
-                self.expect_before_rules(id);
+            if chain.declared && !self.table_told && self.has_rules_of_undeclared(chain.name) {
+                self.lacks = Lacks::Order;
             }
             self.chains[id].declared |= chain.declared;
             self.chains[id].entire |= chain.entire;

@@ -8,11 +8,15 @@ use super::{Listing, VirtualServer};
 /// What a listing may lack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lacks {
-    /// Nothing that can be told.
+    /// Nothing: its first lines tell.
     #[default]
     Nothing,
+    /// Nothing that its lines would tell, which are commands.
+    Untold,
     /// Other virtual servers: one was asked for.
     Servers,
+    /// What comes behind its last line.
+    End,
     /// Any lines, as grep and tail leave it.
     Lines,
 }
@@ -33,99 +37,151 @@ impl Form {
     }
 }
 
+/// True if a line that is not understood may be the beginning of one with a server.
+pub(super) fn is_cut(line: &str) -> bool {
+    let begins = ["->", "-A", "-a", "TCP", "UDP", "SCTP", "FWM"];
+    begins.iter().any(|begin| line.starts_with(begin) || begin.starts_with(line))
+}
+
 /// Follows the lines of a text that may hold several listings.
 #[derive(Default)]
 pub(super) struct Extent {
-    /// What the listing lacks whose lines come, and how it is written. None has begun without them.
-    here: Option<(Lacks, Form)>,
-    /// The line before was the first one of a whole listing.
+    /// The listing whose lines come. None has begun without them.
+    here: Option<Part>,
+    /// The least that one of the listings lacks.
+    least: Option<Lacks>,
+    /// Virtual servers of which a listing may lack lines.
+    doubtful: Vec<usize>,
+    /// Those of which one has all.
+    sure: Vec<usize>,
+}
+
+/// A listing, as far as it was read.
+struct Part {
+    lacks: Lacks,
+    form: Form,
+    /// Its first line was the line before.
     begun: bool,
-    /// The least that one of the listings before lacks.
-    before: Option<Lacks>,
-    /// Virtual servers that the lines of a place end with: of the last, real servers may have been cut off.
-    last: Vec<usize>,
+    /// What its arrows point to was said, so that none was left away.
+    arrows: bool,
     /// Lines are missing here if more servers come. The signature of a mail begins like what grep writes between places.
     apart: bool,
+    /// Its virtual servers.
+    servers: Vec<usize>,
+    /// Those before which lines are missing.
+    before_gaps: Vec<usize>,
 }
 
 impl Extent {
-    /// `IP Virtual Server version …`; `open` is the virtual server before.
-    pub(super) fn version(&mut self, open: Option<usize>) {
-        self.begin(Lacks::Nothing, Form::Columns, open);
-        self.begun = true;
+    /// `IP Virtual Server version …`
+    pub(super) fn version(&mut self, servers: &[VirtualServer<'_>]) {
+        self.begin(Lacks::Nothing, Form::Columns, servers).begun = true;
     }
 
     /// The names of the columns.
-    pub(super) fn heading(&mut self, open: Option<usize>) {
-        if !std::mem::take(&mut self.begun) {
-            self.begin(Lacks::Servers, Form::Columns, open);
+    pub(super) fn heading(&mut self, servers: &[VirtualServer<'_>]) {
+        match &mut self.here {
+            Some(part) if part.begun => part.begun = false,
+            _ => _ = self.begin(Lacks::Servers, Form::Columns, servers),
         }
     }
 
-    /// A line of a server.
-    pub(super) fn row(&mut self, form: Form, open: Option<usize>) {
-        self.begun = false;
-        if std::mem::take(&mut self.apart) {
-            self.gap(None);
+    /// `-> RemoteAddress:Port`
+    pub(super) fn arrows(&mut self) {
+        if let Some(part) = &mut self.here {
+            part.arrows = true;
         }
-        if self.here.is_none_or(|(_, known)| known != form) {
-            self.begin(if form == Form::Commands { Lacks::Nothing } else { Lacks::Lines }, form, open);
+    }
+
+    /// A line with a server comes.
+    pub(super) fn row(&mut self, form: Form, servers: &[VirtualServer<'_>]) {
+        let part = match &mut self.here {
+            Some(part) if part.form == form => part,
+            _ => {
+                let lacks = if form == Form::Commands { Lacks::Untold } else { Lacks::Lines };
+                self.begin(lacks, form, servers)
+            }
+        };
+        part.begun = false;
+        if std::mem::take(&mut part.apart) {
+            part.gap();
+        }
+    }
+
+    /// The line was a virtual server, which is this one.
+    pub(super) fn virtual_server(&mut self, at: usize) {
+        if let Some(part) = &mut self.here {
+            part.servers.push(at);
+        }
+    }
+
+    /// The line was a real server without its virtual one.
+    pub(super) fn orphan(&mut self) {
+        if let Some(part) = &mut self.here {
+            part.gap();
         }
     }
 
     /// `--`
-    pub(super) fn apart(&mut self, open: Option<usize>) {
-        self.last.extend(open);
-        self.apart = true;
+    pub(super) fn apart(&mut self) {
+        if let Some(part) = &mut self.here {
+            part.apart = true;
+        }
     }
 
+    /// The text ends inside a line.
+    pub(super) fn cut(&mut self) {
+        if let Some(part) = &mut self.here {
+            part.lacks = part.lacks.max(Lacks::End);
+        }
+    }
+
+    fn begin(&mut self, lacks: Lacks, form: Form, servers: &[VirtualServer<'_>]) -> &mut Part {
+        self.end_listing(servers);
+        let (servers, before_gaps) = (Vec::new(), Vec::new());
+        self.here.insert(Part { lacks, form, begun: false, arrows: false, apart: false, servers, before_gaps })
+    }
+
+    /// What follows is another listing, or none of servers.
+    pub(super) fn end_listing(&mut self, servers: &[VirtualServer<'_>]) {
+        let Some(mut part) = self.here.take() else { return };
+        let is_empty = |at: &usize| servers[*at].real.is_empty();
+        // The Service `kubernetes` has an endpoint wherever there is an API server; without arrows grep may have been at work.
+        if !part.arrows && part.servers.len() > 1 && part.servers.iter().all(is_empty) {
+            part.lacks = Lacks::Lines;
+        }
+        let last = part.servers.last().copied();
+        match part.lacks {
+            // Lines may have been chosen by what is in them, or they are those of a place.
+            Lacks::Lines if part.servers.iter().any(is_empty) => self.doubtful.append(&mut part.servers),
+            Lacks::Lines => {
+                self.doubtful.append(&mut part.before_gaps);
+                self.doubtful.extend(last);
+            }
+            Lacks::End => {
+                part.servers.pop();
+                self.sure.append(&mut part.servers);
+                self.doubtful.extend(last);
+            }
+            Lacks::Nothing | Lacks::Untold | Lacks::Servers => self.sure.append(&mut part.servers),
+        }
+        self.least = Some(self.least.map_or(part.lacks, |least| least.min(part.lacks)));
+    }
+
+    /// The end of the text.
+    pub(super) fn tell(mut self, listing: &mut Listing<'_>) {
+        self.end_listing(&listing.servers);
+        listing.lacks = self.least.unwrap_or_default();
+        self.doubtful.iter().for_each(|&at| listing.servers[at].is_doubtful = true);
+        self.sure.iter().for_each(|&at| listing.servers[at].is_doubtful = false);
+    }
+}
+
+impl Part {
     /// Lines are missing here.
-    pub(super) fn gap(&mut self, open: Option<usize>) {
-        self.last.extend(open);
-        if let Some((lacks, _)) = &mut self.here {
-            *lacks = Lacks::Lines;
-        }
-    }
-
-    /// A real server without its virtual one, in a line of this form.
-    pub(super) fn orphan(&mut self, form: Form) {
-        self.row(form, None);
-        self.gap(None);
-    }
-
-    fn begin(&mut self, lacks: Lacks, form: Form, open: Option<usize>) {
-        self.end_listing(open);
-        self.here = Some((lacks, form));
-    }
-
-    /// What follows is no listing of servers; `open` is the virtual server before.
-    pub(super) fn end_listing(&mut self, open: Option<usize>) {
-        self.last.extend(open);
-        (self.begun, self.apart) = (false, false);
-        if let Some((lacks, _)) = self.here.take() {
-            self.before = Some(self.before.map_or(lacks, |before| before.min(lacks)));
-        }
-    }
-
-    /// The end of the text, whose last virtual server is `open`.
-    pub(super) fn tell(mut self, open: Option<usize>, listing: &mut Listing<'_>) {
-        self.end_listing(open);
-        listing.lacks = self.before.unwrap_or_default();
-        let empty = |server: &&VirtualServer<'_>| server.real.is_empty();
-        // The Service `kubernetes` has an endpoint wherever there is an API server.
-        if listing.servers.len() > 1 && listing.servers.iter().all(|server| empty(&server)) {
-            listing.lacks = Lacks::Lines;
-        }
-        if listing.lacks < Lacks::Lines {
-            return;
-        }
-        // Lines may have been chosen by what is in them, or they are those of a place.
-        if listing.servers.iter().any(|server| empty(&server)) {
-            listing.servers.iter_mut().for_each(|server| server.is_doubtful = true);
-        }
-        for at in self.last {
-            listing.servers[at].is_doubtful = true;
-        }
+    fn gap(&mut self) {
+        self.before_gaps.extend(self.servers.last());
+        self.lacks = Lacks::Lines;
     }
 }
 

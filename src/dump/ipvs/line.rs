@@ -85,6 +85,8 @@ pub(super) enum Line<'a> {
     Version,
     /// The names of its columns.
     Columns(Columns),
+    /// What the arrows below them point to.
+    Arrows,
     /// What the connection table begins with.
     Entries,
     /// A virtual server, as yet without real ones.
@@ -93,7 +95,9 @@ pub(super) enum Line<'a> {
     Real(Option<Key>, RealServer),
     /// An entry of the connection table.
     Entry,
-    /// Nothing of interest: a heading's other lines, a prompt, a comment.
+    /// The command that prints what follows, behind a prompt.
+    Command,
+    /// Nothing of interest: a comment.
     Nothing,
     Unread,
 }
@@ -135,7 +139,8 @@ impl<'a> Line<'a> {
                     listed(number, line, columns)
                 }
             }
-            _ if first.starts_with('#') || is_prompt(line) => Some(Self::Nothing),
+            _ if is_prompt(line) => Some(Self::Command),
+            _ if first.starts_with('#') => Some(Self::Nothing),
             _ => None,
         };
         read.unwrap_or(Self::Unread)
@@ -270,7 +275,7 @@ fn listed(number: u32, line: &str, columns: Columns) -> Option<Line<'_>> {
 fn real<'a>(number: u32, mut words: impl Iterator<Item = &'a str>, columns: Columns) -> Option<Line<'a>> {
     let place = words.next()?;
     if place == "RemoteAddress:Port" {
-        return Some(Line::Nothing);
+        return Some(Line::Arrows);
     }
     let mut real = RealServer::new(number, endpoint(place)?);
     let rest: Vec<&str> = words.collect();

@@ -311,20 +311,30 @@ fn a_part_of_a_listing_is_told_by_what_is_around_its_servers() {
     assert_eq!(of(&[version, heading, first, "--\n", second]), (Lacks::Lines, vec![true, true]));
     // One without real servers may be there because nothing but addresses was wanted.
     assert_eq!(of(&[first, "TCP  10.96.0.3:80 rr\n", second]), (Lacks::Lines, vec![true, true, true]));
-    assert_eq!(of(&[version, heading, "TCP  10.96.0.1:443 rr\nTCP  10.96.0.9:80 rr\n"]).0, Lacks::Lines);
-    assert_eq!(of(&[commands]), (Lacks::Nothing, vec![false]));
+    let empty = "TCP  10.96.0.1:443 rr\nTCP  10.96.0.9:80 rr\n";
+    assert_eq!(of(&[version, "Prot LocalAddress:Port Scheduler Flags\n", empty]).0, Lacks::Lines);
+    assert_eq!(of(&[version, heading, empty]), (Lacks::Nothing, vec![false, false]));
+    // Each of two listings by itself.
+    assert_eq!(
+        of(&[heading, first, "$ ipvsadm -Ln | grep -A1 10.96.0.9\n", empty]),
+        (Lacks::Servers, vec![false, true])
+    );
+    assert_eq!(of(&[commands]), (Lacks::Untold, vec![false]));
     assert_eq!(of(&["-a -t 10.96.0.8:80 -r 10.244.1.2:80 -m -w 1\n", commands]), (Lacks::Lines, vec![true]));
     // What a mail ends with is no gap, and people forget the end of the last line.
     assert_eq!(of(&[version, heading, first, second, "--\nPlatform team\n"]), (Lacks::Nothing, vec![false, false]));
     assert_eq!(of(&["\u{feff}", version, heading, first, "  "]), (Lacks::Nothing, vec![false]));
     assert_eq!(of(&[version, heading, first.trim_end()]), (Lacks::Nothing, vec![false]));
     assert_eq!(of(&[commands, "--\n", "-a -t 10.96.0.1:443 -r 10.200.0.2:6443 -m -w 1\n"]).0, Lacks::Lines);
-    assert_eq!(of(&[version, heading, first, "TCP  10.96.0.9:80 r"]), (Lacks::Lines, vec![true, true]));
+    assert_eq!(of(&[version, heading, first, "root@node2:~# "]), (Lacks::Nothing, vec![false]));
+    assert_eq!(of(&[version, heading.trim_end()]), (Lacks::Nothing, vec![]));
+    assert_eq!(of(&[version, heading, first, "TCP  10.96.0.9:80 r"]), (Lacks::End, vec![false, true]));
+    assert_eq!(of(&[version, heading, first, "  -> 10.2"]), (Lacks::End, vec![true]));
     // A whole one beside it knows all; what the text ends within is not believed.
     assert_eq!(of(&[first, version, heading, first, second]), (Lacks::Nothing, vec![false, false]));
-    assert_eq!(of(&[commands.trim_end()]), (Lacks::Nothing, vec![false]));
+    assert_eq!(of(&[commands.trim_end()]), (Lacks::Untold, vec![false]));
     let cut = Listing::scan(&commands[..commands.len() - " -m -w 1\n".len()]);
-    assert_eq!((cut.servers[0].real.len(), cut.unread.len(), cut.lacks), (0, 1, Lacks::Lines));
+    assert_eq!((cut.servers[0].real.len(), cut.unread.len(), cut.lacks), (0, 1, Lacks::End));
     for (one, other) in
         [(first.to_owned(), version.to_owned() + heading + first), (String::new(), heading.to_owned() + first)]
     {

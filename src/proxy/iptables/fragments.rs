@@ -43,6 +43,7 @@ pub fn joined(dump: Dump<'_>) -> Dump<'_> {
         }
     }
     name_families(&mut sections);
+    sections.iter_mut().for_each(Section::note_order);
     Dump { sections, ..dump }
 }
 

@@ -38,19 +38,26 @@ impl Ruleset<'_> {
     /// What grep leaves of `ipvsadm -S` has nothing around it that would tell. But kube-proxy serves the Service of the API server
     /// wherever it serves any, so that where this one is missing and most of the others are, others were not wanted.
     fn is_whole(&self, known: &KnownNames) -> bool {
+        match self.listing.lacks {
+            Lacks::Nothing => return true,
+            Lacks::Untold => {}
+            Lacks::Servers | Lacks::End | Lacks::Lines => return false,
+        }
         let listed: HashSet<Key> = self.listing.servers.iter().map(|server| server.key).collect();
-        let is_missing = |address: IpAddr, protocol: Protocol, port: u16| {
-            !listed.contains(&Key::Address { protocol, address, port })
-        };
         let (mut missing, mut all, mut api_server) = (0, 0, false);
         for (name, (address, protocol, port)) in known.cluster_ips() {
-            let lost = is_missing(address, protocol, port);
+            let lost = !listed.contains(&Key::Address { protocol, address, port });
             (missing, all) = (missing + usize::from(lost), all + 1);
             api_server |= lost && name.namespace == "default" && name.service == "kubernetes";
         }
-        // Without any of them they are gone: ipvsadm -C.
-        let chosen = api_server && missing < all && 2 * missing > all;
-        self.listing.lacks == Lacks::Nothing && !chosen
+        // Without any of kube-proxy's they are gone: ipvsadm -C, and what another program has put there since.
+        let is_known = |key: &Key| match *key {
+            Key::Address { protocol, address, port } => [Some(address), None]
+                .into_iter()
+                .any(|address| known.by_frontend((address, Some(protocol), Some(port))).is_some()),
+            Key::Mark { .. } => false,
+        };
+        !(api_server && 2 * missing > all && listed.iter().any(is_known))
     }
 }
 
