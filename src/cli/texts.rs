@@ -83,6 +83,9 @@ impl<'b> Texts<'b> {
 
     fn ipvs(&mut self, number: u16, capture: &'b Capture, verbose: bool) {
         let mut listing = ipvs::Listing::scan(&capture.text);
+        if capture.command.is_some() {
+            listing.trust();
+        }
         let unread = std::mem::take(&mut listing.unread);
         self.unread(capture, &unread, verbose);
         match &mut self.ipvs {

@@ -186,6 +186,12 @@ impl Part {
 }
 
 impl Listing<'_> {
+    /// The text is what the command printed, from its first line to its last.
+    pub fn trust(&mut self) {
+        self.lacks = Lacks::Nothing;
+        self.servers.iter_mut().for_each(|server| server.is_doubtful = false);
+    }
+
     /// Takes over what another listing of the node, whose servers are to be added, tells of what may be missing.
     pub(super) fn lacks_with(&mut self, other: &Self) {
         if self.servers.is_empty() && self.lacks == Lacks::Nothing {

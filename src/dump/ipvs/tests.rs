@@ -333,6 +333,10 @@ fn a_part_of_a_listing_is_told_by_what_is_around_its_servers() {
     // A whole one beside it knows all; what the text ends within is not believed.
     assert_eq!(of(&[first, version, heading, first, second]), (Lacks::Nothing, vec![false, false]));
     assert_eq!(of(&[commands.trim_end()]), (Lacks::Untold, vec![false]));
+    let mut alone = Listing::scan("-A -t 10.96.0.1:443 -s rr\n-A -t 10.96.0.9:80 -s rr\n");
+    assert_eq!((alone.lacks, alone.servers[1].is_doubtful), (Lacks::Lines, true));
+    alone.trust();
+    assert_eq!((alone.lacks, alone.servers[1].is_doubtful), (Lacks::Nothing, false));
     let cut = Listing::scan(&commands[..commands.len() - " -m -w 1\n".len()]);
     assert_eq!((cut.servers[0].real.len(), cut.unread.len(), cut.lacks), (0, 1, Lacks::End));
     for (one, other) in
