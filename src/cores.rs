@@ -42,6 +42,25 @@ pub(crate) fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: i
     })
 }
 
+/// Does `work` on this thread and `other` on one of its own; a panic of either goes on here.
+pub(crate) fn beside<R>(other: impl FnOnce() + Send, work: impl FnOnce() -> R) -> R {
+    // It is done here if no thread can be started.
+    let other = Mutex::new(Some(other));
+    let do_other = || {
+        let other = other.lock().unwrap_or_else(PoisonError::into_inner).take();
+        other.into_iter().for_each(|other| other());
+    };
+    thread::scope(|scope| {
+        let started = Builder::new().spawn_scoped(scope, do_other);
+        let done = work();
+        match started {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => do_other(),
+        }
+        done
+    })
+}
+
 /// Has each of `items` made into a text, and `take` take the texts in the order of the items, while more are made. No more than
 /// two for each core and the one that is taken are kept at any time, however slow `take` is. The first error ends it; a panic
 /// goes on here.
@@ -96,7 +115,7 @@ pub(crate) fn texts<T: Sync, E: Send>(
 
 #[cfg(test)]
 mod tests {
-    use super::{each, share, texts};
+    use super::{beside, each, share, texts};
 
     #[test]
     fn results_are_in_order() {
@@ -108,6 +127,19 @@ mod tests {
     #[should_panic(expected = "of the third")]
     fn panics_are_not_lost() {
         each(0..5, |n| assert!(n != 2, "of the third"));
+    }
+
+    #[test]
+    fn both_sides_are_done() {
+        let mut other = 0;
+        assert_eq!(beside(|| other = 1, || 2), 2);
+        assert_eq!(other, 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "of the other")]
+    fn a_panic_beside_is_not_lost() {
+        beside(|| panic!("of the other"), || ());
     }
 
     #[test]

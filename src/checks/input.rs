@@ -97,9 +97,10 @@ impl Found {
         Self { check, findings: Vec::new(), skipped: Vec::new() }
     }
 
-    /// Goes on with the next check.
-    pub(super) fn begin(&mut self, check: &'static Check) {
-        self.check = check;
+    /// Adds what another check has found.
+    pub(super) fn append(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.skipped.extend(other.skipped);
     }
 
     /// A finding of this check about the service port at this place, to be filled in.

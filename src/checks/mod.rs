@@ -45,6 +45,7 @@ pub use pick::{Pick, find};
 
 use hashbrown::HashSet;
 
+use crate::cores;
 use crate::dataplane::Mode;
 
 /// A check. Its `id` and `slug` never change their meaning and are never used again.
@@ -81,8 +82,7 @@ impl Check {
     }
 }
 
-/// All checks, in the order of their codes, but for the last: which checks lines were missing for is known when all others
-/// are made.
+/// All checks, in the order of their codes.
 pub static CHECKS: [&Check; 26] = [
     &stale_endpoint::CHECK,
     &missing_endpoint::CHECK,
@@ -132,17 +132,7 @@ impl Checked {
 
 /// Makes the checks that `pick` wants. Of what they find, only what an `earlier` look found too is kept, if there was one.
 pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> Checked {
-    let mut found = Found::new(CHECKS[0]);
-    for check in CHECKS.iter().filter(|check| pick.wants(check)) {
-        found.begin(check);
-        if check.compares && input.cluster.is_none() {
-            found.skip(NO_OBJECTS);
-            continue;
-        }
-        (check.run)(input, &mut found);
-        skip_unseen(input, check, &mut found);
-    }
-    let Found { mut findings, skipped, .. } = found;
+    let Found { mut findings, skipped, .. } = found(input, pick);
     soften(input, &mut findings);
     findings.iter_mut().for_each(Finding::tell_once);
     if let Some(earlier) = earlier {
@@ -156,6 +146,37 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
     let cause = cause::of(input, &findings);
     Checked { findings, skipped, cause }
 }
+
+/// What the checks find. Those of a large node are shared out among the processor's cores.
+fn found(input: &Input<'_, '_>, pick: &Pick) -> Found {
+    let wanted: Vec<&'static Check> = CHECKS.into_iter().filter(|check| pick.wants(check)).collect();
+    let (last, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|check| **check == partial_dump::CHECK);
+    let threads = if input.services.len() < WORTH_A_THREAD { 1 } else { cores::count() };
+    let make = |(first, input): (usize, Input<'_, '_>)| {
+        let own = others.iter().skip(first).step_by(threads);
+        own.map(|check| made(&input, check, Found::new(check))).collect::<Vec<_>>()
+    };
+    let parts = cores::each((0..threads).map(|first| (first, input.clone())), make);
+    let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+    let in_order = (0..others.len()).filter_map(|nth| parts[nth % threads].next());
+    let mut found = Found::new(&partial_dump::CHECK);
+    in_order.for_each(|part| found.append(part));
+    last.into_iter().fold(found, |found, check| made(input, check, found))
+}
+
+/// Adds what this check finds.
+fn made(input: &Input<'_, '_>, check: &'static Check, mut found: Found) -> Found {
+    if check.compares && input.cluster.is_none() {
+        found.skip(NO_OBJECTS);
+        return found;
+    }
+    (check.run)(input, &mut found);
+    skip_unseen(input, check, &mut found);
+    found
+}
+
+/// So many service ports take longer to check than a thread takes to start.
+const WORTH_A_THREAD: usize = 1000;
 
 /// Where another mode is in use, its Services may not be in the rules that were read.
 fn skip_unseen(input: &Input<'_, '_>, check: &Check, found: &mut Found) {

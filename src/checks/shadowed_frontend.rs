@@ -1,5 +1,7 @@
 //! An earlier rule takes the connections to a frontend before its own rule does.
 
+use std::cell::LazyCell;
+
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Frontend, Origin, Shadow, Taker};
 
@@ -15,7 +17,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    let ports = input.places_by_key();
+    let ports = LazyCell::new(|| input.places_by_key());
     for wiring in input.wirings {
         if wiring.shadows_unknown {
             found.skip("there are more rules ahead of kube-proxy's than are held against every frontend");

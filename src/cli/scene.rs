@@ -10,6 +10,7 @@ use super::objects::{self, Objects};
 use super::phases::phase;
 use super::{Failure, Outcome, gather, texts};
 use crate::checks::{self, Checked, Pick};
+use crate::cores;
 use crate::dataplane::{Mode, Select, ServicePort, by_kind};
 use crate::dump::iptables::Dump;
 use crate::expect::Cluster;
@@ -181,7 +182,12 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
     let configured = cluster.as_ref().and_then(|cluster| cluster.facts().proxy.as_ref());
     let configured = configured.and_then(|proxy| Mode::parse(&proxy.mode));
-    let survey = phase("survey", || Survey::of(rules, &names, configured));
+    let survey = || Survey::of(rules, &names, configured);
+    let survey = phase("survey", || match question.what.as_slice() {
+        // Every Service will be followed.
+        [] => cores::beside(|| rules.expect_many_lookups(), survey),
+        _ => survey(),
+    });
     let join = cluster.as_ref().map(|cluster| Join::new(cluster, survey.extents()));
 
     outcome.note(around::unplaced(&survey, &bundle));

@@ -34,22 +34,53 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             IpAddr::V4(v4) => {
-                // Written at once: a large answer holds hundreds of thousands.
-                let mut text = [0; "255.255.255.255.".len()];
-                let mut end = 0;
-                for octet in v4.octets() {
-                    let digits = [octet / 100, octet / 10 % 10, octet % 10];
-                    let blank = if octet < 10 { 2 } else { usize::from(octet < 100) };
-                    for digit in &digits[blank..] {
-                        text[end] = b'0' + digit;
-                        end += 1;
-                    }
-                    text[end] = b'.';
-                    end += 1;
-                }
-                f.pad(std::str::from_utf8(&text[..end - 1]).unwrap_or_default())
+                let text = V4Text::of(v4, None);
+                f.pad(std::str::from_utf8(text.as_bytes()).unwrap_or_default())
             }
             IpAddr::V6(v6) => write!(f, "[{v6}]"),
+        }
+    }
+}
+
+/// An IPv4 address, or one with a port, as text that takes no memory from elsewhere: a large answer holds hundreds of thousands.
+#[derive(Debug, Clone, Copy)]
+pub struct V4Text {
+    text: [u8; "255.255.255.255:65535".len()],
+    end: usize,
+}
+
+impl V4Text {
+    /// `10.0.0.1`, or `10.0.0.1:80`
+    pub fn of(address: Ipv4Addr, port: Option<u16>) -> Self {
+        let mut written = Self { text: [0; _], end: 0 };
+        for (nth, octet) in address.octets().into_iter().enumerate() {
+            if nth > 0 {
+                written.push(b'.');
+            }
+            written.number(octet.into());
+        }
+        if let Some(port) = port {
+            written.push(b':');
+            written.number(port);
+        }
+        written
+    }
+
+    /// The text, all of it ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.end]
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.text[self.end] = byte;
+        self.end += 1;
+    }
+
+    fn number(&mut self, number: u16) {
+        let digits = [number / 10_000, number / 1000 % 10, number / 100 % 10, number / 10 % 10, number % 10];
+        let blank = digits[..4].iter().take_while(|digit| **digit == 0).count();
+        for digit in &digits[blank..] {
+            self.push(b'0' + digit.to_le_bytes()[0]);
         }
     }
 }
@@ -84,6 +115,10 @@ mod tests {
             for text in [format!("{octet}.0.255.10"), format!("1.22.133.{octet}")] {
                 assert_eq!(Host(ip(&text)).to_string(), text);
             }
+        }
+        for port in 0..=u16::MAX {
+            let text = V4Text::of(Ipv4Addr::new(9, 80, 100, 0), Some(port));
+            assert_eq!(text.as_bytes(), format!("9.80.100.0:{port}").as_bytes());
         }
         assert_eq!(format!("{:>9}|{:<9}|", Host(ip("1.2.3.4")), Host(ip("1.2.3.4"))), "  1.2.3.4|1.2.3.4  |");
         assert_eq!(Host(ip("fd00::1")).to_string(), "[fd00::1]");

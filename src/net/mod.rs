@@ -9,7 +9,7 @@ mod moment;
 mod network;
 mod protocol;
 
-pub use address::{Host, split_host_port};
+pub use address::{Host, V4Text, split_host_port};
 pub use family::Family;
 pub use moment::{Moment, span};
 pub use network::Network;

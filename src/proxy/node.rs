@@ -7,13 +7,16 @@ use super::{KnownNames, Sketch, iptables, ipvs, nftables};
 use crate::dataplane::{Leftovers, Mode, RuleRef, ServicePort, Walkthrough, Wiring};
 use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::Sets;
-use crate::dump::iptables::TableName;
+use crate::dump::iptables::{Section, TableName};
 use crate::dump::ipvs::VirtualServer;
 use crate::dump::nft;
 use crate::net::Family;
 
 /// Things left over that are named.
 const NAMED: usize = 3;
+
+/// So many chains take longer to prepare for looking them up than a thread takes to start.
+const MANY_CHAINS: usize = 10_000;
 
 /// Everything that was read of a node.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,12 @@ impl Rules<'_, '_> {
         // kube-proxy may say one thing and have written another, long ago or not yet.
         let said = self.said.filter(|mode| seen.contains(&Some(*mode)) || seen.iter().all(Option::is_none));
         said.or(meant).or_else(|| seen.into_iter().flatten().next())
+    }
+
+    /// Prepares for following very many Services. What it costs is worth it for these only.
+    pub fn expect_many_lookups(&self) {
+        let tables = self.iptables.iter().filter_map(|ruleset| ruleset.nat).map(|nat| nat.section);
+        tables.filter(|nat| nat.chains().len() > MANY_CHAINS).for_each(Section::expect_many_lookups);
     }
 
     /// The families that the rules of a mode were read of, in order.

@@ -4,10 +4,13 @@
 //! with what is in them. Everything else of an answer is left to it.
 
 use std::io;
+use std::net::IpAddr;
 
 use memchr::{memchr3, memmem};
 
 use super::json::{harmless, is_plain};
+use crate::dataplane::Address;
+use crate::net::V4Text;
 use crate::report::Endpoint;
 
 /// The list of a pool as it is written without its endpoints. In a string these quotes would have backslashes.
@@ -58,13 +61,14 @@ fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
             Value::Null => out.extend_from_slice(b"null"),
             Value::Is(is) => out.extend_from_slice(if is { b"true" } else { b"false" }),
             Value::Text(text) => put_text(text, out)?,
+            Value::Address(address) => put_address(address, out)?,
             Value::Texts(texts) => put_list(texts.iter(), out, |text, out| put_text(text, out))?,
             Value::Part(part) => serde_json::to_writer(&mut *out, &part)?,
             Value::Count(count) => serde_json::to_writer(&mut *out, &count)?,
         }
         io::Result::Ok(())
     };
-    put(field!(first "address"), text(address.as_deref()))?;
+    put(field!(first "address"), address.map_or(Value::Null, Value::Address))?;
     put(field!("probability"), probability.map_or(Value::Null, Value::Part))?;
     put(field!("chain"), Value::Text(chain))?;
     if is_bare(endpoint) {
@@ -126,6 +130,14 @@ fn put_text(text: &str, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+fn put_address(address: &Address, out: &mut Vec<u8>) -> io::Result<()> {
+    let Address::Socket(IpAddr::V4(v4), port) = address else { return put_text(&address.to_string(), out) };
+    out.push(b'"');
+    out.extend_from_slice(V4Text::of(*v4, Some(*port)).as_bytes());
+    out.push(b'"');
+    Ok(())
+}
+
 fn text(text: Option<&str>) -> Value<'_> {
     text.map_or(Value::Null, Value::Text)
 }
@@ -135,6 +147,7 @@ enum Value<'v> {
     Null,
     Is(bool),
     Text(&'v str),
+    Address(&'v Address),
     Texts(&'v [String]),
     Part(f64),
     Count(u64),

@@ -265,7 +265,7 @@ fn missing(absent: &dataplane::Absent) -> Missing {
 fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint<'_> {
     let about = endpoint.about.as_deref();
     Endpoint {
-        address: (endpoint.address != Address::Unknown).then(|| endpoint.address.to_string()),
+        address: Some(&endpoint.address).filter(|address| **address != Address::Unknown),
         probability: endpoint.probability,
         chain: &endpoint.chain,
         pod: about.and_then(|about| about.pod.as_deref()),

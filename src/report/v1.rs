@@ -1,12 +1,13 @@
 //! Version 1 of the JSON contract: what every document is made of. One list, so that it is long: it is read as the contract is.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::build::Services;
 use super::v1_diff::{DiffDocument, DiffNodesDocument};
 use super::v1_nodes::NodesDocument;
 use super::v1_trace::TraceDocument;
+use crate::dataplane::Address;
 use crate::net::Family;
 
 /// The answer of `show` and `list`.
@@ -215,7 +216,9 @@ pub struct Missing {
 pub struct Endpoint<'a> {
     /// `ip:port` or `[ip6]:port`, `?` for a port the dump does not tell, `*` for a port left as it was; null where
     /// the dump does not tell the address.
-    pub address: Option<String>,
+    #[serde(serialize_with = "text_of")]
+    #[schemars(with = "Option<String>")]
+    pub address: Option<&'a Address>,
     /// Part of the pool's new connections, 0..=1; null where it cannot be told.
     pub probability: Option<f64>,
     /// The chain that translates the address.
@@ -239,6 +242,13 @@ pub struct Endpoint<'a> {
     pub open_connections: Option<u64>,
     /// Addresses of clients that ClientIP affinity sends back to it; null where the rules do not list them (nftables mode does).
     pub clients: Option<Vec<String>>,
+}
+
+fn text_of<S: Serializer>(address: &Option<&Address>, serializer: S) -> Result<S::Ok, S::Error> {
+    match address {
+        Some(address) => serializer.collect_str(address),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// The answer of `check`.

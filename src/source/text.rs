@@ -22,7 +22,7 @@ impl Text {
     /// The text that `memory` holds; its bytes if they are no UTF-8.
     pub(super) fn in_memory(memory: MmapMut) -> Result<Self, Vec<u8>> {
         let memory = Arc::new(memory);
-        let text = Yoke::try_attach_to_cart(Arc::clone(&memory), |bytes| std::str::from_utf8(bytes));
+        let text = Yoke::try_attach_to_cart(Arc::clone(&memory), |bytes| simdutf8::basic::from_utf8(bytes));
         text.map(|text| Self(Kept::Memory(text))).map_err(|_| memory.to_vec())
     }
 }

@@ -24,6 +24,7 @@ mod rule;
 mod save;
 mod scan;
 mod section;
+mod usual;
 mod words;
 
 pub use error::RuleError;
@@ -35,3 +36,4 @@ pub use raw_rule::RawRule;
 pub use rule::{AddrType, Counters, Match, Ports, Recent, RecentVerb, Rule, Side, Statistic, Target, Word};
 pub use scan::{Dump, Hints, Unread, Why};
 pub use section::{Chain, Section};
+pub use usual::Usual;

@@ -70,8 +70,22 @@ impl NameIndex {
         .collect()
     }
 
+    /// The position of `name` in `names`. If it has none, it is noted to be about to become the last.
+    pub(super) fn find_or_add<'a>(&mut self, names: &[impl Named<'a>], name: &str) -> Option<usize> {
+        if self.is_beyond(names, name) {
+            self.hashed_run.take();
+            self.run.end += 1;
+            return None;
+        }
+        let known = self.find(names, name);
+        if known.is_none() {
+            self.add(names, name);
+        }
+        known
+    }
+
     /// Notes that `name` is about to become the last of `names`, in which it is not yet.
-    pub(super) fn add<'a>(&mut self, names: &[impl Named<'a>], name: &str) {
+    fn add<'a>(&mut self, names: &[impl Named<'a>], name: &str) {
         let next = names.len();
         self.hashed_run.take();
         let ascends = self.run.end == next && names.last().is_none_or(|last| last.name() < name);
@@ -86,8 +100,8 @@ impl NameIndex {
         }
     }
 
-    /// True if `name` is above every name of the list and so cannot be in it.
-    pub(super) fn is_beyond<'a>(&self, names: &[impl Named<'a>], name: &str) -> bool {
+    /// True if `name` is above every name of the list, the last of which ends the run, and so cannot be in it.
+    fn is_beyond<'a>(&self, names: &[impl Named<'a>], name: &str) -> bool {
         let last = names.last().filter(|_| self.run.end == names.len());
         let same = |at: &u32| names[*at as usize].name() == name;
         let is_scattered = || match self.scattered.len() {
@@ -188,9 +202,8 @@ mod tests {
         for name in all {
             let known = names.iter().position(|n| n == name);
             assert_eq!(index.find(&names, name), known);
-            assert!(known.is_none() || !index.is_beyond(&names, name));
+            assert_eq!(index.find_or_add(&names, name), known);
             if known.is_none() {
-                index.add(&names, name);
                 names.push(name);
             }
         }

@@ -60,7 +60,7 @@ fn module(text: &str) -> Option<(Match<'_>, &str)> {
 }
 
 /// A comment in quotes, or of a single word.
-fn comment(text: &str) -> Option<(Word<'_>, &str)> {
+pub(super) fn comment(text: &str) -> Option<(Word<'_>, &str)> {
     if let Some(inner) = text.strip_prefix('"') {
         let end = memchr2(b'"', b'\\', inner.as_bytes()).filter(|&end| inner.as_bytes()[end] == b'"')?;
         return Some((Word { text: Cow::Borrowed(&inner[..end]), quoted: true }, &inner[end + 1..]));
@@ -80,7 +80,7 @@ fn target(text: &str) -> Option<(&str, Option<[&str; 2]>)> {
 }
 
 /// A word that is neither quoted nor negated, and what stands behind it.
-fn value(text: &str) -> Option<(&str, &str)> {
+pub(super) fn value(text: &str) -> Option<(&str, &str)> {
     let end = text.bytes().position(is_blank).unwrap_or(text.len());
     (end > 0 && !text.starts_with(['!', '"'])).then(|| text.split_at(end))
 }

@@ -99,10 +99,9 @@ impl<'a> Section<'a> {
         &self.chains
     }
 
-    /// The chains that rules lead to, as far as the names of their targets are told without parsing.
-    pub fn chains_behind(&self, rules: &[RawRule<'a>]) -> Vec<Option<usize>> {
-        let names: Vec<&str> = rules.iter().map(|raw| raw.target_name().unwrap_or_default()).collect();
-        self.by_name.find_several(&self.chains, &names, |id| self.name_at_rules(&self.chains[id]))
+    /// The positions of the chains with these names, in their order: several are found in the time that one takes.
+    pub fn chain_ids(&self, names: &[&str]) -> Vec<Option<usize>> {
+        self.by_name.find_several(&self.chains, names, |id| self.name_at_rules(&self.chains[id]))
     }
 
     /// The name of a chain as its first rule has it: whoever wants it together with the rules need not wait for memory twice,
@@ -198,10 +197,7 @@ impl<'a> Section<'a> {
     }
 
     fn find_or_add(&mut self, name: &'a str) -> usize {
-        let known =
-            if self.by_name.is_beyond(&self.chains, name) { None } else { self.by_name.find(&self.chains, name) };
-        self.near = known.unwrap_or_else(|| {
-            self.by_name.add(&self.chains, name);
+        self.near = self.by_name.find_or_add(&self.chains, name).unwrap_or_else(|| {
             let id = u32::try_from(self.chains.len()).unwrap_or(u32::MAX);
             let chain = Chain { name, id, first: None, declared: false, entire: false, scattered: false };
             self.chains.push(chain);

@@ -4,19 +4,21 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use hashbrown::HashMap;
+use smallvec::smallvec;
 
 use super::comment;
 use super::conditions::Truth;
 use super::followed::Followed;
 use super::matching::Connection;
-use super::part::{Part, share};
+use super::part::{self, Part, share};
 use super::ruleset::Table;
 use super::step::{Action, Step};
 use super::targets;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
-use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target};
+use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target, Usual};
+use crate::net::Protocol;
 use crate::proxy::chain_name::ChainKind;
 
 mod missing;
@@ -120,7 +122,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             if chain.rules_at_first() > WORTH_LOOKING_AHEAD {
                 self.steps_ahead(done, rules);
             } else {
-                rules.for_each(|raw| self.step(done, (raw, None)));
+                rules.for_each(|raw| self.step(done, (raw, None), None));
             }
             self.missing_behind(chain, done, start);
             self.nodes[done].steps = start..self.steps.len();
@@ -145,23 +147,32 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let mut ahead = Vec::with_capacity(AHEAD);
         loop {
             ahead.clear();
-            ahead.extend(rules.by_ref().take(AHEAD));
+            ahead.extend(rules.by_ref().take(AHEAD).map(|raw| (raw, raw.usual())));
             if ahead.is_empty() {
                 return;
             }
-            for (raw, behind) in ahead.iter().zip(self.table.section.chains_behind(&ahead)) {
-                self.step(node, (*raw, behind));
+            let name = |(raw, usual): &(RawRule<'d>, Option<Usual<'d>>)| match usual {
+                Some(Usual::Jump { target, .. }) => target,
+                _ => raw.target_name().unwrap_or_default(),
+            };
+            let names: Vec<&str> = ahead.iter().map(name).collect();
+            for ((raw, usual), behind) in ahead.iter().zip(self.table.section.chain_ids(&names)) {
+                self.step(node, (*raw, behind), *usual);
             }
         }
     }
 
     /// Adds what one rule of a node does, if it does something to where a connection goes. The chain it leads to comes with
-    /// it where it was looked up already.
-    fn step(&mut self, node: usize, at: (RawRule<'d>, Option<usize>)) {
+    /// it where it was looked up already, and what it is where that was told.
+    fn step(&mut self, node: usize, at: (RawRule<'d>, Option<usize>), usual: Option<Usual<'d>>) {
         let (raw, _) = at;
         // Half of all rules mark for masquerading and are no step, whatever they match.
         if raw.text.ends_with("-j KUBE-MARK-MASQ") {
             self.nodes[node].marks = true;
+            return;
+        }
+        if let Some(step) = usual.or_else(|| raw.usual()).and_then(|usual| self.usual_step(node, at, usual)) {
+            self.steps.push(step);
             return;
         }
         let mut rule = std::mem::take(&mut self.scratch);
@@ -171,6 +182,31 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         };
         self.scratch = rule;
         self.steps.extend(step);
+    }
+
+    /// The step of a rule as most are; `None` where there is more to it.
+    fn usual_step(
+        &mut self,
+        node: usize,
+        (raw, behind): (RawRule<'d>, Option<usize>),
+        usual: Usual<'d>,
+    ) -> Option<Step> {
+        match usual {
+            Usual::Jump { probability, target } => {
+                let kind = Some(ChainKind::of(target)).filter(|kind| *kind == ChainKind::Endpoint)?;
+                let value = probability.map_or(Some(1.0), part::random)?;
+                let chain = behind.or_else(|| self.table.section.chain_id(target));
+                let chain = chain.filter(|&id| self.has_its_rules(id, kind))?;
+                Some(Step { takes: Part { value, known: true }, action: Action::Jump(self.lead(chain, kind, raw)) })
+            }
+            Usual::Translation { protocol, to } => {
+                let protocol = Protocol::parse(protocol)?;
+                let Translation::To(address) = translate::dnat_to(to) else { return None };
+                let is_met = self.connection.protocol.is_none_or(|of_connection| of_connection == protocol);
+                let action = is_met.then(|| self.translated(node, address, raw, None))?;
+                Some(Step { takes: Part::ALL, action })
+            }
+        }
     }
 
     fn readable_step(&mut self, node: usize, at: (RawRule<'d>, Option<usize>), rule: &Rule<'_>) -> Option<Step> {
@@ -223,23 +259,12 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let behind = behind.filter(|&id| section.name_at_rules(&section.chains()[id]) == target.name);
         let look_up = || if target.name == "DNAT" { None } else { section.chain_id(target.name) };
         let chain = behind.or_else(look_up);
-        let known = chain.filter(|&id| {
-            // Where the text ends inside the table, the rules of a declared chain may be what was lost.
-            let chain = &section.chains()[id];
-            let lost = kind == ChainKind::Endpoint && !section.complete && !self.translates(chain);
-            (!chain.is_empty() && !lost)
-                || (chain.declared && chain.is_empty() && !section.cut_off && !section.may_lack_rules(chain))
-        });
-        if let Some(id) = known {
-            let before = self.nodes.len();
-            let next = self.node_of(id, Some(raw));
-            if kind == ChainKind::Endpoint && self.nodes.len() == before {
-                self.repeated(raw);
-            }
+        if let Some(id) = chain.filter(|&id| self.has_its_rules(id, kind)) {
+            let next = self.lead(id, kind, raw);
             return Effect::Action(if target.goto { Action::Goto(next) } else { Action::Jump(next) });
         }
         if let Some(translation) = translate::of(target) {
-            let Node { chain, via, marks, .. } = self.nodes[node];
+            let Node { chain, via, .. } = self.nodes[node];
             let address = match translation {
                 Translation::To(address) => address,
                 Translation::Garbled => {
@@ -253,15 +278,8 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             let packets = exact_packets(rule);
             // Without counters here there are none there.
             let arrived = via.filter(|_| packets.is_some()).and_then(|raw| exact_packets(&raw.parse().ok()?));
-            let remembered = self.sticky.contains_key(&chain);
-            let own = section.name_at_rules(&section.chains()[chain]);
-            return Effect::Action(self.deliver(
-                own,
-                address,
-                via.into_iter().chain([raw]),
-                (packets, arrived),
-                (marks, remembered),
-            ));
+            let traffic = Traffic { packets, arrived, ..Traffic::default() }.kept();
+            return Effect::Action(self.translated(node, address, raw, traffic));
         }
         match target.name {
             // Kubernetes 1.1 marked in the endpoint's own chain.
@@ -279,9 +297,30 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 }
                 let address = rule.comment().and_then(comment::endpoint);
                 let address = address.map_or(Address::Unknown, |(ip, port)| Address::Socket(ip, port));
-                Effect::Action(self.deliver(name, address, [raw], (None, None), (true, false)))
+                Effect::Action(self.deliver(name, address, (None, raw), None, (true, false)))
             }
         }
+    }
+
+    /// True if the rules of this chain of a kind are here as far as can be told, even if there are none. Where the text ends inside
+    /// the table, the rules of a declared chain may be what was lost.
+    fn has_its_rules(&self, id: usize, kind: ChainKind) -> bool {
+        let section = self.table.section;
+        let chain = &section.chains()[id];
+        if chain.is_empty() {
+            return chain.declared && !section.cut_off && !section.may_lack_rules(chain);
+        }
+        kind != ChainKind::Endpoint || section.complete || self.translates(chain)
+    }
+
+    /// The node of a chain of a kind that the rule leads to.
+    fn lead(&mut self, chain: usize, kind: ChainKind, raw: RawRule<'d>) -> usize {
+        let before = self.nodes.len();
+        let next = self.node_of(chain, Some(raw));
+        if kind == ChainKind::Endpoint && self.nodes.len() == before {
+            self.repeated(raw);
+        }
+        next
     }
 
     /// True if a rule of the chain translates the destination. In a part of a dump (`-L | grep KUBE`) the one that does may
@@ -300,18 +339,28 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         })
     }
 
+    /// The rule translates what gets to the chain of this node.
+    fn translated(&mut self, node: usize, address: Address, raw: RawRule<'d>, traffic: Option<Box<Traffic>>) -> Action {
+        let section = self.table.section;
+        let Node { chain, via, marks, .. } = self.nodes[node];
+        let own = section.name_at_rules(&section.chains()[chain]);
+        let remembered = self.sticky.contains_key(&chain);
+        self.deliver(own, address, (via, raw), traffic, (marks, remembered))
+    }
+
     fn deliver(
         &mut self,
         chain: &str,
         address: Address,
-        rules: impl IntoIterator<Item = RawRule<'d>>,
-        (packets, arrived): (Option<u64>, Option<u64>),
+        (via, raw): (Option<RawRule<'d>>, RawRule<'d>),
+        traffic: Option<Box<Traffic>>,
         (hairpin, remembered): (bool, bool),
     ) -> Action {
-        let rules = rules.into_iter().map(|raw| self.rule_ref(raw)).collect();
+        let last = self.rule_ref(raw);
+        let rules = via.map_or_else(|| smallvec![last], |via| smallvec![self.rule_ref(via), last]);
         self.found.endpoints.push(Endpoint {
             rules,
-            traffic: Traffic { packets, arrived, ..Traffic::default() }.kept(),
+            traffic,
             hairpin: Some(hairpin),
             remembered,
             ..Endpoint::blank(address, chain)
@@ -356,10 +405,9 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     fn dead_ends(&mut self) {
         let section = self.table.section;
         let chains = section.chains();
-        let is_dead = |node: &&Node<'d>| {
-            let kind = ChainKind::of(chains[node.chain].name);
-            node.steps.is_empty() && (kind.serves() || kind == ChainKind::Endpoint)
-        };
+        // The name of a chain stands far from what was read of it.
+        let is_dead =
+            |node: &&Node<'d>| node.steps.is_empty() && ChainKind::of(chains[node.chain].name).is_of_services();
         let dead = self.nodes.iter().filter(is_dead).take(MOST_ODDITIES);
         let dead: Vec<DeadEnd> = dead
             .map(|node| DeadEnd {

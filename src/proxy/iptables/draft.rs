@@ -172,6 +172,9 @@ impl<'d> Draft<'d> {
 
     /// Adds what only the filter table knows: Services without endpoints.
     fn filter(&mut self, known: &KnownNames) {
+        if self.rejects.iter().next().is_none() {
+            return;
+        }
         let rejects = std::mem::take(&mut self.rejects);
         // Chains with names of their own making are known by the comments only.
         let names = self.sketches.iter().enumerate().filter_map(|(at, s)| Some(((s.name.clone()?, s.protocol), at)));

@@ -1,20 +1,21 @@
 //! Which chains were met while pools were followed, so that nobody need go through their rules again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Marks for the chains of one table. Threads that follow different services share them.
+/// Marks for the chains of one table. Threads that follow different services share them: each has a byte of its own, because a
+/// bit among others would have to be waited for.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     /// Some rule leads there. What is read is not marked here.
-    reached: Vec<AtomicU64>,
+    reached: Vec<AtomicBool>,
     /// Every rule of the chain was read, and what these lead to is reached.
-    read: Vec<AtomicU64>,
+    read: Vec<AtomicBool>,
 }
 
 impl Followed {
     /// No marks, for so many chains.
     pub(super) fn new(chains: usize) -> Self {
-        let none = || (0..chains.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let none = || (0..chains).map(|_| AtomicBool::new(false)).collect();
         Self { reached: none(), read: none() }
     }
 
@@ -41,12 +42,12 @@ impl Followed {
 
 // The marks are looked at after the threads that set them have ended, which is all the order they need.
 
-fn set(marks: &[AtomicU64], at: usize) {
-    if let Some(word) = marks.get(at / 64) {
-        word.fetch_or(1 << (at % 64), Ordering::Relaxed);
+fn set(marks: &[AtomicBool], at: usize) {
+    if let Some(mark) = marks.get(at) {
+        mark.store(true, Ordering::Relaxed);
     }
 }
 
-fn is_set(marks: &[AtomicU64], at: usize) -> bool {
-    marks.get(at / 64).is_some_and(|word| word.load(Ordering::Relaxed) & (1 << (at % 64)) != 0)
+fn is_set(marks: &[AtomicBool], at: usize) -> bool {
+    marks.get(at).is_some_and(|mark| mark.load(Ordering::Relaxed))
 }

@@ -71,11 +71,14 @@ pub(super) fn probability_of(statistic: &Statistic<'_>) -> Option<f64> {
     probability(statistic).known()
 }
 
+/// As the kernel holds `--mode random --probability`; `None` if the text is no probability.
+pub(super) fn random(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|p| (0.0..=1.0).contains(p)).map(|p| (p * KERNEL_ONE).round() / KERNEL_ONE)
+}
+
 fn probability(statistic: &Statistic<'_>) -> Part {
     let value = match (statistic.mode, statistic.probability, statistic.every) {
-        ("random", Some(text), _) => {
-            text.parse::<f64>().ok().filter(|p| (0.0..=1.0).contains(p)).map(|p| (p * KERNEL_ONE).round() / KERNEL_ONE)
-        }
+        ("random", Some(text), _) => random(text),
         // One packet of every n, which one does not matter in the long run.
         ("nth", _, Some(text)) => text.parse::<u32>().ok().filter(|n| *n > 0).map(|n| 1.0 / f64::from(n)),
         _ => None,

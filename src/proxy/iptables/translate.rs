@@ -38,7 +38,11 @@ pub fn of(target: &Target<'_>) -> Option<Translation> {
 
 fn dnat(target: &Target<'_>) -> Translation {
     let written = target.options.iter().filter(|w| w.text == "--to-destination").count();
-    let Some(to) = target.option("--to-destination").filter(|_| written == 1) else { return Translation::Garbled };
+    target.option("--to-destination").filter(|_| written == 1).map_or(Translation::Garbled, dnat_to)
+}
+
+/// Where `DNAT --to-destination` sends connections.
+pub(super) fn dnat_to(to: &str) -> Translation {
     match split_host_port(to) {
         Some((ip, _)) if ip.is_unspecified() => Translation::Garbled,
         Some((_, Some(0))) => Translation::Garbled,
