@@ -6,6 +6,7 @@ use kube_ipt::dump::iptables::{Dump, Hints, RawRule, Rule};
 use serde_json::Value;
 
 use crate::cases::{cases, gunzip};
+use crate::harness::holds;
 use crate::run::{self, Run, kube_ipt, node, nodes};
 
 /// What is said where one rule cannot be judged.
@@ -68,6 +69,40 @@ fn the_target_is_told_whatever_stands_around_it() {
         assert_eq!(parsed(&all[0].1).target.map(|target| target.name), Some("X"), "{text}");
     }
     assert_eq!(rules("-A C -m comment --comment \"to -j Y\"")[0].1.target_name(), None);
+}
+
+/// Rules that are nearly as most are: every piece of one left out, doubled, or with something before or behind it. Each line is
+/// held against all that must hold of rules.
+#[test]
+fn usual_rules_are_told_as_they_are_parsed() {
+    const CHANGES: [&str; 14] =
+        ["", "!", "! ", "\"", " ", "\t", "\u{c}", "\\", "é", "-m ", "-j ", "-g X ", "-c 1 2 ", "[1:2] "];
+    let mut usual = 0;
+    for rule in [
+        r#"-A KUBE-SVC-X -m comment --comment "a/b:c -> 10.0.0.1:80" -m statistic --mode random --probability 0.5 -j KUBE-SEP-X"#,
+        "-A KUBE-SVC-X -m comment --comment a/b -m statistic --mode random --probability 1 -j X",
+        r#"-A KUBE-SEP-X -p tcp -m comment --comment "a/b:c" -m tcp -j DNAT --to-destination 10.0.0.1:80"#,
+    ] {
+        let pieces: Vec<&str> = rule.split_inclusive(' ').collect();
+        for at in 0..pieces.len() {
+            let (before, piece, behind) = (pieces[..at].concat(), pieces[at].trim_end(), pieces[at + 1..].concat());
+            for change in CHANGES {
+                for line in [
+                    format!("{before}{change}{behind}"),
+                    format!("{before}{change}{piece} {behind}"),
+                    format!("{before}{piece}{change}{behind}"),
+                    format!("{before}{piece}{change} {behind}"),
+                ] {
+                    holds("rules", line.as_bytes());
+                    let dump = Dump::scan(&line, Hints::default());
+                    let rules =
+                        dump.sections.iter().flat_map(|s| s.chains().iter().flat_map(|chain| s.rules_of(chain)));
+                    usual += rules.filter(|raw| raw.usual().is_some()).count();
+                }
+            }
+        }
+    }
+    assert!(usual > 200, "only {usual} of the lines are usual");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(super) struct NameIndex {
     run: Range<usize>,
     /// Positions of names outside the run.
     scattered: HashTable<u32>,
+    /// A bit for each length that one of these has, the rest of 64.
+    lengths: u64,
     /// The run's names by their hashes, once they were worth hashing.
     hashed_run: OnceLock<Slots>,
 }
@@ -103,13 +105,15 @@ impl NameIndex {
     /// True if `name` is above every name of the list, the last of which ends the run, and so cannot be in it.
     fn is_beyond<'a>(&self, names: &[impl Named<'a>], name: &str) -> bool {
         let last = names.last().filter(|_| self.run.end == names.len());
+        // Nearly every name of a large dump is as long as no built-in chain's is.
+        let may_be_scattered = self.lengths & length(name) != 0;
         let same = |at: &u32| names[*at as usize].name() == name;
         let is_scattered = || match self.scattered.len() {
             // Comparing the few built-in chains takes less than hashing the name.
             0..FEW => self.scattered.iter().any(same),
             _ => self.scattered.find(self.hasher.hash_one(name), same).is_some(),
         };
-        last.is_some_and(|last| last.name() < name) && !is_scattered()
+        last.is_some_and(|last| last.name() < name) && !(may_be_scattered && is_scattered())
     }
 
     /// Prepares for many look-ups.
@@ -124,6 +128,7 @@ impl NameIndex {
     }
 
     fn scatter<'a>(&mut self, names: &[impl Named<'a>], at: usize, name: &str) {
+        self.lengths |= length(name);
         let hasher = &self.hasher;
         // The name at `at` may not be in the list yet; the table asks only for those it holds.
         let rehash = |&at: &u32| hasher.hash_one(names[at as usize].name());
@@ -168,6 +173,11 @@ impl Slots {
     fn start(&self, hash: u64) -> usize {
         hash as usize & (self.0.len() - 1)
     }
+}
+
+/// The bit of a name's length.
+fn length(name: &str) -> u64 {
+    1 << (name.len() % 64)
 }
 
 fn upper(hash: u64) -> u32 {

@@ -81,7 +81,8 @@ fn target(text: &str) -> Option<(&str, Option<[&str; 2]>)> {
 
 /// A word that is neither quoted nor negated, and what stands behind it.
 pub(super) fn value(text: &str) -> Option<(&str, &str)> {
-    let end = text.bytes().position(is_blank).unwrap_or(text.len());
+    // Nothing below a blank is one but control characters, of which texts have hardly any.
+    let end = text.bytes().position(|byte| byte <= b' ' && is_blank(byte)).unwrap_or(text.len());
     (end > 0 && !text.starts_with(['!', '"'])).then(|| text.split_at(end))
 }
 

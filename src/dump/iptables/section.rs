@@ -119,18 +119,9 @@ impl<'a> Section<'a> {
 
     /// The rules of a chain in their order.
     pub fn rules_of(&self, chain: &Chain<'a>) -> impl Iterator<Item = RawRule<'a>> + use<'a> {
-        let text = self.text;
         let more = if chain.scattered { self.scattered_runs(chain.id) } else { &[] };
         let more: Vec<Run> = more.iter().map(|(_, run)| *run).collect();
-        chain.first.into_iter().chain(more).flat_map(move |run| {
-            let mut at = run.start as usize;
-            (0..run.count).map(move |n| {
-                let rest = &text[at..];
-                let end = memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
-                at += (end + 1).min(rest.len());
-                RawRule { line: run.line + n, text: rest[..end].trim_ascii_end(), form: run.form }
-            })
-        })
+        Rules { text: self.text, run: chain.first, more: more.into_iter() }
     }
 
     fn scattered_runs(&self, chain: u32) -> &[(u32, Run)] {
@@ -283,6 +274,34 @@ impl<'a> Section<'a> {
             Some(self.chains[own].id)
         });
         self.finish();
+    }
+}
+
+/// The rules of a chain.
+struct Rules<'a> {
+    text: &'a str,
+    /// What is left of the run that is being gone through.
+    run: Option<Run>,
+    more: std::vec::IntoIter<Run>,
+}
+
+impl<'a> Iterator for Rules<'a> {
+    type Item = RawRule<'a>;
+
+    fn next(&mut self) -> Option<RawRule<'a>> {
+        let run = self.run.as_mut()?;
+        let rest = &self.text[run.start as usize..];
+        let end = memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+        let rule = RawRule { line: run.line, text: rest[..end].trim_ascii_end(), form: run.form };
+        run.count -= 1;
+        if run.count == 0 {
+            self.run = self.more.next();
+        } else {
+            run.line += 1;
+            // There is another rule, so that the line has an end, and a text is not longer than a place can tell.
+            run.start += u32::try_from(end + 1).unwrap_or(u32::MAX);
+        }
+        Some(rule)
     }
 }
 

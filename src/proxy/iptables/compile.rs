@@ -58,6 +58,19 @@ pub(super) struct Node<'d> {
     marks: bool,
 }
 
+/// Memory that one program after another uses.
+#[derive(Default)]
+pub(super) struct Memory<'d> {
+    nodes: Vec<Node<'d>>,
+    steps: Vec<Step>,
+    ids: HashMap<usize, usize>,
+    ahead: Vec<(RawRule<'d>, Option<Usual<'d>>)>,
+    rule: Rule<'d>,
+}
+
+/// More room in a hash table is not kept: to empty it takes as long as it is large.
+const KEPT_IDS: usize = 1000;
+
 /// The chains below one, compiled.
 pub(super) struct Program<'p, 'd, 'n> {
     pub(super) table: Table<'d>,
@@ -72,6 +85,8 @@ pub(super) struct Program<'p, 'd, 'n> {
     pub(super) found: Spread,
     /// Chains that clients come back to under ClientIP affinity.
     sticky: HashMap<usize, RawRule<'d>>,
+    /// Memory for the rules looked ahead at.
+    ahead: Vec<(RawRule<'d>, Option<Usual<'d>>)>,
     /// Memory for the rule being read.
     scratch: Rule<'d>,
 }
@@ -83,10 +98,24 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         connection: Connection<'p>,
         recovery: &'p mut Recovery<'n>,
         followed: &'p Followed,
+        memory: &mut Memory<'d>,
     ) -> Self {
-        let (nodes, steps, ids) = (Vec::new(), Vec::new(), HashMap::new());
-        let (found, scratch) = (Spread::default(), Rule::default());
-        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky: HashMap::new(), scratch }
+        let Memory { nodes, steps, ids, ahead, rule: scratch } = std::mem::take(memory);
+        let (found, sticky) = (Spread::default(), HashMap::new());
+        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky, ahead, scratch }
+    }
+
+    /// What was found; the memory goes to the next.
+    pub(super) fn end(self, memory: &mut Memory<'d>) -> Spread {
+        let Self { mut nodes, mut steps, mut ids, ahead, scratch: rule, found, .. } = self;
+        nodes.clear();
+        steps.clear();
+        ids.clear();
+        if ids.capacity() > KEPT_IDS {
+            ids = HashMap::new();
+        }
+        *memory = Memory { nodes, steps, ids, ahead, rule };
+        found
     }
 
     /// Compiles `root` and every chain that can be reached from it.
@@ -144,12 +173,12 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
 
     /// Compiles rules of a node, looking up the chains of several at a time.
     fn steps_ahead(&mut self, node: usize, mut rules: impl Iterator<Item = RawRule<'d>>) {
-        let mut ahead = Vec::with_capacity(AHEAD);
+        let mut ahead = std::mem::take(&mut self.ahead);
         loop {
             ahead.clear();
             ahead.extend(rules.by_ref().take(AHEAD).map(|raw| (raw, raw.usual())));
             if ahead.is_empty() {
-                return;
+                break;
             }
             let name = |(raw, usual): &(RawRule<'d>, Option<Usual<'d>>)| match usual {
                 Some(Usual::Jump { target, .. }) => target,
@@ -160,6 +189,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
                 self.step(node, (*raw, behind), *usual);
             }
         }
+        self.ahead = ahead;
     }
 
     /// Adds what one rule of a node does, if it does something to where a connection goes. The chain it leads to comes with
@@ -201,9 +231,9 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             }
             Usual::Translation { protocol, to } => {
                 let protocol = Protocol::parse(protocol)?;
-                let Translation::To(address) = translate::dnat_to(to) else { return None };
                 let is_met = self.connection.protocol.is_none_or(|of_connection| of_connection == protocol);
-                let action = is_met.then(|| self.translated(node, address, raw, None))?;
+                let (ip, port) = Some(to).filter(|(ip, port)| is_met && !translate::is_garbled(*ip, Some(*port)))?;
+                let action = self.translated(node, Address::Socket(ip, port), raw, None);
                 Some(Step { takes: Part::ALL, action })
             }
         }

@@ -6,6 +6,7 @@
 
 use crate::dump::iptables::{Dump, Section, TableName};
 use crate::net::Family;
+use crate::proxy::chain_name::ChainKind;
 
 /// Chains that kube-proxy has in the filter table only.
 pub(super) const OF_FILTER: [&str; 3] = ["KUBE-FORWARD", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"];
@@ -27,19 +28,21 @@ pub(super) enum Role {
 pub fn joined(dump: Dump<'_>) -> Dump<'_> {
     let mut sections: Vec<Section<'_>> = Vec::with_capacity(dump.sections.len());
     // Signs of the last section, kept up to date so that many small fragments cost no more than their chains.
-    let mut last_signs = Signs::default();
+    let mut last_signs = None;
+    // A table that says which it is needs no signs.
+    let signs_of = |section: &Section<'_>| if section.table_told { Signs::default() } else { Signs::of(section) };
     for section in dump.sections {
-        // A table that says which it is needs no signs.
-        let signs = if section.table_told { Signs::default() } else { Signs::of(&section) };
-        match sections.last_mut() {
-            Some(last) if belong_together(last, last_signs, &section, signs) => {
-                last.absorb(&section);
-                last_signs = last_signs.and(signs);
-            }
-            _ => {
-                sections.push(section);
-                last_signs = signs;
-            }
+        let Some(last) = sections.last_mut() else {
+            sections.push(section);
+            continue;
+        };
+        let (its, signs) = (last_signs.unwrap_or_else(|| signs_of(last)), signs_of(&section));
+        if belong_together(last, its, &section, signs) {
+            last.absorb(&section);
+            last_signs = Some(its.and(signs));
+        } else {
+            sections.push(section);
+            last_signs = Some(signs);
         }
     }
     name_families(&mut sections);
@@ -58,6 +61,9 @@ fn belong_together(one: &Section<'_>, its: Signs, other: &Section<'_>, others: S
 
 /// Gives tables without a single address the family of the others of their save. A save ends where a table comes again.
 fn name_families(sections: &mut [Section<'_>]) {
+    if sections.len() < 2 {
+        return;
+    }
     let mut start = 0;
     while start < sections.len() {
         let mut seen: Vec<(Role, Option<TableName>)> = Vec::new();
@@ -110,13 +116,13 @@ struct Signs {
 
 impl Signs {
     fn of(section: &Section<'_>) -> Self {
-        const NAT: [&str; 7] =
-            ["KUBE-SEP-", "KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
         let mut signs = Self::default();
         for chain in section.chains() {
             let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| chain.name.starts_with(prefix));
-            // Nearly all chains of a large table are of the first kinds.
-            if begins(&NAT) {
+            let kind = ChainKind::of(chain.name);
+            // Nearly all chains of a large table are of Services. Those of firewalls were in nat until 1.25.
+            if (kind.is_of_services() && kind != ChainKind::Firewall) || begins(&["KUBE-POSTROUTING", "KUBE-MARK-MASQ"])
+            {
                 signs.nat = true;
             } else if begins(&OF_FILTER) || begins(&["FORWARD"]) {
                 signs.filter = true;

@@ -38,19 +38,19 @@ pub fn of(target: &Target<'_>) -> Option<Translation> {
 
 fn dnat(target: &Target<'_>) -> Translation {
     let written = target.options.iter().filter(|w| w.text == "--to-destination").count();
-    target.option("--to-destination").filter(|_| written == 1).map_or(Translation::Garbled, dnat_to)
-}
-
-/// Where `DNAT --to-destination` sends connections.
-pub(super) fn dnat_to(to: &str) -> Translation {
+    let Some(to) = target.option("--to-destination").filter(|_| written == 1) else { return Translation::Garbled };
     match split_host_port(to) {
-        Some((ip, _)) if ip.is_unspecified() => Translation::Garbled,
-        Some((_, Some(0))) => Translation::Garbled,
+        Some((ip, port)) if is_garbled(ip, port) => Translation::Garbled,
         Some((ip, Some(port))) => Translation::To(Address::Socket(ip, port)),
         Some((ip, None)) => Translation::To(Address::SamePort(ip)),
         None if to.starts_with(':') => Translation::Garbled,
         None => Translation::To(Address::Other(to.into())),
     }
+}
+
+/// True for a destination that an old iptables made of what it did not understand.
+pub(super) fn is_garbled(ip: IpAddr, port: Option<u16>) -> bool {
+    ip.is_unspecified() || port == Some(0)
 }
 
 /// The pod's own address, from the rule that masquerades a pod's connections to itself: `-s IP -j KUBE-MARK-MASQ`.

@@ -7,7 +7,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::compile::Program;
+use super::compile::{Memory, Program};
 use super::followed::Followed;
 use super::matching::Connection;
 use super::part::Part;
@@ -47,17 +47,19 @@ pub(super) struct Spread {
 }
 
 /// Follows the chain at `root`.
-pub(super) fn spread(
-    table: Table<'_>,
+pub(super) fn spread<'d>(
+    table: Table<'d>,
     root: usize,
     connection: Connection<'_>,
     recovery: &mut Recovery<'_>,
     followed: &Followed,
+    memory: &mut Memory<'d>,
 ) -> Spread {
-    let mut program = Program::new(table, connection, recovery, followed);
+    let mut program = Program::new(table, connection, recovery, followed, memory);
     program.compile(root);
     let order = program.order();
-    program.run(&order)
+    program.run(&order);
+    program.end(memory)
 }
 
 impl Program<'_, '_, '_> {
@@ -106,7 +108,7 @@ impl Program<'_, '_, '_> {
     }
 
     /// The two sweeps.
-    fn run(mut self, order: &[usize]) -> Spread {
+    fn run(&mut self, order: &[usize]) {
         let mut returns = vec![Part::NONE; self.nodes.len()];
         for &node in order.iter().rev() {
             returns[node] = returned(&self.steps[self.nodes[node].steps.clone()], &returns);
@@ -157,7 +159,6 @@ impl Program<'_, '_, '_> {
         self.found.incomplete = incomplete.map(chain_of);
         merge(&mut self.found.endpoints, &mut self.found.repeated);
         self.found.endpoints.shrink_to_fit();
-        self.found
     }
 }
 

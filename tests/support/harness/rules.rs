@@ -3,10 +3,12 @@
 
 use std::collections::HashSet;
 
+use kube_ipt::dataplane::Address;
 use kube_ipt::dump::iptables::{
-    Dump, Hints, RawRule, Rule, Section, restore_line_breaks, restore_nft_view, restore_xml,
+    Dump, Hints, Match, Ports, RawRule, Rule, Section, Statistic, Usual, restore_line_breaks, restore_nft_view,
+    restore_xml,
 };
-use kube_ipt::proxy::iptables::joined;
+use kube_ipt::proxy::iptables::{Translation, joined, translation};
 
 /// How many lines that were not understood keep their text.
 const KEPT: usize = 100;
@@ -73,16 +75,42 @@ fn chains_are_found_by_their_names(section: &Section<'_>) {
     }
 }
 
+/// The rule is the usual one, but for its comment.
+fn says(rule: &Rule<'_>, usual: &Usual<'_>) {
+    let matches: Vec<_> = rule.matches.iter().filter(|m| !matches!(m, Match::Comment(_))).collect();
+    let target = rule.target.as_ref().expect("a target");
+    let (name, options) = match *usual {
+        Usual::Jump { probability, target } => {
+            let random = |text| Statistic { mode: "random", probability: Some(text), ..Statistic::default() };
+            let wanted = probability.map(|text| Match::Statistic(random(text)));
+            assert_eq!(matches, wanted.iter().collect::<Vec<_>>());
+            (target, 0)
+        }
+        Usual::Translation { protocol, to } => {
+            let ports = Match::Ports(Ports { module: Some(protocol), ..Ports::default() });
+            assert_eq!(matches, [&Match::Protocol { not: false, name: protocol }, &ports]);
+            let wanted = Translation::To(Address::Socket(to.0, to.1));
+            assert!(
+                to.1 == 0 || to.0.is_unspecified() || translation(target) == Some(wanted),
+                "{target:?} is not {to:?}"
+            );
+            ("DNAT", 2)
+        }
+    };
+    assert_eq!((target.name, target.goto, target.options.len(), rule.counters), (name, false, options, None));
+}
+
 /// A rule that can be read is written so that it reads as the same, and shortcuts see in it what reading does.
 fn means_the_same_when_written<'t>(raw: &RawRule<'t>, used: &mut Rule<'t>) {
-    let again = raw.parse_into(used);
+    let (again, usual) = (raw.parse_into(used), raw.usual());
     let rule = match raw.parse() {
         Ok(rule) => rule,
         Err(error) => {
-            assert_eq!(again, Err(error));
+            assert_eq!((again, usual), (Err(error), None));
             return;
         }
     };
+    usual.inspect(|usual| says(&rule, usual));
     assert_eq!(*used, rule, "memory that is used again tells of the rule before");
     let jumps = raw.text.split_ascii_whitespace().filter(|word| matches!(*word, "-j" | "-g" | "--jump" | "--goto"));
     // Where more of them stand, one may be the value of another option.
