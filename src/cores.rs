@@ -48,7 +48,9 @@ pub(crate) fn beside<R>(other: impl FnOnce() + Send, work: impl FnOnce() -> R) -
     let other = Mutex::new(Some(other));
     let do_other = || {
         let other = other.lock().unwrap_or_else(PoisonError::into_inner).take();
-        other.into_iter().for_each(|other| other());
+        if let Some(other) = other {
+            other();
+        }
     };
     thread::scope(|scope| {
         let started = Builder::new().spawn_scoped(scope, do_other);

@@ -68,7 +68,7 @@ fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
         }
         io::Result::Ok(())
     };
-    put(field!(first "address"), address.map_or(Value::Null, Value::Address))?;
+    put(field!(first "address"), address.map_or(Value::Null, |address| Value::Address(address.0)))?;
     put(field!("probability"), probability.map_or(Value::Null, Value::Part))?;
     put(field!("chain"), Value::Text(chain))?;
     if is_bare(endpoint) {

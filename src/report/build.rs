@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 
 use super::Quotes;
 use super::v1::{
-    self, Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status, Watched,
+    self, AddressText, Balance, Document, Endpoint, Frontend, Kind, Missing, Pool, Route, Service, Source, Status,
+    Watched,
 };
 use crate::checks::Finding;
 use crate::dataplane::{self, Address, FrontendKind, Mode, ServicePort, State, Verdict};
@@ -265,7 +266,7 @@ fn missing(absent: &dataplane::Absent) -> Missing {
 fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint<'_> {
     let about = endpoint.about.as_deref();
     Endpoint {
-        address: Some(&endpoint.address).filter(|address| **address != Address::Unknown),
+        address: (endpoint.address != Address::Unknown).then_some(AddressText(&endpoint.address)),
         probability: endpoint.probability,
         chain: &endpoint.chain,
         pod: about.and_then(|about| about.pod.as_deref()),

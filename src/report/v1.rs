@@ -216,9 +216,8 @@ pub struct Missing {
 pub struct Endpoint<'a> {
     /// `ip:port` or `[ip6]:port`, `?` for a port the dump does not tell, `*` for a port left as it was; null where
     /// the dump does not tell the address.
-    #[serde(serialize_with = "text_of")]
     #[schemars(with = "Option<String>")]
-    pub address: Option<&'a Address>,
+    pub address: Option<AddressText<'a>>,
     /// Part of the pool's new connections, 0..=1; null where it cannot be told.
     pub probability: Option<f64>,
     /// The chain that translates the address.
@@ -244,10 +243,13 @@ pub struct Endpoint<'a> {
     pub clients: Option<Vec<String>>,
 }
 
-fn text_of<S: Serializer>(address: &Option<&Address>, serializer: S) -> Result<S::Ok, S::Error> {
-    match address {
-        Some(address) => serializer.collect_str(address),
-        None => serializer.serialize_none(),
+/// The address of an endpoint, which is a string in the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressText<'a>(pub &'a Address);
+
+impl Serialize for AddressText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
     }
 }
 
