@@ -10,7 +10,7 @@ use super::comment;
 use super::conditions::Truth;
 use super::followed::Followed;
 use super::matching::Connection;
-use super::part::{self, Part, share};
+use super::part::{Part, share};
 use super::ruleset::Table;
 use super::step::{Action, Step};
 use super::targets;
@@ -18,13 +18,10 @@ use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
 use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target, Usual};
-use crate::net::Protocol;
 use crate::proxy::chain_name::ChainKind;
 
 mod missing;
-
-/// So many rules are looked ahead at, in chains that have more than a few.
-const AHEAD: usize = 64;
+mod usual;
 
 /// An endpoint's chain, which has two rules or three, leads nowhere.
 const WORTH_LOOKING_AHEAD: usize = 3;
@@ -58,19 +55,6 @@ pub(super) struct Node<'d> {
     marks: bool,
 }
 
-/// Memory that one program after another uses.
-#[derive(Default)]
-pub(super) struct Memory<'d> {
-    nodes: Vec<Node<'d>>,
-    steps: Vec<Step>,
-    ids: HashMap<usize, usize>,
-    ahead: Vec<(RawRule<'d>, Option<Usual<'d>>)>,
-    rule: Rule<'d>,
-}
-
-/// More room in a hash table is not kept: to empty it takes as long as it is large.
-const KEPT_IDS: usize = 1000;
-
 /// The chains below one, compiled.
 pub(super) struct Program<'p, 'd, 'n> {
     pub(super) table: Table<'d>,
@@ -85,8 +69,6 @@ pub(super) struct Program<'p, 'd, 'n> {
     pub(super) found: Spread,
     /// Chains that clients come back to under ClientIP affinity.
     sticky: HashMap<usize, RawRule<'d>>,
-    /// Memory for the rules looked ahead at.
-    ahead: Vec<(RawRule<'d>, Option<Usual<'d>>)>,
     /// Memory for the rule being read.
     scratch: Rule<'d>,
 }
@@ -98,24 +80,10 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         connection: Connection<'p>,
         recovery: &'p mut Recovery<'n>,
         followed: &'p Followed,
-        memory: &mut Memory<'d>,
     ) -> Self {
-        let Memory { nodes, steps, ids, ahead, rule: scratch } = std::mem::take(memory);
-        let (found, sticky) = (Spread::default(), HashMap::new());
-        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky, ahead, scratch }
-    }
-
-    /// What was found; the memory goes to the next.
-    pub(super) fn end(self, memory: &mut Memory<'d>) -> Spread {
-        let Self { mut nodes, mut steps, mut ids, ahead, scratch: rule, found, .. } = self;
-        nodes.clear();
-        steps.clear();
-        ids.clear();
-        if ids.capacity() > KEPT_IDS {
-            ids = HashMap::new();
-        }
-        *memory = Memory { nodes, steps, ids, ahead, rule };
-        found
+        let (nodes, steps, ids) = (Vec::new(), Vec::new(), HashMap::new());
+        let (found, scratch) = (Spread::default(), Rule::default());
+        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky: HashMap::new(), scratch }
     }
 
     /// Compiles `root` and every chain that can be reached from it.
@@ -171,27 +139,6 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         node
     }
 
-    /// Compiles rules of a node, looking up the chains of several at a time.
-    fn steps_ahead(&mut self, node: usize, mut rules: impl Iterator<Item = RawRule<'d>>) {
-        let mut ahead = std::mem::take(&mut self.ahead);
-        loop {
-            ahead.clear();
-            ahead.extend(rules.by_ref().take(AHEAD).map(|raw| (raw, raw.usual())));
-            if ahead.is_empty() {
-                break;
-            }
-            let name = |(raw, usual): &(RawRule<'d>, Option<Usual<'d>>)| match usual {
-                Some(Usual::Jump { target, .. }) => target,
-                _ => raw.target_name().unwrap_or_default(),
-            };
-            let names: Vec<&str> = ahead.iter().map(name).collect();
-            for ((raw, usual), behind) in ahead.iter().zip(self.table.section.chain_ids(&names)) {
-                self.step(node, (*raw, behind), *usual);
-            }
-        }
-        self.ahead = ahead;
-    }
-
     /// Adds what one rule of a node does, if it does something to where a connection goes. The chain it leads to comes with
     /// it where it was looked up already, and what it is where that was told.
     fn step(&mut self, node: usize, at: (RawRule<'d>, Option<usize>), usual: Option<Usual<'d>>) {
@@ -212,31 +159,6 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         };
         self.scratch = rule;
         self.steps.extend(step);
-    }
-
-    /// The step of a rule as most are; `None` where there is more to it.
-    fn usual_step(
-        &mut self,
-        node: usize,
-        (raw, behind): (RawRule<'d>, Option<usize>),
-        usual: Usual<'d>,
-    ) -> Option<Step> {
-        match usual {
-            Usual::Jump { probability, target } => {
-                let kind = Some(ChainKind::of(target)).filter(|kind| *kind == ChainKind::Endpoint)?;
-                let value = probability.map_or(Some(1.0), part::random)?;
-                let chain = behind.or_else(|| self.table.section.chain_id(target));
-                let chain = chain.filter(|&id| self.has_its_rules(id, kind))?;
-                Some(Step { takes: Part { value, known: true }, action: Action::Jump(self.lead(chain, kind, raw)) })
-            }
-            Usual::Translation { protocol, to } => {
-                let protocol = Protocol::parse(protocol)?;
-                let is_met = self.connection.protocol.is_none_or(|of_connection| of_connection == protocol);
-                let (ip, port) = Some(to).filter(|(ip, port)| is_met && !translate::is_garbled(*ip, Some(*port)))?;
-                let action = self.translated(node, Address::Socket(ip, port), raw, None);
-                Some(Step { takes: Part::ALL, action })
-            }
-        }
     }
 
     fn readable_step(&mut self, node: usize, at: (RawRule<'d>, Option<usize>), rule: &Rule<'_>) -> Option<Step> {

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use super::compile::Memory;
 use super::followed::Followed;
 use super::matching::{Client, Connection, Destination, PodSide};
 use super::ruleset::Table;
@@ -33,14 +32,13 @@ impl<'d> PoolRef<'d> {
 }
 
 /// Walks the pool's chain for connections to one of `frontends`; the second value is the seconds of ClientIP affinity.
-pub(super) fn pool<'d>(
-    table: Table<'d>,
+pub(super) fn pool(
+    table: Table<'_>,
     at: PoolRef<'_>,
     (protocol, pods): (Option<Protocol>, PodSide<'_>),
     frontends: &[(Option<IpAddr>, Option<u16>)],
     recovery: &mut Recovery<'_>,
     followed: &Followed,
-    memory: &mut Memory<'d>,
 ) -> (Pool, Option<u32>) {
     // KUBE-XLB parts pods and the node from others before it spreads what is left; in other pools nobody is told apart.
     let parts_clients = ChainKind::of(at.chain) == ChainKind::ExternalLocal;
@@ -54,7 +52,7 @@ pub(super) fn pool<'d>(
     let root =
         table.section.chain_id(at.chain).filter(|&id| !table.section.cut_off || !table.section.chains()[id].is_empty());
     let spread = match root {
-        Some(root) => walk::spread(table, root, connection, recovery, followed, memory),
+        Some(root) => walk::spread(table, root, connection, recovery, followed),
         None => walk::Spread { oddities: vec![Oddity::Missing(at.chain.to_owned())], ..walk::Spread::default() },
     };
     let mut pool = Pool {

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::compile::Memory;
 use super::draft::{Draft, Obstacles};
 use super::followed::Followed;
 use super::matching::PodSide;
@@ -135,19 +134,12 @@ impl<'d> Survey<'d> {
             tables.for_each(|nat| nat.section.expect_many_lookups());
         }
         let share = cores::share(sketches.len(), WORTH_A_THREAD);
-        let follow = |part: &[&Sketch<'d>]| {
-            let mut memory = Memory::default();
-            part.iter().map(|sketch| self.followed(sketch, &mut memory)).collect::<Vec<_>>()
-        };
+        let follow = |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch)).collect::<Vec<_>>();
         cores::each(sketches.chunks(share), follow).into_iter().flatten().collect()
     }
 
     /// Follows a service port to its endpoints.
     pub fn service(&self, sketch: &Sketch<'d>) -> ServicePort {
-        self.followed(sketch, &mut Memory::default())
-    }
-
-    fn followed(&self, sketch: &Sketch<'d>, memory: &mut Memory<'d>) -> ServicePort {
         let nothing = Rejects::default();
         let family = self.in_family(sketch.family);
         let around = Surroundings {
@@ -175,9 +167,8 @@ impl<'d> Survey<'d> {
         let mut followed = Vec::with_capacity(pools.len());
         followed.extend(pools.into_iter().filter_map(|at| {
             let pods = around.pods;
-            let (nat, marks) = (around.nat?, &family?.followed);
             let (pool, seconds) =
-                pool::pool(nat, at, (sketch.protocol, pods), &addresses, &mut recovery, marks, memory);
+                pool::pool(around.nat?, at, (sketch.protocol, pods), &addresses, &mut recovery, &family?.followed);
             affinity = affinity.or(seconds);
             Some(pool)
         }));

@@ -7,7 +7,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::compile::{Memory, Program};
+use super::compile::Program;
 use super::followed::Followed;
 use super::matching::Connection;
 use super::part::Part;
@@ -47,19 +47,17 @@ pub(super) struct Spread {
 }
 
 /// Follows the chain at `root`.
-pub(super) fn spread<'d>(
-    table: Table<'d>,
+pub(super) fn spread(
+    table: Table<'_>,
     root: usize,
     connection: Connection<'_>,
     recovery: &mut Recovery<'_>,
     followed: &Followed,
-    memory: &mut Memory<'d>,
 ) -> Spread {
-    let mut program = Program::new(table, connection, recovery, followed, memory);
+    let mut program = Program::new(table, connection, recovery, followed);
     program.compile(root);
     let order = program.order();
-    program.run(&order);
-    program.end(memory)
+    program.run(&order)
 }
 
 impl Program<'_, '_, '_> {
@@ -108,7 +106,7 @@ impl Program<'_, '_, '_> {
     }
 
     /// The two sweeps.
-    fn run(&mut self, order: &[usize]) {
+    fn run(mut self, order: &[usize]) -> Spread {
         let mut returns = vec![Part::NONE; self.nodes.len()];
         for &node in order.iter().rev() {
             returns[node] = returned(&self.steps[self.nodes[node].steps.clone()], &returns);
@@ -159,6 +157,7 @@ impl Program<'_, '_, '_> {
         self.found.incomplete = incomplete.map(chain_of);
         merge(&mut self.found.endpoints, &mut self.found.repeated);
         self.found.endpoints.shrink_to_fit();
+        self.found
     }
 }
 
