@@ -176,7 +176,7 @@ fn made(input: &Input<'_, '_>, check: &'static Check, mut found: Found) -> Found
 }
 
 /// So many service ports take longer to check than a thread takes to start.
-const WORTH_A_THREAD: usize = 1000;
+const WORTH_A_THREAD: usize = 500;
 
 /// Where another mode is in use, its Services may not be in the rules that were read.
 fn skip_unseen(input: &Input<'_, '_>, check: &Check, found: &mut Found) {

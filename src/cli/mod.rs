@@ -233,7 +233,10 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
         Answer::Bytes(bytes) => std::io::stdout().lock().write_all(bytes),
         // Has no colours to be taken out.
         Answer::Json(document) if std::io::stdout().is_terminal() => json(document, std::io::stdout().lock()),
-        Answer::Json(document) => json_lines(document, std::io::stdout().lock()),
+        Answer::Json(document) => {
+            widen_pipe(document);
+            json_lines(document, std::io::stdout().lock())
+        }
     };
     match written {
         Ok(()) if outcome.missing.is_empty() && !outcome.failed => ExitCode::SUCCESS,
@@ -242,6 +245,26 @@ fn finish(outcome: &Outcome, color: Color) -> ExitCode {
         Err(error) => unwritten(&error),
     }
 }
+
+/// Gives the pipe behind stdout more room for a large answer, if there is one: it takes a sixth less time where neither side
+/// waits for the other at every 64 kB.
+#[cfg(target_os = "linux")]
+fn widen_pipe(document: &report::Any) {
+    use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+    /// More service ports than this fill a pipe many times.
+    const MANY: usize = 200;
+    /// In bytes: what Linux lets everyone have (`/proc/sys/fs/pipe-max-size`).
+    const PIPE: usize = 1 << 20;
+    let stdout = std::io::stdout();
+    let is_large = matches!(document, report::Any::Services(document) if document.services.len() > MANY);
+    if is_large && fcntl_getpipe_size(&stdout).is_ok_and(|size| size < PIPE) {
+        // A wish: somebody who has very many pipes may not have more.
+        let _ = fcntl_setpipe_size(&stdout, PIPE);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen_pipe(_: &report::Any) {}
 
 /// Says that an answer could not be written.
 fn unwritten(error: &std::io::Error) -> ExitCode {

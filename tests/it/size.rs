@@ -1,6 +1,8 @@
 //! A node of a hundred thousand endpoints: what the answers take, and that they are the same on any number of cores.
 
 #[cfg(target_os = "linux")]
+use std::io::{Read as _, Write as _};
+#[cfg(target_os = "linux")]
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
@@ -35,6 +37,28 @@ fn memory_follows_the_size_of_the_dump() {
         let own = most_memory(if command.starts_with("show") { "show svc-00000" } else { command }, &empty);
         let taken = most_memory(command, &large) - own;
         assert!(taken < BYTES_PER_BYTE * size, "{command}: {taken} bytes for {size}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_large_answer_gets_a_large_pipe() {
+    for (services, is_large) in [(10, false), (300, true)] {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let before = rustix::pipe::fcntl_getpipe_size(&reader).expect("a size");
+        let mut dump = tempfile::NamedTempFile::new().expect("a file");
+        dump.write_all(generate::nat(services, 1).as_bytes()).expect("writable");
+        let mut run = Command::new(env!("CARGO_BIN_EXE_kube-ipt"));
+        run.args(["list", "-o", "json", "-f"]).arg(dump.path()).stdout(writer);
+        let mut running = run.spawn().expect("it starts");
+        drop(run);
+        let mut answer = String::new();
+        reader.read_to_string(&mut answer).expect("text");
+        assert!(running.wait().expect("it ends").success());
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer["services"].as_array().map(Vec::len), Some(services));
+        let size = rustix::pipe::fcntl_getpipe_size(&reader).expect("a size");
+        assert_eq!(size, if is_large { 1 << 20 } else { before });
     }
 }
 
