@@ -10,14 +10,22 @@ trap 'rm -rf "$room"' EXIT
 cargo build --quiet --example generate-dump
 generate="${CARGO_TARGET_DIR:-target}/debug/examples/generate-dump"
 
-beside() { # the rest are commands; the first is what the others are compared with
-  hyperfine -N -w 1 -r "${RUNS:-10}" -i --output=pipe --export-json "$room/times.json" "$@" >/dev/null 2>&1
-  python3 - "$room/times.json" <<'PYTHON'
-import json, sys
-results = json.load(open(sys.argv[1]))["results"]
-for one in results:
+# The rest are commands; the first is what the others are compared with. They take turns, so that a machine that is slower for a
+# while is so for all of them.
+beside() {
+  rm -f "$room"/times-*.json
+  for round in $(seq 0 "${RUNS:-10}"); do
+    hyperfine -N -w 0 -r 1 -i --output=pipe --export-json "$room/times-$round.json" "$@" >/dev/null 2>&1
+  done
+  # The first round is for what the machine keeps in memory.
+  rm "$room/times-0.json"
+  python3 - "$room"/times-*.json <<'PYTHON'
+import json, statistics, sys
+rounds = [json.load(open(path))["results"] for path in sys.argv[1:]]
+medians = [statistics.median(one["times"][0] for one in turns) for turns in zip(*rounds)]
+for one, median in zip(rounds[0], medians):
     name = " ".join(word.rsplit("/", 1)[-1] for word in one["command"].split())
-    print(f"{one['median'] * 1000:8.1f} ms {one['median'] / results[0]['median']:6.2f} x  {name}")
+    print(f"{median * 1000:8.1f} ms {median / medians[0]:6.2f} x  {name}")
 PYTHON
 }
 
