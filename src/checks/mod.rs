@@ -151,7 +151,7 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
 fn found(input: &Input<'_, '_>, pick: &Pick) -> Found {
     let wanted: Vec<&'static Check> = CHECKS.into_iter().filter(|check| pick.wants(check)).collect();
     let (last, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|check| **check == partial_dump::CHECK);
-    let threads = if input.services.len() < WORTH_A_THREAD { 1 } else { cores::count() };
+    let threads = if input.services.len() < WORTH_A_THREAD { 1 } else { cores::count().min(others.len()).max(1) };
     let make = |(first, input): (usize, Input<'_, '_>)| {
         let own = others.iter().skip(first).step_by(threads);
         own.map(|check| made(&input, check, Found::new(check))).collect::<Vec<_>>()

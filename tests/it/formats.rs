@@ -82,6 +82,7 @@ fn usual_rules_are_told_as_they_are_parsed() {
         r#"-A KUBE-SVC-X -m comment --comment "a/b:c -> 10.0.0.1:80" -m statistic --mode random --probability 0.5 -j KUBE-SEP-X"#,
         "-A KUBE-SVC-X -m comment --comment a/b -m statistic --mode random --probability 1 -j X",
         r#"-A KUBE-SEP-X -p tcp -m comment --comment "a/b:c" -m tcp -j DNAT --to-destination 10.0.0.1:80"#,
+        "-A -j -j KUBE-SEP-X",
     ] {
         let pieces: Vec<&str> = rule.split_inclusive(' ').collect();
         for at in 0..pieces.len() {
@@ -90,6 +91,7 @@ fn usual_rules_are_told_as_they_are_parsed() {
                 for line in [
                     format!("{before}{change}{behind}"),
                     format!("{before}{change}{piece} {behind}"),
+                    format!("{before}{change} {piece} {behind}"),
                     format!("{before}{piece}{change}{behind}"),
                     format!("{before}{piece}{change} {behind}"),
                 ] {

@@ -243,3 +243,17 @@ fn two_hundred_broken_recordings_never_panic() {
         assert!(status != Some(2) || stdout.is_empty(), "round {round}: an error printed to stdout");
     }
 }
+
+/// No chain can be called as a target is, but a text can say so.
+#[test]
+fn a_chain_called_as_the_target_that_translates_is_none() {
+    let marks = "-A KUBE-SEP-X -s 10.0.0.1/32 -j KUBE-MARK-MASQ\n".repeat(4);
+    for translation in ["-p tcp -m tcp -j DNAT", "-p tcp -d 10.96.0.1/32 -m tcp -j DNAT"] {
+        let rules = format!(
+            "-N DNAT\n-A DNAT -j RETURN\n{PORTAL}-A KUBE-SVC-X -j KUBE-SEP-X\n{marks}\
+             -A KUBE-SEP-X {translation} --to-destination 10.0.0.1:80\n"
+        );
+        let document = kube_ipt("show").stdin(rules).json();
+        assert_eq!(document["services"][0]["pools"][0]["endpoints"][0]["address"], "10.0.0.1:80", "{translation}");
+    }
+}

@@ -415,3 +415,11 @@ fn numbers_no_rule_can_have_never_become_a_share() {
     survives("servers", "-A -t 10.96.1.1:80 -s rr\n".to_owned() + &servers);
     survives("sets", "create A list:set size 8\ncreate B list:set size 8\nadd A B\nadd B A\nadd A A\n");
 }
+
+/// In a part of a dump each rule that leads to an endpoint's chain asks whether a rule there translates.
+#[test]
+fn many_jumps_to_one_long_chain_of_a_part() {
+    let marks = "-A KUBE-SEP-X -s 10.0.0.1/32 -j KUBE-MARK-MASQ\n".repeat(10_000);
+    let jumps = "-A KUBE-SVC-X -m statistic --mode random --probability 0.5 -j KUBE-SEP-X\n".repeat(10_000);
+    survives("part", format!("{HOOKED}{PORTAL}{marks}{jumps}"));
+}

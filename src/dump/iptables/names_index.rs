@@ -102,7 +102,7 @@ impl NameIndex {
         }
     }
 
-    /// True if `name` is above every name of the list, the last of which ends the run, and so cannot be in it.
+    /// True if `name` is above every name of the run, which the list ends with, and none of the others: it is not in the list.
     fn is_beyond<'a>(&self, names: &[impl Named<'a>], name: &str) -> bool {
         let last = names.last().filter(|_| self.run.end == names.len());
         // Nearly every name of a large dump is as long as no built-in chain's is.

@@ -11,6 +11,7 @@ use memchr::memchr;
 use super::phrases::{comment, value};
 use super::raw_rule::RawRule;
 use super::section::Form;
+use super::words::is_blank;
 use crate::net::split_host_port;
 
 /// A rule without counters of one of the two kinds; its comment is not kept.
@@ -38,8 +39,9 @@ impl<'a> RawRule<'a> {
         if self.form != Form::Append {
             return None;
         }
-        let rest = self.text.strip_prefix("-A ")?;
-        let name = memchr(b' ', rest.as_bytes()).filter(|&end| end > 0)?;
+        // A name that does not follow one blank begins elsewhere.
+        let rest = self.text.strip_prefix("-A ").filter(|rest| !rest.bytes().next().is_some_and(is_blank))?;
+        let name = memchr(b' ', rest.as_bytes())?;
         let body = &rest[name..];
         match body.strip_prefix(" -p ") {
             Some(body) => translation(body),

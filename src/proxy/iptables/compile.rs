@@ -17,7 +17,7 @@ use super::targets;
 use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
-use crate::dump::iptables::{Chain, Match, RawRule, RecentVerb, Rule, Target, Usual};
+use crate::dump::iptables::{Match, RawRule, RecentVerb, Rule, Target, Usual};
 use crate::proxy::chain_name::ChainKind;
 
 mod missing;
@@ -69,6 +69,8 @@ pub(super) struct Program<'p, 'd, 'n> {
     pub(super) found: Spread,
     /// Chains that clients come back to under ClientIP affinity.
     sticky: HashMap<usize, RawRule<'d>>,
+    /// Endpoints' chains of a part of a dump, and whether a rule translates there.
+    translating: HashMap<usize, bool>,
     /// Memory for the rule being read.
     scratch: Rule<'d>,
 }
@@ -81,9 +83,9 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         recovery: &'p mut Recovery<'n>,
         followed: &'p Followed,
     ) -> Self {
-        let (nodes, steps, ids) = (Vec::new(), Vec::new(), HashMap::new());
-        let (found, scratch) = (Spread::default(), Rule::default());
-        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky: HashMap::new(), scratch }
+        let (nodes, steps, found, scratch) = (Vec::new(), Vec::new(), Spread::default(), Rule::default());
+        let (ids, sticky, translating) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky, translating, scratch }
     }
 
     /// Compiles `root` and every chain that can be reached from it.
@@ -208,9 +210,12 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         }
         let section = self.table.section;
         // iptables lets no chain have the name of a target, and half of all rules have this one.
-        let behind = behind.filter(|&id| section.name_at_rules(&section.chains()[id]) == target.name);
-        let look_up = || if target.name == "DNAT" { None } else { section.chain_id(target.name) };
-        let chain = behind.or_else(look_up);
+        let chain = if target.name == "DNAT" {
+            None
+        } else {
+            let behind = behind.filter(|&id| section.name_at_rules(&section.chains()[id]) == target.name);
+            behind.or_else(|| section.chain_id(target.name))
+        };
         if let Some(id) = chain.filter(|&id| self.has_its_rules(id, kind)) {
             let next = self.lead(id, kind, raw);
             return Effect::Action(if target.goto { Action::Goto(next) } else { Action::Jump(next) });
@@ -256,13 +261,13 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
 
     /// True if the rules of this chain of a kind are here as far as can be told, even if there are none. Where the text ends inside
     /// the table, the rules of a declared chain may be what was lost.
-    fn has_its_rules(&self, id: usize, kind: ChainKind) -> bool {
+    fn has_its_rules(&mut self, id: usize, kind: ChainKind) -> bool {
         let section = self.table.section;
         let chain = &section.chains()[id];
         if chain.is_empty() {
             return chain.declared && !section.cut_off && !section.may_lack_rules(chain);
         }
-        kind != ChainKind::Endpoint || section.complete || self.translates(chain)
+        kind != ChainKind::Endpoint || section.complete || self.translates(id)
     }
 
     /// The node of a chain of a kind that the rule leads to.
@@ -277,17 +282,15 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
 
     /// True if a rule of the chain translates the destination. In a part of a dump (`-L | grep KUBE`) the one that does may
     /// be missing while others of the chain are there.
-    fn translates(&self, chain: &Chain<'d>) -> bool {
-        let mut rules = self.table.section.rules_of(chain).filter_map(|raw| raw.parse().ok());
-        rules.any(|rule| {
-            rule.target.is_some_and(|t| {
-                translate::of(&t).is_some()
-                    || self
-                        .table
-                        .section
-                        .chain(t.name)
-                        .is_some_and(|c| ChainKind::of(c.name) != ChainKind::MarkMasquerade)
-            })
+    fn translates(&mut self, id: usize) -> bool {
+        let section = self.table.section;
+        let leads_on =
+            |name: &str| ChainKind::of(name) != ChainKind::MarkMasquerade && section.chain_id(name).is_some();
+        let translates = |target: &Target<'_>| translate::of(target).is_some() || leads_on(target.name);
+        // Asked once for each chain, however many rules lead there.
+        *self.translating.entry(id).or_insert_with(|| {
+            let mut rules = section.rules_of(&section.chains()[id]).filter_map(|raw| raw.parse().ok());
+            rules.any(|rule| rule.target.as_ref().is_some_and(translates))
         })
     }
 
