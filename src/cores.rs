@@ -43,21 +43,14 @@ pub(crate) fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: i
 }
 
 /// Does `work` on this thread and `other` on one of its own; a panic of either goes on here.
-pub(crate) fn beside<R>(other: impl FnOnce() + Send, work: impl FnOnce() -> R) -> R {
-    // It is done here if no thread can be started.
-    let other = Mutex::new(Some(other));
-    let do_other = || {
-        let other = other.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(other) = other {
-            other();
-        }
-    };
+pub(crate) fn beside<R>(other: impl Fn() + Sync, work: impl FnOnce() -> R) -> R {
     thread::scope(|scope| {
-        let started = Builder::new().spawn_scoped(scope, do_other);
+        let started = Builder::new().spawn_scoped(scope, &other);
         let done = work();
         match started {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => do_other(),
+            // It is done here if no thread can be started.
+            Err(_) => other(),
         }
         done
     })
@@ -117,6 +110,8 @@ pub(crate) fn texts<T: Sync, E: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::{beside, each, share, texts};
 
     #[test]
@@ -133,9 +128,9 @@ mod tests {
 
     #[test]
     fn both_sides_are_done() {
-        let mut other = 0;
-        assert_eq!(beside(|| other = 1, || 2), 2);
-        assert_eq!(other, 1);
+        let other = AtomicBool::new(false);
+        assert_eq!(beside(|| other.store(true, Ordering::Relaxed), || 2), 2);
+        assert!(other.into_inner());
     }
 
     #[test]

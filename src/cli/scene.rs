@@ -183,10 +183,9 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let configured = cluster.as_ref().and_then(|cluster| cluster.facts().proxy.as_ref());
     let configured = configured.and_then(|proxy| Mode::parse(&proxy.mode));
     let survey = || Survey::of(rules, &names, configured);
-    let survey = phase("survey", || match question.what.as_slice() {
-        // Every Service will be followed.
-        [] => cores::beside(|| rules.expect_many_lookups(), survey),
-        _ => survey(),
+    let all_are_followed = question.what.is_empty() && question.namespace.is_none();
+    let survey = phase("survey", || {
+        if all_are_followed { cores::beside(|| rules.expect_many_lookups(), survey) } else { survey() }
     });
     let join = cluster.as_ref().map(|cluster| Join::new(cluster, survey.extents()));
 

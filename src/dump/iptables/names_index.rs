@@ -86,13 +86,12 @@ impl NameIndex {
         known
     }
 
-    /// Notes that `name` is about to become the last of `names`, in which it is not yet.
+    /// Notes that `name`, which goes on no run, is about to become the last of `names`, in which it is not yet.
     fn add<'a>(&mut self, names: &[impl Named<'a>], name: &str) {
         let next = names.len();
         self.hashed_run.take();
-        let ascends = self.run.end == next && names.last().is_none_or(|last| last.name() < name);
-        if ascends || self.run.is_empty() {
-            self.run = if ascends { self.run.start..next + 1 } else { next..next + 1 };
+        if self.run.is_empty() {
+            self.run = next..next + 1;
         } else if self.run.len() < RUN {
             for at in std::mem::replace(&mut self.run, next..next + 1) {
                 self.scatter(names, at, names[at].name());
