@@ -63,7 +63,12 @@ pub(super) fn write_as(
     let failed = |error: &io::Error| failure(path, &target, error);
     let beside = Beside::of(&target).map_err(|error| failed(&error))?;
     let placed = beside.fill(manner.mode, content).and_then(|()| beside.place(&target, manner));
-    placed.map_err(|error| if error.kind() == io::ErrorKind::AlreadyExists { taken(path) } else { failed(&error) })
+    placed.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => taken(path),
+        // Somebody made a folder there since it was looked at.
+        io::ErrorKind::IsADirectory => irregular(path, manner),
+        _ => failed(&error),
+    })
 }
 
 /// Fails if `path` is taken by what may not be replaced, which is better known before the work than after.
@@ -71,14 +76,8 @@ pub(super) fn free(path: &Path, manner: Manner) -> Result<(), Failure> {
     // These stand for what is open already, which a file that takes its place is not.
     let stands_for_open = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder)) || path.as_os_str() == "-";
     match fs::metadata(path) {
-        _ if stands_for_open => {
-            let what = format!("cannot write {}: it is no regular file", path.display());
-            Err(Failure { what, hints: vec![format!("give the name of a file, or {} for stdout", manner.stdout)] })
-        }
-        Ok(found) if !found.is_file() => {
-            let what = format!("cannot write {}: it is no regular file", path.display());
-            Err(Failure { what, hints: vec![format!("give the name of a file, or {} for stdout", manner.stdout)] })
-        }
+        _ if stands_for_open => Err(irregular(path, manner)),
+        Ok(found) if !found.is_file() => Err(irregular(path, manner)),
         Ok(_) if !manner.replaces => Err(taken(path)),
         _ => Ok(()),
     }
@@ -101,6 +100,11 @@ fn target(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::Error::other("too many levels of symbolic links"))
+}
+
+fn irregular(path: &Path, manner: Manner) -> Failure {
+    let what = format!("cannot write {}: it is no regular file", path.display());
+    Failure { what, hints: vec![format!("give the name of a file, or {} for stdout", manner.stdout)] }
 }
 
 fn taken(path: &Path) -> Failure {
@@ -178,4 +182,21 @@ fn failure(path: &Path, target: &Path, error: &io::Error) -> Failure {
         _ => None,
     };
     Failure { what: format!("cannot write {}: {}", path.display(), reason(error)), hints: hint.into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else a watch would say twice what is one trouble, by what it happened to meet.
+    #[test]
+    fn a_folder_put_there_while_it_is_written_is_said_like_one_that_was_there() {
+        let room = tempfile::tempdir().expect("a folder");
+        let path = room.path().join("kube_ipt.prom");
+        let meanwhile = write(&path, |_| fs::create_dir(&path)).expect_err("a folder is no file");
+        let before = write(&path, |_| Ok(())).expect_err("a folder is no file");
+        assert_eq!(meanwhile.what, format!("cannot write {}: it is no regular file", path.display()));
+        assert_eq!((meanwhile.what, meanwhile.hints), (before.what, before.hints));
+        assert_eq!(fs::read_dir(room.path()).expect("readable").count(), 1, "nothing else is left");
+    }
 }
