@@ -1,7 +1,7 @@
 //! A real server of IPVS drains and will not be taken away.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Endpoint, ServicePort};
+use crate::dataplane::{Endpoint, Mode, ServicePort};
 use crate::net::Protocol;
 
 /// The check.
@@ -16,6 +16,9 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
+    if input.mode() != Mode::Ipvs {
+        return;
+    }
     for (at, port) in input.ports() {
         for endpoint in port.pools.iter().flat_map(|pool| &pool.endpoints).filter(|endpoint| endpoint.draining) {
             let Some((severity, why)) = stuck(port, endpoint) else { continue };

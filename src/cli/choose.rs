@@ -135,6 +135,9 @@ fn follow<'s, 'd>(
     if let Some(join) = join {
         join.describe_all(&mut followed);
     }
+    if followed.len() == candidates.len() {
+        return Chosen { services: followed, sketches };
+    }
     let mut followed = followed.into_iter();
     let services = candidates.iter().filter_map(|candidate| match candidate {
         Candidate::Ruled(_) => followed.next(),

@@ -157,7 +157,7 @@ mod tests {
         let endpoints = counts.iter().zip(1u8..).map(|(&(probability, packets), n)| Endpoint {
             probability: Some(probability),
             traffic: Traffic { packets: Some(packets), arrived: Some(packets), ..Traffic::default() }.kept(),
-            ..Endpoint::blank(Address::Socket([10, 0, 0, n].into(), 80), String::new())
+            ..Endpoint::blank(Address::Socket([10, 0, 0, n].into(), 80), "")
         });
         Pool { endpoints: endpoints.collect(), undelivered: Some(0.0), ..Pool::blank(Policy::Cluster, String::new()) }
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use super::{AboutEndpoint, RuleRef};
+use super::{AboutEndpoint, ChainName, RuleRef};
 use crate::net::Host;
 
 /// One destination of a pool.
@@ -18,7 +18,7 @@ pub struct Endpoint {
     /// The part of the pool's new connections it gets, 0..=1; `None` where a rule cannot be judged.
     pub probability: Option<f64>,
     /// The chain that translates the address.
-    pub chain: Box<str>,
+    pub chain: ChainName,
     /// Rules that lead there: the jump, then the translation.
     pub rules: SmallVec<[RuleRef; 2]>,
     /// It is masqueraded where it reaches itself (hairpin); `None` where only endpoints of the node have such a rule, and this
@@ -36,7 +36,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// One of which nothing is known but where it is and what leads there.
-    pub fn blank(address: Address, chain: impl Into<Box<str>>) -> Self {
+    pub fn blank(address: Address, chain: &str) -> Self {
         Self {
             address,
             probability: None,

@@ -5,6 +5,7 @@
 
 mod about;
 mod balance;
+mod chain;
 mod compare;
 mod endpoint;
 mod name;
@@ -17,6 +18,7 @@ use std::net::IpAddr;
 
 pub use about::{AboutEndpoint, AboutService, Absent, Drift, Gap, Gone, NotWanted, Stale, Standing, State};
 pub use balance::{Balance, ChiSquare, Unjudged};
+pub use chain::ChainName;
 pub use compare::{Change, Comparison, Difference, Kept, Known, RouteAt, Side, Turn, Unknown, Which, align, compare};
 pub use endpoint::{Address, Client, Connections, Endpoint, Traffic};
 pub use name::ServiceName;

@@ -218,7 +218,7 @@ fn route(route: &dataplane::Route) -> Route {
 }
 
 fn pool<'a>(pool: &'a dataplane::Pool, of: &ServicePort) -> Pool<'a> {
-    let known = pool.is_whole() && pool.expected.is_some_and(|expected| expected.is_ok());
+    let known = pool.expected.is_some_and(|expected| expected.is_ok()) && pool.is_whole();
     Pool {
         policy: pool.policy.as_str(),
         chain: pool.chain.clone(),

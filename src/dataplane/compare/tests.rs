@@ -18,7 +18,7 @@ fn ip(last: u8) -> IpAddr {
 }
 
 fn endpoint(last: u8, share: f64) -> Endpoint {
-    let blank = Endpoint::blank(Address::Socket(ip(last), 80), format!("KUBE-SEP-{last}"));
+    let blank = Endpoint::blank(Address::Socket(ip(last), 80), &format!("KUBE-SEP-{last}"));
     Endpoint { probability: Some(share), ..blank }
 }
 
@@ -357,7 +357,7 @@ fn large_pools_cost_no_squares() {
         let mut port = service("big", 1, &[]);
         let address = |n: u32| Address::Socket(Ipv4Addr::from(0x0a80_0000 + offset + n).into(), 80);
         let all =
-            (0..30_000).map(|n| Endpoint { probability: Some(1e-5), ..Endpoint::blank(address(n), format!("E{n}")) });
+            (0..30_000).map(|n| Endpoint { probability: Some(1e-5), ..Endpoint::blank(address(n), &format!("E{n}")) });
         port.pools[0].endpoints = all.collect();
         port.pools[0].undelivered = Some(0.0);
         port

@@ -135,7 +135,11 @@ impl<'d> Survey<'d> {
         }
         let share = cores::share(sketches.len(), WORTH_A_THREAD);
         let follow = |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch)).collect::<Vec<_>>();
-        cores::each(sketches.chunks(share), follow).into_iter().flatten().collect()
+        let mut parts = cores::each(sketches.chunks(share), follow).into_iter();
+        let mut services = parts.next().unwrap_or_default();
+        services.reserve_exact(sketches.len() - services.len());
+        parts.for_each(|mut part| services.append(&mut part));
+        services
     }
 
     /// Follows a service port to its endpoints.

@@ -1,0 +1,78 @@
+//! Names of chains that there are very many of.
+
+use std::fmt;
+use std::ops::Deref;
+
+/// As long as kube-proxy's names get: a chain of iptables has up to 28 bytes (`XT_EXTENSION_MAXNAMELEN`,
+/// include/uapi/linux/netfilter/x_tables.h), and those of nftables mode are only sometimes longer.
+const SHORT: usize = 30;
+
+/// The name of a chain. Nearly all stand in it, so that a hundred thousand of them are not as many pieces of memory.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ChainName(Held);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Held {
+    /// So many of these bytes, which are UTF-8; the others are 0.
+    Here(u8, [u8; SHORT]),
+    /// One that is longer.
+    Elsewhere(Box<str>),
+}
+
+impl From<&str> for ChainName {
+    fn from(name: &str) -> Self {
+        let mut bytes = [0; SHORT];
+        Self(match (bytes.get_mut(..name.len()), u8::try_from(name.len())) {
+            (Some(own), Ok(length)) => {
+                own.copy_from_slice(name.as_bytes());
+                Held::Here(length, bytes)
+            }
+            _ => Held::Elsewhere(name.into()),
+        })
+    }
+}
+
+impl Deref for ChainName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match &self.0 {
+            // They were taken from a text as a whole.
+            Held::Here(length, bytes) => str::from_utf8(&bytes[..usize::from(*length)]).unwrap_or_default(),
+            Held::Elsewhere(name) => name,
+        }
+    }
+}
+
+impl fmt::Debug for ChainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Display for ChainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_length_are_kept() {
+        for length in [0, 1, 25, 28, SHORT - 1, SHORT, SHORT + 1, 255, 256, 5000] {
+            for name in ["x".repeat(length), "ä".repeat(length / 2)] {
+                let chain = ChainName::from(name.as_str());
+                assert_eq!(
+                    (&*chain, chain.to_string(), format!("{chain:?}")),
+                    (&*name, name.clone(), format!("{name:?}"))
+                );
+                assert_eq!(chain, chain.clone());
+                assert_ne!(chain, ChainName::from(format!("{name}y").as_str()));
+                assert_eq!(matches!(chain.0, Held::Here(..)), name.len() <= SHORT);
+            }
+        }
+    }
+}
