@@ -21,6 +21,9 @@ const POD_NETWORK_SAMPLE: usize = 64;
 /// Rules that mark for one destination; kube-proxy wrote one.
 const MARKS_PER_FRONTEND: usize = 4;
 
+/// Room for more service ports than this is made once they are there.
+const MOST_EXPECTED: usize = 20_000;
+
 /// A survey of one family in the making.
 pub(super) struct Draft<'d> {
     ruleset: Ruleset<'d>,
@@ -82,6 +85,7 @@ impl<'d> Draft<'d> {
     /// Reads the rules of KUBE-SERVICES or KUBE-NODEPORTS.
     fn portal(&mut self, table: Table<'d>, chain: &str) {
         let node_ports = chain == "KUBE-NODEPORTS";
+        self.expect_service_ports(table.section.chain(chain).map_or(0, Chain::rules_at_first));
         // Up to 1.21 the rule that marks stands here, before the one that jumps, for the same destination.
         let mut marks: HashMap<reject::Target, Vec<RawRule<'d>>> = HashMap::new();
         let mut rule = Rule::default();
@@ -122,6 +126,15 @@ impl<'d> Draft<'d> {
                 self.obstacle(table, node_ports, raw);
             }
         }
+    }
+
+    /// Makes room for as many service ports as there are rules that may lead to one.
+    fn expect_service_ports(&mut self, rules: usize) {
+        // Rules may lead elsewhere, all of them.
+        let expected = rules.min(MOST_EXPECTED);
+        self.sketches.reserve(expected);
+        self.by_key.reserve(expected);
+        self.by_frontend.reserve(expected);
     }
 
     fn obstacle(&mut self, table: Table<'d>, node_ports: bool, raw: RawRule<'d>) {
