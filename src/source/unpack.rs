@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Take};
 
+use flate2::bufread::GzDecoder;
 use flate2::read::MultiGzDecoder;
 
 use super::SourceError;
@@ -31,17 +32,29 @@ pub(super) fn growth(packed: u64) -> u64 {
     packed.saturating_mul(GROWTH).max(SMALL)
 }
 
-/// Unpacks `bytes`, which are called `label`.
+/// Unpacks `bytes`, which are called `label`. Zeros behind the end are what fills the last block of a tape or a disk.
 pub(super) fn gunzip(label: &str, bytes: &[u8]) -> Result<Vec<u8>, SourceError> {
     let most = growth(bytes.len() as u64).min(MOST);
     let mut unpacked = Vec::new();
-    let read = MultiGzDecoder::new(bytes).take(most + 1).read_to_end(&mut unpacked);
-    read.map_err(|e| SourceError::new(format!("cannot unpack {label}: {}", spoiled(&e)), None))?;
-    if unpacked.len() as u64 > most {
-        let what = format!("{label} unpacks to more than {} MiB, which no text of its size does", most >> 20);
-        return Err(SourceError::new(what, ["unpack it and look what is in it"]));
+    let mut packed = bytes;
+    loop {
+        let mut member = GzDecoder::new(packed);
+        let read = member.by_ref().take(most + 1 - unpacked.len() as u64).read_to_end(&mut unpacked);
+        read.map_err(|e| SourceError::new(format!("cannot unpack {label}: {}", spoiled(&e)), None))?;
+        if unpacked.len() as u64 > most {
+            let what = format!("{label} unpacks to more than {} MiB, which no text of its size does", most >> 20);
+            return Err(SourceError::new(what, ["unpack it and look what is in it"]));
+        }
+        packed = member.into_inner();
+        if packed.iter().all(|byte| *byte == 0) {
+            return Ok(unpacked);
+        }
+        if !is_gzip(packed) {
+            let at = bytes.len() - packed.len();
+            let what = format!("cannot unpack {label}: it ends at byte {at}, and what follows is no gzip");
+            return Err(SourceError::new(what, ["fetch or make it again; zcat leaves out what follows, and says so"]));
+        }
     }
-    Ok(unpacked)
 }
 
 /// The first bytes that `packed`, which may be cut off anywhere, unpacks to; at most `most`.
@@ -90,5 +103,33 @@ impl<R: Read> Read for Limited<R> {
         let read = self.inner.read(buffer)?;
         self.ended |= read == 0 && !buffer.is_empty();
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(text.as_bytes()).expect("memory takes everything");
+        packed.finish().expect("memory takes everything")
+    }
+
+    #[test]
+    fn what_follows_the_end_is_another_member_or_padding_or_an_error() {
+        let whole = gzip("-N A\n");
+        assert_eq!(gunzip("f", &[whole.clone(), gzip("-N B\n")].concat()).expect("two members"), b"-N A\n-N B\n");
+        assert_eq!(gunzip("f", &[whole.clone(), vec![0; 512]].concat()).expect("padding"), b"-N A\n");
+        let error = gunzip("f", &[whole.clone(), b"done\n".to_vec()].concat()).expect_err("no gzip");
+        let what = format!("cannot unpack f: it ends at byte {}, and what follows is no gzip", whole.len());
+        assert_eq!(error.what, what);
+        let cut = [whole.clone(), whole[..8].to_vec()].concat();
+        assert_eq!(gunzip("f", &cut).expect_err("cut off").what, format!("cannot unpack f: {CUT}"));
     }
 }
