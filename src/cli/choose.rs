@@ -135,6 +135,7 @@ fn follow<'s, 'd>(
     if let Some(join) = join {
         join.describe_all(&mut followed);
     }
+    // Rules speak of all of them: the list, which may be long, is not copied.
     if followed.len() == candidates.len() {
         return Chosen { services: followed, sketches };
     }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::ops::Deref;
 
-/// As long as kube-proxy's names get: a chain of iptables has up to 28 bytes (`XT_EXTENSION_MAXNAMELEN`,
-/// include/uapi/linux/netfilter/x_tables.h), and those of nftables mode are only sometimes longer.
+/// As long as the names of iptables get, which have up to 28 bytes (`XT_EXTENSION_MAXNAMELEN`,
+/// include/uapi/linux/netfilter/x_tables.h). An endpoint's chain in nftables mode tells Service and address and is longer.
 const SHORT: usize = 30;
 
-/// The name of a chain. Nearly all stand in it, so that a hundred thousand of them are not as many pieces of memory.
+/// The name of a chain. One of iptables stands in it, so that a hundred thousand of them are not as many pieces of memory.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ChainName(Held);
 
