@@ -139,8 +139,9 @@ struct Call<'l> {
 impl<'l> Call<'l> {
     fn of(line: &'l str) -> Option<Self> {
         let (name, rest) = line.split_once('(')?;
-        // An opening that the end of the process cut short is judged by its flags: its path may be gone with the process.
-        let unfinished = rest.strip_suffix(" <unfinished ...>").filter(|_| name == "openat").map(|args| (args, "?"));
+        // Where the end of the process cut a call short, texts may be gone with the process. These are judged by flags and numbers.
+        let by_numbers = matches!(name, "openat" | "socket");
+        let unfinished = rest.strip_suffix(" <unfinished ...>").filter(|_| by_numbers).map(|args| (args, "?"));
         let (args, result) = unfinished.or_else(|| rest.rsplit_once(" = "))?;
         let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         is_name.then(|| Self { name, args: args.trim_end().strip_suffix(')').unwrap_or(args), result })
@@ -315,4 +316,23 @@ fn strings(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+#[test]
+fn a_call_that_is_cut_short_is_judged_where_numbers_tell() {
+    let complaints = |call: &str| {
+        let lines =
+            vec![r#"execve("/bin/kube-ipt", ["kube-ipt"], []) = 0"#.to_owned(), format!("{call} <unfinished ...>")];
+        Trace { of: BTreeMap::from([(1, lines)]), root: 1 }.complaints(&May::default())
+    };
+    assert_eq!(complaints("socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, IPPROTO_IP"), [""; 0]);
+    assert_eq!(complaints("openat(AT_FDCWD, 0x7ffd1234, O_RDONLY|O_CLOEXEC"), [""; 0]);
+    for (call, begin) in [
+        ("socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)", "socket that nobody asked for"),
+        ("openat(AT_FDCWD, 0x7ffd1234, O_WRONLY|O_CREAT, 0644", "openat that nobody asked for"),
+        ("unlink(0x7ffd1234", "cannot be read"),
+    ] {
+        let complaints = complaints(call);
+        assert!(complaints.len() == 1 && complaints[0].starts_with(begin), "{complaints:?}");
+    }
 }
