@@ -22,9 +22,6 @@ use crate::source::Bundle;
 /// How long an API server may keep silent before we say that we wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A credential plugin may take so much longer than a request.
-const GRACE: Duration = Duration::from_secs(5);
-
 /// More Services than this are cheaper to list than to ask for one by one.
 const ONE_BY_ONE: usize = 10;
 
@@ -146,8 +143,7 @@ pub(super) fn nowhere(args: &ObjectArgs) -> Result<Objects, Failure> {
 /// How long a connection may be prepared; `None` for as long as it takes. That runs the credential plugin, which may wait for
 /// a person only where one sits.
 pub(super) fn plugin_limit(args: &ObjectArgs) -> Option<Duration> {
-    let timeout = args.api.request_timeout;
-    (!timeout.is_zero() && !std::io::stdin().is_terminal()).then(|| timeout + GRACE)
+    args.api.access().plugin_limit().filter(|_| !std::io::stdin().is_terminal())
 }
 
 /// The rules alone, or with `--require-api` no answer.

@@ -1,5 +1,5 @@
-//! The connection to an API server: configuration, credentials, one request. The only file that names kube, which is why it
-//! is long: what kube gives and what its errors mean is told here in our own words.
+//! The connection to an API server: configuration, one request. The only file beside `credentials` that names kube, which is
+//! why it is long: what kube gives and what its errors mean is told here in our own words.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -8,11 +8,12 @@ use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_io::AsyncBufRead;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{AttachParams, AttachedProcess};
@@ -21,9 +22,9 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, Kubeconfi
 use kube::{Client, Config, Error};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::kubeconfig;
 use super::problem::{Problem, Trouble};
 use super::words::{without_users, words};
+use super::{credentials, kubeconfig};
 
 /// An API server that lets no connection through is given up after this.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -38,6 +39,10 @@ const LONGEST_LINE: usize = 64 << 20;
 /// The longest answer, unpacked: as long as a file of objects.
 const LONGEST_ANSWER: usize = 1 << 30;
 
+/// Credentials that are good for no longer than this are fetched again before they are used, but no sooner after they were
+/// fetched: the clock of who gives them may be another.
+const RENEW: Duration = Duration::from_mins(1);
+
 /// How to reach the API server.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
@@ -51,11 +56,23 @@ pub struct Access {
     pub unattended: bool,
 }
 
+impl Access {
+    /// A credential plugin may take so much longer than a request, unless nobody waits for it.
+    const GRACE: Duration = Duration::from_secs(5);
+
+    /// How long a credential plugin may take that cannot ask a person; `None` for as long as it takes.
+    pub fn plugin_limit(&self) -> Option<Duration> {
+        let grace = if self.unattended { Duration::ZERO } else { Self::GRACE };
+        (!self.request_timeout.is_zero()).then(|| self.request_timeout + grace)
+    }
+}
+
 /// A connection to an API server, which many threads may share.
 #[derive(Clone)]
 pub struct Server {
     runtime: Arc<tokio::runtime::Runtime>,
-    client: Client,
+    session: Arc<Mutex<Session>>,
+    plugin_limit: Option<Duration>,
     request_timeout: Duration,
     /// Its address.
     pub(super) url: String,
@@ -65,6 +82,36 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// What requests are sent with.
+struct Session {
+    client: Client,
+    /// What it was made of, until when its credentials are good, and when they were fetched; `None` where they stay as they
+    /// are.
+    until: Option<(Config, Timestamp, Instant)>,
+}
+
+impl Session {
+    /// Gets credentials, which may run the plugin, and makes a client of them; nothing is sent. Needs a runtime around it.
+    async fn begin(config: Config, plugin_limit: Option<Duration>) -> Result<Self, Trouble> {
+        let mut with = config.clone();
+        let until = credentials::prepare(&mut with.auth_info, plugin_limit).await?;
+        let client = Client::try_from(with).map_err(|error| trouble(&error))?;
+        Ok(Self { client, until: until.map(|until| (config, until, Instant::now())) })
+    }
+
+    /// What to begin again with, if the credentials are soon no longer good.
+    fn is_due(&self) -> Option<Config> {
+        let (config, until, fetched) = self.until.as_ref()?;
+        is_due(until.duration_since(Timestamp::now()), fetched.elapsed()).then(|| config.clone())
+    }
+}
+
+/// True if credentials that are good for `left` and were fetched `age` ago are to be fetched again.
+fn is_due(left: SignedDuration, age: Duration) -> bool {
+    let lasts = Duration::try_from(left).is_ok_and(|left| left > RENEW);
+    !lasts && age >= RENEW
 }
 
 /// What a command that ran in a Pod left. It came to its end: all it printed is here.
@@ -113,11 +160,20 @@ impl Server {
         config.connect_timeout = Some(CONNECT);
         config.default_retry = false;
         let url = without_users(config.cluster_url.to_string().trim_end_matches('/'));
-        let guard = runtime.enter();
-        // Runs the credential plugin, if the user has one.
-        let client = Client::try_from(config).map_err(|e| (trouble(&e), Some(url.clone())))?;
-        drop(guard);
-        Ok(Some(Self { runtime: Arc::new(runtime), client, request_timeout: access.request_timeout, url }))
+        let plugin_limit = access.plugin_limit();
+        let session = runtime.block_on(Session::begin(config, plugin_limit));
+        let session = Arc::new(Mutex::new(session.map_err(|trouble| (trouble, Some(url.clone())))?));
+        let request_timeout = access.request_timeout;
+        Ok(Some(Self { runtime: Arc::new(runtime), session, plugin_limit, request_timeout, url }))
+    }
+
+    /// What to send a request with. Fetches credentials again that are soon no longer good; others wait meanwhile.
+    fn client(&self) -> Result<Client, Trouble> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = session.is_due() {
+            *session = self.runtime.block_on(Session::begin(config, self.plugin_limit))?;
+        }
+        Ok(session.client.clone())
     }
 
     /// The answer to a GET, which a busy server is asked for again. May be called from several threads at once.
@@ -149,9 +205,9 @@ impl Server {
     }
 
     fn read_once(&self, path: &str, piece: &mut impl FnMut(&[u8]) -> Result<(), Trouble>) -> Result<(), Trouble> {
-        let request = request(path)?;
+        let (request, client) = (request(path)?, self.client()?);
         let all = async {
-            let stream = self.client.request_stream(request).await.map_err(|error| trouble(&error))?;
+            let stream = client.request_stream(request).await.map_err(|error| trouble(&error))?;
             let mut stream = pin!(stream);
             let mut bytes = 0;
             loop {
@@ -180,10 +236,10 @@ impl Server {
         opened: impl FnOnce(),
         mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(), Trouble> {
-        let request = request(path)?;
+        let (request, client) = (request(path)?, self.client()?);
         let patience = if self.request_timeout.is_zero() { silence } else { self.request_timeout };
         self.runtime.block_on(async {
-            let stream = tokio::time::timeout(patience, self.client.request_stream(request)).await;
+            let stream = tokio::time::timeout(patience, client.request_stream(request)).await;
             let stream = stream.map_err(|_| Trouble::Silent(patience))?.map_err(|error| trouble(&error))?;
             opened();
             let mut stream = pin!(stream);
@@ -219,7 +275,7 @@ impl Server {
         (namespace, pod, container): (&str, &str, &str),
         argv: &[&str],
     ) -> Result<Ended, Trouble> {
-        let pods: kube::Api<Pod> = kube::Api::namespaced(self.client.clone(), namespace);
+        let pods: kube::Api<Pod> = kube::Api::namespaced(self.client()?, namespace);
         let params = AttachParams {
             container: Some(container.to_owned()),
             stdin: false,
@@ -378,7 +434,7 @@ fn may_ask(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
     let user = named.and_then(|named| named.context.as_ref()).and_then(|context| context.user.as_deref());
     let found = kubeconfig.auth_infos.iter().find(|one| Some(one.name.as_str()) == user);
     let exec = found.and_then(|found| found.auth_info.as_ref()).and_then(|info| info.exec.as_ref());
-    exec.is_some_and(|exec| !matches!(exec.interactive_mode, Some(ExecInteractiveMode::Never)))
+    exec.is_some_and(credentials::may_ask)
 }
 
 /// Keeps credential plugins from our standard input, which may be a dump, unless a person sits there.
@@ -421,7 +477,7 @@ fn trouble(error: &Error) -> Trouble {
     let last = words(chain.last().map_or("", String::as_str));
     let has = |part: &str| all.to_lowercase().contains(part);
     if let Some(error) = of_credentials(error) {
-        Trouble::Credentials(credentials(error))
+        Trouble::Credentials(words(&error.to_string()))
     } else if has("fatal alert") && has("certificate") {
         // The server's word on ours; what we think of the server's is no alert.
         Trouble::Credentials(format!("it refused the client certificate ({last})"))
@@ -451,24 +507,25 @@ fn of_credentials(error: &Error) -> Option<&AuthError> {
     None
 }
 
-fn credentials(error: &AuthError) -> String {
-    match error {
-        AuthError::AuthExecRun { out, .. } => {
-            let said = words(&String::from_utf8_lossy(&out.stderr));
-            let said = if said.is_empty() { String::new() } else { format!(": \"{said}\"") };
-            format!("the credential plugin failed ({}){said}", out.status)
-        }
-        AuthError::AuthExecStart(error) => {
-            format!("the credential plugin cannot be run: {}", words(&error.to_string()))
-        }
-        other => words(&other.to_string()),
-    }
-}
-
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(inner) = error.source() {
         error = inner;
     }
     words(&error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_fetched_again_before_they_end_and_not_at_every_request() {
+        let (hour, minute) = (SignedDuration::from_hours(1), Duration::from_mins(1));
+        assert!(!is_due(hour, minute * 60));
+        assert!(is_due(SignedDuration::from_mins(1), minute));
+        assert!(is_due(-hour, minute));
+        // Their clock is an hour behind ours: what they give is over when it comes.
+        assert!(!is_due(-hour, Duration::from_secs(59)));
+    }
 }

@@ -8,6 +8,8 @@ mod api;
 mod config;
 mod convert;
 mod coverage;
+#[cfg(feature = "live")]
+mod credentials;
 mod emit;
 #[cfg(feature = "live")]
 mod exec;

@@ -15,6 +15,8 @@ mod completion;
 mod corpus;
 #[cfg(feature = "live")]
 mod cost;
+#[cfg(feature = "live")]
+mod credentials;
 mod diff;
 mod emit;
 mod eras;
