@@ -3,7 +3,7 @@
 use std::cell::LazyCell;
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Frontend, Origin, Shadow, Taker};
+use crate::dataplane::{Frontend, Only, Origin, Shadow, Taker, count};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -22,21 +22,31 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         if wiring.shadows_unknown {
             found.skip("there are more rules ahead of kube-proxy's than are held against every frontend");
         }
+        if let Some(first) = wiring.shadows_undecided.first() {
+            let rules = count(wiring.shadows_undecided.len(), "rule");
+            found.skip(format!(
+                "{rules} ahead of kube-proxy's, first line {}, may take connections to Services by conditions that cannot be judged",
+                first.line
+            ));
+        }
         for shadow in &wiring.shadows {
             let place = (wiring.family, shadow.key.as_str(), shadow.protocol);
             let Some(&at) = ports.get(&place) else { continue };
             let port = &input.services[at];
             let same = |f: &&Frontend| (f.address, f.port) == (shadow.frontend.1, shadow.frontend.2);
             let Some(frontend) = port.frontends.iter().find(same) else { continue };
+            let is_all = shadow.only.is_all();
             found.add(Finding {
                 frontend: Some(frontend.at()),
+                severity: if is_all { CHECK.severity } else { Severity::Warning },
                 // How many of the connections are whose, no rule tells.
-                share: (shadow.origins.len() == Origin::ALL.len()).then_some(1.0),
+                share: (is_all && shadow.origins.len() == Origin::ALL.len()).then_some(1.0),
                 message: format!(
-                    "connections{} to {} {} never get to its rule: {}",
-                    whose(&shadow.origins),
+                    "connections{} to {} {}{} never get to its rule: {}",
+                    whose(shadow),
                     frontend.kind.words(),
                     frontend.at(),
+                    which(&shadow.only),
                     taker(shadow)
                 ),
                 hint: hint(shadow).to_owned(),
@@ -48,8 +58,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 }
 
 /// Whose connections are taken, where not all are.
-fn whose(origins: &[Origin]) -> String {
-    if origins.len() == Origin::ALL.len() {
+fn whose(Shadow { origins, only, .. }: &Shadow) -> String {
+    // A network or an interface tells more than where such clients may be.
+    if origins.len() == Origin::ALL.len() || !only.from.is_empty() || !only.by.is_empty() {
         return String::new();
     }
     let names = origins.iter().map(|origin| match origin {
@@ -58,6 +69,21 @@ fn whose(origins: &[Origin]) -> String {
         Origin::External => "outside",
     });
     format!(" from {}", names.collect::<Vec<_>>().join(" and "))
+}
+
+/// Which of the connections, where not all are.
+fn which(only: &Only) -> String {
+    let told = |words: &str, other: &str, list: &[String]| {
+        let each = list.iter().map(|what| match what.strip_prefix("! ") {
+            Some(not) => format!("{other}{not}"),
+            None => format!("{words}{what}"),
+        });
+        each.collect::<String>()
+    };
+    let to = told(" at ", " at another address than ", &only.to);
+    let by = told(" that come in by ", " that do not come in by ", &only.by);
+    let from = told(" from ", "", &only.from);
+    format!("{to}{from}{by}")
 }
 
 fn taker(shadow: &Shadow) -> String {

@@ -45,6 +45,8 @@ pub struct Wiring {
     pub shadows: Vec<Shadow>,
     /// The rules ahead of kube-proxy's are too many to be held against every frontend.
     pub shadows_unknown: bool,
+    /// Rules ahead of kube-proxy's that may take connections to a Service, which cannot be known.
+    pub shadows_undecided: Vec<RuleRef>,
 }
 
 impl Wiring {
@@ -68,6 +70,7 @@ impl Wiring {
             orphans: Orphans::default(),
             shadows: Vec::new(),
             shadows_unknown: false,
+            shadows_undecided: Vec::new(),
         }
     }
 }
@@ -220,10 +223,31 @@ pub struct Shadow {
     pub frontend: (FrontendKind, Option<IpAddr>, Option<u16>),
     /// Where those clients are whose connections are taken.
     pub origins: Vec<Origin>,
+    /// Which of their connections, where not all are.
+    pub only: Only,
     /// What takes them instead.
     pub by: Taker,
     /// The rules that do, the last of them first.
     pub rules: Vec<RuleRef>,
+}
+
+/// A part of the connections to a frontend, by conditions of which no frontend tells whether they hold; all, where there are
+/// none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Those to a network, with `! ` before it to any other.
+    pub to: Vec<String>,
+    /// Those that come in by an interface, with `! ` before it by any other.
+    pub by: Vec<String>,
+    /// Those from a network.
+    pub from: Vec<String>,
+}
+
+impl Only {
+    /// True if it is all of them.
+    pub fn is_all(&self) -> bool {
+        self.to.is_empty() && self.by.is_empty() && self.from.is_empty()
+    }
 }
 
 /// What takes connections before a service's own rule does.

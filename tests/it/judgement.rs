@@ -267,6 +267,66 @@ fn whose_connections_an_earlier_rule_takes_is_told() {
 }
 
 #[test]
+fn a_rule_that_takes_a_part_of_the_connections_is_a_warning() {
+    let there = "-p tcp -m tcp --dport 31589 -j DNAT --to-destination 10.244.1.99:80\n";
+    let sends = "an earlier rule sends them to 10.244.1.99:80 (PREROUTING)";
+    for (only, which) in [
+        ("-d 10.200.0.12/32 ", "connections from pods and outside to node port :31589 at 10.200.0.12"),
+        ("-i eth0 ", "connections to node port :31589 that come in by eth0"),
+        ("! -i wg0 ", "connections to node port :31589 that do not come in by wg0"),
+        ("-s 192.0.2.0/24 ", "connections to node port :31589 from 192.0.2.0/24"),
+        (
+            "-s 192.0.2.1/32 -d 10.200.0.12/32 -i eth0 ",
+            "connections to node port :31589 at 10.200.0.12 from 192.0.2.1 that come in by eth0",
+        ),
+    ] {
+        let node = clean("node1").before("-A PREROUTING ", &format!("-A PREROUTING {only}{there}"));
+        assert_eq!(told(&node.check()), ["shadowed-frontend warning shop/web :31589"], "{only}");
+        assert_eq!(message(&node, "shadowed-frontend"), format!("{which} never get to its rule: {sends}"));
+    }
+    // What a chain of its own asks for counts too.
+    let chained = clean("node1")
+        .before("-A PREROUTING ", &format!("-A PREROUTING -i eth0 -j FORWARDED\n-A FORWARDED {there}"))
+        .before(":KUBE-SERVICES - ", ":FORWARDED - [0:0]\n");
+    let begin = "connections to node port :31589 that come in by eth0 never get to its rule";
+    assert!(message(&chained, "shadowed-frontend").starts_with(begin));
+    // Of a Service's address it is known whether it is meant.
+    let other = clean("node1").before("-A PREROUTING ", "-A PREROUTING -d 10.200.0.12/32 -j RETURN\n-A PREROUTING -d 192.0.2.9/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.1.99:80\n");
+    assert_eq!(told(&other.check()), [""; 0]);
+}
+
+#[test]
+fn rules_ahead_that_cannot_be_judged_are_counted() {
+    let skipped = |rules: &str| {
+        let node = clean("node1").before("-A PREROUTING ", rules);
+        assert_eq!(told(&node.check()), [""; 0], "{rules}");
+        let run = node.run("check").json();
+        let all = run["summary"]["skipped"].as_array().expect("a list").clone();
+        all.iter().find(|one| one["id"] == "KI302").map(|one| one["reason"].as_str().expect("a text").to_owned())
+    };
+    let told = |rules: &str| skipped(rules).expect(rules);
+    let port = "-p tcp -m tcp --dport 31589";
+    for rule in [
+        format!("-m set --match-set friends src {port} -j DNAT --to-destination 10.244.1.99:80"),
+        format!("-i eth0 {port} -j ACCEPT"),
+        "-i cni7 -j ACCEPT".to_owned(),
+        "-d 10.200.0.12/32 -p tcp -m tcp --dport 30000:32767 -j DNAT --to-destination 10.244.1.99".to_owned(),
+        format!("{port} -m statistic --mode random --probability 0.5 -j DNAT --to-destination 10.244.1.99:80"),
+    ] {
+        let reason = told(&format!("-A PREROUTING {rule}\n"));
+        assert!(reason.starts_with("1 rule ahead of kube-proxy's, first line "), "{rule}: {reason}");
+    }
+    let two = told(&format!("-A PREROUTING -i eth0 {port} -j ACCEPT\n-A PREROUTING -i eth1 {port} -j ACCEPT\n"));
+    assert!(two.starts_with("2 rules ahead of kube-proxy's, first line "), "{two}");
+    // Docker, a hostPort and a metadata proxy on a healthy node.
+    let healthy = "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n-A DOCKER -i docker0 -j RETURN\n\
+        -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n\
+        -A PREROUTING -m addrtype --dst-type LOCAL -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.244.1.9:443\n\
+        -A PREROUTING -d 169.254.169.254/32 ! -i eth0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8181\n";
+    assert_eq!(skipped(healthy), None);
+}
+
+#[test]
 fn rules_of_the_other_backend_that_nothing_leads_to_are_a_warning() {
     let mut node = clean("node1");
     let unhooked =

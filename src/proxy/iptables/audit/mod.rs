@@ -5,6 +5,7 @@ mod held;
 mod hooks;
 mod marks;
 mod modes;
+mod part;
 mod shadow;
 
 pub use modes::{left as leftovers, mode_of as mode};
@@ -55,6 +56,7 @@ impl<'d> Survey<'d> {
             orphans: graph.orphans,
             shadows: shadows.found,
             shadows_unknown: shadows.too_many,
+            shadows_undecided: shadows.undecided,
             mode: modes.mode,
             said: None,
             unseen: false,

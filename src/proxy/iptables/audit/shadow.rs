@@ -1,9 +1,12 @@
 //! Which frontends never get their connections, because an earlier rule takes them.
 //!
 //! Two places are looked at: what stands in PREROUTING and OUTPUT ahead of kube-proxy's jump (hostPorts, Docker), and
-//! KUBE-SERVICES and KUBE-NODEPORTS themselves (another service with the same address, a hand-made rule). Only a rule that
-//! is certain to take a connection counts: what a dump does not decide is no finding.
+//! KUBE-SERVICES and KUBE-NODEPORTS themselves (another service with the same address, a hand-made rule). A rule that is
+//! certain to take a connection counts, and ahead of kube-proxy's jump one that translates a part of the connections to just
+//! this port (`-i eth0`, `-d` with an address of the node): whoever wrote it meant them. What else a dump does not decide is no
+//! finding, and is told.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -16,8 +19,8 @@ use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
 use super::held::Held;
-use super::{hooks, reference};
-use crate::dataplane::{Origin, RuleRef, Shadow, Taker};
+use super::{hooks, part, reference};
+use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
 use crate::dump::iptables::{Match, Ports, RawRule, Rule};
 use crate::net::Protocol;
 use crate::proxy::chain_name::ChainKind;
@@ -40,6 +43,8 @@ pub(super) struct Shadows {
     pub(super) found: Vec<Shadow>,
     /// There are more rules than can be held against every frontend.
     pub(super) too_many: bool,
+    /// Rules that may take connections, in the order of their lines.
+    pub(super) undecided: Vec<RuleRef>,
 }
 
 /// Address, protocol, port.
@@ -50,20 +55,21 @@ pub(super) fn of(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch
     let Some(nat) = family.ruleset.nat else { return Shadows::default() };
     let ahead = [("PREROUTING", [Origin::External, Origin::Pod].as_slice()), ("OUTPUT", &[Origin::Node])];
     let ahead: Vec<Ahead<'_>> = ahead.iter().map(|(hook, origins)| Ahead::of(nat, hook, origins)).collect();
-    let mut search = Search { nat, family, ahead, long: HashMap::new(), left: BUDGET };
+    let mut search = Search { nat, family, ahead, long: HashMap::new(), left: BUDGET, undecided: BTreeSet::new() };
     let mut shadows = Shadows { too_many: search.ahead.iter().any(|ahead| ahead.too_many), ..Shadows::default() };
     let of_family = |sketch: &&&Sketch<'_>| sketch.family == family.ruleset.family;
     let rivals = rivals(survey, family, sketches);
     for sketch in sketches.iter().filter(of_family) {
         for frontend in sketch.frontends.iter().filter(|frontend| !frontend.rules.is_empty()) {
-            if let Some((origins, by, rules)) = search.taker(sketch, frontend, &rivals) {
+            if let Some(Taken { origins, only, by, rules }) = search.taker(sketch, frontend, &rivals) {
                 let frontend = (frontend.kind, frontend.address, frontend.port);
                 let (key, protocol) = (sketch.key.to_string(), sketch.protocol);
-                shadows.found.push(Shadow { key, protocol, frontend, origins, by, rules });
+                shadows.found.push(Shadow { key, protocol, frontend, origins, only, by, rules });
             }
         }
     }
     shadows.too_many |= search.left == 0;
+    shadows.undecided = search.undecided.iter().map(|line| RuleRef { text: nat.text, line: *line }).collect();
     shadows
 }
 
@@ -197,6 +203,16 @@ struct Search<'s, 'd> {
     /// Long rules that were parsed, by their line; `None` for those that cannot be read.
     long: HashMap<u32, Option<Rc<Held<'d>>>>,
     left: usize,
+    /// Lines of rules ahead that may take connections.
+    undecided: BTreeSet<u32>,
+}
+
+/// What takes connections, and whose.
+struct Taken {
+    origins: Vec<Origin>,
+    only: Only,
+    by: Taker,
+    rules: Vec<RuleRef>,
 }
 
 /// What a rule met on the way does with the connection.
@@ -208,25 +224,40 @@ enum Met {
 
 impl<'s, 'd> Search<'s, 'd> {
     /// What takes the connections to `frontend`, if something does, and whose.
-    fn taker(
-        &mut self,
-        sketch: &Sketch<'_>,
-        frontend: &FrontendSketch<'_>,
-        rivals: &Rivals,
-    ) -> Option<(Vec<Origin>, Taker, Vec<RuleRef>)> {
-        let ahead = self.before_the_portal(sketch, frontend);
-        ahead.or_else(|| {
-            let (taker, rules) = self.in_the_portal(sketch, frontend, rivals)?;
-            Some((Origin::ALL.to_vec(), taker, rules))
+    fn taker(&mut self, sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>, rivals: &Rivals) -> Option<Taken> {
+        self.before_the_portal(sketch, frontend)
+            .or_else(|| {
+                let (by, rules) = self.in_the_portal(sketch, frontend, rivals)?;
+                Some(Taken { origins: Origin::ALL.to_vec(), only: Only::default(), by, rules })
+            })
+            .or_else(|| self.partly_before(sketch, frontend))
+    }
+
+    fn before_the_portal(&mut self, sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>) -> Option<Taken> {
+        self.each_ahead(sketch, frontend, |search, rules, hook, connection| {
+            match search.follow(rules, hook, connection, 0) {
+                Met::Taken(taker, rules) => Some((Only::default(), taker, rules)),
+                Met::Returns | Met::GoesOn => None,
+            }
         })
     }
 
-    fn before_the_portal(
+    /// The same of a part of the connections.
+    fn partly_before(&mut self, sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>) -> Option<Taken> {
+        self.each_ahead(sketch, frontend, |search, rules, hook, connection| {
+            search.partly(rules, hook, connection, &Sofar::default(), 0)
+        })
+    }
+
+    /// Asks `look` what is ahead of the frontend's rule for every origin. What it finds first counts, for all origins it
+    /// finds it for.
+    fn each_ahead(
         &mut self,
         sketch: &Sketch<'_>,
         frontend: &FrontendSketch<'_>,
-    ) -> Option<(Vec<Origin>, Taker, Vec<RuleRef>)> {
-        let (mut origins, mut first) = (Vec::new(), None);
+        mut look: impl FnMut(&mut Self, &[RawRule<'d>], &str, Connection<'_>) -> Option<(Only, Taker, Vec<RuleRef>)>,
+    ) -> Option<Taken> {
+        let mut found: Option<Taken> = None;
         for n in 0..self.ahead.len() {
             if !self.ahead[n].may_take(frontend.port) {
                 continue;
@@ -235,15 +266,18 @@ impl<'s, 'd> Search<'s, 'd> {
             let hook = if n == 0 { "PREROUTING" } else { "OUTPUT" };
             for &origin in self.ahead[n].origins {
                 let connection = self.connection(origin, sketch, frontend);
-                if let Met::Taken(taker, rules) = self.follow(&rules, hook, connection, 0) {
-                    origins.push(origin);
-                    first.get_or_insert((taker, rules));
+                let Some((only, by, rules)) = look(self, &rules, hook, connection) else { continue };
+                let taken = found.get_or_insert_with(|| Taken { origins: Vec::new(), only: only.clone(), by, rules });
+                if taken.only == only {
+                    taken.origins.push(origin);
                 }
             }
             self.ahead[n].rules = rules;
         }
-        origins.sort_unstable();
-        first.map(|(taker, rules)| (origins, taker, rules))
+        if let Some(taken) = &mut found {
+            taken.origins.sort_unstable();
+        }
+        found
     }
 
     fn in_the_portal(
@@ -330,5 +364,85 @@ impl<'s, 'd> Search<'s, 'd> {
             }
         }
         Met::GoesOn
+    }
+
+    /// Follows rules that hold for a part of the connections, of which `sofar` is known already, until one translates them.
+    fn partly(
+        &mut self,
+        rules: &[RawRule<'d>],
+        chain: &str,
+        connection: Connection<'_>,
+        sofar: &Sofar,
+        depth: usize,
+    ) -> Option<(Only, Taker, Vec<RuleRef>)> {
+        for &raw in rules {
+            if self.left == 0 {
+                return None;
+            }
+            let held = self.held(raw);
+            self.left = self.left.saturating_sub(held.as_ref().map_or(1, |held| held.cost));
+            let Some(held) = held else { continue };
+            let truth = held.judge(&connection);
+            let Some(target) = held.rule.target.as_ref().filter(|_| truth != Truth::No) else { continue };
+            if truth == Truth::Unknown && part::is_for_the_node(&held.rule, &connection) {
+                continue;
+            }
+            let here = sofar.and(&held.rule, truth, &connection);
+            let certain = here.only == sofar.only && here.opaque == sofar.opaque;
+            if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
+                let inner: Vec<RawRule<'d>> = self.nat.section.rules_of(next).collect();
+                if let Some((only, by, mut rules)) = self.partly(&inner, next.name, connection, &here, depth + 1) {
+                    rules.push(reference(self.nat, raw));
+                    return Some((only, by, rules));
+                }
+                if certain && target.goto {
+                    return None;
+                }
+            } else if let (Some(Translation::To(to)), true) = (translate::of(target), here.is_told()) {
+                let by = Taker::Translation { chain: chain.to_owned(), to: to.to_string() };
+                return Some((here.only, by, vec![reference(self.nat, raw)]));
+            } else if target.name == "RETURN" && depth > 0 {
+                if certain {
+                    return None;
+                }
+            } else if ends(&held.rule) && !here.is_nothing() {
+                self.undecided.insert(raw.line);
+            }
+        }
+        None
+    }
+}
+
+/// Which of the connections to a frontend get as far as a rule.
+#[derive(Debug, Clone, Default)]
+struct Sofar {
+    only: Only,
+    /// Some condition cannot be told in a few words.
+    opaque: bool,
+    /// A rule on the way asks for the frontend's own port and no other.
+    named: bool,
+}
+
+impl Sofar {
+    /// Those that meet the conditions of a rule too.
+    fn and(&self, rule: &Rule<'_>, truth: Truth, connection: &Connection<'_>) -> Self {
+        let mut own = self.clone();
+        own.opaque |= rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
+        if truth == Truth::Unknown {
+            own.opaque |= !part::narrow(&mut own.only, rule, connection);
+        }
+        if let Destination::One(_, Some(port)) = connection.destination {
+            own.named |= ports_of(rule).is_some_and(|ports| ports.contains(&port));
+        }
+        own
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.only.is_all() && !self.opaque
+    }
+
+    /// True if it is a part that can be told, of the connections to just one port.
+    fn is_told(&self) -> bool {
+        self.named && !self.opaque && !self.only.is_all()
     }
 }
