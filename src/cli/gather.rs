@@ -266,9 +266,12 @@ pub(super) fn unread_notes(bundle: &Bundle, dumps: &[Dump<'_>], verbose: bool) -
             notes.extend(
                 of(Why::Unknown).map(|u| format!("{label} line {}: not understood: {}", u.line, quoted(u.text))),
             );
+            notes.extend(
+                of(Why::Cut).map(|u| format!("{label} line {}: cut off, not used: {}", u.line, quoted(u.text))),
+            );
             notes.extend(opaque(label, dump));
         }
-        let known = of(Why::Warning).count() + of(Why::Around).count();
+        let known = [Why::Warning, Why::Around, Why::Cut].map(|why| of(why).count()).iter().sum::<usize>();
         let unknown = dump.unread_count - known;
         if let (Some(first), false) = (of(Why::Unknown).next(), verbose) {
             notes.push(not_understood(label, unknown, (first.line, first.text)));

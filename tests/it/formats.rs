@@ -241,17 +241,16 @@ fn a_dump_cut_off_in_a_rule_says_so_and_keeps_the_rest() {
     let text = read("seed/in-sync/nat-S.txt");
     let cut = text.find("-A KUBE-SVC-TCOU7JCQXEZGVUNU -m comment").expect("the rule is there");
     let whole = services(kube_ipt("show nginx-service").stdin(&text));
-    assert_eq!(services(kube_ipt("show nginx-service").stdin(&text[..cut + 60])), whole);
-    let document = kube_ipt("show kube-dns:dns").stdin(&text[..cut + 60]).stderr(UNDECIDED).json();
+    let note = "note: stdin ends inside the nat table: what stood behind its last line is missing";
+    let show = |args: &str| kube_ipt(args).stdin(&text[..cut + 60]).stderr(note);
+    assert_eq!(services(show("show nginx-service")), whole);
+    let document = show("show kube-dns:dns").json();
     assert_eq!(document["services"][0]["status"], "unknown");
     assert_eq!(document["services"][0]["pools"][0]["undelivered"], Value::Null);
     let (_, stderr, _) = kube_ipt("show kube-dns:dns -v").stdin(&text[..cut + 60]).output();
-    assert_eq!(
-        stderr,
-        "note: stdin line 71, column 61: expected a closing quote, found the end of the line: \
-         '-A KUBE-SVC-TCOU7JCQXEZGVUNU -m comment --comment \"kube-syst'\n\
-         note: 1 rule holds a condition or target that a dump does not decide, so that shares are unknown\n"
-    );
+    let line =
+        "note: stdin line 71: cut off, not used: '-A KUBE-SVC-TCOU7JCQXEZGVUNU -m comment --comment \"kube-syst'";
+    assert_eq!(stderr, format!("{line}\n{note}\n"));
 }
 
 #[test]
@@ -412,8 +411,7 @@ fn what_a_cut_off_file_has_lost_is_not_called_broken() {
     }
     let listed = read("kitchen-sink/node1/nat-S.txt");
     let at = listed.find("-A KUBE-SVC-47Q6CLYAHVWMZ37Y -m").expect("the rule is there");
-    let both = format!("{note}\n{UNDECIDED}");
-    let document = kube_ipt("list").stdin(&listed[..at + 50]).stderr(both).json();
+    let document = kube_ipt("list").stdin(&listed[..at + 50]).stderr(note).json();
     assert_eq!(document["source"]["partial"], true);
     assert!(document["services"].as_array().is_some_and(|s| s.iter().all(|s| s["status"] != "undelivered")));
 }

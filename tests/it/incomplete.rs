@@ -38,6 +38,30 @@ fn a_dump_that_is_cut_raises_no_alarm() {
 }
 
 #[test]
+fn a_dump_that_is_cut_at_any_byte_raises_no_alarm_and_has_no_wrong_share() {
+    let whole = shares_in(recorded("save.txt"), true).expect("an answer");
+    let grepped = |file: &str| grep(&recorded(file), &["KUBE"], 0);
+    for (text, name) in [
+        (recorded("save.txt"), "save"),
+        (recorded("nat-S.txt"), "-S"),
+        (recorded("nat-L-n-v.txt"), "-L"),
+        (grepped("save.txt"), "save | grep KUBE"),
+        (grepped("nat-S.txt"), "-S | grep KUBE"),
+    ] {
+        let mut known = 0;
+        for cut in (400..text.len()).step_by(1009) {
+            let (part, end) = (&text[..cut], &text[cut - 60..cut]);
+            let Some(told) = shares_in(part.to_owned(), true) else { continue };
+            known += told.len();
+            let wrong: Vec<_> = told.into_iter().filter(|share| !whole.contains(share)).collect();
+            assert_eq!(wrong, [], "{name} cut behind {end:?}");
+            assert_eq!(findings_in(part.to_owned()), [""; 0], "{name} cut behind {end:?}");
+        }
+        assert!(known > 100, "{name}: {known} shares are known");
+    }
+}
+
+#[test]
 fn rules_without_the_names_of_their_tables_raise_no_alarm() {
     let rules = recorded("save.txt").lines().filter(|line| line.starts_with("-A")).collect::<Vec<_>>().join("\n");
     assert_eq!(findings_in(rules), [""; 0]);
@@ -185,25 +209,26 @@ fn a_save_without_its_beginning_has_no_share_for_the_chain_it_begins_in() {
     assert!(known.iter().any(|(place, _)| place.contains("shop/web-sticky")), "{known:?}");
 }
 
+/// The shares in a part of a dump, with what the cluster says or without. Without a rule that leads anywhere there is no answer.
+fn shares_in(dump: String, alone: bool) -> Option<Vec<(String, f64)>> {
+    let node = Node { dumps: vec![dump], ..clean("node1") };
+    let run = if alone { node.run_alone("list --no-api -o json") } else { node.run("list -o json") };
+    Some(shares(&serde_json::from_str(&run.output().0).ok()?))
+}
+
 #[test]
 fn what_head_and_tail_leave_has_no_wrong_share() {
-    let list = |dump: String, alone: bool| {
-        let node = Node { dumps: vec![dump], ..clean("node1") };
-        let run = if alone { node.run_alone("list --no-api -o json") } else { node.run("list -o json") };
-        // Without a rule that leads anywhere there is no answer.
-        Some(shares(&serde_json::from_str(&run.output().0).ok()?))
-    };
     for file in ["nat-S.txt", "save.txt"] {
         let text = recorded(file);
-        let whole = list(text.clone(), false).expect("an answer");
+        let whole = shares_in(text.clone(), false).expect("an answer");
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let pools = lines.iter().rposition(|line| line.contains("-A KUBE-SERVICES")).expect("rules of it") + 1;
         let mut known = 0;
         for from in (pools..lines.len()).step_by(5) {
             for end in [lines.len(), lines.len().min(from + 17)] {
                 let part = lines[from..end].concat();
-                let Some(mut told) = list(part.clone(), true) else { continue };
-                told.extend(list(part.clone(), false).expect("an answer"));
+                let Some(mut told) = shares_in(part.clone(), true) else { continue };
+                told.extend(shares_in(part.clone(), false).expect("an answer"));
                 known += told.len();
                 let wrong: Vec<_> = told.into_iter().filter(|share| !whole.contains(share)).collect();
                 assert_eq!(wrong, [], "{file}:\n{part}");

@@ -1,9 +1,13 @@
 //! Signs that lines of a table are missing.
 
+use super::raw_rule::RawRule;
 use super::section::{Chain, Form, Section};
 
 /// So many chains in a row that kube-proxy never leaves without rules.
 const MANY: usize = 3;
+
+/// The built-in chains of the nat and filter tables.
+const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 /// So many chains tell in which order the rules are.
 const LOOKED_AT: usize = 64;
@@ -49,7 +53,7 @@ impl Section<'_> {
 
     /// True if the text ends inside this table and `chain` is the one whose rules it ends in.
     pub fn ends_in(&self, chain: &Chain<'_>) -> bool {
-        self.cut_off && self.last_ruled.contains(&Some(chain.id))
+        self.cut_off && self.last_ruled[0] == Some(chain.id)
     }
 
     /// True if the text begins inside this table and `chain` is the one whose rules it begins with.
@@ -104,31 +108,59 @@ impl Section<'_> {
         self.chain(chain).is_some_and(|chain| !chain.declared && !chain.is_empty())
     }
 
-    /// True if chains were declared behind `chain` and none of them has rules: iptables prints rules in the order of the
-    /// declarations, so that here a text broke off.
-    pub(super) fn only_empty_behind(&self, chain: usize) -> bool {
-        self.only_empty(&self.chains()[chain + 1..])
-    }
-
-    fn only_empty(&self, behind: &[Chain<'_>]) -> bool {
+    /// True if chains were declared behind the one that has the last rule, and none of them has rules: iptables prints rules in
+    /// the order of the declarations, so that here a text broke off.
+    pub(super) fn only_empty_behind(&self) -> bool {
         // In the filter table chains without rules are nothing unusual.
         let filters = self.policy("FORWARD").is_some() && self.policy("PREROUTING").is_none();
-        !filters && behind.iter().any(|chain| chain.declared) && behind.iter().all(Chain::is_empty)
+        let mut behind = self.behind().peekable();
+        !filters && self.last_ruled[0].is_some() && behind.peek().is_some() && behind.all(Chain::is_empty)
     }
 
     /// The same where the last line is whole, and behind no chain if there are no rules at all: one empty chain may be what is
     /// wrong with a node, many at the end are not.
-    pub(super) fn many_empty_behind(&self, chain: Option<usize>) -> bool {
-        let filled =
-            |name: &str| ["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-EXT-"].iter().any(|k| name.starts_with(k));
-        let behind = &self.chains()[chain.map_or(0, |chain| chain + 1)..];
-        self.only_empty(behind) && behind.iter().filter(|chain| filled(chain.name)).count() >= MANY
+    pub(super) fn many_empty_behind(&self) -> bool {
+        let filled = |chain: &&Chain<'_>| {
+            ["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-EXT-"].iter().any(|kind| chain.name.starts_with(kind))
+        };
+        self.behind().all(Chain::is_empty) && self.behind().filter(filled).count() >= MANY
     }
 
-    /// True if rules lead to the chains fewer times than their headings in `-L` say: `Chain KUBE-SVC-X (2 references)`. Where
-    /// no built-in chain is listed, only some chains were asked for.
+    /// The chains that were declared behind the one that has the last rule. A built-in chain whose declaration grep took out comes
+    /// before all others.
+    fn behind(&self) -> impl Iterator<Item = &Chain<'_>> {
+        let last = self.last_ruled[0].map(|id| &self.chains()[id as usize]).filter(|chain| chain.declared);
+        let first = last.map_or(0, |chain| chain.id as usize + 1);
+        self.chains()[first..].iter().filter(|chain| chain.declared)
+    }
+
+    /// True if a rule in the text's last line, which has no end, is not whole for sure.
+    pub(super) fn is_cut(&self, raw: &RawRule<'_>) -> bool {
+        // A few rules that somebody shows may end as they like.
+        if raw.form != Form::Append || !self.chains().iter().any(|chain| chain.declared) {
+            return false;
+        }
+        let chain = raw.chain_name();
+        let begins = |name: &str| {
+            let longer = |whole: &str| whole.len() > name.len() && whole.starts_with(name);
+            BUILT_IN.into_iter().any(longer) || self.chains().iter().any(|chain| chain.declared && longer(chain.name))
+        };
+        let is_beginning = |name: &str| self.chain(name).is_none_or(|chain| !chain.declared) && begins(name);
+        is_beginning(chain)
+            || raw.parse().is_err()
+            || match raw.target_name() {
+                // Every rule of kube-proxy has a target.
+                None => chain.starts_with("KUBE-"),
+                Some(target) => is_beginning(target) || raw.text.ends_with(" DNAT"),
+            }
+    }
+
+    /// True if rules lead to the chains fewer times than their headings in `-L` say: `Chain KUBE-SVC-X (2 references)`, or to one
+    /// of kube-proxy that has no heading, which no kernel allows. Where no built-in chain is listed, only some chains were asked
+    /// for.
     pub(super) fn lacks_references(&self, told: u64) -> bool {
-        if told == 0 || self.policy("OUTPUT").is_none() {
+        let is_listing = || self.chains().iter().find_map(Chain::form).is_some_and(|form| form != Form::Append);
+        if self.policy("OUTPUT").is_none() || told == 0 && !is_listing() {
             return false;
         }
         let rules = self.chains().iter().flat_map(|chain| self.rules_of(chain));
@@ -136,7 +168,14 @@ impl Section<'_> {
             Form::Listing(columns) => columns.target(raw.text),
             Form::Append => raw.target_name(),
         });
-        let leading = targets.filter(|target| self.chain_id(target).is_some());
-        (leading.count() as u64) < told
+        let mut leading = 0;
+        for target in targets {
+            if self.chain_id(target).is_some() {
+                leading += 1;
+            } else if target.starts_with("KUBE-") {
+                return true;
+            }
+        }
+        leading < told
     }
 }

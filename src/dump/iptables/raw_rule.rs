@@ -27,6 +27,15 @@ impl<'a> RawRule<'a> {
         Ok(rule)
     }
 
+    /// The name of the chain, as `-A` has it; of a row of `-L` nothing.
+    pub(super) fn chain_name(&self) -> &'a str {
+        if self.form != Form::Append {
+            return "";
+        }
+        let (_, end) = behind_chain(self.text);
+        self.text[..end].rsplit(' ').next().unwrap_or_default()
+    }
+
     /// The name of the target, without parsing the conditions: `None` for a rule without one, or one that cannot be read.
     pub fn target_name(&self) -> Option<&'a str> {
         let parsed = || Some(self.parse().ok()?.target?.name);

@@ -4,7 +4,7 @@
 //! parses only the chains it reaches. All forms may be mixed in one text: `iptables-save`, `-S`, `-L`, several tables,
 //! several saves, both families.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::around::{command_line, commented_family, family_of};
 use super::listing::Columns;
@@ -67,6 +67,8 @@ pub enum Why {
     Warning,
     /// A shell prompt or the log line that introduces a dump.
     Around,
+    /// A rule whose end is missing: the text ends in it, as in its table.
+    Cut,
     /// Nothing known.
     Unknown,
 }
@@ -154,27 +156,30 @@ impl<'a> Scanner<'a> {
             }
             start = end + 1;
         }
-        self.end();
+        self.end(line);
     }
 
-    /// The end of the text. A table without its COMMIT, and a file that does not end with its line, may have lost more
-    /// than the end of that line.
-    fn end(&mut self) {
+    /// The end of the text, which has so many lines. A table without its COMMIT, and a file that does not end with its line, may
+    /// have lost more than the end of that line. Of a table that goes on a rule without the end of its line is none: what is
+    /// left of it may name another chain, address or port.
+    fn end(&mut self, lines: u32) {
         let unfinished = !self.text.ends_with('\n');
         let without_commit = self.saved && !self.lacks_commits;
-        let last = self.last.or(self.row);
         // The names of the columns follow the heading of a chain, in a listing that has them.
         let at_heading = self.is_at_heading();
         if let Some(section) = self.dump.sections.last_mut().filter(|_| self.open) {
-            let empty =
-                unfinished && last.is_some_and(|id| section.only_empty_behind(id)) || section.many_empty_behind(last);
+            let start = memrchr(b'\n', self.text.as_bytes()).map_or(0, |end| end + 1);
+            let half = if unfinished { section.rule_in_last_line(lines, start) } else { None };
+            let is_half = half.is_some_and(|raw| section.is_cut(&raw));
+            let empty = unfinished && section.only_empty_behind() || section.many_empty_behind();
             // Counting them takes its time, and a table that is to be closed is counted once.
             let told = std::mem::take(&mut self.references);
             let at_heading = at_heading && section.chains.iter().any(|chain| chain.entire);
-            let broken_off = !self.saved && (empty || at_heading || section.lacks_references(told));
+            let broken_off = !self.saved && (is_half || empty || at_heading || section.lacks_references(told));
             section.cut_off = without_commit || broken_off;
-            if !unfinished {
-                section.trust_last_line();
+            if let Some(raw) = half.filter(|_| section.cut_off) {
+                section.take_last_back();
+                self.unread(raw.text.trim_ascii(), raw.line, Why::Cut);
             }
         }
         self.close();

@@ -44,8 +44,7 @@ pub struct Section<'a> {
     scattered: Vec<(u32, Run)>,
     /// The chain looked up last.
     near: usize,
-    /// The chain of the last rule, and (unless its line is known to be whole) that of the rules before it: a line cut off
-    /// early names the wrong chain.
+    /// The chain of the last rule, and that of the rules before those.
     pub(super) last_ruled: [Option<u32>; 2],
 }
 
@@ -217,9 +216,34 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The last line is whole.
-    pub(super) fn trust_last_line(&mut self) {
-        self.last_ruled[1] = None;
+    /// The last rule, if it stands in this line, the last of the text, which begins at `start`.
+    pub(super) fn rule_in_last_line(&self, line: u32, start: usize) -> Option<RawRule<'a>> {
+        let chain = &self.chains[self.last_ruled[0]? as usize];
+        let run = if chain.scattered { self.scattered.last().map(|(_, run)| *run) } else { chain.first };
+        let run = run.filter(|run| run.line + run.count == line + 1)?;
+        Some(RawRule { line, text: self.text[start..].trim_ascii_end(), form: run.form })
+    }
+
+    /// Forgets the last rule.
+    pub(super) fn take_last_back(&mut self) {
+        let [Some(last), before] = self.last_ruled else { return };
+        let chain = &mut self.chains[last as usize];
+        let run = if chain.scattered { self.scattered.last_mut().map(|(_, run)| run) } else { chain.first.as_mut() };
+        let Some(run) = run else { return };
+        self.rules -= 1;
+        run.count -= 1;
+        if run.count == 0 {
+            if chain.scattered {
+                self.scattered.pop();
+                chain.scattered = self.scattered.iter().any(|(id, _)| *id == last);
+            } else {
+                chain.first = None;
+            }
+            // One that nothing declared has but the beginning of its name.
+            if !chain.declared {
+                self.last_ruled = [before, None];
+            }
+        }
     }
 
     /// What the built-in chains tell once all lines are seen.
@@ -315,6 +339,11 @@ impl Chain<'_> {
     /// Number of rules in the first place where rules of the chain stand, which nearly always is the only one.
     pub fn rules_at_first(&self) -> usize {
         self.first.map_or(0, |run| run.count as usize)
+    }
+
+    /// How its first rule is written.
+    pub(super) fn form(&self) -> Option<Form> {
+        self.first.map(|run| run.form)
     }
 
     /// True if the chain has no rules.

@@ -145,10 +145,14 @@ impl Program<'_, '_, '_> {
         if deepest > DEEP {
             self.oddity(Oddity::Deep(deepest));
         }
+        self.found.undelivered = stopped.and(returns[0]).known();
         for (endpoint, part) in self.found.endpoints.iter_mut().zip(&delivered) {
             endpoint.probability = part.known();
+            // To one that only clients come back to, what is not known of may lead too.
+            if endpoint.remembered && self.found.undelivered.is_none() {
+                endpoint.probability = endpoint.probability.filter(|share| *share > 0.0);
+            }
         }
-        self.found.undelivered = stopped.and(returns[0]).known();
         if self.found.undelivered.is_some() && self.found.endpoints.iter().all(|e| e.probability.is_some()) {
             // What could not be judged is not reached, and so takes nothing from what is known.
             self.found.oddities.retain(|oddity| !matches!(oddity, Oddity::Undecided(_)));
