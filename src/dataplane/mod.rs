@@ -318,6 +318,8 @@ pub enum Oddity {
     Missing(String),
     /// The text ends inside this chain.
     CutOff(String),
+    /// This chain is not the Service's own, and it is not followed: there are too many rules behind it for so many Services.
+    Shared(String),
     /// Lines of the table are missing, and rules of this chain may be among them.
     Incomplete(String),
     /// The lines of the table are not in the order of iptables.

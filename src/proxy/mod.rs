@@ -1,6 +1,8 @@
 //! kube-proxy's conventions: from rulesets to the observed dataplane, one folder a mode.
 
+mod allowance;
 pub mod chain_name;
+
 mod client;
 pub mod iptables;
 pub mod ipvs;

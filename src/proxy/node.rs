@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::allowance::Allowance;
 use super::{KnownNames, Sketch, iptables, ipvs, nftables};
 use crate::dataplane::{Leftovers, Mode, RuleRef, ServicePort, Walkthrough, Wiring};
 use crate::dump::addresses::Interfaces;
@@ -167,13 +168,14 @@ impl<'r, 'd> Survey<'r, 'd> {
         if self.is_of_iptables() {
             return self.iptables.services(&sketches.iter().filter_map(Sketch::of_iptables).collect::<Vec<_>>());
         }
-        sketches.iter().map(|sketch| self.service(*sketch)).collect()
+        let allowance = Allowance::among(sketches.len());
+        sketches.iter().map(|sketch| self.service(*sketch, allowance)).collect()
     }
 
-    fn service(&self, sketch: Sketch<'_, 'd>) -> ServicePort {
+    fn service(&self, sketch: Sketch<'_, 'd>, allowance: Allowance) -> ServicePort {
         match sketch {
-            Sketch::Iptables(sketch) => self.iptables.service(sketch),
-            Sketch::Nftables(sketch) => self.nftables.service(sketch),
+            Sketch::Iptables(sketch) => self.iptables.service(sketch, allowance),
+            Sketch::Nftables(sketch) => self.nftables.service(sketch, allowance),
             Sketch::Ipvs(sketch) => {
                 let around = self.rules.iptables.iter().find(|r| r.family == sketch.family).copied();
                 self.ipvs.service(sketch, around, self.iptables.pods(sketch.family), self.rules.sets)

@@ -200,6 +200,9 @@ pub(super) fn oddity(oddity: &Oddity) -> String {
         }
         Oddity::Missing(chain) => format!("{chain} is not in the dump"),
         Oddity::CutOff(chain) => format!("the dump ends inside {chain}"),
+        Oddity::Shared(chain) => {
+            format!("{chain} is not followed: it is no chain of this Service alone, and too many rules are behind it")
+        }
         Oddity::Unordered => "the lines of the dump are sorted: which rule comes first is not known".to_owned(),
         Oddity::Incomplete(chain) => format!("lines of the dump are missing, maybe some of {chain}"),
     }

@@ -64,7 +64,7 @@ fn one_service(bencher: Bencher<'_, '_>, services: usize) {
         let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
         let survey = Survey::of(&rulesets, &KnownNames::default());
         let sketch = survey.sketches().iter().find(|s| s.is_named_by(&select)).expect("is there");
-        survey.service(sketch).pools[0].endpoints.len()
+        survey.services(&[sketch])[0].pools[0].endpoints.len()
     });
 }
 

@@ -59,6 +59,7 @@ mod redact;
 mod run;
 #[cfg(feature = "live")]
 mod secrets;
+mod shared;
 mod show;
 mod size;
 mod snapshot;

@@ -22,7 +22,7 @@ fn pools(dump: &str) -> Vec<Pool> {
     let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
     let survey = Survey::of(&rulesets, &KnownNames::default());
     assert_eq!(survey.sketches().len(), 1);
-    survey.service(&survey.sketches()[0]).pools
+    survey.services(&[&survey.sketches()[0]]).remove(0).pools
 }
 
 /// What becomes of a connection to the only Service of a dump.

@@ -137,7 +137,7 @@ fn a_plain_connection_goes_where_the_tree_says() {
         let (rulesets, _) = rulesets(&scanned, family);
         let survey = Survey::of(&rulesets, &KnownNames::default());
         for sketch in survey.sketches() {
-            let service = survey.service(sketch);
+            let service = survey.services(&[sketch]).remove(0);
             let ruleset = rulesets.iter().find(|ruleset| ruleset.family == service.family).expect("its rules");
             for frontend in &service.frontends {
                 compared += hold_against(&path, ruleset, &survey, &service, frontend);

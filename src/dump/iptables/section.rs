@@ -123,6 +123,12 @@ impl<'a> Section<'a> {
         Rules { text: self.text, run: chain.first, more: more.into_iter() }
     }
 
+    /// How many rules a chain has.
+    pub fn rules_in(&self, chain: &Chain<'_>) -> usize {
+        let more = if chain.scattered { self.scattered_runs(chain.id) } else { &[] };
+        chain.first.iter().chain(more.iter().map(|(_, run)| run)).map(|run| run.count as usize).sum()
+    }
+
     fn scattered_runs(&self, chain: u32) -> &[(u32, Run)] {
         let start = self.scattered.partition_point(|(id, _)| *id < chain);
         let end = self.scattered.partition_point(|(id, _)| *id <= chain);

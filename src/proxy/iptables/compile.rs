@@ -18,6 +18,7 @@ use super::translate::{self, Recovery, Translation};
 use super::walk::Spread;
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
 use crate::dump::iptables::{Match, RawRule, RecentVerb, Rule, Target, Usual};
+use crate::proxy::allowance::Allowance;
 use crate::proxy::chain_name::ChainKind;
 
 mod missing;
@@ -73,6 +74,8 @@ pub(super) struct Program<'p, 'd, 'n> {
     translating: HashMap<usize, bool>,
     /// Memory for the rule being read.
     scratch: Rule<'d>,
+    /// How many more rules may be followed.
+    left: usize,
 }
 
 impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
@@ -83,14 +86,17 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         recovery: &'p mut Recovery<'n>,
         followed: &'p Followed,
     ) -> Self {
-        let (nodes, steps, found, scratch) = (Vec::new(), Vec::new(), Spread::default(), Rule::default());
+        let (nodes, steps, found, scratch, left) = (Vec::new(), Vec::new(), Spread::default(), Rule::default(), 0);
         let (ids, sticky, translating) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky, translating, scratch }
+        Self { table, connection, recovery, followed, nodes, steps, ids, found, sticky, translating, scratch, left }
     }
 
-    /// Compiles `root` and every chain that can be reached from it.
-    pub(super) fn compile(&mut self, root: usize) {
+    /// Compiles `root` and every chain that can be reached from it, as far as that is allowed; rules of a root that is the
+    /// Service's own cost nothing.
+    pub(super) fn compile(&mut self, root: usize, (allowance, is_own): (Allowance, bool)) {
         let section = self.table.section;
+        let own = if is_own { section.rules_in(&section.chains()[root]) } else { 0 };
+        self.left = allowance.rules(own).saturating_add(own);
         // A pool's chain has a rule for each endpoint, which has a chain with one rule that counts.
         let expected = section.chains()[root].rules_at_first() + 1;
         self.nodes.reserve(expected);
@@ -116,6 +122,16 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         while done < self.nodes.len() {
             let start = self.steps.len();
             let chain = &section.chains()[self.nodes[done].chain];
+            let Some(left) = self.left.checked_sub(section.rules_in(chain)) else {
+                self.followed.reach(self.nodes[done].chain);
+                self.oddity(Oddity::Shared(chain.name.to_owned()));
+                self.steps.push(Step::UNKNOWN);
+                self.nodes[done].steps = start..self.steps.len();
+                done += 1;
+                continue;
+            };
+            self.left = left;
+            self.followed.read(self.nodes[done].chain);
             let rules = section.rules_of(chain);
             self.missing_before(chain);
             if chain.rules_at_first() > WORTH_LOOKING_AHEAD {
@@ -135,7 +151,6 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let next = self.nodes.len();
         let node = *self.ids.entry(chain).or_insert(next);
         if node == next {
-            self.followed.read(chain);
             self.nodes.push(Node { chain, via, steps: 0..0, marks: false });
         }
         node

@@ -9,6 +9,7 @@ use super::translate::Recovery;
 use super::walk;
 use crate::dataplane::{Oddity, Policy, Pool};
 use crate::net::Protocol;
+use crate::proxy::allowance::Allowance;
 use crate::proxy::chain_name::ChainKind;
 
 /// A chain connections end in.
@@ -31,14 +32,15 @@ impl<'d> PoolRef<'d> {
     }
 }
 
-/// Walks the pool's chain for connections to one of `frontends`; the second value is the seconds of ClientIP affinity.
+/// Walks the pool's chain for connections to one of `frontends`; the second value is the seconds of ClientIP affinity. With the
+/// allowance comes whether the chain is the Service's own.
 pub(super) fn pool(
-    table: Table<'_>,
+    (table, followed): (Table<'_>, &Followed),
     at: PoolRef<'_>,
     (protocol, pods): (Option<Protocol>, PodSide<'_>),
     frontends: &[(Option<IpAddr>, Option<u16>)],
     recovery: &mut Recovery<'_>,
-    followed: &Followed,
+    limits: (Allowance, bool),
 ) -> (Pool, Option<u32>) {
     // KUBE-XLB parts pods and the node from others before it spreads what is left; in other pools nobody is told apart.
     let parts_clients = ChainKind::of(at.chain) == ChainKind::ExternalLocal;
@@ -52,7 +54,7 @@ pub(super) fn pool(
     let root =
         table.section.chain_id(at.chain).filter(|&id| !table.section.cut_off || !table.section.chains()[id].is_empty());
     let spread = match root {
-        Some(root) => walk::spread(table, root, connection, recovery, followed),
+        Some(root) => walk::spread((table, followed), root, connection, recovery, limits),
         None => walk::Spread { oddities: vec![Oddity::Missing(at.chain.to_owned())], ..walk::Spread::default() },
     };
     let mut pool = Pool {

@@ -19,6 +19,7 @@ use crate::dataplane::{Frontend, FrontendKind, Route, RuleRef, Select, ServiceNa
 use crate::dump::iptables::RawRule;
 use crate::net::{Family, Network, Protocol};
 use crate::proxy::KnownNames;
+use crate::proxy::allowance::Allowance;
 use crate::proxy::chain_name::{self, ChainKind};
 
 /// So many service ports take longer to follow than a thread takes to start.
@@ -134,7 +135,9 @@ impl<'d> Survey<'d> {
             tables.for_each(|nat| nat.section.expect_many_lookups());
         }
         let share = cores::share(sketches.len(), WORTH_A_THREAD);
-        let follow = |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch)).collect::<Vec<_>>();
+        let allowance = Allowance::among(sketches.len());
+        let follow =
+            |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch, allowance)).collect::<Vec<_>>();
         let mut parts = cores::each(sketches.chunks(share), follow).into_iter();
         let mut services = parts.next().unwrap_or_default();
         services.reserve_exact(sketches.len() - services.len());
@@ -142,8 +145,8 @@ impl<'d> Survey<'d> {
         services
     }
 
-    /// Follows a service port to its endpoints.
-    pub fn service(&self, sketch: &Sketch<'d>) -> ServicePort {
+    /// Follows a service port to its endpoints, one of as many as `allowance` is for.
+    pub(in crate::proxy) fn service(&self, sketch: &Sketch<'d>, allowance: Allowance) -> ServicePort {
         let nothing = Rejects::default();
         let family = self.in_family(sketch.family);
         let around = Surroundings {
@@ -171,8 +174,15 @@ impl<'d> Survey<'d> {
         let mut followed = Vec::with_capacity(pools.len());
         followed.extend(pools.into_iter().filter_map(|at| {
             let pods = around.pods;
-            let (pool, seconds) =
-                pool::pool(around.nat?, at, (sketch.protocol, pods), &addresses, &mut recovery, &family?.followed);
+            let limits = (allowance, chain_name::key(at.chain) == sketch.key);
+            let (pool, seconds) = pool::pool(
+                (around.nat?, &family?.followed),
+                at,
+                (sketch.protocol, pods),
+                &addresses,
+                &mut recovery,
+                limits,
+            );
             affinity = affinity.or(seconds);
             Some(pool)
         }));

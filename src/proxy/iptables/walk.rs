@@ -15,6 +15,7 @@ use super::ruleset::Table;
 use super::step::{Action, Step};
 use super::translate::Recovery;
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
+use crate::proxy::allowance::Allowance;
 
 /// Chains may nest this deep before it is worth a word: what nf_tables follows.
 const DEEP: usize = 16;
@@ -48,14 +49,14 @@ pub(super) struct Spread {
 
 /// Follows the chain at `root`.
 pub(super) fn spread(
-    table: Table<'_>,
+    (table, followed): (Table<'_>, &Followed),
     root: usize,
     connection: Connection<'_>,
     recovery: &mut Recovery<'_>,
-    followed: &Followed,
+    limits: (Allowance, bool),
 ) -> Spread {
     let mut program = Program::new(table, connection, recovery, followed);
-    program.compile(root);
+    program.compile(root, limits);
     let order = program.order();
     program.run(&order)
 }

@@ -9,13 +9,14 @@ use super::names::{self, ChainKind};
 use crate::dataplane::{Address, Client, DeadEnd, Endpoint, Oddity, Policy, Pool, RuleRef, Traffic};
 use crate::dump::nft::{Data, Key, Map, Rule, Selector, Statement, Table, Verdict, parts};
 use crate::net::{Protocol, split_host_port};
+use crate::proxy::allowance::Allowance;
 use crate::proxy::iptables::Truth;
 
 /// See [`super::walk`].
 const MAX_DEPTH: usize = 32;
 
-/// Rules followed for one pool: three for each of a hundred thousand endpoints.
-const MAX_RULES: usize = 400_000;
+/// Rules that only mark are shorter; one that chooses among many endpoints is not read for each Service that leads there.
+const LONG: usize = 1024;
 
 /// A pool in the making.
 pub(super) struct Spread<'s, 'd> {
@@ -38,16 +39,21 @@ pub(super) struct Spread<'s, 'd> {
     /// Source addresses that chains have a rule for: their endpoint's own, which reaches itself.
     own: HashMap<&'d str, IpAddr>,
     path: Vec<&'d str>,
+    /// How many more rules, and elements of maps in them, may be followed.
     left: usize,
 }
 
-/// Spreads the pool of `chain`; the second value is the seconds of ClientIP affinity.
+/// Spreads the pool of `chain`; the second value is the seconds of ClientIP affinity. With the allowance comes whether the chain is
+/// the Service's own.
 pub(super) fn pool<'d>(
     (table, index, text): (&'d Table<'d>, &Index<'d>, u16),
     policy: Policy,
     chain: &'d str,
     protocol: Protocol,
+    (allowance, is_own): (Allowance, bool),
 ) -> (Pool, Option<u32>) {
+    let own =
+        table.chain(chain).filter(|_| is_own).map_or(0, |chain| chain.rules.iter().map(|raw| cost(raw.text)).sum());
     let mut spread = Spread {
         table,
         index,
@@ -64,7 +70,7 @@ pub(super) fn pool<'d>(
         setting: HashSet::new(),
         own: HashMap::new(),
         path: Vec::new(),
-        left: MAX_RULES,
+        left: allowance.rules(own).saturating_add(own),
     };
     let rest = spread.enter(chain, 1.0, None);
     spread.undelivered += rest;
@@ -130,8 +136,8 @@ impl<'d> Spread<'_, 'd> {
         let mut back = 0.0;
         for raw in &chain.rules {
             let at = RuleRef { text: self.text, line: raw.line };
-            let Some(more) = self.left.checked_sub(1) else {
-                self.odd(Oddity::Undecided(at));
+            let Some(more) = self.left.checked_sub(cost(raw.text)) else {
+                self.odd(Oddity::Shared(chain.name.to_owned()));
                 break;
             };
             self.left = more;
@@ -334,8 +340,13 @@ impl<'d> Spread<'_, 'd> {
                     | Statement::Other(_)
             )
         };
-        chain.rules.iter().all(|raw| Rule::parse(raw.text).statements.iter().all(harmless))
+        chain.rules.iter().all(|raw| raw.text.len() < LONG && Rule::parse(raw.text).statements.iter().all(harmless))
     }
+}
+
+/// A rule, and the elements of the maps in it.
+fn cost(rule: &str) -> usize {
+    1 + memchr::memmem::find_iter(rule.as_bytes(), " : ").count()
 }
 
 /// For each pair, how many of the numbers `offset..offset + modulus` choose it.

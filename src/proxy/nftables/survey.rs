@@ -14,6 +14,7 @@ use crate::dataplane::{
 use crate::dump::nft::{Element, Listing, Table};
 use crate::net::{Family, Network, Protocol};
 use crate::proxy::KnownNames;
+use crate::proxy::allowance::Allowance;
 use crate::proxy::client::{self, Client};
 use crate::proxy::iptables::{PodSide, Truth};
 
@@ -130,8 +131,8 @@ impl<'d> Survey<'d> {
         self.families.iter().any(|family| family.ruleset.table.chain(name).is_some())
     }
 
-    /// Follows a service port to its endpoints.
-    pub fn service(&self, sketch: &Sketch<'d>) -> ServicePort {
+    /// Follows a service port to its endpoints, one of as many as `allowance` is for.
+    pub(in crate::proxy) fn service(&self, sketch: &Sketch<'d>, allowance: Allowance) -> ServicePort {
         let mut port = ServicePort {
             name: sketch.name.clone(),
             key: sketch.key.clone(),
@@ -157,7 +158,8 @@ impl<'d> Survey<'d> {
         pools.sort_by_key(|(policy, _)| *policy);
         for (policy, chain) in pools {
             let at = (family.ruleset.table, &family.index, family.ruleset.text);
-            let (pool, seconds) = spread::pool(at, policy, chain, protocol);
+            let is_own = names::split(chain).is_some_and(|(_, key)| key == sketch.key);
+            let (pool, seconds) = spread::pool(at, policy, chain, protocol, (allowance, is_own));
             port.affinity_seconds = port.affinity_seconds.or(seconds);
             port.pools.push(pool);
         }
