@@ -30,6 +30,10 @@ use crate::proxy::iptables::{Facts as _, Ruleset, Truth, meets, share_of};
 /// or two.
 const MOST_WORK: usize = 5_000_000;
 
+/// Ways that may be kept at the same time, which a doubling of chains that mark makes without end: a Service of a hundred
+/// thousand endpoints has as many, and once more when they have ended.
+const MOST_WAYS: usize = 400_000;
+
 /// Chains that call each other may nest this deep. nf_tables follows 16 jumps; nobody nests deeper in earnest.
 const DEEPEST: usize = 100;
 
@@ -60,6 +64,7 @@ pub(super) fn walk(
         record: Record::default(),
         accepted: Vec::new(),
         ended: Vec::new(),
+        waiting: 0,
         work: 0,
     };
     let state = State {
@@ -86,6 +91,8 @@ struct Walker<'w, 'd> {
     /// Ways that the table just asked has accepted.
     accepted: Vec<Way>,
     ended: Vec<Ended>,
+    /// Ways in chains that wait for one they called.
+    waiting: usize,
     work: usize,
 }
 
@@ -220,7 +227,8 @@ impl<'d> Walker<'_, 'd> {
                 return back;
             }
             self.work += live.len() + 1;
-            if self.work > MOST_WORK {
+            let kept = live.len() + back.len() + self.waiting + self.accepted.len() + self.ended.len();
+            if self.work > MOST_WORK || kept > MOST_WAYS {
                 live.append(&mut back);
                 self.give_up(live, "there are too many rules on the way to follow them all");
                 return Vec::new();
@@ -296,7 +304,10 @@ impl<'d> Walker<'_, 'd> {
                     way.state.marked = true;
                 }
                 let (step, before) = (self.record.last(), self.record.effects());
+                let waiting = on.len() + back.len();
+                self.waiting += waiting;
                 let mut returned = self.chain(at.spot, next, ways, depth + 1);
+                self.waiting -= waiting;
                 for way in returned.iter_mut().filter(|_| marks) {
                     way.again = false;
                 }

@@ -163,6 +163,22 @@ fn a_walk_through_doubling_chains_ends() {
 }
 
 #[test]
+fn marks_that_double_keep_no_way_for_each() {
+    let mut rules = "-A KUBE-SVC-X -j KUBE-SVC-0\n".to_owned();
+    for n in 0..60 {
+        let chance = "-m statistic --mode random --probability 0.5";
+        let (bit, next) = (1_u32 << (n % 32), n + 1);
+        writeln!(rules, "-A KUBE-SVC-{n} {chance} -j MARK --set-xmark {bit:#x}/{bit:#x}").expect("a text");
+        writeln!(rules, "-A KUBE-SVC-{n} {chance} -j KUBE-SVC-{next}\n-A KUBE-SVC-{n} -j KUBE-SVC-{next}")
+            .expect("a text");
+    }
+    let run = kube_ipt("trace external 10.96.0.1:80 --no-api").bounded(700, SECONDS).stdin(nat(&rules));
+    let (stdout, stderr, status) = run.output();
+    assert!(stdout.contains("there are too many rules on the way to follow them all"), "{stdout}{stderr}");
+    assert_eq!(status, Some(0));
+}
+
+#[test]
 fn chains_without_end_cost_what_they_are() {
     let mut declared = HOOKED.to_owned();
     for n in 0..1_000_000 {

@@ -43,7 +43,10 @@ fn pool(name: &str, endpoints: usize) -> String {
         let chance = if n + 1 == endpoints {
             String::new()
         } else {
-            format!("-m statistic --mode random --probability {:.11} ", 1.0 / (endpoints - n) as f64)
+            format!(
+                "-m statistic --mode random --probability {:.11} ",
+                1.0 / f64::from(u32::try_from(endpoints - n).expect("few"))
+            )
         };
         writeln!(text, "-A {name} {chance}-j KUBE-SEP-{n:016}").expect("a text");
     }

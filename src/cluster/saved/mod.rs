@@ -1,6 +1,7 @@
 //! Objects from texts: what `kubectl get … -o json|yaml` writes, what an API server answers, and files of either put
 //! together in any way.
 
+mod amplified;
 #[cfg(feature = "live")]
 mod event;
 mod evidence;
@@ -211,6 +212,7 @@ impl Saved {
     /// The facts, where the caller knows what they cover. Which Services' Endpoints are cut short the texts tell themselves.
     pub fn into_facts_of(mut self, mut coverage: Coverage) -> Facts {
         coverage.truncated = std::mem::take(&mut self.truncated);
+        self.leave_out_amplified();
         let of_slices: BTreeSet<(&str, &str)> =
             self.slices.values().map(|slice| (slice.namespace.as_str(), slice.service.as_str())).collect();
         // Another text may have the object as it is now, and slices tell more than Endpoints.
