@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::afar::Afar;
 use super::args::{Reads, SourceArgs};
 use super::{Failure, collection, texts};
-use crate::dump::iptables::{Backend, Dump, Hints, TableName, Why, restore_line_breaks, restore_nft_view, restore_xml};
+use crate::dump::iptables::{
+    Backend, Dump, Hints, TableName, Why, mend, restore_line_breaks, restore_nft_view, restore_xml,
+};
 use crate::dump::{Foreign, is_gzip, nft, recognise};
 use crate::proxy::iptables::joined;
 use crate::shell;
@@ -157,8 +159,14 @@ fn live(_: &SourceArgs, _: Tables, _: &Afar) -> Result<Bundle, Failure> {
     Err(Failure { what, hints: vec!["iptables-save | kube-ipt show".to_owned(), "kube-ipt show -f FILE".to_owned()] })
 }
 
-/// Gives a dump back its line breaks, or the form it had before `iptables-xml`.
+/// Gives a dump back its line breaks, or the form it had before `iptables-xml`, and what hands and terminals did to its lines.
 pub(super) fn restore(capture: &mut Capture, notes: &mut Vec<String>) -> Result<(), Failure> {
+    if capture.command.is_none()
+        && let Some((text, mended)) = mend(&capture.text)
+    {
+        capture.text = text.into();
+        notes.extend(mended.iter().map(|what| what.told(&capture.label)));
+    }
     let of_nft = !begins_like_rules(&capture.text);
     if let Some(listing) = of_nft.then(|| nft::restore(&capture.text)).flatten() {
         let what = |error| format!("{} is JSON of nft that cannot be read: {error}", capture.label);

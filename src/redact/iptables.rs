@@ -4,7 +4,7 @@
 use super::tokens::{self, Token};
 use super::vocabulary;
 use super::word::Writer;
-use crate::dump::iptables::{restore_line_breaks, restore_xml};
+use crate::dump::iptables::{mend, restore_line_breaks, restore_xml};
 
 /// Options whose values people chose.
 const FREE: [&str; 9] = [
@@ -38,7 +38,10 @@ enum Place {
 /// The rules as lines, if they are written otherwise; an error where they cannot be read.
 pub(super) fn restored(text: &str) -> Option<Result<String, String>> {
     let refused = |error| format!("output of iptables-xml that cannot be read cannot be redacted: {error}");
-    restore_xml(text).map(|rules| rules.map_err(refused)).or_else(|| restore_line_breaks(text).map(Ok))
+    let mended = mend(text).map(|(text, _)| text);
+    let text = mended.as_deref().unwrap_or(text);
+    let rules = restore_xml(text).map(|rules| rules.map_err(refused));
+    rules.or_else(|| restore_line_breaks(text).map(Ok)).or_else(|| mended.map(Ok))
 }
 
 impl Writer<'_> {

@@ -62,6 +62,45 @@ fn a_dump_that_is_cut_at_any_byte_raises_no_alarm_and_has_no_wrong_share() {
 }
 
 #[test]
+fn what_grep_v_leaves_raises_no_alarm() {
+    let text = recorded("save.txt");
+    for word in ["KUBE-SEP", "KUBE-MARK-MASQ", "MASQ", "DNAT", "statistic", "KUBE-SERVICES", "KUBE-NODEPORTS"] {
+        let kept: Vec<&str> = text.lines().filter(|line| !line.contains(word)).collect();
+        assert_eq!(findings_in(kept.join("\n") + "\n"), [""; 0], "grep -v {word}");
+    }
+}
+
+#[test]
+fn what_terminals_and_chats_did_to_lines_is_undone() {
+    let text = recorded("save.txt");
+    let whole = shares_in(text.clone(), false).expect("an answer");
+    let each = |line: &dyn Fn(&str) -> String| text.lines().map(line).collect::<String>();
+    let wrapped = |width: usize| {
+        each(&|line| {
+            line.as_bytes().chunks(width).map(|part| String::from_utf8_lossy(part).into_owned() + "\n").collect()
+        })
+    };
+    for (text, what) in [
+        (wrapped(80), "wrapped"),
+        (wrapped(132), "wrapped"),
+        (wrapped(180), "wrapped"),
+        (text.replace(' ', "\t"), "tabs"),
+        (text.replace("--", "–"), "dashes"),
+        (text.replace("KUBE", "\u{1b}[01;31m\u{1b}[KKUBE\u{1b}[m\u{1b}[K"), "colours"),
+    ] {
+        assert_eq!(findings_in(text.clone()), [""; 0], "{what}");
+        assert_eq!(shares_in(text, false), Some(whole.clone()), "{what}");
+    }
+    // What was cut is lost: nothing is said of it.
+    for width in [80, 120, 160, 200] {
+        let text = each(&|line| line[..line.len().min(width)].to_owned() + "\n");
+        assert_eq!(findings_in(text.clone()), [""; 0], "cut at {width}");
+        let told = shares_in(text, false).unwrap_or_default();
+        assert!(told.iter().all(|share| whole.contains(share)), "cut at {width}: {told:?}");
+    }
+}
+
+#[test]
 fn rules_without_the_names_of_their_tables_raise_no_alarm() {
     let rules = recorded("save.txt").lines().filter(|line| line.starts_with("-A")).collect::<Vec<_>>().join("\n");
     assert_eq!(findings_in(rules), [""; 0]);

@@ -15,7 +15,7 @@ fn bounded(args: &str) -> Run {
 fn nat(services: usize, own: impl Fn(usize) -> String, rest: &str) -> String {
     let mut text =
         "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n\
-        :KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\n-A OUTPUT -j KUBE-SERVICES\n"
+        :KUBE-SERVICES - [0:0]\n:KUBE-NODEPORTS - [0:0]\n-A PREROUTING -j KUBE-SERVICES\n-A OUTPUT -j KUBE-SERVICES\n"
             .to_owned();
     for n in 0..services {
         let (high, low) = (n >> 8, n & 255);
@@ -52,6 +52,7 @@ fn pool(name: &str, endpoints: usize) -> String {
     }
     for n in 0..endpoints {
         let (high, low) = (n >> 8, n & 255);
+        writeln!(text, "-A KUBE-SEP-{n:016} -s 10.244.{high}.{low}/32 -j KUBE-MARK-MASQ").expect("a text");
         writeln!(text, "-A KUBE-SEP-{n:016} -p tcp -m tcp -j DNAT --to-destination 10.244.{high}.{low}:80")
             .expect("a text");
     }

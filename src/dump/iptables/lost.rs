@@ -6,6 +6,9 @@ use super::section::{Chain, Form, Section};
 /// So many chains in a row that kube-proxy never leaves without rules.
 const MANY: usize = 3;
 
+/// So many chains of a kind that none of them has what nearly all have by accident.
+const OFTEN: usize = 8;
+
 /// The built-in chains of the nat and filter tables.
 const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
@@ -101,6 +104,47 @@ impl Section<'_> {
             self.lacks = Lacks::Order;
             self.complete = false;
         }
+    }
+
+    /// True if lines with a word that kube-proxy has in many are all gone from a whole table, as `grep -v` leaves it: where there are
+    /// chains of Services, there are the portals that lead to them and chains of endpoints, each with a rule that translates and one
+    /// that marks, and all but the last chosen by chance.
+    pub fn is_filtered(&self) -> bool {
+        if !self.is_whole() {
+            return false;
+        }
+        let of = |kind: &'static str| self.chains().iter().filter(move |chain| chain.name.starts_with(kind));
+        let filled = |kind: &'static str| of(kind).filter(|chain| !chain.is_empty());
+        let several = |kind: &'static str| filled(kind).nth(OFTEN - 1).is_some();
+        let none_has = |kind: &'static str, words: &str| {
+            let has = |chain: &Chain<'_>| self.rules_of(chain).take(LOOKED_AT).any(|raw| raw.text.contains(words));
+            several(kind) && !filled(kind).take(LOOKED_AT).any(has)
+        };
+        let no_portal = || ["KUBE-SERVICES", "KUBE-NODEPORTS"].iter().any(|name| self.chain(name).is_none());
+        several("KUBE-SVC-") && (of("KUBE-SEP-").next().is_none() || no_portal())
+            || several("KUBE-SEP-") && of("KUBE-SVC-").next().is_none()
+            || none_has("KUBE-SEP-", "DNAT")
+            || none_has("KUBE-SEP-", "MARK")
+            || none_has("KUBE-SVC-", "statistic") && self.lead_to_few()
+    }
+
+    /// Notes that lines are missing between those that are here.
+    pub fn note_gaps(&mut self) {
+        self.lacks = self.lacks.max(Lacks::Lines);
+        self.complete = false;
+    }
+
+    /// True if there are many more chains of endpoints than rules that may lead there.
+    fn lead_to_few(&self) -> bool {
+        let of = |kind: &str| {
+            let chains = self.chains().iter().filter(|chain| chain.name.starts_with(kind));
+            chains
+                .map(|chain| self.rules_in(chain))
+                .filter(|rules| *rules > 0)
+                .fold((0, 0), |(n, all), rules| (n + 1, all + rules))
+        };
+        let ((endpoints, _), (_, one), (_, other)) = (of("KUBE-SEP-"), of("KUBE-SVC-"), of("KUBE-SVL-"));
+        endpoints > one + other + MANY
     }
 
     /// True if rules of the chain are here, though nothing declared it: where something does now, the lines are sorted.

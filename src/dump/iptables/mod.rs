@@ -11,6 +11,7 @@
 mod around;
 mod emit;
 mod error;
+mod handled;
 mod listing;
 mod listing_words;
 mod lossless;
@@ -28,6 +29,7 @@ mod usual;
 mod words;
 
 pub use error::RuleError;
+pub use handled::mend;
 pub(super) use listing::is_row;
 pub use lossless::{restore_line_breaks, restore_xml};
 pub use names::{Backend, TableName};

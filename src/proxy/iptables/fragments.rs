@@ -47,6 +47,10 @@ pub fn joined(dump: Dump<'_>) -> Dump<'_> {
     }
     name_families(&mut sections);
     sections.iter_mut().for_each(Section::note_order);
+    // Who filtered one table has filtered them all.
+    if sections.iter().any(Section::is_filtered) {
+        sections.iter_mut().for_each(Section::note_gaps);
+    }
     Dump { sections, ..dump }
 }
 

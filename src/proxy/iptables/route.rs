@@ -62,7 +62,7 @@ pub(super) fn routes<'d>(
         let refused = around.rejects.at((frontend.address, protocol, frontend.port), Some(origin));
         conclude(&mut found.routes, origin, outcomes, settled, refused.map(|r| r.verdict));
     }
-    if around.nat.is_some_and(|nat| nat.section.is_unordered()) {
+    if around.nat.is_some_and(|nat| nat.section.has_gaps()) {
         let unknown = |origin| Route { origin, sources: Vec::new(), verdict: Verdict::Unknown, masquerade: None };
         found.routes = Origin::ALL.map(unknown).into();
     }

@@ -1,0 +1,257 @@
+//! Gives a dump back what hands and terminals did to its lines: colours, tabs, typographic dashes, lines wrapped or cut at a column.
+//!
+//! All is told by the beginning of the text, so that a text of which nothing is to be mended costs no more.
+
+use std::borrow::Cow;
+
+/// How much of a text is looked at.
+const SAMPLE: usize = 64 * 1024;
+
+/// So many lines must show the same, lest one odd line decides.
+const SEVERAL: usize = 3;
+
+/// Narrower than this no terminal is.
+const NARROW: usize = 40;
+
+/// Characters of a hash in the name of a chain (pkg/proxy/iptables/proxier.go).
+const HASH: usize = 16;
+
+/// What was mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mended {
+    /// Signs that steer a terminal are gone, as grep writes them around what it found.
+    Colours,
+    /// Blanks stand where tabs were.
+    Tabs,
+    /// `--` stands where a word processor or chat wrote a dash.
+    Dashes,
+    /// Lines that were wrapped at this column are whole again.
+    Wrapped(usize),
+    /// Lines that were cut at this column are left out.
+    Chopped(usize),
+}
+
+impl Mended {
+    /// As a sentence about the text called `label`.
+    pub fn told(&self, label: &str) -> String {
+        match self {
+            Self::Colours => format!("{label} has colours of a terminal: they were taken out"),
+            Self::Tabs => format!("{label} has tabs where iptables writes blanks: they were put back"),
+            Self::Dashes => format!("{label} has dashes where iptables writes '--': they were put back"),
+            Self::Wrapped(width) => format!(
+                "{label} is wrapped at column {width}: its lines were put together, and line numbers are those of the whole ones"
+            ),
+            Self::Chopped(width) => format!(
+                "the lines of {label} are cut at column {width}: those that long were not used, as their ends are missing"
+            ),
+        }
+    }
+}
+
+/// The text as iptables wrote it, and what was mended; nothing if it is.
+pub fn mend(text: &str) -> Option<(String, Vec<Mended>)> {
+    let mut mended = Vec::new();
+    let mut now = Cow::Borrowed(text);
+    for step in [colours, tabs, dashes, columns] {
+        if let Some((text, what)) = step(&now) {
+            now = Cow::Owned(text);
+            mended.push(what);
+        }
+    }
+    (!mended.is_empty()).then(|| (now.into_owned(), mended))
+}
+
+fn sample(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SAMPLE.min(text.len()))]
+}
+
+/// `ESC [ … letter` (ECMA-48), which `grep --color` writes, and ends with `ESC [ m`: a name that steers a terminal does not, and is
+/// kept.
+fn colours(text: &str) -> Option<(String, Mended)> {
+    let ends = |end: &[u8]| memchr::memmem::find_iter(sample(text).as_bytes(), end).count();
+    if ends(b"\x1b[m") + ends(b"\x1b[0m") < SEVERAL {
+        return None;
+    }
+    let mut parts = text.split("\u{1b}[");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_final = |c: char| ('@'..='~').contains(&c);
+        let end = part.find(is_final).filter(|end| *end < 16).map_or(0, |end| end + 1);
+        out.push_str(&part[end..]);
+    }
+    Some((out, Mended::Colours))
+}
+
+fn tabs(text: &str) -> Option<(String, Mended)> {
+    let rules = sample(text).lines().filter(|line| line.starts_with("-A\t")).count();
+    (rules >= SEVERAL).then(|| (text.replace('\t', " "), Mended::Tabs))
+}
+
+fn dashes(text: &str) -> Option<(String, Mended)> {
+    const DASHES: [char; 2] = ['\u{2013}', '\u{2014}'];
+    const OPTIONS: [&str; 3] = ["comment ", "dport ", "to-destination "];
+    let has_option =
+        |line: &&str| line.split(DASHES).skip(1).any(|rest| OPTIONS.iter().any(|option| rest.starts_with(option)));
+    if sample(text).lines().filter(|line| line.starts_with("-A ")).filter(has_option).count() < SEVERAL {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(DASHES) {
+        let (before, dash) = rest.split_at(at);
+        let behind = &dash['\u{2013}'.len_utf8()..];
+        let is_option = before.ends_with(' ') && behind.starts_with(|c: char| c.is_ascii_lowercase());
+        out.push_str(before);
+        out.push_str(if is_option { "--" } else { &dash[..'\u{2013}'.len_utf8()] });
+        rest = behind;
+    }
+    out.push_str(rest);
+    Some((out, Mended::Dashes))
+}
+
+/// Lines wrapped, or cut, at a column: no line is longer, several are as long, and what follows those begins no line, or they
+/// have no end.
+fn columns(text: &str) -> Option<(String, Mended)> {
+    let lines: Vec<&str> = sample(text).lines().collect();
+    // The last line of the sample may have been cut by it.
+    let whole = if text.len() > SAMPLE { &lines[..lines.len().saturating_sub(1)] } else { &lines };
+    let width = whole.iter().map(|line| length(line)).max().filter(|width| *width >= NARROW)?;
+    if whole.iter().filter(|line| line.starts_with("-A ")).count() < SEVERAL {
+        return None;
+    }
+    let chains = whole.iter().filter_map(|line| line.strip_prefix("-A ")?.split(' ').next());
+    let hashes = chains.filter_map(hash).filter(|hash| hash.len() == HASH).count() >= SEVERAL;
+    let full = whole.windows(2).filter(|pair| length(pair[0]) == width);
+    let (goes_on, ends) = full.fold((0, 0), |(goes_on, ends), pair| {
+        if begins_line(pair[1]) {
+            (goes_on, ends + usize::from(!has_end(pair[0], hashes)))
+        } else {
+            (goes_on + 1, ends)
+        }
+    });
+    let strays = whole.windows(2).filter(|pair| !begins_line(pair[1]) && length(pair[0]) != width).count();
+    if goes_on > 1 && strays == 0 {
+        return Some((unwrapped(text, width), Mended::Wrapped(width)));
+    }
+    (ends >= SEVERAL && goes_on == 0).then(|| (without_chopped(text, width), Mended::Chopped(width)))
+}
+
+fn length(line: &str) -> usize {
+    if line.is_ascii() { line.len() } else { line.chars().count() }
+}
+
+/// True for what a line of a dump begins with. The rest of one that was wrapped may begin with a colon too.
+fn begins_line(line: &str) -> bool {
+    let declares = || {
+        let mut words = line.split(' ').skip(1);
+        line.starts_with(':')
+            && matches!(words.next(), Some("-" | "ACCEPT" | "DROP"))
+            && words.next().is_none_or(|counters| counters.starts_with('['))
+    };
+    let starts = ["-A ", "-P ", "-N ", "-X ", "*", "# "].iter().any(|start| line.starts_with(start));
+    starts || line.is_empty() || line == "COMMIT" || declares() || line.starts_with('[') && line.contains("] -A ")
+}
+
+/// True for a rule that has a target, at whose end it may be whole. Where names of chains have their `hashes`, a shorter one is the
+/// beginning of one.
+fn has_end(rule: &str, hashes: bool) -> bool {
+    let Some((_, target)) = rule.rsplit_once(" -j ") else { return !rule.starts_with("-A ") };
+    let name = target.split(' ').next().unwrap_or_default();
+    let translates = name != "DNAT" || target.contains(" --to-destination ");
+    !name.is_empty()
+        && translates
+        && !is_beginning(name)
+        && (!hashes || hash(name).is_none_or(|hash| hash.len() == HASH))
+}
+
+/// The hash in the name of a chain of a Service or endpoint.
+fn hash(chain: &str) -> Option<&str> {
+    ["KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-SVL-"].into_iter().find_map(|kind| chain.strip_prefix(kind))
+}
+
+/// True for the beginning of a name that kube-proxy and the kernel know, and that is not one itself.
+fn is_beginning(name: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "KUBE-SVC-",
+        "KUBE-SEP-",
+        "KUBE-EXT-",
+        "KUBE-MARK-MASQ",
+        "KUBE-SERVICES",
+        "KUBE-NODEPORTS",
+        "KUBE-POSTROUTING",
+        "MASQUERADE",
+        "RETURN",
+        "DNAT",
+    ];
+    NAMES.iter().any(|whole| whole.len() > name.len() && whole.starts_with(name))
+}
+
+fn unwrapped(text: &str, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        let goes_on = length(line) == width && lines.peek().is_some_and(|next| !begins_line(next));
+        if !goes_on {
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// Lines that were cut become what grep puts where lines are missing.
+fn without_chopped(text: &str, width: usize) -> String {
+    text.lines().map(|line| if length(line) < width { format!("{line}\n") } else { "--\n".to_owned() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DUMP: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n\
+        -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"default/kubernetes:https cluster IP\" -m tcp --dport 443 -j KUBE-SVC-NPX46M4PTMTKRN6Y\n\
+        -A KUBE-SVC-NPX46M4PTMTKRN6Y -m comment --comment \"default/kubernetes:https -> 10.200.0.1:6443\" -j KUBE-SEP-YKINUIM5IPE47EYF\n\
+        -A KUBE-SEP-YKINUIM5IPE47EYF -p tcp -m comment --comment \"default/kubernetes:https\" -m tcp -j DNAT --to-destination 10.200.0.1:6443\n\
+        -A KUBE-SEP-YKINUIM5IPE47EYF -s 10.200.0.1/32 -m comment --comment \"a – b\" -j KUBE-MARK-MASQ\nCOMMIT\n";
+
+    #[test]
+    fn a_dump_as_it_was_written_is_left_alone() {
+        assert_eq!(mend(DUMP), None);
+        assert_eq!(mend("dear all,\nplease look at this\n"), None);
+    }
+
+    #[test]
+    fn what_was_wrapped_is_whole_again_at_any_width() {
+        for width in [50, 64, 80, 100, 110] {
+            let wrap = |line: &str| {
+                let chars: Vec<char> = line.chars().collect();
+                let parts = chars.chunks(width).map(|part| part.iter().collect::<String>() + "\n");
+                parts.collect::<String>()
+            };
+            let wrapped: String = DUMP.lines().map(wrap).collect();
+            assert_eq!(mend(&wrapped), Some((DUMP.to_owned(), vec![Mended::Wrapped(width)])), "{wrapped}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_is_left_out() {
+        for width in [70, 90, 100] {
+            let cut: String =
+                DUMP.lines().map(|line| line.chars().take(width).chain(['\n']).collect::<String>()).collect();
+            let Some((text, what)) = mend(&cut) else { panic!("{cut}") };
+            assert_eq!(what, [Mended::Chopped(width)]);
+            let left: Vec<&str> = text.lines().filter(|line| *line != "--").collect();
+            assert!(left.iter().all(|line| DUMP.lines().any(|whole| whole == *line)), "{text}");
+        }
+    }
+
+    #[test]
+    fn colours_tabs_and_dashes_are_put_back() {
+        let coloured = DUMP.replace("KUBE", "\u{1b}[01;31m\u{1b}[KKUBE\u{1b}[m\u{1b}[K");
+        assert_eq!(mend(&coloured), Some((DUMP.to_owned(), vec![Mended::Colours])));
+        assert_eq!(mend(&DUMP.replace(' ', "\t")), Some((DUMP.to_owned(), vec![Mended::Tabs])));
+        for dash in ["–", "—"] {
+            assert_eq!(mend(&DUMP.replace("--", dash)), Some((DUMP.to_owned(), vec![Mended::Dashes])));
+        }
+    }
+}
