@@ -26,6 +26,8 @@ pub mod proxy;
 pub mod redact;
 pub mod render;
 pub mod report;
+#[cfg(feature = "live")]
+mod runtime;
 mod shell;
 pub mod source;
 pub mod trace;

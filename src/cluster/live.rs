@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::problem::{Problem, Trouble};
 use super::words::{without_users, words};
 use super::{credentials, kubeconfig};
+use crate::runtime::runtime;
 
 /// An API server that lets no connection through is given up after this.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -153,8 +154,10 @@ impl Server {
 
     /// An error comes with the address of the server, where the configuration tells one.
     fn prepared(access: &Access) -> Result<Option<Self>, (Trouble, Option<String>)> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| (Trouble::Configuration(error.to_string()), None))?;
+        let failed = |error: std::io::Error| {
+            (Trouble::Configuration(format!("cannot prepare a connection: {}", words(&error.to_string()))), None)
+        };
+        let runtime = runtime().map_err(failed)?;
         let config = runtime.block_on(configuration(access)).map_err(|trouble| (trouble, None))?;
         let Some(mut config) = config else { return Ok(None) };
         config.connect_timeout = Some(CONNECT);

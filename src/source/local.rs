@@ -11,6 +11,7 @@ use super::command::Allowed;
 use super::host::{Finished, Host, NotRun};
 use super::{Machine, Origin, SourceError, modes};
 use crate::net::Family;
+use crate::runtime::runtime;
 
 /// A node with 400,000 rules needs five seconds; this is for a program that hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -26,8 +27,7 @@ pub struct Here;
 impl Host for Here {
     fn run(&self, command: Allowed) -> Result<Finished, NotRun> {
         let path = in_path(command.program).ok_or(NotRun::Absent)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| SourceError::new(format!("cannot start commands: {e}"), None))?;
+        let runtime = runtime().map_err(|e| SourceError::new(format!("cannot start commands: {e}"), None))?;
         let output = runtime.block_on(output(command, path))?;
         Ok(Finished { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() })
     }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::SourceError;
+use crate::runtime::runtime;
 
 /// What a signal means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ const IMPATIENT: i32 = 130;
 /// may be writing to a pipe that nobody reads.
 pub fn signals(mut tell: impl FnMut(Signal) + Send + 'static) -> Result<(), SourceError> {
     let failed = |error: std::io::Error| SourceError::new(format!("cannot hear signals: {error}"), None);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = runtime().map_err(failed)?;
     let guard = runtime.enter();
     let mut heard = all().map_err(failed)?;
     drop(guard);

@@ -247,6 +247,28 @@ followed(step)
     }
 
     #[test]
+    fn too_few_descriptors_are_an_error_in_one_line() {
+        let server = crate::stand_in::StandIn::new(crate::stand_in::seed);
+        let config = server.kubeconfig("{}");
+        let few = |args: &str, descriptors: u32| {
+            let words = ["prlimit".to_owned(), format!("--nofile={descriptors}")];
+            kube_ipt(args).behind(&words).env("KUBECONFIG", &config).output()
+        };
+        let dump = node("seed/stale/save.txt");
+        for descriptors in 7..=10 {
+            let (stdout, stderr, status) = few("show --no-api --family ipv4", descriptors);
+            assert_eq!((stdout.as_str(), status), ("", Some(2)), "{descriptors}: {stderr}");
+            assert!(stderr.starts_with("error: cannot "), "{descriptors}: {stderr}");
+            let (stdout, stderr, status) = few(&format!("list -f {dump}"), descriptors);
+            assert!(stdout.contains("nginx-demo/nginx-service"), "{descriptors}: {stderr}");
+            assert!(
+                stderr.starts_with("note: the rules are shown alone: ") && status == Some(0),
+                "{descriptors}: {stderr}"
+            );
+        }
+    }
+
+    #[test]
     fn ctrl_c_leaves_a_terminal_as_it_was() {
         let (_room, path) = programs("exec sleep 60");
         let server = crate::stand_in::StandIn::new(|_| crate::stand_in::Reply::Silence);
