@@ -209,11 +209,13 @@ fn partial_tables(ruleset: &Ruleset<'_>) -> Option<String> {
 
 /// True if what holds the Services of the mode in use is there and whole, so that those it does not have are missing from the
 /// node.
-pub(super) fn should_have_services(survey: &Survey<'_, '_>, rules: Rules<'_, '_>) -> bool {
+pub(super) fn should_have_services(survey: &Survey<'_, '_>, rules: Rules<'_, '_>, dumps: &[Dump<'_>]) -> bool {
+    let cut = dumps.iter().flat_map(|dump| &dump.sections).any(|section| section.cut_off);
     match survey.mode() {
         Some(Mode::Nftables) => rules.nftables.iter().any(crate::proxy::nftables::Ruleset::is_whole),
         Some(Mode::Ipvs) => survey.has_all_servers(),
-        _ => rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat())),
+        // Tables of another mode may have followed.
+        _ => !cut && rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat())),
     }
 }
 

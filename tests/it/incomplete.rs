@@ -290,6 +290,27 @@ fn nftables(folder: &str, node_name: &str, change: impl Fn(&str) -> String) -> V
 }
 
 #[test]
+fn a_ruleset_of_nftables_that_is_cut_at_any_byte_raises_no_alarm() {
+    for (folder, name) in [("node2", "node2"), ("node1-1.30", "node1")] {
+        let path = |file: &str| node(&format!("nftables/{folder}/{file}"));
+        let text = fs::read_to_string(path("ruleset.nft")).expect("the recording is there");
+        let whole = nftables(folder, name, str::to_owned);
+        let mut answers = 0;
+        for cut in (300..text.len()).step_by(499) {
+            let run = kube_ipt("check -o json --node").arg(name).arg("--objects").arg(path("cluster.json"));
+            let (stdout, ..) = run.stdin(&text[..cut]).output();
+            // Where no table is there yet, there is no answer.
+            let Ok(answer) = serde_json::from_str::<Value>(&stdout) else { continue };
+            let found = told(answer["findings"].as_array().expect("a list"));
+            let is_new = |finding: &String| !finding.starts_with(PARTIAL) && !whole.contains(finding);
+            assert_eq!(found.into_iter().filter(is_new).collect::<Vec<_>>(), [""; 0], "{folder} cut at {cut}");
+            answers += 1;
+        }
+        assert!(answers > 30, "{folder}: {answers}");
+    }
+}
+
+#[test]
 fn a_masquerade_rule_of_nftables_that_is_gone_is_missed() {
     let before = nftables("node1-1.30", "node1", str::to_owned);
     assert!(before.iter().all(|finding| !finding.contains("masquerade")), "{before:?}");

@@ -22,7 +22,7 @@ impl<'a> Listing<'a> {
     pub fn scan(text: &'a str) -> Self {
         let mut listing = Self::default();
         let mut places = HashMap::new();
-        let mut lines = Lines { text, at: 0, number: 0 };
+        let mut lines = Lines { text, at: 0, number: 0, half: None };
         while let Some((number, line)) = lines.next() {
             let mut words = Words::of(line);
             match (words.next(), words.next(), words.next()) {
@@ -34,6 +34,7 @@ impl<'a> Listing<'a> {
                 _ => listing.unread.push((number, line)),
             }
         }
+        listing.unread.extend(lines.half);
         listing
     }
 
@@ -75,6 +76,8 @@ struct Lines<'a> {
     text: &'a str,
     at: usize,
     number: u32,
+    /// The last line, where it has no end and closes nothing: what is left of it may name another chain or address.
+    half: Option<(u32, &'a str)>,
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -87,9 +90,14 @@ impl<'a> Iterator for Lines<'a> {
             self.at += end + 1;
             self.number += 1;
             let line = without_handle(rest[..end].trim());
-            if !line.is_empty() && !line.starts_with('#') {
-                return Some((self.number, line));
+            if line.is_empty() || line.starts_with('#') {
+                continue;
             }
+            if self.at > self.text.len() && !line.ends_with(['{', '}']) {
+                self.half = Some((self.number, line));
+                return None;
+            }
+            return Some((self.number, line));
         }
         None
     }

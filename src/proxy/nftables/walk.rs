@@ -78,7 +78,8 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
                 flow => return flow,
             }
         }
-        Flow::GoesOn
+        // The rules that came next are lost.
+        if chain.cut_off { Flow::Ends(Fate::Unknown) } else { Flow::GoesOn }
     }
 
     fn rule(&mut self, rule: &Rule<'d>, chain: &'d str, depth: usize) -> Flow<'d> {
