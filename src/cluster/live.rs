@@ -64,7 +64,7 @@ impl Access {
     /// How long a credential plugin may take that cannot ask a person; `None` for as long as it takes.
     pub fn plugin_limit(&self) -> Option<Duration> {
         let grace = if self.unattended { Duration::ZERO } else { Self::GRACE };
-        (!self.request_timeout.is_zero()).then(|| self.request_timeout + grace)
+        (!self.request_timeout.is_zero()).then(|| self.request_timeout.saturating_add(grace))
     }
 }
 

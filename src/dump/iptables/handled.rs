@@ -155,7 +155,8 @@ fn begins_line(line: &str) -> bool {
 /// True for a rule that has a target, at whose end it may be whole. Where names of chains have their `hashes`, a shorter one is the
 /// beginning of one.
 fn has_end(rule: &str, hashes: bool) -> bool {
-    let Some((_, target)) = rule.rsplit_once(" -j ") else { return !rule.starts_with("-A ") };
+    let target = rule.rsplit_once(" -j ").or_else(|| rule.rsplit_once(" -g "));
+    let Some((_, target)) = target else { return !rule.starts_with("-A ") };
     let name = target.split(' ').next().unwrap_or_default();
     let translates = name != "DNAT" || target.contains(" --to-destination ");
     !name.is_empty()

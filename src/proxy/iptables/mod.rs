@@ -1,7 +1,7 @@
 //! kube-proxy's iptables mode, Kubernetes 1.1 to today: what the KUBE-* chains of a node mean.
 //!
 //! [`rulesets`] picks the tables out of the dumps, [`Survey`] finds the service ports and their frontends in
-//! KUBE-SERVICES, KUBE-NODEPORTS and the filter table, and [`Survey::service`] follows one of them to its endpoints.
+//! KUBE-SERVICES, KUBE-NODEPORTS and the filter table, and [`Survey::services`] follows some of them to their endpoints.
 //! Nothing that is not asked for is parsed.
 
 mod audit;
