@@ -125,6 +125,21 @@ fn services_that_lead_to_each_other_cost_no_square() {
 }
 
 #[test]
+fn chains_between_frontends_and_pools_that_all_share_are_followed_for_few_only() {
+    let mut shared = String::new();
+    for n in 0..1_900 {
+        writeln!(shared, "-A SHARED -s 192.0.{}.{}/32 -p udp -j KUBE-MARK-MASQ", n >> 8, n & 255).expect("a text");
+    }
+    let text = nat(8_000, |_| "-j SHARED".to_owned(), &shared).replace("KUBE-SVC-", "KUBE-FW-");
+    let verdict = |args: &str| {
+        let document: Value = serde_json::from_str(&bounded(args).stdin(&text).output().0).expect("JSON");
+        document["services"][0]["frontends"][0]["routes"][2]["verdict"].clone()
+    };
+    assert_eq!(verdict("list --no-api -o json"), Value::Null);
+    assert_eq!(verdict("show s17 --no-api -o json"), "none");
+}
+
+#[test]
 fn in_nftables_mode_too() {
     let services = 1_000;
     let mut text = "table ip kube-proxy {\n map service-ips {\n  type ipv4_addr . inet_proto . inet_service : verdict\n  elements = { ".to_owned();

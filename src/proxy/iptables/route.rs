@@ -9,6 +9,7 @@ use std::borrow::Borrow;
 use hashbrown::HashSet;
 
 use super::conditions::Truth;
+use super::followed::Followed;
 use super::matching::{Client, Connection, Destination, PodSide};
 use super::pool::PoolRef;
 use super::reject::Rejects;
@@ -18,6 +19,7 @@ use super::translate;
 use crate::dataplane::{Origin, Route, Verdict};
 use crate::dump::iptables::{Match, Rule, Target};
 use crate::net::{Network, Protocol};
+use crate::proxy::allowance::Allowance;
 use crate::proxy::chain_name::{self, ChainKind};
 
 /// Chains between a frontend and its pool are three deep at most. What is deeper than this, or has more rules than
@@ -31,6 +33,9 @@ const MAX_RULES: usize = 2000;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'s, 'd> {
     pub(super) nat: Option<Table<'d>>,
+    pub(super) followed: &'s Followed,
+    /// What each Service may cost beside its own chains.
+    pub(super) allowance: Allowance,
     pub(super) rejects: &'s Rejects<'d>,
     pub(super) pods: PodSide<'s>,
 }
@@ -43,11 +48,11 @@ pub(super) struct Routes<'d> {
     pub(super) pools: Vec<PoolRef<'d>>,
 }
 
-/// Follows `frontend` for every origin.
+/// Follows `frontend`, of a service port with this key, for every origin.
 pub(super) fn routes<'d>(
     around: Surroundings<'_, 'd>,
     frontend: &FrontendSketch<'d>,
-    protocol: Option<Protocol>,
+    (protocol, key): (Option<Protocol>, &str),
 ) -> Routes<'d> {
     let mut found = Routes { routes: Vec::new(), pools: Vec::new() };
     let rules: Vec<Rule<'d>> = frontend.rules.iter().filter_map(|raw| raw.parse().ok()).collect();
@@ -56,7 +61,8 @@ pub(super) fn routes<'d>(
         let destination = Destination::One(frontend.address, frontend.port);
         let connection = Connection { client: Client::At(origin), pods: around.pods, protocol, destination };
         let (marked, outcomes, pools) = (Truth::No, Vec::new(), &mut found.pools);
-        let mut walk = Walk { around, connection, marked, outcomes, pools, heads: &mut heads, left: MAX_RULES };
+        let (left, shared) = (MAX_RULES, around.allowance.rules(0));
+        let mut walk = Walk { around, connection, key, marked, outcomes, pools, heads: &mut heads, left, shared };
         let settled = walk.rules(rules.iter(), "", &[], 0) == Flow::Ended;
         let outcomes = std::mem::take(&mut walk.outcomes);
         let refused = around.rejects.at((frontend.address, protocol, frontend.port), Some(origin));
@@ -108,6 +114,8 @@ enum Flow {
 struct Walk<'w, 'd> {
     around: Surroundings<'w, 'd>,
     connection: Connection<'w>,
+    /// What the Service's chains have in common.
+    key: &'w str,
     /// Is the connection marked for masquerading?
     marked: Truth,
     outcomes: Vec<Outcome>,
@@ -116,6 +124,8 @@ struct Walk<'w, 'd> {
     heads: &'w mut Vec<(&'d str, Vec<Rule<'d>>)>,
     /// How many more rules may be followed.
     left: usize,
+    /// How many of them in chains that are not the Service's own.
+    shared: usize,
 }
 
 impl<'d> Walk<'_, 'd> {
@@ -129,8 +139,12 @@ impl<'d> Walk<'_, 'd> {
     ) -> Flow {
         for rule in rules {
             let rule = rule.borrow();
-            let Some(left) = self.left.checked_sub(1) else { return self.verdict(Some(Verdict::Unknown), within) };
-            self.left = left;
+            let cost = usize::from(!chain.is_empty() && chain_name::key(chain) != self.key);
+            let (left, shared) = (self.left.checked_sub(1), self.shared.checked_sub(cost));
+            let Some((left, shared)) = left.zip(shared) else {
+                return self.verdict(Some(Verdict::Unknown), within);
+            };
+            (self.left, self.shared) = (left, shared);
             let judgement = self.connection.judge(rule);
             let Some(target) = rule.target.as_ref().filter(|_| judgement.truth != Truth::No) else { continue };
             let chance = rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
@@ -176,8 +190,10 @@ impl<'d> Walk<'_, 'd> {
         if depth >= MAX_DEPTH {
             return self.verdict(Some(Verdict::Unknown), within);
         }
-        if let Some(chain) = table.section.chain(name) {
-            if is_pool_of_its_own(table, chain.name) {
+        if let Some(id) = table.section.chain_id(name) {
+            let chain = &table.section.chains()[id];
+            let is_pool = || is_pool_of_its_own(table, chain.name);
+            if ChainKind::of(name) == ChainKind::Other && self.around.followed.is_pool(id, is_pool) {
                 return self.pool(PoolRef::of(chain.name), within);
             }
             let before = self.marked;
@@ -251,9 +267,6 @@ fn marks(target: &Target<'_>) -> bool {
 /// True for a chain of no known name that translates by itself or through chains of no known name: it is then the pool,
 /// with all its rules. One that leads to service chains only stands in between.
 fn is_pool_of_its_own(table: Table<'_>, chain: &str) -> bool {
-    if ChainKind::of(chain) != ChainKind::Other {
-        return false;
-    }
     let mut seen = HashSet::new();
     seen.insert(chain);
     let mut open = vec![chain];

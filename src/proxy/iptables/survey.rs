@@ -149,15 +149,18 @@ impl<'d> Survey<'d> {
     pub(in crate::proxy) fn service(&self, sketch: &Sketch<'d>, allowance: Allowance) -> ServicePort {
         let nothing = Rejects::default();
         let family = self.in_family(sketch.family);
+        let unread = Followed::default();
         let around = Surroundings {
             nat: family.and_then(|f| f.ruleset.nat),
+            followed: family.map_or(&unread, |f| &f.followed),
+            allowance,
             rejects: family.map_or(&nothing, |f| &f.rejects),
             pods: family.map(InFamily::pods).unwrap_or_default(),
         };
         let mut pools: Vec<PoolRef<'d>> = sketch.root.map(PoolRef::of).into_iter().collect();
         let mut frontends = Vec::with_capacity(sketch.frontends.len());
         for frontend in &sketch.frontends {
-            let found = route::routes(around, frontend, sketch.protocol);
+            let found = route::routes(around, frontend, (sketch.protocol, &sketch.key));
             for pool in found.pools {
                 if !pools.contains(&pool) {
                     pools.push(pool);

@@ -1,10 +1,11 @@
 //! Sets and maps of a table, ready to be looked up.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::dump::nft::{Element, Set, Table};
+use crate::dump::nft::{Element, RawRule, Rule, Set, Table};
 use crate::net::{Network, Protocol};
 
 /// One part of a key.
@@ -33,11 +34,24 @@ pub(super) struct Indexed<'d> {
 #[derive(Debug, Default)]
 pub(super) struct Index<'d> {
     sets: HashMap<&'d str, Indexed<'d>>,
+    /// Long rules by their lines.
+    long: HashMap<u32, Rule<'d>>,
 }
+
+/// Rules of more bytes are read once: every Service may lead to one that chooses among thousands of endpoints.
+const LONG: usize = 16 * 1024;
 
 impl<'d> Index<'d> {
     pub(super) fn of(table: &'d Table<'d>) -> Self {
-        Self { sets: table.sets().iter().map(|set| (set.name, Indexed::of(set))).collect() }
+        let rules = table.chains().iter().flat_map(|chain| &chain.rules);
+        let long = rules.filter(|raw| raw.text.len() > LONG).map(|raw| (raw.line, Rule::parse(raw.text)));
+        let sets = table.sets().iter().map(|set| (set.name, Indexed::of(set)));
+        Self { sets: sets.collect(), long: long.collect() }
+    }
+
+    /// A rule of the table.
+    pub(super) fn rule(&self, raw: &RawRule<'d>) -> Cow<'_, Rule<'d>> {
+        self.long.get(&raw.line).map_or_else(|| Cow::Owned(Rule::parse(raw.text)), Cow::Borrowed)
     }
 
     /// True if an endpoint is masqueraded where it reaches itself; `None` where that is told by rules (until 1.30).

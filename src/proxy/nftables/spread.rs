@@ -132,6 +132,7 @@ impl<'d> Spread<'_, 'd> {
             return mass;
         }
         self.path.push(chain.name);
+        let index = self.index;
         let mut left = mass;
         let mut back = 0.0;
         for raw in &chain.rules {
@@ -141,7 +142,7 @@ impl<'d> Spread<'_, 'd> {
                 break;
             };
             self.left = more;
-            let (next, returned) = self.rule(&Rule::parse(raw.text), chain.name, at, left, via);
+            let (next, returned) = self.rule(&index.rule(raw), chain.name, at, left, via);
             left = next;
             back += returned;
             if left <= 0.0 {

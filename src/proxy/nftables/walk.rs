@@ -73,7 +73,7 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
         for raw in &chain.rules {
             let Some(left) = self.left.checked_sub(1) else { return Flow::Ends(Fate::Unknown) };
             self.left = left;
-            match self.rule(&Rule::parse(raw.text), chain.name, depth) {
+            match self.rule(&self.packet.index.rule(raw), chain.name, depth) {
                 Flow::GoesOn => {}
                 flow => return flow,
             }
