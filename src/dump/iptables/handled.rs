@@ -158,7 +158,8 @@ fn has_end(rule: &str, hashes: bool) -> bool {
     let target = rule.rsplit_once(" -j ").or_else(|| rule.rsplit_once(" -g "));
     let Some((_, target)) = target else { return !rule.starts_with("-A ") };
     let name = target.split(' ').next().unwrap_or_default();
-    let translates = name != "DNAT" || target.contains(" --to-destination ");
+    // An iptables that does not know the revision prints `DNAT [unsupported revision]`.
+    let translates = name != "DNAT" || target.contains(" --to-destination ") || target.ends_with(']');
     !name.is_empty()
         && translates
         && !is_beginning(name)
@@ -244,6 +245,14 @@ mod tests {
             let left: Vec<&str> = text.lines().filter(|line| *line != "--").collect();
             assert!(left.iter().all(|line| DUMP.lines().any(|whole| whole == *line)), "{text}");
         }
+    }
+
+    #[test]
+    fn rules_that_iptables_could_not_print_are_whole() {
+        let garbled =
+            "-A KUBE-SEP-YKINUIM5IPE47EYF -p tcp -m comment --comment \"a/b\" -m tcp -j DNAT [unsupported revision]\n";
+        assert_eq!(mend(&garbled.repeat(9)), None);
+        assert_eq!(mend(&"-A KUBE-SEP-YKINUIM5IPE47EYF -p tcp -m tcp -g SOMEWHERE\n".repeat(9)), None);
     }
 
     #[test]
