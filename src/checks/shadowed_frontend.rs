@@ -73,17 +73,16 @@ fn whose(Shadow { origins, only, .. }: &Shadow) -> String {
 
 /// Which of the connections, where not all are.
 fn which(only: &Only) -> String {
-    let told = |words: &str, other: &str, list: &[String]| {
-        let each = list.iter().map(|what| match what.strip_prefix("! ") {
-            Some(not) => format!("{other}{not}"),
-            None => format!("{words}{what}"),
-        });
-        each.collect::<String>()
-    };
-    let to = told(" at ", " at another address than ", &only.to);
-    let by = told(" that come in by ", " that do not come in by ", &only.by);
-    let from = told(" from ", "", &only.from);
-    format!("{to}{from}{by}")
+    let to = only.to.iter().map(|(not, what)| {
+        let at = if *not { " at another address than " } else { " at " };
+        [at, what].concat()
+    });
+    let from = only.from.iter().map(|what| [" from ", what].concat());
+    let by = only.by.iter().map(|(not, what)| {
+        let by = if *not { " that do not come in by " } else { " that come in by " };
+        [by, what].concat()
+    });
+    to.chain(from).chain(by).collect()
 }
 
 fn taker(shadow: &Shadow) -> String {

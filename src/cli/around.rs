@@ -142,18 +142,22 @@ pub(super) fn header(
     }
 }
 
+/// True if the text ends inside a table.
+fn ends_early(dump: &Dump<'_>) -> bool {
+    dump.sections.iter().any(|section| section.cut_off)
+}
+
 fn is_partial(survey: &Survey<'_, '_>, rules: Rules<'_, '_>, dumps: &[Dump<'_>]) -> bool {
     let rulesets = rules.iptables;
     let sections = || rulesets.iter().flat_map(|r| r.nat.into_iter().chain(r.filter));
-    let cut = || dumps.iter().flat_map(|dump| &dump.sections).any(|section| section.cut_off);
     match survey.mode() {
         Some(Mode::Nftables) => rules.nftables.is_empty() || rules.nftables.iter().any(|table| !table.is_whole()),
-        Some(Mode::Ipvs) => !survey.has_all_servers() || cut(),
+        Some(Mode::Ipvs) => !survey.has_all_servers() || dumps.iter().any(ends_early),
         _ => {
             rulesets.is_empty()
                 || rulesets.iter().any(|r| r.nat.is_none())
                 || sections().any(|t| !t.section.complete || t.mixed)
-                || cut()
+                || dumps.iter().any(ends_early)
         }
     }
 }
@@ -184,7 +188,7 @@ pub(super) fn partial(
         }
         _ => why.extend(rules.iptables.iter().filter_map(partial_tables)),
     }
-    let cut = bundle.captures.iter().zip(dumps).filter(|(_, dump)| dump.sections.iter().any(|s| s.cut_off));
+    let cut = bundle.captures.iter().zip(dumps).filter(|(_, dump)| ends_early(dump));
     why.extend(cut.map(|(capture, _)| format!("{} ends inside a table", capture.label)));
     why
 }
@@ -210,12 +214,13 @@ fn partial_tables(ruleset: &Ruleset<'_>) -> Option<String> {
 /// True if what holds the Services of the mode in use is there and whole, so that those it does not have are missing from the
 /// node.
 pub(super) fn should_have_services(survey: &Survey<'_, '_>, rules: Rules<'_, '_>, dumps: &[Dump<'_>]) -> bool {
-    let cut = dumps.iter().flat_map(|dump| &dump.sections).any(|section| section.cut_off);
     match survey.mode() {
         Some(Mode::Nftables) => rules.nftables.iter().any(crate::proxy::nftables::Ruleset::is_whole),
         Some(Mode::Ipvs) => survey.has_all_servers(),
         // Tables of another mode may have followed.
-        _ => !cut && rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat())),
+        _ => {
+            !dumps.iter().any(ends_early) && rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat()))
+        }
     }
 }
 

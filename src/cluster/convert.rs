@@ -121,8 +121,7 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Unfit> {
         external_name: spec.external_name,
     };
     let distinct = distinct("spec.ports", service.ports.iter().map(|port| (&port.name, port.protocol)));
-    // Every load balancer's address has a copy of the source ranges.
-    let ranges = service.ingress.len().saturating_mul(service.source_ranges.len());
+    let ranges = service.copied_ranges();
     let each = service.addresses().count().saturating_add(ranges);
     let ports = service.ports.len();
     let with_ranges = if ranges > 0 { " with their source ranges" } else { "" };

@@ -74,7 +74,6 @@ fn carried(token: &str) -> Result<(), Trouble> {
 }
 
 /// What a plugin gave.
-#[derive(Default)]
 struct Credential {
     token: Option<String>,
     /// A certificate with its chain, and its key, both PEM.

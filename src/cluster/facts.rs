@@ -94,6 +94,11 @@ impl Service {
         let balancers = self.ingress.iter().map(|ingress| (FrontendKind::LoadBalancer, ingress.address));
         own.chain(external).chain(balancers)
     }
+
+    /// How many source ranges its load balancers have: the address of each has a copy.
+    pub(super) fn copied_ranges(&self) -> usize {
+        self.ingress.len().saturating_mul(self.source_ranges.len())
+    }
 }
 
 /// `spec.type` of a Service.

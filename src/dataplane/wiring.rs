@@ -235,10 +235,10 @@ pub struct Shadow {
 /// none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Only {
-    /// Those to a network, with `! ` before it to any other.
-    pub to: Vec<String>,
-    /// Those that come in by an interface, with `! ` before it by any other.
-    pub by: Vec<String>,
+    /// Those to a network, or (true) to any other.
+    pub to: Vec<(bool, String)>,
+    /// Those that come in by an interface, or (true) by any other.
+    pub by: Vec<(bool, String)>,
     /// Those from a network.
     pub from: Vec<String>,
 }

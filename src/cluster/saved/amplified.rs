@@ -56,9 +56,8 @@ impl Saved {
 }
 
 fn of_service(service: &Service, counter: &mut Counter) -> Option<String> {
-    // Every load balancer's address has a copy of the source ranges.
-    let ranges = service.ingress.len().saturating_mul(service.source_ranges.len());
-    counter.refused(service.ports.len(), service.addresses().count() + ranges, "addresses")
+    let addresses = service.addresses().count().saturating_add(service.copied_ranges());
+    counter.refused(service.ports.len(), addresses, "addresses")
 }
 
 fn of_slices<'s>(slices: impl IntoIterator<Item = &'s Slice>, counter: &mut Counter) -> Option<String> {

@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-/// How much of a text is looked at.
-const SAMPLE: usize = 64 * 1024;
+use super::lossless::{SAMPLE, sample};
+use super::names::OF_SERVICES;
 
 /// So many lines must show the same, lest one odd line decides.
 const SEVERAL: usize = 3;
@@ -59,10 +59,6 @@ pub fn mend(text: &str) -> Option<(String, Vec<Mended>)> {
         }
     }
     (!mended.is_empty()).then(|| (now.into_owned(), mended))
-}
-
-fn sample(text: &str) -> &str {
-    &text[..text.floor_char_boundary(SAMPLE.min(text.len()))]
 }
 
 /// `ESC [ … letter` (ECMA-48), which `grep --color` writes, and ends with `ESC [ m`: a name that steers a terminal does not, and is
@@ -168,7 +164,7 @@ fn has_end(rule: &str, hashes: bool) -> bool {
 
 /// The hash in the name of a chain of a Service or endpoint.
 fn hash(chain: &str) -> Option<&str> {
-    ["KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-SVL-"].into_iter().find_map(|kind| chain.strip_prefix(kind))
+    OF_SERVICES.into_iter().find_map(|kind| chain.strip_prefix(kind))
 }
 
 /// True for the beginning of a name that kube-proxy and the kernel know, and that is not one itself.

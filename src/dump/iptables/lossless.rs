@@ -8,12 +8,17 @@ use memchr::{memchr, memmem};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-/// How much of a text is looked at to tell whether its line breaks are gone.
-const SAMPLE: usize = 64 * 1024;
+/// How much of a text is looked at to tell what was done to it.
+pub(super) const SAMPLE: usize = 64 * 1024;
+
+/// The beginning of a text, which tells that.
+pub(super) fn sample(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SAMPLE.min(text.len()))]
+}
 
 /// The dump with its line breaks, if it lost them: one line holds many rules.
 pub fn restore_line_breaks(text: &str) -> Option<String> {
-    let sample = &text.as_bytes()[..text.len().min(SAMPLE)];
+    let sample = sample(text).as_bytes();
     let lines = memchr::memchr_iter(b'\n', sample).count();
     let rules = memmem::find_iter(sample, b" -A ").count();
     (rules > lines + 1).then(|| broken_into_lines(text))
@@ -79,8 +84,7 @@ fn quoted_len(bytes: &[u8]) -> usize {
 /// Its elements mirror the command line: `<conditions>` holds modules with their options, `<actions>` the target
 /// (iptables, `iptables-xml.c`). `None` if this is not its output.
 pub fn restore_xml(text: &str) -> Option<Result<String, String>> {
-    let head = &text[..text.floor_char_boundary(SAMPLE.min(text.len()))];
-    head.contains("<iptables-rules").then(|| Xml::default().run(text))
+    sample(text).contains("<iptables-rules").then(|| Xml::default().run(text))
 }
 
 #[derive(Default)]

@@ -1,5 +1,6 @@
 //! Signs that lines of a table are missing.
 
+use super::names::OF_SERVICES;
 use super::raw_rule::RawRule;
 use super::section::{Chain, Form, Section};
 
@@ -164,9 +165,7 @@ impl Section<'_> {
     /// The same where the last line is whole, and behind no chain if there are no rules at all: one empty chain may be what is
     /// wrong with a node, many at the end are not.
     pub(super) fn many_empty_behind(&self) -> bool {
-        let filled = |chain: &&Chain<'_>| {
-            ["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-EXT-"].iter().any(|kind| chain.name.starts_with(kind))
-        };
+        let filled = |chain: &&Chain<'_>| OF_SERVICES.iter().any(|kind| chain.name.starts_with(kind));
         self.behind().all(Chain::is_empty) && self.behind().filter(filled).count() >= MANY
     }
 

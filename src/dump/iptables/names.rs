@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::net::Family;
 
+/// How the chains begin that kube-proxy makes for Services and endpoints and never leaves without rules.
+pub(super) const OF_SERVICES: [&str; 4] = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-EXT-"];
+
 /// One of the kernel's five tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TableName {

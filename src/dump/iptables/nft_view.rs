@@ -7,16 +7,14 @@ use std::fmt::Write as _;
 
 use memchr::memmem;
 
-/// A listing opens its first table or chain within so many bytes.
-const SAMPLE: usize = 64 * 1024;
+use super::lossless::sample;
 
 /// The rules in the form of `iptables-save`; `None` if `text` is no such listing.
 pub fn restore_nft_view(text: &str) -> Option<String> {
-    let head = &text[..text.floor_char_boundary(SAMPLE.min(text.len()))];
     let opens = |line: &str| (line.starts_with("table ") || line.starts_with("chain ")) && line.ends_with('{');
     // kube-proxy's own nftables mode has no chain with such a name.
     let is_view = || memmem::find(text.as_bytes(), b"chain KUBE-").is_some();
-    (head.lines().any(|line| opens(line.trim())) && is_view()).then(|| View::default().run(text))
+    (sample(text).lines().any(|line| opens(line.trim())) && is_view()).then(|| View::default().run(text))
 }
 
 #[derive(Default)]

@@ -118,15 +118,19 @@ impl<'a> Section<'a> {
 
     /// The rules of a chain in their order.
     pub fn rules_of(&self, chain: &Chain<'a>) -> impl Iterator<Item = RawRule<'a>> + use<'a> {
-        let more = if chain.scattered { self.scattered_runs(chain.id) } else { &[] };
-        let more: Vec<Run> = more.iter().map(|(_, run)| *run).collect();
+        let more: Vec<Run> = self.more_runs(chain).iter().map(|(_, run)| *run).collect();
         Rules { text: self.text, run: chain.first, more: more.into_iter() }
     }
 
     /// How many rules a chain has.
     pub fn rules_in(&self, chain: &Chain<'_>) -> usize {
-        let more = if chain.scattered { self.scattered_runs(chain.id) } else { &[] };
-        chain.first.iter().chain(more.iter().map(|(_, run)| run)).map(|run| run.count as usize).sum()
+        let more = self.more_runs(chain).iter().map(|(_, run)| run);
+        chain.first.iter().chain(more).map(|run| run.count as usize).sum()
+    }
+
+    /// All but the first of the runs of a chain.
+    fn more_runs(&self, chain: &Chain<'_>) -> &[(u32, Run)] {
+        if chain.scattered { self.scattered_runs(chain.id) } else { &[] }
     }
 
     fn scattered_runs(&self, chain: u32) -> &[(u32, Run)] {
@@ -215,30 +219,33 @@ impl<'a> Section<'a> {
 
     /// One more rule right behind the last one of the chain.
     pub(super) fn extend_last(&mut self, chain: usize) {
-        let chain = &mut self.chains[chain];
-        let run = if chain.scattered { self.scattered.last_mut().map(|(_, run)| run) } else { chain.first.as_mut() };
-        if let Some(run) = run {
+        if let Some(run) = self.last_run(chain) {
             run.count += 1;
         }
     }
 
+    /// The last run of the chain that has the last rule, while the text is scanned.
+    fn last_run(&mut self, chain: usize) -> Option<&mut Run> {
+        let chain = &mut self.chains[chain];
+        if chain.scattered { self.scattered.last_mut().map(|(_, run)| run) } else { chain.first.as_mut() }
+    }
+
     /// The last rule, if it stands in this line, the last of the text, which begins at `start`.
-    pub(super) fn rule_in_last_line(&self, line: u32, start: usize) -> Option<RawRule<'a>> {
-        let chain = &self.chains[self.last_ruled[0]? as usize];
-        let run = if chain.scattered { self.scattered.last().map(|(_, run)| *run) } else { chain.first };
-        let run = run.filter(|run| run.line + run.count == line + 1)?;
-        Some(RawRule { line, text: self.text[start..].trim_ascii_end(), form: run.form })
+    pub(super) fn rule_in_last_line(&mut self, line: u32, start: usize) -> Option<RawRule<'a>> {
+        let text = self.text[start..].trim_ascii_end();
+        let run = self.last_run(self.last_ruled[0]? as usize)?;
+        (run.line + run.count == line + 1).then_some(RawRule { line, text, form: run.form })
     }
 
     /// Forgets the last rule.
     pub(super) fn take_last_back(&mut self) {
         let [Some(last), before] = self.last_ruled else { return };
-        let chain = &mut self.chains[last as usize];
-        let run = if chain.scattered { self.scattered.last_mut().map(|(_, run)| run) } else { chain.first.as_mut() };
-        let Some(run) = run else { return };
-        self.rules -= 1;
+        let Some(run) = self.last_run(last as usize) else { return };
         run.count -= 1;
-        if run.count == 0 {
+        let is_over = run.count == 0;
+        self.rules -= 1;
+        if is_over {
+            let chain = &mut self.chains[last as usize];
             if chain.scattered {
                 self.scattered.pop();
                 chain.scattered = self.scattered.iter().any(|(id, _)| *id == last);

@@ -274,17 +274,6 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         }
     }
 
-    /// True if the rules of this chain of a kind are here as far as can be told, even if there are none. Where the text ends inside
-    /// the table, the rules of a declared chain may be what was lost.
-    fn has_its_rules(&mut self, id: usize, kind: ChainKind) -> bool {
-        let section = self.table.section;
-        let chain = &section.chains()[id];
-        if chain.is_empty() {
-            return chain.declared && !section.cut_off && !section.may_lack_rules(chain);
-        }
-        kind != ChainKind::Endpoint || section.complete || self.translates(id)
-    }
-
     /// The node of a chain of a kind that the rule leads to.
     fn lead(&mut self, chain: usize, kind: ChainKind, raw: RawRule<'d>) -> usize {
         let before = self.nodes.len();
@@ -293,20 +282,6 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
             self.repeated(raw);
         }
         next
-    }
-
-    /// True if a rule of the chain translates the destination. In a part of a dump (`-L | grep KUBE`) the one that does may
-    /// be missing while others of the chain are there.
-    fn translates(&mut self, id: usize) -> bool {
-        let section = self.table.section;
-        let leads_on =
-            |name: &str| ChainKind::of(name) != ChainKind::MarkMasquerade && section.chain_id(name).is_some();
-        let translates = |target: &Target<'_>| translate::of(target).is_some() || leads_on(target.name);
-        // Asked once for each chain, however many rules lead there.
-        *self.translating.entry(id).or_insert_with(|| {
-            let mut rules = section.rules_of(&section.chains()[id]).filter_map(|raw| raw.parse().ok());
-            rules.any(|rule| rule.target.as_ref().is_some_and(translates))
-        })
     }
 
     /// The rule translates what gets to the chain of this node.

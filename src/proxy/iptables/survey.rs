@@ -179,7 +179,7 @@ impl<'d> Survey<'d> {
             let pods = around.pods;
             let limits = (allowance, chain_name::key(at.chain) == sketch.key);
             let (pool, seconds) = pool::pool(
-                (around.nat?, &family?.followed),
+                (around.nat?, around.followed),
                 at,
                 (sketch.protocol, pods),
                 &addresses,

@@ -15,9 +15,6 @@ use crate::proxy::iptables::Truth;
 /// See [`super::walk`].
 const MAX_DEPTH: usize = 32;
 
-/// Rules that only mark are shorter; one that chooses among many endpoints is not read for each Service that leads there.
-const LONG: usize = 1024;
-
 /// A pool in the making.
 pub(super) struct Spread<'s, 'd> {
     table: &'d Table<'d>,
@@ -341,7 +338,7 @@ impl<'d> Spread<'_, 'd> {
                     | Statement::Other(_)
             )
         };
-        chain.rules.iter().all(|raw| raw.text.len() < LONG && Rule::parse(raw.text).statements.iter().all(harmless))
+        chain.rules.iter().all(|raw| self.index.rule(raw).statements.iter().all(harmless))
     }
 }
 

@@ -3,20 +3,72 @@
 use super::super::conditions::{Truth, meets};
 use super::super::matching::{Connection, Destination};
 use crate::dataplane::Only;
-use crate::dump::iptables::{AddrType, Match, Rule};
+use crate::dump::iptables::{AddrType, Match, Ports, Rule};
+
+/// Which of the connections to a frontend get as far as a rule.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sofar {
+    pub(super) only: Only,
+    /// Some condition cannot be told in a few words.
+    pub(super) opaque: bool,
+    /// A rule on the way asks for the frontend's own port and no other.
+    named: bool,
+}
+
+impl Sofar {
+    /// Those that meet the conditions of a rule too.
+    pub(super) fn and(&self, rule: &Rule<'_>, truth: Truth, connection: &Connection<'_>) -> Self {
+        let mut own = self.clone();
+        own.opaque |= rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
+        if truth == Truth::Unknown {
+            own.opaque |= !narrow(&mut own.only, rule, connection);
+        }
+        if let Destination::One(_, Some(port)) = connection.destination {
+            own.named |= ports_of(rule).is_some_and(|ports| ports.contains(&port));
+        }
+        own
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        self.only.is_all() && !self.opaque
+    }
+
+    /// True if it is a part that can be told, of the connections to just one port.
+    pub(super) fn is_told(&self) -> bool {
+        self.named && !self.opaque && !self.only.is_all()
+    }
+}
+
+/// The ports a rule asks for, if they are few; `None` if it takes any, or a range that holds too many to list.
+pub(super) fn ports_of(rule: &Rule<'_>) -> Option<Vec<u16>> {
+    rule.matches.iter().find_map(|m| match m {
+        Match::Ports(Ports { destination: Some((false, port)), .. }) => Some(vec![port.parse().ok()?]),
+        Match::Module { name: "multiport", words } => {
+            let ports = words.last()?.text.split(',').map(str::parse).collect::<Result<Vec<u16>, _>>().ok()?;
+            let dports = words.first().is_some_and(|w| w.text.starts_with("--d"));
+            dports.then_some(ports)
+        }
+        _ => None,
+    })
+}
 
 /// Adds to `only` what `rule` asks for beside the frontend. False if some of it cannot be told in a few words.
-pub(super) fn narrow(only: &mut Only, rule: &Rule<'_>, connection: &Connection<'_>) -> bool {
-    rule.matches.iter().filter(|item| meets(connection, item) != Truth::Yes).fold(true, |told, item| {
-        let (list, not, what) = match item {
-            Match::Source { not: false, network } => (&mut only.from, false, network),
-            Match::Destination { not, network } => (&mut only.to, *not, network),
-            Match::InInterface { not, name } => (&mut only.by, *not, name),
-            _ => return false,
-        };
-        list.push(if not { format!("! {what}") } else { what.trim_end_matches("/32").to_owned() });
-        told
-    })
+fn narrow(only: &mut Only, rule: &Rule<'_>, connection: &Connection<'_>) -> bool {
+    let mut told = true;
+    for item in rule.matches.iter().filter(|item| meets(connection, item) != Truth::Yes) {
+        match item {
+            Match::Source { not: false, network } => only.from.push(plain(network)),
+            Match::Destination { not, network } => only.to.push((*not, plain(network))),
+            Match::InInterface { not, name } => only.by.push((*not, (*name).to_owned())),
+            _ => told = false,
+        }
+    }
+    told
+}
+
+/// A network as people write it, which one address is not.
+fn plain(network: &str) -> String {
+    network.trim_end_matches("/32").to_owned()
 }
 
 /// True if `rule` is for the node's own addresses, and the frontend has one of a Service: the node has that too only where it is

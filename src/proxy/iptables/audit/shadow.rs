@@ -19,7 +19,8 @@ use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
 use super::held::Held;
-use super::{hooks, part, reference};
+use super::part::{self, Sofar, ports_of};
+use super::{hooks, reference};
 use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
 use crate::dump::iptables::{Match, Ports, RawRule, Rule};
 use crate::net::Protocol;
@@ -175,19 +176,6 @@ impl<'d> Ahead<'d> {
     fn may_take(&self, port: Option<u16>) -> bool {
         !self.rules.is_empty() && (self.any_port || port.is_none_or(|port| self.ports.contains(&port)))
     }
-}
-
-/// The ports a rule asks for, if they are few; `None` if it takes any, or a range that holds too many to list.
-fn ports_of(rule: &Rule<'_>) -> Option<Vec<u16>> {
-    rule.matches.iter().find_map(|m| match m {
-        Match::Ports(Ports { destination: Some((false, port)), .. }) => Some(vec![port.parse().ok()?]),
-        Match::Module { name: "multiport", words } => {
-            let ports = words.last()?.text.split(',').map(str::parse).collect::<Result<Vec<u16>, _>>().ok()?;
-            let dports = words.first().is_some_and(|w| w.text.starts_with("--d"));
-            dports.then_some(ports)
-        }
-        _ => None,
-    })
 }
 
 /// True if a rule with this target lets no later rule of the nat table see the connection.
@@ -410,39 +398,5 @@ impl<'s, 'd> Search<'s, 'd> {
             }
         }
         None
-    }
-}
-
-/// Which of the connections to a frontend get as far as a rule.
-#[derive(Debug, Clone, Default)]
-struct Sofar {
-    only: Only,
-    /// Some condition cannot be told in a few words.
-    opaque: bool,
-    /// A rule on the way asks for the frontend's own port and no other.
-    named: bool,
-}
-
-impl Sofar {
-    /// Those that meet the conditions of a rule too.
-    fn and(&self, rule: &Rule<'_>, truth: Truth, connection: &Connection<'_>) -> Self {
-        let mut own = self.clone();
-        own.opaque |= rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
-        if truth == Truth::Unknown {
-            own.opaque |= !part::narrow(&mut own.only, rule, connection);
-        }
-        if let Destination::One(_, Some(port)) = connection.destination {
-            own.named |= ports_of(rule).is_some_and(|ports| ports.contains(&port));
-        }
-        own
-    }
-
-    fn is_nothing(&self) -> bool {
-        self.only.is_all() && !self.opaque
-    }
-
-    /// True if it is a part that can be told, of the connections to just one port.
-    fn is_told(&self) -> bool {
-        self.named && !self.opaque && !self.only.is_all()
     }
 }

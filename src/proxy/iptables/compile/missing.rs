@@ -1,9 +1,10 @@
 //! Steps for the rules of a chain that may be among the lines that are missing in the text.
 
 use super::{Action, Oddity, Program, Step};
-use crate::dump::iptables::Chain;
+use crate::dump::iptables::{Chain, Target};
 use crate::proxy::chain_name::ChainKind;
 use crate::proxy::iptables::matching::Destination;
+use crate::proxy::iptables::translate;
 
 impl Program<'_, '_, '_> {
     /// Rules that came before those of `chain` that are here.
@@ -30,6 +31,31 @@ impl Program<'_, '_, '_> {
                 self.steps.insert(start, Step::MISSING);
             }
         }
+    }
+
+    /// True if the rules of this chain of a kind are here as far as can be told, even if there are none. Where the text ends inside
+    /// the table, the rules of a declared chain may be what was lost.
+    pub(super) fn has_its_rules(&mut self, id: usize, kind: ChainKind) -> bool {
+        let section = self.table.section;
+        let chain = &section.chains()[id];
+        if chain.is_empty() {
+            return chain.declared && !section.cut_off && !section.may_lack_rules(chain);
+        }
+        kind != ChainKind::Endpoint || section.complete || self.translates(id)
+    }
+
+    /// True if a rule of the chain translates the destination. In a part of a dump (`-L | grep KUBE`) the one that does may
+    /// be missing while others of the chain are there.
+    fn translates(&mut self, id: usize) -> bool {
+        let section = self.table.section;
+        let leads_on =
+            |name: &str| ChainKind::of(name) != ChainKind::MarkMasquerade && section.chain_id(name).is_some();
+        let translates = |target: &Target<'_>| translate::of(target).is_some() || leads_on(target.name);
+        // Asked once for each chain, however many rules lead there.
+        *self.translating.entry(id).or_insert_with(|| {
+            let mut rules = section.rules_of(&section.chains()[id]).filter_map(|raw| raw.parse().ok());
+            rules.any(|rule| rule.target.as_ref().is_some_and(translates))
+        })
     }
 
     /// True if it is the pool, and no rule leads there.
