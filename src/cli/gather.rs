@@ -255,6 +255,8 @@ fn hints(capture: &Capture) -> Hints {
         }),
         table: TableName::parse(command.table),
         table_guessed: false,
+        // Of one that failed no text is used.
+        whole: true,
     }
 }
 

@@ -86,10 +86,18 @@ impl Section<'_> {
         self.lacks == Lacks::Order
     }
 
-    /// Looks whether the rules are in the order of kube-proxy, which begins the chains of Services and endpoints with the one that
-    /// marks. Sorted up or down, with punctuation or without, one kind of these has it elsewhere.
+    /// Notes it where the order of the rules is not that of iptables.
     pub fn note_order(&mut self) {
-        let is_sorted = ["KUBE-SEP-", "KUBE-SVC-"].iter().any(|kind| {
+        if !self.whole && self.is_sorted() {
+            self.lacks = Lacks::Order;
+            self.complete = false;
+        }
+    }
+
+    /// kube-proxy begins the chains of Services and endpoints with the rule that marks. Sorted up or down, with punctuation or
+    /// without, one kind of these has it elsewhere.
+    fn is_sorted(&self) -> bool {
+        ["KUBE-SEP-", "KUBE-SVC-"].iter().any(|kind| {
             let several =
                 self.chains().iter().filter(|chain| chain.name.starts_with(kind) && chain.rules_at_first() > 1);
             let places = several.take(LOOKED_AT).filter_map(|chain| {
@@ -100,18 +108,14 @@ impl Section<'_> {
                 _ => (first, behind + 1),
             });
             behind >= MANY || (behind > 1 && first == 0)
-        });
-        if is_sorted {
-            self.lacks = Lacks::Order;
-            self.complete = false;
-        }
+        })
     }
 
     /// True if lines with a word that kube-proxy has in many are all gone from a whole table, as `grep -v` leaves it: where there are
     /// chains of Services, there are the portals that lead to them and chains of endpoints, each with a rule that translates and one
     /// that marks, and all but the last chosen by chance.
     pub fn is_filtered(&self) -> bool {
-        if !self.is_whole() {
+        if self.whole || !self.is_whole() {
             return false;
         }
         let of = |kind: &'static str| self.chains().iter().filter(move |chain| chain.name.starts_with(kind));

@@ -31,6 +31,8 @@ pub struct Section<'a> {
     pub table_told: bool,
     /// True if the text ends inside this table, so that a chain without rules may have lost them.
     pub cut_off: bool,
+    /// Nothing can be missing: see [`Hints::whole`].
+    pub(super) whole: bool,
     /// What else is missing of it.
     pub(super) lacks: Lacks,
     /// Number of rules.
@@ -148,6 +150,7 @@ impl<'a> Section<'a> {
             backend: hints.backend,
             complete: false,
             cut_off: false,
+            whole: hints.whole,
             lacks: Lacks::Nothing,
             rules: 0,
             text,
