@@ -272,7 +272,7 @@ pub(super) fn with_rules(texts: &[ObjectText]) -> Result<Objects, Failure> {
 
 /// The facts of texts that are read, with what is to be said of them.
 fn known(saved: Saved, coverage: Option<Coverage>, from: &str, mut notes: Vec<String>) -> Result<Objects, Failure> {
-    let skipped: Vec<String> = saved.skipped().iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let skipped: Vec<String> = saved.skipped().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     if saved.is_empty() {
         let others =
             if skipped.is_empty() { "it is an empty list".to_owned() } else { format!("only {}", skipped.join(", ")) };

@@ -140,16 +140,21 @@ fn other_kinds_are_counted() {
     let path = folder.path().join("all.json");
     fs::write(&path, other.to_string()).expect("writable");
     let run = kube_ipt("list --objects").arg(&path).arg("-f").arg(node("seed/recovered/save.txt"));
-    let note = format!("note: {}: objects of other kinds were skipped: Deployment 2, Service 1", path.display());
+    let note = format!(
+        "note: {}: objects of other kinds were skipped: 2 Deployment, 1 Service of serving.knative.dev/v1",
+        path.display()
+    );
     run.stderr(note).stdout();
     fs::write(&path, r#"{"kind": "List", "items": [{"kind": "Deployment", "apiVersion": "apps/v1"}]}"#)
         .expect("writable");
     let run = kube_ipt("list --objects").arg(&path).arg("-f").arg(node("seed/recovered/save.txt"));
-    let error = format!(
-        "error: {} holds no Service, EndpointSlice, Endpoints, Pod or Node: only Deployment 1{SAVE}",
-        path.display()
-    );
-    run.status(2).stderr(error).stdout();
+    let error = |only: &str| {
+        format!("error: {} holds no Service, EndpointSlice, Endpoints, Pod or Node: only {only}{SAVE}", path.display())
+    };
+    run.status(2).stderr(error("1 Deployment")).stdout();
+    fs::write(&path, "kind: Service\nmetadata: {name: web, namespace: shop}\n").expect("writable");
+    let run = kube_ipt("list --objects").arg(&path).arg("-f").arg(node("seed/recovered/save.txt"));
+    run.status(2).stderr(error("1 Service without apiVersion")).stdout();
 }
 
 #[test]

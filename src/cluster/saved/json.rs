@@ -56,7 +56,7 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
         None => {
             let (object, skipped) = object(text, &rest[..length], &head, None)?;
             if let Some(kind) = skipped {
-                saved.skip(&kind);
+                saved.skip(kind);
             }
             saved.add(object);
         }
@@ -99,7 +99,7 @@ pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &m
     for part in read {
         for (object, skipped) in part? {
             if let Some(kind) = skipped {
-                saved.skip(&kind);
+                saved.skip(kind);
             }
             objects.push(object);
         }
@@ -131,7 +131,7 @@ pub(super) fn object(text: &str, raw: &str, head: &Head, list: Option<&Head>) ->
     if let (None, "Status", Ok(Status { message })) = (list, kind, serde_json::from_str(raw)) {
         return Err((None, format!("holds no objects but what an API server answered: {message}")));
     }
-    let Some(known) = Kind::of(kind, version) else { return Ok((Object::Nothing, Some(kind.to_owned()))) };
+    let Some(known) = Kind::of(kind, version) else { return Ok((Object::Nothing, Some(Kind::other(kind, version)))) };
     let read = known.deserialize(&mut serde_json::Deserializer::from_str(raw));
     Ok((read.map_err(|error| bad(text, raw, &error, Some(&head.names(kind))))?, None))
 }

@@ -59,6 +59,16 @@ impl Kind {
         })
     }
 
+    /// What to call an object of a kind that is not read. Others have a `Service` of theirs, and by hand the version gets lost.
+    pub(super) fn other(kind: &str, version: &str) -> String {
+        let is_known = matches!(kind, "Service" | "EndpointSlice" | "Endpoints" | "Pod" | "Node");
+        match version {
+            "" if is_known => format!("{kind} without apiVersion"),
+            _ if is_known => format!("{kind} of {version}"),
+            _ => kind.to_owned(),
+        }
+    }
+
     /// Its name, for messages.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -165,7 +165,7 @@ impl Saved {
         self.version.as_deref()
     }
 
-    /// How many objects of other kinds there were, by kind.
+    /// How many objects of other kinds there were, by kind, with its version where that is what is not read.
     pub fn skipped(&self) -> &BTreeMap<String, usize> {
         &self.skipped
     }
@@ -274,7 +274,7 @@ impl Saved {
         }
     }
 
-    fn skip(&mut self, kind: &str) {
-        *self.skipped.entry(kind.to_owned()).or_default() += 1;
+    fn skip(&mut self, kind: String) {
+        *self.skipped.entry(kind).or_default() += 1;
     }
 }

@@ -95,7 +95,7 @@ fn document(text: &str, saved: &mut Saved) -> Result<(), Bad> {
             return Err((Some((1, 1)), "an object without kind: this is no output of kubectl".to_owned()));
         };
         let Some(known) = Kind::of(kind, version) else {
-            saved.skip(kind);
+            saved.skip(Kind::other(kind, version));
             return Ok(());
         };
         let read =
@@ -115,7 +115,7 @@ fn document(text: &str, saved: &mut Saved) -> Result<(), Bad> {
         };
         let known = Kind::of(kind, version);
         if known.is_none() {
-            saved.skip(kind);
+            saved.skip(Kind::other(kind, version));
         }
         kinds.push(known);
     }
