@@ -462,7 +462,8 @@ fn unreadable(error: &KubeconfigError, path: Option<&Path>) -> Trouble {
 /// What kept a request from its answer.
 fn trouble(error: &Error) -> Trouble {
     if let Error::Api(status) = error {
-        return Trouble::Status { code: status.code, message: words(&status.message) };
+        let message = Some(words(&status.message)).filter(|words| !words.is_empty());
+        return Trouble::Status { code: status.code, message: message.unwrap_or_else(|| "no word of why".to_owned()) };
     }
     if let Error::UpgradeConnection(error) = error {
         return Trouble::NoStream(match error {

@@ -51,6 +51,7 @@ fn half_the_pages_are_no_list() {
         (status(429), "answered 429: the server is shutting down"),
         (status(500), "answered 500: the server is shutting down"),
         (status(503), "answered 503: the server is shutting down"),
+        (Reply::Body(500, Vec::new()), "answered 500: no word of why"),
         (
             Reply::Body(200, b"{\"kind\":\"ServiceList\",\"items\":[".to_vec()),
             "answered what is no Kubernetes object: ",
