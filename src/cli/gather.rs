@@ -8,7 +8,7 @@ use super::afar::Afar;
 use super::args::{Reads, SourceArgs};
 use super::{Failure, collection, texts};
 use crate::dump::iptables::{
-    Backend, Dump, Hints, TableName, Why, mend, restore_line_breaks, restore_nft_view, restore_xml,
+    Backend, Dump, Hints, Provenance, TableName, Why, mend, restore_line_breaks, restore_nft_view, restore_xml,
 };
 use crate::dump::{Foreign, is_gzip, nft, recognise};
 use crate::proxy::iptables::joined;
@@ -256,7 +256,7 @@ fn hints(capture: &Capture) -> Hints {
         table: TableName::parse(command.table),
         table_guessed: false,
         // Of one that failed no text is used.
-        whole: true,
+        provenance: Provenance::Listed,
     }
 }
 

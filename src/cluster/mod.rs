@@ -8,16 +8,12 @@ mod api;
 mod config;
 mod convert;
 mod coverage;
-#[cfg(feature = "live")]
-mod credentials;
 mod emit;
 #[cfg(feature = "live")]
 mod exec;
 mod facts;
 #[cfg(feature = "live")]
 mod follow;
-#[cfg(feature = "live")]
-mod kubeconfig;
 #[cfg(feature = "live")]
 mod list;
 #[cfg(feature = "live")]

@@ -37,7 +37,7 @@ pub(super) fn command_line(line: &str, hints: Hints) -> Option<Hints> {
         backend: backend.or(hints.backend),
         table: table.and_then(TableName::parse).or(hints.table).or(guess),
         table_guessed: table.is_none() && hints.table.is_none() && guess.is_some(),
-        whole: hints.whole,
+        provenance: hints.provenance,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::names::OF_SERVICES;
 use super::raw_rule::RawRule;
+use super::scan::Provenance;
 use super::section::{Chain, Form, Section};
 
 /// So many chains in a row that kube-proxy never leaves without rules.
@@ -88,7 +89,7 @@ impl Section<'_> {
 
     /// Notes it where the order of the rules is not that of iptables.
     pub fn note_order(&mut self) {
-        if !self.whole && self.is_sorted() {
+        if self.provenance == Provenance::Saved && self.is_sorted() {
             self.lacks = Lacks::Order;
             self.complete = false;
         }
@@ -115,7 +116,7 @@ impl Section<'_> {
     /// chains of Services, there are the portals that lead to them and chains of endpoints, each with a rule that translates and one
     /// that marks, and all but the last chosen by chance.
     pub fn is_filtered(&self) -> bool {
-        if self.whole || !self.is_whole() {
+        if self.provenance == Provenance::Listed || !self.is_whole() {
             return false;
         }
         let of = |kind: &'static str| self.chains().iter().filter(move |chain| chain.name.starts_with(kind));

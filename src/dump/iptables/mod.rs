@@ -36,6 +36,6 @@ pub use names::{Backend, TableName};
 pub use nft_view::restore_nft_view;
 pub use raw_rule::RawRule;
 pub use rule::{AddrType, Counters, Match, Ports, Recent, RecentVerb, Rule, Side, Statistic, Target, Word};
-pub use scan::{Dump, Hints, Unread, Why};
+pub use scan::{Dump, Hints, Provenance, Unread, Why};
 pub use section::{Chain, Section};
 pub use usual::Usual;

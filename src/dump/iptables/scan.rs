@@ -34,8 +34,18 @@ pub struct Hints {
     pub table: Option<TableName>,
     /// The table is what a command lists where it names none; built-in chains may tell better.
     pub table_guessed: bool,
-    /// The command was seen to end well: no line is missing, whatever the rules look like.
-    pub whole: bool,
+    /// How it came here.
+    pub provenance: Provenance,
+}
+
+/// How a text came here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Provenance {
+    /// Somebody saved it, or a part of it.
+    #[default]
+    Saved,
+    /// A command printed it that was seen to end well: no line is missing, whatever the rules look like.
+    Listed,
 }
 
 /// A dump, indexed.
@@ -169,7 +179,9 @@ impl<'a> Scanner<'a> {
         let without_commit = self.saved && !self.lacks_commits;
         // The names of the columns follow the heading of a chain, in a listing that has them.
         let at_heading = self.is_at_heading();
-        if let Some(section) = self.dump.sections.last_mut().filter(|_| self.open && !self.hints.whole) {
+        if let Some(section) =
+            self.dump.sections.last_mut().filter(|_| self.open && self.hints.provenance == Provenance::Saved)
+        {
             let start = memrchr(b'\n', self.text.as_bytes()).map_or(0, |end| end + 1);
             let half = if unfinished { section.rule_in_last_line(lines, start) } else { None };
             let is_half = half.is_some_and(|raw| section.is_cut(&raw));

@@ -7,7 +7,7 @@ use super::lost::Lacks;
 use super::names::{Backend, TableName};
 use super::names_index::{NameIndex, Named};
 use super::raw_rule::RawRule;
-use super::scan::Hints;
+use super::scan::{Hints, Provenance};
 use crate::net::Family;
 
 /// A kube-proxy dump has a chain for so many bytes, rather more than fewer.
@@ -31,8 +31,8 @@ pub struct Section<'a> {
     pub table_told: bool,
     /// True if the text ends inside this table, so that a chain without rules may have lost them.
     pub cut_off: bool,
-    /// Nothing can be missing: see [`Hints::whole`].
-    pub(super) whole: bool,
+    /// How it came here, which tells whether lines can be missing.
+    pub(super) provenance: Provenance,
     /// What else is missing of it.
     pub(super) lacks: Lacks,
     /// Number of rules.
@@ -150,7 +150,7 @@ impl<'a> Section<'a> {
             backend: hints.backend,
             complete: false,
             cut_off: false,
-            whole: hints.whole,
+            provenance: hints.provenance,
             lacks: Lacks::Nothing,
             rules: 0,
             text,

@@ -13,8 +13,8 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
-use super::problem::Trouble;
-use super::words::words;
+use crate::cluster::problem::Trouble;
+use crate::cluster::words::words;
 
 /// The most a plugin may print: a hundred times what a token, or a certificate with its chain and key, takes.
 const LONGEST: usize = 1 << 20;

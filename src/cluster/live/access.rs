@@ -1,0 +1,128 @@
+//! Which API server to ask, and who asks: kubeconfigs, or the Pod this runs in.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube::Config;
+use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use super::trouble::innermost;
+use super::{credentials, kubeconfig};
+use crate::cluster::problem::Trouble;
+use crate::cluster::words::words;
+
+/// How to reach the API server.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Instead of $KUBECONFIG and `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// Instead of the current context.
+    pub context: Option<String>,
+    /// Longest time for one request; zero for no limit.
+    pub request_timeout: Duration,
+    /// Nobody can answer a credential plugin: one that may ask is not run, as if no API server were configured.
+    pub unattended: bool,
+}
+
+impl Access {
+    /// A credential plugin may take so much longer than a request, unless nobody waits for it.
+    const GRACE: Duration = Duration::from_secs(5);
+
+    /// How long a credential plugin may take that cannot ask a person; `None` for as long as it takes.
+    pub fn plugin_limit(&self) -> Option<Duration> {
+        let grace = if self.unattended { Duration::ZERO } else { Self::GRACE };
+        (!self.request_timeout.is_zero()).then(|| self.request_timeout.saturating_add(grace))
+    }
+}
+
+/// The first that applies: the kubeconfig named, those of $KUBECONFIG, `~/.kube/config`, the Pod this runs in.
+pub(super) async fn configuration(access: &Access) -> Result<Option<Config>, Trouble> {
+    let kubeconfig = match &access.kubeconfig {
+        Some(path) => Some(read(path)?),
+        None => files()?,
+    };
+    let is_empty = |config: &Kubeconfig| config.clusters.is_empty() && config.contexts.is_empty();
+    if let Some(mut kubeconfig) = kubeconfig.filter(|config| access.kubeconfig.is_some() || !is_empty(config)) {
+        if access.unattended && may_ask(&kubeconfig, access.context.as_deref()) {
+            return Ok(None);
+        }
+        keep_stdin(&mut kubeconfig);
+        let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+        let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        return config.map(Some).map_err(|error| match error {
+            KubeconfigError::LoadContext(context) => Trouble::Context { context, contexts },
+            KubeconfigError::CurrentContextNotSet => {
+                Trouble::Configuration("the kubeconfig has no current context".to_owned())
+            }
+            other => unreadable(&other, None),
+        });
+    }
+    if let Some(context) = &access.context {
+        return Err(Trouble::Context { context: context.clone(), contexts: Vec::new() });
+    }
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
+        return Ok(None);
+    }
+    Config::incluster_env().map(Some).map_err(|error| Trouble::Configuration(innermost(&error)))
+}
+
+fn read(path: &Path) -> Result<Kubeconfig, Trouble> {
+    kubeconfig::check(path).map_err(Trouble::Configuration)?;
+    Kubeconfig::read_from(path).map_err(|error| unreadable(&error, Some(path)))
+}
+
+/// The files of $KUBECONFIG, else `~/.kube/config`. Like kubectl it passes over those that do not exist.
+fn files() -> Result<Option<Kubeconfig>, Trouble> {
+    let listed = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
+    let own = || std::env::home_dir().map(|home| home.join(".kube/config"));
+    let paths: Vec<PathBuf> = match &listed {
+        Some(value) => std::env::split_paths(value).filter(|path| !path.as_os_str().is_empty()).collect(),
+        None => own().into_iter().collect(),
+    };
+    let mut merged: Option<Kubeconfig> = None;
+    for path in paths.iter().filter(|path| Path::exists(path)) {
+        let next = read(path)?;
+        merged = Some(merged.unwrap_or_default().merge(next).map_err(|error| unreadable(&error, Some(path)))?);
+    }
+    Ok(merged)
+}
+
+/// The contexts of the kubeconfig named, else of those of $KUBECONFIG or `~/.kube/config`; none where it cannot be read.
+pub fn contexts(kubeconfig: Option<&Path>) -> Vec<String> {
+    let read = match kubeconfig {
+        Some(path) => read(path).ok(),
+        None => files().unwrap_or_default(),
+    };
+    read.into_iter().flat_map(|config| config.contexts).map(|context| context.name).collect()
+}
+
+/// True if the user of the context has a credential plugin and the kubeconfig does not say that it never asks.
+fn may_ask(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
+    let wanted = context.or(kubeconfig.current_context.as_deref());
+    let named = kubeconfig.contexts.iter().find(|context| Some(context.name.as_str()) == wanted);
+    let user = named.and_then(|named| named.context.as_ref()).and_then(|context| context.user.as_deref());
+    let found = kubeconfig.auth_infos.iter().find(|one| Some(one.name.as_str()) == user);
+    let exec = found.and_then(|found| found.auth_info.as_ref()).and_then(|info| info.exec.as_ref());
+    exec.is_some_and(credentials::may_ask)
+}
+
+/// Keeps credential plugins from our standard input, which may be a dump, unless a person sits there.
+fn keep_stdin(kubeconfig: &mut Kubeconfig) {
+    if std::io::stdin().is_terminal() {
+        return;
+    }
+    let users = kubeconfig.auth_infos.iter_mut().filter_map(|user| user.auth_info.as_mut());
+    for exec in users.filter_map(|user| user.exec.as_mut()) {
+        exec.interactive_mode = Some(ExecInteractiveMode::Never);
+    }
+}
+
+fn unreadable(error: &KubeconfigError, path: Option<&Path>) -> Trouble {
+    let label = path.map_or("the kubeconfig".to_owned(), |path| path.display().to_string());
+    Trouble::Configuration(match error {
+        KubeconfigError::ReadConfig(error, _) => format!("cannot read {label}: {}", words(&error.to_string())),
+        other => format!("cannot use {label}: {}", words(&other.to_string())),
+    })
+}

@@ -1,0 +1,71 @@
+//! What kube's errors mean.
+
+use std::error::Error as _;
+
+use kube::Error;
+use kube::client::{AuthError, UpgradeConnectionError};
+
+use super::CONNECT;
+use crate::cluster::problem::Trouble;
+use crate::cluster::words::words;
+
+/// What kept a request from its answer.
+pub(super) fn trouble(error: &Error) -> Trouble {
+    if let Error::Api(status) = error {
+        let message = Some(words(&status.message)).filter(|words| !words.is_empty());
+        return Trouble::Status { code: status.code, message: message.unwrap_or_else(|| "no word of why".to_owned()) };
+    }
+    if let Error::UpgradeConnection(error) = error {
+        return Trouble::NoStream(match error {
+            UpgradeConnectionError::ProtocolSwitch(code) => format!("it answered {code}"),
+            other => words(&other.to_string()),
+        });
+    }
+    let mut chain = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        chain.push(error.to_string());
+        next = error.source();
+    }
+    let all = chain.join(": ");
+    let last = words(chain.last().map_or("", String::as_str));
+    let has = |part: &str| all.to_lowercase().contains(part);
+    if let Some(error) = of_credentials(error) {
+        Trouble::Credentials(words(&error.to_string()))
+    } else if has("fatal alert") && has("certificate") {
+        // The server's word on ours; what we think of the server's is no alert.
+        Trouble::Credentials(format!("it refused the client certificate ({last})"))
+    } else if has("certificate") || has("tls") {
+        Trouble::Certificate(last)
+    } else if has("deadline has elapsed") && has("connect") {
+        Trouble::Unreachable(format!("no connection in {} s", CONNECT.as_secs()))
+    } else if has("incompletemessage") || has("before message completed") || has("body") {
+        Trouble::Cut(last)
+    } else {
+        Trouble::Unreachable(last)
+    }
+}
+
+/// The error of getting credentials that is behind `error`.
+fn of_credentials(error: &Error) -> Option<&AuthError> {
+    if let Error::Auth(error) = error {
+        return Some(error);
+    }
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The words of the error that the others stand around.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(inner) = error.source() {
+        error = inner;
+    }
+    words(&error.to_string())
+}
