@@ -1,4 +1,5 @@
-//! Gives a dump back what hands and terminals did to its lines: colours, tabs, typographic dashes, lines wrapped or cut at a column.
+//! Gives a dump back what hands and programs did to its lines: colours, what stands before each of them, tabs, typographic dashes
+//! and quotes, lines wrapped or cut at a column.
 //!
 //! All is told by the beginning of the text, so that a text of which nothing is to be mended costs no more.
 
@@ -6,6 +7,7 @@ use std::borrow::Cow;
 
 use super::lossless::{SAMPLE, sample};
 use super::names::OF_SERVICES;
+use super::prefixed::without_prefixes;
 
 /// So many lines must show the same, lest one odd line decides.
 const SEVERAL: usize = 3;
@@ -21,8 +23,14 @@ const HASH: usize = 16;
 pub enum Mended {
     /// Signs that steer a terminal are gone, as grep writes them around what it found.
     Colours,
+    /// What stood before every line is gone, as before the first rule.
+    Prefixes(String),
     /// Blanks stand where tabs were.
     Tabs,
+    /// Signs stand where a web page has names for them (`&quot;`).
+    Entities,
+    /// Plain quotes stand where a word processor or chat wrote curved ones.
+    Quotes,
     /// `--` stands where a word processor or chat wrote a dash.
     Dashes,
     /// Lines that were wrapped at this column are whole again.
@@ -36,7 +44,12 @@ impl Mended {
     pub fn told(&self, label: &str) -> String {
         match self {
             Self::Colours => format!("{label} has colours of a terminal: they were taken out"),
+            Self::Prefixes(first) => {
+                format!("{label} has '{first}' or the like before its lines: it was taken out")
+            }
             Self::Tabs => format!("{label} has tabs where iptables writes blanks: they were put back"),
+            Self::Entities => format!("{label} is the source of a web page: its names of signs were put back"),
+            Self::Quotes => format!("{label} has curved quotes where iptables writes '\"': they were put back"),
             Self::Dashes => format!("{label} has dashes where iptables writes '--': they were put back"),
             Self::Wrapped(width) => format!(
                 "{label} is wrapped at column {width}: its lines were put together, and line numbers are those of the whole ones"
@@ -52,7 +65,7 @@ impl Mended {
 pub fn mend(text: &str) -> Option<(String, Vec<Mended>)> {
     let mut mended = Vec::new();
     let mut now = Cow::Borrowed(text);
-    for step in [colours, tabs, dashes, columns] {
+    for step in [colours, prefixes, entities, tabs, quotes, dashes, columns] {
         if let Some((text, what)) = step(&now) {
             now = Cow::Owned(text);
             mended.push(what);
@@ -78,9 +91,32 @@ fn colours(text: &str) -> Option<(String, Mended)> {
     Some((out, Mended::Colours))
 }
 
+fn prefixes(text: &str) -> Option<(String, Mended)> {
+    without_prefixes(text).map(|(text, first)| (text, Mended::Prefixes(first)))
+}
+
 fn tabs(text: &str) -> Option<(String, Mended)> {
     let rules = sample(text).lines().filter(|line| line.starts_with("-A\t")).count();
     (rules >= SEVERAL).then(|| (text.replace('\t', " "), Mended::Tabs))
+}
+
+/// `&quot;` is in the comments of nearly all rules.
+fn entities(text: &str) -> Option<(String, Mended)> {
+    let quoted = sample(text).lines().filter(|line| line.starts_with("-A ") && line.contains("&quot;")).count();
+    let plain = || ["&quot;\"", "&#39;'", "&lt;<", "&gt;>", "&amp;&"].map(|pair| pair.split_at(pair.len() - 1));
+    (quoted >= SEVERAL).then(|| {
+        let text = plain().into_iter().fold(text.to_owned(), |text, (name, sign)| text.replace(name, sign));
+        (text, Mended::Entities)
+    })
+}
+
+fn quotes(text: &str) -> Option<(String, Mended)> {
+    const CURVED: [char; 2] = ['\u{201c}', '\u{201d}'];
+    let is_quoted = |line: &&str| {
+        line.split(CURVED).next().is_some_and(|before| before.ends_with("comment ")) && line.contains(CURVED)
+    };
+    let rules = sample(text).lines().filter(|line| line.starts_with("-A ")).filter(is_quoted).count();
+    (rules >= SEVERAL).then(|| (text.replace(CURVED, "\""), Mended::Quotes))
 }
 
 fn dashes(text: &str) -> Option<(String, Mended)> {
@@ -252,10 +288,50 @@ mod tests {
     }
 
     #[test]
-    fn colours_tabs_and_dashes_are_put_back() {
+    fn what_stands_before_every_line_is_taken_out() {
+        let before = |prefix: &dyn Fn(usize) -> String| -> String {
+            DUMP.lines().enumerate().flat_map(|(n, line)| [prefix(n), line.to_owned(), "\n".to_owned()]).collect()
+        };
+        let prefixes: [&dyn Fn(usize) -> String; 9] = [
+            &|_| "> ".to_owned(),
+            &|_| "> > ".to_owned(),
+            &|_| "+".to_owned(),
+            &|_| "node1: ".to_owned(),
+            &|n| format!("{}:", n + 9),
+            &|n| format!("{:6}\t", n + 9),
+            &|n| format!("2026-11-29T05:00:0{n}.12345{n}Z "),
+            &|n| format!("Nov {:2} 05:00:0{n} node1 dump[{n}]: ", 9 + n / 4),
+            &|n| format!("[{n}] 2026-11-29 05:00:0{n}+01:00 | "),
+        ];
+        for prefix in prefixes {
+            let first = prefix(3);
+            assert_eq!(mend(&before(prefix)), Some((DUMP.to_owned(), vec![Mended::Prefixes(first)])));
+        }
+        // An editor took the blanks at the ends of lines, and a dump begins with a remark.
+        let quoted = "she wrote:\n>\n".to_owned() + &before(&|_| "> ".to_owned());
+        let (text, _) = mend(&quoted).expect("quoted");
+        assert_eq!(text, "she wrote:\n\n".to_owned() + DUMP);
+        // Two nodes, commands, counters, and a dump somebody indented.
+        assert_eq!(mend(&before(&|n| format!("node{}: ", n % 2))), None);
+        assert_eq!(mend(&before(&|n| format!("10.0.0.{n}: "))), None);
+        for prefix in ["iptables -t nat ", "sudo ip6tables -w ", "    ", "[12:34] "] {
+            assert_eq!(mend(&before(&|_| prefix.to_owned())), None, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn colours_tabs_signs_and_dashes_are_put_back() {
         let coloured = DUMP.replace("KUBE", "\u{1b}[01;31m\u{1b}[KKUBE\u{1b}[m\u{1b}[K");
         assert_eq!(mend(&coloured), Some((DUMP.to_owned(), vec![Mended::Colours])));
         assert_eq!(mend(&DUMP.replace(' ', "\t")), Some((DUMP.to_owned(), vec![Mended::Tabs])));
+        let page = DUMP.replace('"', "&quot;").replace('>', "&gt;");
+        assert_eq!(mend(&page), Some((DUMP.to_owned(), vec![Mended::Entities])));
+        let mut opens = false;
+        let curved = DUMP.split_inclusive('"').map(|part| {
+            opens = !opens;
+            part.replace('"', if opens { "\u{201c}" } else { "\u{201d}" })
+        });
+        assert_eq!(mend(&curved.collect::<String>()), Some((DUMP.to_owned(), vec![Mended::Quotes])));
         for dash in ["–", "—"] {
             assert_eq!(mend(&DUMP.replace("--", dash)), Some((DUMP.to_owned(), vec![Mended::Dashes])));
         }

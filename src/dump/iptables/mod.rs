@@ -20,6 +20,7 @@ mod names;
 mod names_index;
 mod nft_view;
 mod phrases;
+mod prefixed;
 mod raw_rule;
 mod rule;
 mod save;
