@@ -5,8 +5,8 @@ use super::phases::phase;
 use super::scene::{self, Question, Scene};
 #[cfg(feature = "live")]
 use super::watch::Answers;
-use super::{Answer, Failure, Outcome};
-use crate::checks::{Checked, Pick};
+use super::{Answer, Failure, Note, Outcome};
+use crate::checks::{Checked, Finding, Pick, Severity};
 use crate::dataplane::{ServicePort, Walkthrough};
 use crate::proxy::Sketch;
 use crate::proxy::iptables::Depth;
@@ -36,6 +36,7 @@ pub(super) fn answer(question: &Question<'_>, form: &Form<'_>) -> Result<Outcome
         }
         let checked = scene.check(&pick(form.kind)?, Depth::Services, None);
         scene.note_likeness(&checked, &mut outcome);
+        outcome.notes.extend(of_all(&checked));
         outcome.answer = phase("render", || text(scene, &checked, form))?;
         Ok(outcome)
     })
@@ -47,6 +48,19 @@ impl Answers for Form<'_> {
         self.width = width;
         answer(question, self)
     }
+}
+
+/// What keeps connections from Services, though the rules of each are as they should be. Of two backends the reading tells, with
+/// the one that is shown.
+fn of_all(checked: &Checked) -> impl Iterator<Item = Note> {
+    let of_node = |finding: &&Finding| {
+        let of_a_service = finding.port.is_some() || finding.service.is_some();
+        finding.severity == Severity::Error && !of_a_service && finding.check.id != "KI401"
+    };
+    checked.findings.iter().filter(of_node).map(|finding| Note {
+        what: finding.message.clone(),
+        hint: Some(format!("kube-ipt explain {}", finding.check.slug)),
+    })
 }
 
 /// Hashing the name of every endpoint takes as long as all the rest of a list.

@@ -188,13 +188,13 @@ fn found(args: &Args, pick: &Pick, before: Option<&Checked>, scene: &mut Scene<'
     let mut outcome = scene.remarks();
     let checked = scene.check(pick, Depth::Everything, before);
     scene.note_likeness(&checked, &mut outcome);
+    let worst = checked.findings.iter().map(|finding| finding.severity).max();
     match scene.nothing.take() {
-        // kube-proxy runs and serves nothing: so it may be meant.
-        Some(note) if scene.has_portal() || !checked.findings.is_empty() => outcome.note([note]),
+        Some(note) if scene.was_compared() || worst >= Some(Severity::Warning) => outcome.note([note]),
         Some(error) => outcome.missing = vec![error],
         None => {}
     }
-    outcome.failed = checked.findings.iter().any(|finding| args.fail_on.fails(finding.severity));
+    outcome.failed = worst.is_some_and(|worst| args.fail_on.fails(worst));
     (outcome, checked)
 }
 

@@ -278,8 +278,13 @@ impl Scene<'_, '_, '_> {
         }
     }
 
+    /// True if kube-proxy runs here and its rules were compared with the cluster: where it serves nothing, it may be meant to.
+    pub(super) fn was_compared(&self) -> bool {
+        self.cluster.is_some() && self.has_portal() && !self.survey.lacks_services_of_mode()
+    }
+
     /// True if kube-proxy's chain is there, whether or not it leads to a Service.
-    pub(super) fn has_portal(&self) -> bool {
+    fn has_portal(&self) -> bool {
         let portal = |table: &nftables::Ruleset<'_>| table.table.chain("services").is_some();
         self.rules.iptables.iter().filter_map(|r| r.nat).any(|nat| nat.section.chain("KUBE-SERVICES").is_some())
             || self.rules.nftables.iter().any(portal)

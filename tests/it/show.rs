@@ -52,6 +52,16 @@ fn rules_of_every_kind_of_frontend() {
 }
 
 #[test]
+fn what_keeps_connections_from_every_service_is_said_beside_any_answer() {
+    let note = "note: PREROUTING of the nat table does not lead to KUBE-SERVICES: no Service can be reached from pods or from outside\n  \
+                try:  kube-ipt explain missing-hook";
+    for args in ["show nginx-service", "show -o table", "show -o dot", "list", "list -o json"] {
+        let dump = node("faults/missing-hook/save.txt");
+        kube_ipt(&format!("{args} -f")).arg(dump).stderr(note).stdout();
+    }
+}
+
+#[test]
 fn a_leak_is_told_first() {
     let dump = node("faults/leaky-chain/save.txt");
     insta::assert_snapshot!(tree(kube_ipt("show nginx-service -f").arg(dump)));
