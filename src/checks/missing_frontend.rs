@@ -1,6 +1,6 @@
 //! An address or node port of the Service is not captured: connections to it go on untranslated.
 
-use super::{Check, Finding, Found, Input, Severity};
+use super::{Check, Finding, Found, Input, Severity, shadowed_frontend};
 use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort};
 use crate::net::Host;
 
@@ -33,15 +33,18 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     closed(input, found);
     for (at, port) in input.ports() {
         for drift in port.drifts() {
-            let (place, refused, wanted) = match drift {
+            if shadowed_frontend::holder(input, port, drift).is_some() {
+                continue;
+            }
+            let (kind, address, number, refused, wanted) = match *drift {
                 // Without any rules it is the service port that is missing.
                 Drift::MissingFrontend { kind, address, port: number, refused } if !port.pools.is_empty() => {
-                    ((*kind, *address, *number), *refused, true)
+                    (kind, address, number, refused, true)
                 }
-                Drift::NotRefused { kind, address, port: number } => ((*kind, *address, *number), None, false),
+                Drift::NotRefused { kind, address, port: number } => (kind, address, number, None, false),
                 _ => continue,
             };
-            let frontend = frontend(place);
+            let frontend = Frontend::blank(kind, address, number);
             let (kind, at_text) = (frontend.kind.words(), frontend.at());
             let message = match (wanted, refused.is_some()) {
                 (true, false) => format!("{kind} {at_text} is not captured: connections to it go on untranslated"),
@@ -73,7 +76,7 @@ fn closed(input: &Input<'_, '_>, found: &mut Found) {
     for (wiring, closed) in input.wirings.iter().flat_map(|wiring| wiring.closed.iter().map(move |c| (wiring, c))) {
         let Some(&at) = ports.get(&(wiring.family, closed.key.as_str(), closed.protocol)) else { continue };
         let port = &input.services[at];
-        let frontend = frontend((FrontendKind::NodePort, None, closed.port));
+        let frontend = Frontend::blank(FrontendKind::NodePort, None, closed.port);
         found.add(Finding {
             frontend: Some(frontend.at()),
             address: Some(Host(closed.address).to_string()),
@@ -88,11 +91,6 @@ fn closed(input: &Input<'_, '_>, found: &mut Found) {
             ..found.on(at, port)
         });
     }
-}
-
-fn frontend((kind, address, port): (FrontendKind, Option<std::net::IpAddr>, u16)) -> Frontend {
-    let (routes, rules) = (Vec::new(), Vec::new());
-    Frontend { kind, address, port: Some(port), every_port: false, routes, rules, refusal: None }
 }
 
 /// Where a Service has its frontends of this kind.

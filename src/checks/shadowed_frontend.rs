@@ -3,7 +3,8 @@
 use std::cell::LazyCell;
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Frontend, Only, Origin, Shadow, Taker, count};
+use crate::dataplane::{Drift, Frontend, FrontendKind, Only, Origin, ServiceName, ServicePort, Shadow, Taker, count};
+use crate::expect;
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -16,7 +17,11 @@ pub(super) static CHECK: Check = Check {
     run,
 };
 
+/// What helps where two Services claim one.
+const ANOTHER_ADDRESS: &str = "give one of the two another address";
+
 fn run(input: &Input<'_, '_>, found: &mut Found) {
+    claimed(input, found);
     let ports = LazyCell::new(|| input.places_by_key());
     for wiring in input.wirings {
         if wiring.shadows_unknown {
@@ -55,6 +60,52 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             });
         }
     }
+}
+
+/// Frontends that another Service has on this node. Virtual servers of IPVS and elements of nftables' maps exist once for an
+/// address and port, so that the loser has no rule of its own (kubernetes/kubernetes#69599).
+fn claimed(input: &Input<'_, '_>, found: &mut Found) {
+    for (at, port) in input.ports() {
+        for drift in port.drifts() {
+            let Some(owner) = holder(input, port, drift) else { continue };
+            let Drift::MissingFrontend { kind, address, port: number, .. } = *drift else { continue };
+            let frontend = Frontend::blank(kind, address, number);
+            found.add(Finding {
+                frontend: Some(frontend.at()),
+                share: Some(1.0),
+                message: format!(
+                    "connections to {} {} are not its own: {owner} has the same address and port, and a node serves one of them",
+                    kind.words(),
+                    frontend.at(),
+                ),
+                hint: ANOTHER_ADDRESS.to_owned(),
+                ..found.on(at, port)
+            });
+        }
+    }
+}
+
+/// Whose address it is that the drift tells to be missing, if another Service has it on this node.
+pub(super) fn holder(input: &Input<'_, '_>, port: &ServicePort, drift: &Drift) -> Option<ServiceName> {
+    let Drift::MissingFrontend { kind, address: Some(address), port: number, refused: None } = *drift else {
+        return None;
+    };
+    // The API server gives no cluster IP twice.
+    if !matches!(kind, FrontendKind::ExternalIp | FrontendKind::LoadBalancer) {
+        return None;
+    }
+    let claims = |other: &expect::ServicePort<'_>| {
+        let mut frontends = other.frontends();
+        other.protocol() == port.protocol
+            && frontends.any(|(kind, ip, at)| (ip, at) == (Some(address), number) && other.serves(kind, ip))
+    };
+    let mut others = input.cluster?.ports().filter(claims).map(|other| other.name());
+    let other = others.find(|name| Some(name) != port.name.as_ref())?;
+    // Where its rules were read too, they tell.
+    let mut read = input.services.iter().filter(|port| port.name.as_ref() == Some(&other) && port.protocol.is_some());
+    let has = |port: &ServicePort| port.frontends.iter().any(|f| (f.address, f.port) == (Some(address), Some(number)));
+    let is_read = read.clone().next().is_some();
+    (!is_read || read.any(has)).then_some(other)
 }
 
 /// Whose connections are taken, where not all are.
@@ -107,7 +158,7 @@ fn owner(chain: &str) -> &'static str {
 
 fn hint(shadow: &Shadow) -> &'static str {
     match &shadow.by {
-        Taker::Service(_) => "give one of the two another address",
+        Taker::Service(_) => ANOTHER_ADDRESS,
         _ => "change the hostPort, the published port or the node port, or take the rule out",
     }
 }

@@ -1,6 +1,7 @@
 //! The words for states, the same in a tree, a list and a finding.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::{AboutEndpoint, AboutService, Address, Endpoint, Frontend, FrontendKind, Gone, Stale, Standing, State};
 use crate::net::{Family, Host};
@@ -110,6 +111,12 @@ impl FrontendKind {
 }
 
 impl Frontend {
+    /// One of which no rule is known.
+    pub fn blank(kind: FrontendKind, address: Option<IpAddr>, port: u16) -> Self {
+        let (routes, rules) = (Vec::new(), Vec::new());
+        Self { kind, address, port: Some(port), every_port: false, routes, rules, refusal: None }
+    }
+
     /// `10.96.0.1:443`, `[fd00::1]:443`, `:30080`; a rule that takes every port shows `*`, one whose port is not told `?`.
     pub fn at(&self) -> String {
         let host = self.address.map(|a| Host(a).to_string()).unwrap_or_default();

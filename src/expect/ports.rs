@@ -58,6 +58,13 @@ impl<'f> ServicePort<'f> {
         })
     }
 
+    /// True if kube-proxy captures this address or node port of it, where there are endpoints.
+    pub fn serves(&self, kind: FrontendKind, address: Option<IpAddr>) -> bool {
+        let mut proxied = self.service.ingress.iter().filter(|ingress| ingress.proxied).map(|ingress| ingress.address);
+        let is_proxied = kind == FrontendKind::LoadBalancer && proxied.any(|ip| Some(ip) == address);
+        self.role() == Role::Served && !is_proxied
+    }
+
     /// Whether kube-proxy serves it.
     pub fn role(&self) -> Role {
         role(self.service)

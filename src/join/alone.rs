@@ -64,14 +64,6 @@ impl<'f> Join<'_, 'f> {
 /// The addresses and the node port of a service port, none of which a rule catches.
 fn frontends(port: &expect::ServicePort<'_>, verdict: Verdict) -> Vec<Frontend> {
     let routes = || Origin::ALL.map(|origin| Route { origin, sources: Vec::new(), verdict, masquerade: None }).to_vec();
-    let all = port.frontends().map(|(kind, address, port)| Frontend {
-        kind,
-        address,
-        port: Some(port),
-        every_port: false,
-        routes: routes(),
-        rules: Vec::new(),
-        refusal: None,
-    });
-    all.collect()
+    let all = port.frontends();
+    all.map(|(kind, address, port)| Frontend { routes: routes(), ..Frontend::blank(kind, address, port) }).collect()
 }

@@ -166,8 +166,8 @@ impl Comparison<'_> {
         of_origin.map_or(Verdict::None, |route| route.verdict)
     }
 
-    /// The networks that may connect to a load balancer's address. The address itself may be among them: a node that has it
-    /// reaches itself from it (pkg/proxy/iptables/proxier.go).
+    /// The networks that may connect to a load balancer's address. The Service's own such addresses may be among them: a node
+    /// that has one reaches itself from it, and all of them stand in one chain or set (pkg/proxy/iptables/proxier.go).
     fn sources(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
         if want.kind != FrontendKind::LoadBalancer || !self.extent.tells_sources {
             return;
@@ -180,9 +180,12 @@ impl Comparison<'_> {
             wanted.clear();
         }
         let let_in = routes.iter().filter(|route| route.verdict.is_pool()).flat_map(|route| &route.sources);
-        let own = want.address;
-        let mut let_in: Vec<Network> =
-            let_in.copied().filter(|network| own.is_none_or(|own| network.address() != Some(own))).collect();
+        let is_own = |network: &Network| {
+            let address = network.address();
+            let mut of_service = self.expected.frontends.iter().filter(|own| own.kind == FrontendKind::LoadBalancer);
+            address.is_some() && of_service.any(|own| own.address == address)
+        };
+        let mut let_in: Vec<Network> = let_in.copied().filter(|network| !is_own(network)).collect();
         let_in.sort_unstable();
         let_in.dedup();
         // A range around the pods, or of this node's own addresses, is open to them and shows no network.

@@ -19,7 +19,7 @@ use crate::cores;
 use crate::dataplane::{AboutService, FrontendKind, Gone, Policy, ServiceName, ServicePort, Standing, Verdict};
 use crate::expect::{self, Cluster, Expected, Role};
 use crate::net::{Family, Protocol};
-use crate::proxy::{Extent, KnownNames};
+use crate::proxy::{Extent, KnownFrontend, KnownNames};
 
 /// So many service ports take longer to describe than a thread takes to start.
 const WORTH_A_THREAD: usize = 200;
@@ -163,11 +163,25 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     let mut names = KnownNames::default();
     for port in cluster.ports() {
         let Some(protocol) = port.protocol() else { continue };
-        names.insert(
-            &port.name(),
-            protocol,
-            port.frontends().map(|(kind, address, number)| (kind, address, number, port.service.policy_of(kind))),
-        );
+        let frontends = port.frontends().map(|(kind, address, number)| KnownFrontend {
+            kind,
+            address,
+            port: number,
+            policy: port.service.policy_of(kind),
+            served: port.serves(kind, address),
+        });
+        names.insert(&port.name(), protocol, frontends);
+    }
+    if !names.has_rivals() {
+        return names;
+    }
+    for port in cluster.ports().filter(|port| port.role() == Role::Served) {
+        let Some(protocol) = port.protocol() else { continue };
+        let members = cluster.expected(&port).members;
+        let endpoints: Vec<_> = members.iter().map(|member| (member.address, member.port)).collect();
+        for (_, address, number) in port.frontends() {
+            names.note_endpoints(&port.name(), protocol, &endpoints, (address, number));
+        }
     }
     names
 }

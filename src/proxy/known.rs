@@ -1,8 +1,10 @@
 //! Names of service ports learned from the cluster's objects, by what rules call them.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use super::{chain_name, nftables};
 use crate::dataplane::{FrontendKind, Policy, ServiceName};
@@ -11,24 +13,46 @@ use crate::net::Protocol;
 /// An address, none for a node port; protocol; port.
 type Frontend = (Option<IpAddr>, Option<Protocol>, Option<u16>);
 
+/// How clients reach a service port, as its Service has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownFrontend {
+    /// What it is.
+    pub kind: FrontendKind,
+    /// `None` for a node port.
+    pub address: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+    /// The pool that clients from outside get to there.
+    pub policy: Policy,
+    /// kube-proxy serves it, where there are endpoints.
+    pub served: bool,
+}
+
+/// Who is reached by a frontend.
+#[derive(Debug, Clone)]
+struct Owner {
+    name: ServiceName,
+    kind: FrontendKind,
+    policy: Policy,
+    served: bool,
+    /// Where connections go, told only where others claim the frontend too.
+    endpoints: Vec<(IpAddr, u16)>,
+}
+
 /// Service ports by the hash in their chains' names, and by their addresses.
 #[derive(Debug, Default)]
 pub struct KnownNames {
     by_key: HashMap<String, (ServiceName, Protocol)>,
-    by_frontend: HashMap<Frontend, (ServiceName, FrontendKind, Policy)>,
+    by_frontend: HashMap<Frontend, Owner>,
+    /// The other served ones of frontends that several claim: a node can serve but one of them (kubernetes/kubernetes#69599).
+    rivals: HashMap<Frontend, Vec<Owner>>,
     /// Keys of nftables mode that are cut short, so that they do not tell the name.
     cut_short: HashMap<String, ServiceName>,
 }
 
 impl KnownNames {
-    /// Adds a service port with the addresses and ports clients reach it by, and the pool that clients from outside get to there;
-    /// a node port has no address.
-    pub fn insert(
-        &mut self,
-        name: &ServiceName,
-        protocol: Protocol,
-        frontends: impl Iterator<Item = (FrontendKind, Option<IpAddr>, u16, Policy)>,
-    ) {
+    /// Adds a service port with what clients reach it by. A frontend that kube-proxy serves for one is never another's.
+    pub fn insert(&mut self, name: &ServiceName, protocol: Protocol, frontends: impl Iterator<Item = KnownFrontend>) {
         for key in chain_name::service_keys(name, protocol) {
             self.by_key.insert(key, (name.clone(), protocol));
         }
@@ -36,9 +60,39 @@ impl KnownNames {
         if key.ends_with("...") {
             self.cut_short.insert(key, name.clone());
         }
-        for (kind, address, port, policy) in frontends {
-            self.by_frontend.insert((address, Some(protocol), Some(port)), (name.clone(), kind, policy));
+        for KnownFrontend { kind, address, port, policy, served } in frontends {
+            let at = (address, Some(protocol), Some(port));
+            let owner = Owner { name: name.clone(), kind, policy, served, endpoints: Vec::new() };
+            match self.by_frontend.entry(at) {
+                Entry::Vacant(place) => _ = place.insert(owner),
+                Entry::Occupied(mut known) if served && (!known.get().served || known.get().name == owner.name) => {
+                    known.insert(owner);
+                }
+                Entry::Occupied(known) if served && known.get().name != owner.name => {
+                    self.rivals.entry(at).or_default().push(owner);
+                }
+                Entry::Occupied(_) => {}
+            }
         }
+    }
+
+    /// True if several service ports claim the same frontend.
+    pub fn has_rivals(&self) -> bool {
+        !self.rivals.is_empty()
+    }
+
+    /// Adds where connections to `name` go, which tells whose a frontend is that others claim too.
+    pub fn note_endpoints(
+        &mut self,
+        name: &ServiceName,
+        protocol: Protocol,
+        endpoints: &[(IpAddr, u16)],
+        at: (Option<IpAddr>, u16),
+    ) {
+        let at = (at.0, Some(protocol), Some(at.1));
+        let Some(rivals) = self.rivals.get_mut(&at) else { return };
+        let owners = self.by_frontend.get_mut(&at).into_iter().chain(rivals);
+        owners.filter(|owner| owner.name == *name).for_each(|owner| owner.endpoints.extend(endpoints));
     }
 
     /// The service port whose chains have this in their names.
@@ -48,18 +102,31 @@ impl KnownNames {
 
     /// The service port with this frontend.
     pub(super) fn by_frontend(&self, frontend: Frontend) -> Option<&ServiceName> {
-        self.frontend(frontend).map(|(name, ..)| name)
+        self.by_frontend.get(&frontend).map(|owner| &owner.name)
     }
 
-    /// The service port with this frontend, its kind, and the pool that clients from outside get to there.
-    pub(super) fn frontend(&self, frontend: Frontend) -> Option<(&ServiceName, FrontendKind, Policy)> {
-        self.by_frontend.get(&frontend).map(|(name, kind, policy)| (name, *kind, *policy))
+    /// The service port with this frontend, its kind, and the pool that clients from outside get to there. Of several it is the one
+    /// with most of these endpoints.
+    pub(super) fn frontend(
+        &self,
+        frontend: Frontend,
+        endpoints: impl Fn(&(IpAddr, u16)) -> bool,
+    ) -> Option<(&ServiceName, FrontendKind, Policy)> {
+        let first = self.by_frontend.get(&frontend)?;
+        let rivals = self.rivals.get(&frontend).map(Vec::as_slice).unwrap_or_default();
+        // Of equals the one that should have the fewest others.
+        let likeness = |owner: &Owner| {
+            let shared = owner.endpoints.iter().filter(|endpoint| endpoints(endpoint)).count();
+            (shared, Reverse(owner.endpoints.len()))
+        };
+        let most = rivals.iter().fold(first, |best, owner| if likeness(owner) > likeness(best) { owner } else { best });
+        Some((&most.name, most.kind, most.policy))
     }
 
     /// Every cluster IP with a port, and whose it is, in no order.
     pub(super) fn cluster_ips(&self) -> impl Iterator<Item = (&ServiceName, (IpAddr, Protocol, u16))> {
-        let all = self.by_frontend.iter().filter(|(_, (_, kind, _))| *kind == FrontendKind::ClusterIp);
-        all.filter_map(|((address, protocol, port), (name, ..))| Some((name, ((*address)?, (*protocol)?, (*port)?))))
+        let all = self.by_frontend.iter().filter(|(_, owner)| owner.kind == FrontendKind::ClusterIp);
+        all.filter_map(|((address, protocol, port), owner)| Some((&owner.name, ((*address)?, (*protocol)?, (*port)?))))
     }
 
     /// The service port whose key in nftables mode is this one, which was cut short.

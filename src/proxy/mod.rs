@@ -11,6 +11,6 @@ pub mod nftables;
 mod node;
 mod sketch;
 
-pub use known::KnownNames;
+pub use known::{KnownFrontend, KnownNames};
 pub use node::{Extent, Rules, Survey};
 pub use sketch::Sketch;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::broken::{Node, clean, told};
+use crate::broken::{Node, clean, of_ipvs, told};
 
 /// A load balancer under Local policy, on a node that has none of its endpoints.
 fn without_local_endpoints() -> Node {
@@ -82,6 +82,87 @@ fn source_ranges_that_differ_or_are_not_enforced() {
     let words = "clients outside the source ranges of load balancer 203.0.113.78:443 are not dropped: the rule of the filter table is \
                  missing";
     assert_eq!(message(&open, "policy-mismatch"), words);
+}
+
+#[test]
+fn a_node_in_the_source_ranges_reaches_itself_from_every_address_of_the_load_balancer() {
+    // Where a range has the node's address, the one chain of the port lets all of them in.
+    let twice = |line: &str| {
+        let second = line.replace("203.0.113.78", "203.0.113.79");
+        let own = "-A KUBE-FW-UWF2RJJZJKMHJCDC -s ";
+        let let_in = |ip: &str| {
+            format!(
+                "{own}{ip}/32 -m comment --comment \"edge/gw-lb-ranges:https loadbalancer IP\" -j KUBE-EXT-UWF2RJJZJKMHJCDC"
+            )
+        };
+        Some(match line {
+            _ if second != line => format!("{line}\n{second}"),
+            _ if line.starts_with(&format!("{own}198.51.100.0/25 ")) => {
+                [line.to_owned(), let_in("203.0.113.78"), let_in("203.0.113.79")].join("\n")
+            }
+            _ => line.to_owned(),
+        })
+    };
+    let node = clean("node1").lines(twice).change("Service", "edge/gw-lb-ranges", |service| {
+        let ingress = service["status"]["loadBalancer"]["ingress"].as_array_mut().expect("a list");
+        ingress.push(json!({"ip": "203.0.113.79", "ipMode": "VIP"}));
+    });
+    assert_eq!(found(&node), [""; 0]);
+    let let_in = |line: &str| Some(line.replace(" -s 203.0.113.79/32 ", " -s 203.0.113.80/32 "));
+    assert_eq!(found(&node.lines(let_in)).len(), 2);
+}
+
+/// A copy of a Service that has the external IP of edge/gw-ext too.
+fn rival(node: &mut Node, of: &str, name: &str) -> Value {
+    let mut service = node.object("Service", of).clone();
+    service["metadata"]["name"] = json!(name);
+    service["spec"]["externalIPs"] = json!(["192.0.2.10"]);
+    service["spec"]["ports"] = json!([{"port": 8443, "protocol": "TCP", "targetPort": 8443}]);
+    service
+}
+
+#[test]
+fn an_address_is_that_of_the_service_that_kube_proxy_serves() {
+    for (of, change) in [
+        ("shop/other-proxy", None),
+        ("shop/headless", None),
+        ("shop/ext", None),
+        ("edge/gw-lb", Some(json!({"ingress": [{"ip": "192.0.2.10", "ipMode": "Proxy"}]}))),
+    ] {
+        for mut node in [clean("node2"), of_ipvs()] {
+            // The last of all names.
+            let mut service = rival(&mut node, of, "zz");
+            if let Some(balancer) = change.clone() {
+                service["spec"]["externalIPs"].take();
+                service["spec"]["clusterIP"] = json!("None");
+                service["spec"]["clusterIPs"] = json!(["None"]);
+                service["status"]["loadBalancer"] = balancer;
+            }
+            assert_eq!(found(&node.with_object(service)), [""; 0], "{of}");
+        }
+    }
+}
+
+#[test]
+fn of_two_services_with_one_address_a_node_serves_one() {
+    let mut node = of_ipvs();
+    let mut service = rival(&mut node, "shop/cart", "zz");
+    service["spec"]["clusterIP"] = json!("10.96.99.99");
+    service["spec"]["clusterIPs"] = json!(["10.96.99.99"]);
+    let mut slice = node.object("EndpointSlice", "shop/cart").clone();
+    slice["metadata"]["name"] = json!("zz-1");
+    slice["metadata"]["labels"]["kubernetes.io/service-name"] = json!("zz");
+    slice["ports"] = json!([{"port": 8080, "protocol": "TCP", "name": ""}]);
+    let address = slice["endpoints"][0]["addresses"][0].as_str().expect("an address").to_owned();
+    slice["endpoints"] = json!([slice["endpoints"][0]]);
+    let own = format!("-A -t 10.96.99.99:8443 -s rr\n-a -t 10.96.99.99:8443 -r {address}:8080 -m -w 1\n");
+    node.dumps[0].push_str(&own);
+    let node = node.with_object(service).with_object(slice);
+    let shadowed: Vec<String> = found(&node).into_iter().filter(|f| f.contains("192.0.2.10")).collect();
+    assert_eq!(shadowed, ["shadowed-frontend error shop/zz 192.0.2.10:8443"]);
+    let words = "connections to external IP 192.0.2.10:8443 are not its own: edge/gw-ext has the same address and port, and a node \
+                 serves one of them";
+    assert_eq!(message(&node, "shadowed-frontend"), words);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::dataplane::{FrontendKind, Policy, ServiceName};
 use crate::dump::ipset::{Part, Set, Sets};
+use crate::dump::ipvs::RealServer;
 use crate::net::{Family, Protocol};
 use crate::proxy::KnownNames;
 
@@ -32,12 +33,17 @@ pub(super) struct Purposes<'s, 'd> {
 }
 
 impl Purposes<'_, '_> {
-    pub(super) fn of(self, protocol: Protocol, address: IpAddr, port: u16) -> Purpose {
+    /// What a virtual server at this address with these real servers is for.
+    pub(super) fn of(self, protocol: Protocol, address: IpAddr, port: u16, real: &[RealServer]) -> Purpose {
         let at = |address| (address, Some(protocol), Some(port));
-        if let Some((name, kind, policy)) = self.known.frontend(at(Some(address))) {
+        let known = |frontend| {
+            let is_real = |endpoint: &(IpAddr, u16)| real.iter().any(|real| (real.address, real.port) == *endpoint);
+            self.known.frontend(frontend, is_real)
+        };
+        if let Some((name, kind, policy)) = known(at(Some(address))) {
             return Purpose { name: Some(name.clone()), kind, policy: Some(policy), is_known: true };
         }
-        if let Some((name, kind, policy)) = self.known.frontend(at(None)).filter(|_| !self.is_of_service(address)) {
+        if let Some((name, kind, policy)) = known(at(None)).filter(|_| !self.is_of_service(address)) {
             return Purpose { name: Some(name.clone()), kind, policy: Some(policy), is_known: true };
         }
         let by_sets = self.by_sets(protocol, address, port);

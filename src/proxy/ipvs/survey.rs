@@ -124,7 +124,7 @@ impl<'d> Survey<'d> {
             if only.is_some_and(|only| only != Family::of(address)) {
                 continue;
             }
-            let Purpose { name, kind, policy, is_known } = purposes.of(protocol, address, port);
+            let Purpose { name, kind, policy, is_known } = purposes.of(protocol, address, port, &server.real);
             let family = Family::of(address);
             let node_port = kind == FrontendKind::NodePort;
             let key = match &name {
