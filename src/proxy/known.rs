@@ -56,10 +56,7 @@ impl KnownNames {
         for key in chain_name::service_keys(name, protocol) {
             self.by_key.insert(key, (name.clone(), protocol));
         }
-        let key = nftables::names::key(name, protocol);
-        if key.ends_with("...") {
-            self.cut_short.insert(key, name.clone());
-        }
+        self.cut_short.extend(nftables::names::cut_keys(name, protocol).map(|key| (key, name.clone())));
         for KnownFrontend { kind, address, port, policy, served } in frontends {
             let at = (address, Some(protocol), Some(port));
             let owner = Owner { name: name.clone(), kind, policy, served, endpoints: Vec::new() };

@@ -57,17 +57,16 @@ impl Redactor {
         new: &ServiceName,
         endpoint: Option<(IpAddr, u16)>,
     ) {
-        // No shorter name can be too long for nftables, which takes 200 bytes with hash, protocol and address.
-        const SHORT: usize = 100;
+        // No shorter name was ever too long for nftables, which took 112 bytes at first, with hash, protocol and address.
+        const SHORT: usize = 40;
         let length = name.namespace.len() + name.service.len() + name.port.as_ref().map_or(0, String::len);
         if length < SHORT {
             return;
         }
         let old = nftables::name_keys(name, protocol, endpoint);
-        if old.ends_with("...") {
-            let endpoint = endpoint.map(|(ip, port)| (self.address(ip), port));
-            self.chains.cut.insert(old, nftables::name_keys(new, protocol, endpoint));
-        }
+        let endpoint = endpoint.map(|(ip, port)| (self.address(ip), port));
+        let both = old.into_iter().zip(nftables::name_keys(new, protocol, endpoint));
+        self.chains.cut.extend(both.filter(|(old, _)| old.ends_with("...")));
     }
 
     /// True if it is known what the hash is made of.

@@ -1,7 +1,7 @@
 //! How kube-proxy names chains and sets in nftables mode.
 //!
 //! A name is a prefix, a hash, and what was hashed: `service-452DNVGS-shop/web/tcp/`. The hash is the first eight characters
-//! of base32(sha256(…)); names longer than 200 bytes end in `...` (`hashAndTruncate`, pkg/proxy/nftables/proxier.go).
+//! of base32(sha256(…)); longer ones than kube-proxy wants end in `...` (`hashAndTruncate`, pkg/proxy/nftables/proxier.go).
 
 use std::net::IpAddr;
 
@@ -37,6 +37,12 @@ const PREFIXES: [(&str, ChainKind); 5] = [
 /// Characters of the hash.
 const HASHED: usize = 8;
 
+/// The longest key (`chainNameBaseLengthMax`): a name of nftables less the longest prefix.
+const LONGEST: usize = 256 - 16;
+
+/// The same in 1.29, the first release of this mode.
+const LONGEST_AT_FIRST: usize = 128 - 16;
+
 /// The kind of a chain and what follows it in its name; `None` for chains that are not made for one Service.
 pub(in crate::proxy) fn split(chain: &str) -> Option<(ChainKind, &str)> {
     let (prefix, kind) = PREFIXES.iter().find(|(prefix, _)| chain.starts_with(prefix))?;
@@ -66,7 +72,7 @@ pub(super) fn service(key: &str) -> Option<(ServiceName, Protocol)> {
     let mut parts = key.get(HASHED + 1..)?.splitn(4, '/');
     let (namespace, service, protocol, port) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let port = port.split("__").next().filter(|port| !port.is_empty());
-    if key.ends_with("...") {
+    if key.ends_with(CUT) {
         return None;
     }
     let text = match port {
@@ -78,13 +84,24 @@ pub(super) fn service(key: &str) -> Option<(ServiceName, Protocol)> {
 
 /// The key of a service port's chains.
 pub(in crate::proxy) fn key(name: &ServiceName, protocol: Protocol) -> String {
-    truncated(&base(name, protocol))
+    truncated(&base(name, protocol), LONGEST)
 }
 
-/// The key of the chain of an endpoint.
-fn endpoint_key(name: &ServiceName, protocol: Protocol, address: IpAddr, port: u16) -> String {
+/// The keys of its chains that are cut short, in whatever release.
+pub(in crate::proxy) fn cut_keys(name: &ServiceName, protocol: Protocol) -> impl Iterator<Item = String> {
+    keys(name, protocol, None).into_iter().filter(|key| key.ends_with(CUT))
+}
+
+/// What the key of an endpoint's chain is made of.
+fn endpoint_base(name: &ServiceName, protocol: Protocol, address: IpAddr, port: u16) -> String {
     // nft takes no colon in a name.
-    truncated(&format!("{}__{}/{port}", base(name, protocol), address.to_string().replace(':', ".")))
+    format!("{}__{}/{port}", base(name, protocol), address.to_string().replace(':', "."))
+}
+
+/// True if the key is made of this text, by whatever release.
+fn is_of(key: &str, text: &str) -> bool {
+    let longest = if key.ends_with(CUT) { key.len() } else { LONGEST };
+    [LONGEST, LONGEST_AT_FIRST].contains(&longest) && key == truncated(text, longest)
 }
 
 /// False if `chain` has the name of another Service's or endpoint's: it is one of `name`, and of `endpoint` if it is an
@@ -92,10 +109,10 @@ fn endpoint_key(name: &ServiceName, protocol: Protocol, address: IpAddr, port: u
 pub fn fits(chain: &str, name: &ServiceName, protocol: Protocol, endpoint: &Address) -> bool {
     match (split(chain), endpoint) {
         (Some((ChainKind::Endpoint, own)), Address::Socket(address, port)) => {
-            own == endpoint_key(name, protocol, *address, *port)
+            is_of(own, &endpoint_base(name, protocol, *address, *port))
         }
         (None | Some((ChainKind::Endpoint, _)), _) => true,
-        (Some((_, own)), _) => own == key(name, protocol),
+        (Some((_, own)), _) => is_of(own, &base(name, protocol)),
     }
 }
 
@@ -104,9 +121,12 @@ pub fn service_of(name: &str) -> Option<(ServiceName, Protocol)> {
     service(parted(name)?.1)
 }
 
-/// The part of the names of a service port's chains behind their prefixes, and the same of the chain of its endpoint.
-pub fn keys(name: &ServiceName, protocol: Protocol, endpoint: Option<(IpAddr, u16)>) -> String {
-    endpoint.map_or_else(|| key(name, protocol), |(address, port)| endpoint_key(name, protocol, address, port))
+/// The part of the names of a service port's chains behind their prefixes, or of the chain of its endpoint: as it is today, and
+/// as it was in 1.29.
+pub fn keys(name: &ServiceName, protocol: Protocol, endpoint: Option<(IpAddr, u16)>) -> [String; 2] {
+    let of_endpoint = |(address, port)| endpoint_base(name, protocol, address, port);
+    let text = endpoint.map_or_else(|| base(name, protocol), of_endpoint);
+    [LONGEST, LONGEST_AT_FIRST].map(|longest| truncated(&text, longest))
 }
 
 /// What a chain or set is called where Services and addresses are called otherwise.
@@ -134,8 +154,8 @@ pub fn renamed(
         Some(known) => known,
         None => None,
     };
-    let mut new = keys(&service(&named), protocol, endpoint.map(|(ip, port)| (address(ip), port)));
-    if old != keys(&named, protocol, endpoint) {
+    let [mut new, _] = keys(&service(&named), protocol, endpoint.map(|(ip, port)| (address(ip), port)));
+    if !keys(&named, protocol, endpoint).iter().any(|key| key == old) {
         let hash = strange(&old[..HASHED]);
         new.replace_range(..HASHED.min(new.len()), &hash[..HASHED.min(hash.len())]);
     }
@@ -163,13 +183,15 @@ fn base(name: &ServiceName, protocol: Protocol) -> String {
     format!("{}/{}/{protocol}/{}", name.namespace, name.service, name.port.as_deref().unwrap_or_default())
 }
 
-fn truncated(text: &str) -> String {
-    const LONGEST: usize = 200;
+/// The end of a key that was cut short.
+const CUT: &str = "...";
+
+fn truncated(text: &str, longest: usize) -> String {
     let hash = BASE32.encode(&Sha256::digest(text.as_bytes()));
     let mut key = format!("{}-{text}", &hash[..HASHED]);
-    if key.len() > LONGEST {
-        key.truncate(LONGEST - 3);
-        key.push_str("...");
+    if key.len() > longest {
+        key.truncate(longest - CUT.len());
+        key.push_str(CUT);
     }
     key
 }
@@ -188,11 +210,35 @@ mod tests {
     fn names_are_those_of_a_real_node() {
         assert_eq!(key(&name("shop/web"), Protocol::Tcp), "452DNVGS-shop/web/tcp/");
         assert_eq!(key(&name("infra/dns:dns"), Protocol::Udp), "R4RSRM2G-infra/dns/udp/dns");
-        let sticky = endpoint_key(&name("shop/web-sticky"), Protocol::Tcp, Ipv4Addr::new(10, 244, 2, 12).into(), 8080);
+        let [sticky, _] =
+            keys(&name("shop/web-sticky"), Protocol::Tcp, Some((Ipv4Addr::new(10, 244, 2, 12).into(), 8080)));
         assert_eq!(sticky, "JY7NBQDW-shop/web-sticky/tcp/__10.244.2.12/8080");
         let long = key(&name(&format!("{}/{}:http", "n".repeat(120), "s".repeat(120))), Protocol::Tcp);
-        assert_eq!((long.len(), long.ends_with("...")), (200, true));
+        assert_eq!((long.len(), long.ends_with("...")), (240, true));
         assert_eq!(service(&long), None);
+    }
+
+    #[test]
+    fn long_names_fit_where_they_are_cut_and_nowhere_else() {
+        // As long as the API server lets them be.
+        let service = name(&format!("{}/{}:{}", "n".repeat(63), "s".repeat(63), "p".repeat(15)));
+        let address = Address::Socket("fd00:1111:2222:3333:4444:5555:6666:7777".parse().expect("an address"), 65535);
+        let whole = format!(
+            "{}/{}/sctp/{}__fd00.1111.2222.3333.4444.5555.6666.7777/65535",
+            "n".repeat(63),
+            "s".repeat(63),
+            "p".repeat(15)
+        );
+        let key = truncated(&whole, LONGEST);
+        assert!(key.ends_with("/65535"), "{key}");
+        let at_first = truncated(&whole, LONGEST_AT_FIRST);
+        assert_eq!(at_first.len(), 112);
+        for (key, fits_it) in
+            [(&key, true), (&at_first, true), (&truncated(&whole, 200), false), (&truncated("other", LONGEST), false)]
+        {
+            assert_eq!(fits(&format!("endpoint-{key}"), &service, Protocol::Sctp, &address), fits_it, "{key}");
+        }
+        assert_eq!(cut_keys(&service, Protocol::Sctp).map(|key| key.len()).collect::<Vec<_>>(), [112]);
     }
 
     #[test]
@@ -208,12 +254,12 @@ mod tests {
         let sticky = "endpoint-JY7NBQDW-shop/web-sticky/tcp/__10.244.2.12/8080";
         assert_eq!(new(sticky).as_deref(), Some(sticky));
         let affinity = "affinity-JY7NBQDW-shop/web-sticky/tcp/__10.244.2.12/8080";
-        let other = truncated("shop/other/tcp/__10.0.0.1/8080");
+        let other = truncated("shop/other/tcp/__10.0.0.1/8080", LONGEST);
         assert_eq!(new(&format!("affinity-{other}")).as_deref(), Some(affinity));
         // A hash of something else stays one.
         let wrong = "service-AAAAAAAA-shop/web/tcp/";
         assert_eq!(new(wrong).as_deref(), Some("service-STRANGE2-shop/web-sticky/tcp/"));
-        let six = truncated("shop/other/udp/dns__fd00..1/53");
+        let six = truncated("shop/other/udp/dns__fd00..1/53", LONGEST);
         let moved = new(&format!("endpoint-{six}")).expect("a name");
         assert!(moved.ends_with("-shop/web-sticky/udp/__fd00..1/53"), "{moved}");
         assert_eq!(new("service-452DNVGS-shop/web...").as_deref(), Some("service-|452DNVGS-shop/web..."));
