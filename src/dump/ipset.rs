@@ -20,6 +20,8 @@ pub struct Sets<'a> {
 pub struct Set<'a> {
     /// Its type: `hash:ip,port`, `bitmap:port`, `list:set`.
     pub kind: &'a str,
+    /// It ends its listing, which may have gone on.
+    pub is_last: bool,
     /// Bits of an address that count (`netmask`); all where `None`.
     netmask: Option<&'a str>,
     /// Its members.
@@ -96,10 +98,12 @@ impl<'a> Sets<'a> {
         // The set whose members follow, in the form of `ipset list`.
         let mut open: Option<&'a str> = None;
         let mut in_members = false;
+        let mut last = "";
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let mut words = line.split_ascii_whitespace();
             match (words.next().unwrap_or_default(), words.next()) {
                 ("create" | "-N", Some(name)) => {
+                    last = name;
                     let set = sets.by_name.entry(name).or_default();
                     set.kind = words.next().unwrap_or_default();
                     set.netmask = words.skip_while(|word| *word != "netmask").nth(1);
@@ -110,7 +114,7 @@ impl<'a> Sets<'a> {
                 },
                 ("Name:", Some(name)) => {
                     sets.by_name.entry(name).or_default();
-                    (open, in_members) = (Some(name), false);
+                    (last, open, in_members) = (name, Some(name), false);
                 }
                 ("Type:", Some(kind)) if open.is_some() => {
                     if let Some(set) = open.and_then(|name| sets.by_name.get_mut(name)) {
@@ -133,6 +137,9 @@ impl<'a> Sets<'a> {
                 ("COMMIT" | "flush" | "destroy", _) => {}
                 _ => sets.unread += 1,
             }
+        }
+        if let Some(set) = sets.by_name.get_mut(last) {
+            set.is_last = true;
         }
         sets
     }

@@ -144,6 +144,31 @@ fn an_address_is_that_of_the_service_that_kube_proxy_serves() {
 }
 
 #[test]
+fn sets_of_ipvs_tell_a_policy_that_the_service_no_longer_has() {
+    let node = of_ipvs().change("Service", "edge/gw-lb", |service| {
+        service["spec"]["externalTrafficPolicy"] = json!("Cluster");
+    });
+    let policies = |node: &Node| {
+        let all = found(node).into_iter().filter(|f| f.contains("traffic-policy"));
+        all.collect::<Vec<_>>()
+    };
+    let drifted = policies(&node);
+    assert!(drifted.iter().any(|f| f.starts_with("policy-mismatch warning edge/gw-lb:https :")), "{drifted:?}");
+    let local = of_ipvs().change("Service", "edge/gw-ext", |service| {
+        service["spec"]["externalTrafficPolicy"] = json!("Local");
+    });
+    let drifted = policies(&local);
+    assert_eq!(drifted.iter().filter(|f| f.contains("edge/gw-ext 192.0.2.1")).count(), 2, "{drifted:?}");
+    // A listing that ends in the set, or before it, may have lost the address.
+    let end = local.dumps[1].find("create KUBE-EXTERNAL-IP-LOCAL ").expect("the set");
+    for end in [end, end + local.dumps[1][end..].find('\n').expect("a line") + 1] {
+        let mut cut = local.clone();
+        cut.dumps[1].truncate(end);
+        assert!(!policies(&cut).iter().any(|f| f.contains("192.0.2.1")), "{:?}", policies(&cut));
+    }
+}
+
+#[test]
 fn of_two_services_with_one_address_a_node_serves_one() {
     let mut node = of_ipvs();
     let mut service = rival(&mut node, "shop/cart", "zz");

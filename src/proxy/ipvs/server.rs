@@ -40,11 +40,10 @@ impl Purposes<'_, '_> {
             let is_real = |endpoint: &(IpAddr, u16)| real.iter().any(|real| (real.address, real.port) == *endpoint);
             self.known.frontend(frontend, is_real)
         };
-        if let Some((name, kind, policy)) = known(at(Some(address))) {
-            return Purpose { name: Some(name.clone()), kind, policy: Some(policy), is_known: true };
-        }
-        if let Some((name, kind, policy)) = known(at(None)).filter(|_| !self.is_of_service(address)) {
-            return Purpose { name: Some(name.clone()), kind, policy: Some(policy), is_known: true };
+        let of_node = || known(at(None)).filter(|_| !self.is_of_service(address));
+        if let Some((name, kind, wanted)) = known(at(Some(address))).or_else(of_node) {
+            let policy = Some(self.policy(kind, protocol, address, port).unwrap_or(wanted));
+            return Purpose { name: Some(name.clone()), kind, policy, is_known: true };
         }
         let by_sets = self.by_sets(protocol, address, port);
         let is_known = by_sets.is_some();
@@ -62,6 +61,25 @@ impl Purposes<'_, '_> {
             || self
                 .members(family, "CLUSTER-IP")
                 .any(|parts| parts.first().is_some_and(|part| is_address(part, address)))
+    }
+
+    /// The pool that clients from outside get to, where kube-proxy's sets tell it: it may not be the one they should get to. What is
+    /// not among the members of a listing's last set may have been cut off.
+    fn policy(self, kind: FrontendKind, protocol: Protocol, address: IpAddr, port: u16) -> Option<Policy> {
+        let local = match kind {
+            FrontendKind::ClusterIp => return None,
+            FrontendKind::LoadBalancer => "LOAD-BALANCER-LOCAL",
+            FrontendKind::ExternalIp => "EXTERNAL-IP-LOCAL",
+            FrontendKind::NodePort => match protocol {
+                Protocol::Tcp => "NODE-PORT-LOCAL-TCP",
+                Protocol::Udp => "NODE-PORT-LOCAL-UDP",
+                Protocol::Sctp => "NODE-PORT-LOCAL-SCTP-HASH",
+                Protocol::Other(_) => return None,
+            },
+        };
+        let is_whole = self.set(Family::of(address), local).is_some_and(|set| !set.is_last);
+        let (told, policy) = self.by_sets(protocol, address, port)?;
+        policy.filter(|policy| told == kind && (is_whole || *policy == Policy::Local))
     }
 
     fn by_sets(self, protocol: Protocol, address: IpAddr, port: u16) -> Option<(FrontendKind, Option<Policy>)> {
