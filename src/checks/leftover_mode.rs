@@ -38,7 +38,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         } else if let (Some(said), Some(seen)) = (wiring.said, wiring.mode.filter(|seen| Some(*seen) != wiring.said)) {
             found.add(Finding {
                 message: format!(
-                    "rules of {seen} mode stand here ({}), but kube-proxy says it runs in {said} mode",
+                    "the rules here are those of {seen} mode ({}), but kube-proxy says it runs in {said} mode",
                     wiring.family
                 ),
                 hint: HINT.to_owned(),
@@ -60,7 +60,7 @@ const HINT: &str =
 fn differs(blank: Finding, wiring: &Wiring, configured: Mode, seen: Mode, written: &str) -> Finding {
     Finding {
         message: format!(
-            "rules of {seen} mode stand here ({}), but kube-proxy is configured for {configured} mode",
+            "the rules here are those of {seen} mode ({}), but kube-proxy is configured for {configured} mode",
             wiring.family
         ),
         hint: HINT.to_owned(),

@@ -12,10 +12,9 @@ mod input;
 mod pick;
 
 mod dangling_jump;
-mod draining;
 mod duplicate_rule;
 mod empty_chain;
-mod empty_server;
+mod empty_virtual_server;
 mod leaky_chain;
 mod leftover_mode;
 mod masquerade_mismatch;
@@ -35,6 +34,7 @@ mod stale_endpoint;
 mod stale_frontend;
 mod stale_reject;
 mod stale_service;
+mod stuck_draining;
 mod topology_ignored;
 mod unreadable_target;
 
@@ -106,8 +106,8 @@ pub static CHECKS: [&Check; 26] = [
     &leftover_mode::CHECK,
     &stale_reject::CHECK,
     &missing_address::CHECK,
-    &empty_server::CHECK,
-    &draining::CHECK,
+    &empty_virtual_server::CHECK,
+    &stuck_draining::CHECK,
     &partial_dump::CHECK,
     &unreadable_target::CHECK,
 ];
@@ -202,7 +202,7 @@ fn soften(input: &Input<'_, '_>, findings: &mut [Finding]) {
 }
 
 /// Why checks that compare with the cluster are not made.
-pub const NO_OBJECTS: &str = "no objects to compare with (--objects FILE, or an API server)";
+pub const NO_OBJECTS: &str = "no objects to compare with: give --objects FILE or an API server";
 
 /// Why checks that need every rule of the nat table are not made.
 const NAT_LINES: &str = "lines of the nat table are missing";

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Check, Finding, Found, Input, Severity};
 use crate::cores;
-use crate::dataplane::{Address, Endpoint, Pool, ServiceName, ServicePort, count};
+use crate::dataplane::{Address, Endpoint, Pool, ServiceName, ServicePort};
 use crate::net::Protocol;
 use crate::proxy::chain_name::{self, ChainKind, EndpointKeys};
 use crate::proxy::nftables;
@@ -94,16 +94,15 @@ fn finding(input: &Input<'_, '_>, blank: Finding, mismatch: &Mismatch<'_>) -> Fi
         },
         Mismatch::Endpoints(endpoints) => {
             let first = endpoints.first();
-            let names =
-                if endpoints.len() == 1 { "has the name of another endpoint's" } else { "have the names of others'" };
+            let address = first.map(|endpoint| endpoint.address.to_string());
+            let at = address.as_deref().unwrap_or_default();
             Finding {
-                address: first.map(|endpoint| endpoint.address.to_string()),
                 chain: first.map(|endpoint| endpoint.chain.to_string()),
-                message: format!(
-                    "the chain of {} {names}, {} first",
-                    count(endpoints.len(), "endpoint"),
-                    first.map(|endpoint| endpoint.address.to_string()).unwrap_or_default()
-                ),
+                message: match endpoints.len() {
+                    1 => format!("the chain of {at} has the name of another endpoint's"),
+                    many => format!("the chains of {many} endpoints have the names of others', {at} first"),
+                },
+                address,
                 hint: super::rewrite(input),
                 rules: endpoints.iter().flat_map(|endpoint| endpoint.rules.iter().rev()).copied().take(4).collect(),
                 ..blank

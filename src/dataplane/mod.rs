@@ -265,12 +265,6 @@ impl Pool {
         !self.endpoints.is_empty() && self.endpoints.iter().all(|endpoint| endpoint.draining)
     }
 
-    /// Rules of one of its chains are missing in the dump, and may have stood before those that are here: the shares that these
-    /// give are wrong.
-    pub fn lacks_rules(&mut self, chain: String) {
-        self.forget_shares(Oddity::Incomplete(chain));
-    }
-
     /// The rules that are here give no shares, for this reason.
     pub fn forget_shares(&mut self, why: Oddity) {
         self.undelivered = None;

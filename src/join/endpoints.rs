@@ -35,7 +35,7 @@ impl Join<'_, '_> {
         let missing: Vec<Absent> = missing.map(absent).collect();
         if pool.may_lack_rules && !missing.is_empty() {
             if !pool.oddities.contains(&Oddity::Unordered) {
-                pool.lacks_rules(pool.chain.clone());
+                pool.forget_shares(Oddity::Incomplete(pool.chain.clone()));
             }
         } else {
             pool.missing = missing;

@@ -115,6 +115,19 @@ fn runtimes_stay_where_they_belong() {
 }
 
 #[test]
+fn a_check_stands_in_the_file_of_its_name() {
+    let mut checks = 0;
+    for path in sources().iter().filter(|path| path.parent().is_some_and(|folder| folder.ends_with("src/checks"))) {
+        let text = text(path);
+        let Some((_, rest)) = text.split_once("\n    slug: \"") else { continue };
+        let slug = rest.split('"').next().unwrap_or_default().replace('-', "_");
+        assert_eq!(path.file_stem().and_then(|stem| stem.to_str()), Some(slug.as_str()));
+        checks += 1;
+    }
+    assert!(checks >= 20, "{checks}");
+}
+
+#[test]
 fn every_file_says_what_it_owns() {
     for path in sources() {
         assert!(text(&path).starts_with("//! "), "{} does not say what it owns", path.display());

@@ -6,14 +6,14 @@ use kube_ipt::proxy::chain_name;
 use serde_json::{Value, json};
 
 use crate::formats::UNDECIDED;
-use crate::run::kube_ipt;
+use crate::run::{kube_ipt, listed};
 
-/// The only service of a dump.
+/// The only service of a dump, which may lack the hooks, as is said beside it.
 #[track_caller]
 fn service(dump: &str) -> Value {
-    let mut document = kube_ipt("show").stdin(dump).json();
-    assert_eq!(document["services"].as_array().map(Vec::len), Some(1), "{document:#}");
-    document["services"][0].take()
+    let mut services = listed(kube_ipt("show").stdin(dump));
+    assert_eq!(services.len(), 1, "{services:#?}");
+    services.remove(0)
 }
 
 /// Policy, and addresses with shares, of every pool.

@@ -171,7 +171,7 @@ fn a_configured_mode_that_is_not_the_one_in_use_is_named_with_both_sides() {
     let messages: Vec<&Value> = found.iter().filter(|f| f["code"] == "leftover-mode").map(|f| &f["message"]).collect();
     let families = ["ipv4", "ipv6"];
     let said = families.map(|family| {
-        format!("rules of IPVS mode stand here ({family}), but kube-proxy is configured for iptables mode")
+        format!("the rules here are those of IPVS mode ({family}), but kube-proxy is configured for iptables mode")
     });
     assert_eq!(messages, [&json!(said[0]), &json!(said[1])], "{:?}", told(&found));
 }

@@ -286,7 +286,7 @@ fn what_kube_proxy_says_against_its_rules_is_a_finding() {
     assert_eq!(document["source"]["dataplane"], "nftables");
     assert_eq!(
         document["findings"][0]["message"],
-        "rules of nftables mode stand here (ipv4), but kube-proxy says it runs in iptables mode"
+        "the rules here are those of nftables mode (ipv4), but kube-proxy says it runs in iptables mode"
     );
 }
 

@@ -167,11 +167,11 @@ impl Section<'_> {
         !filters && self.last_ruled[0].is_some() && behind.peek().is_some() && behind.all(Chain::is_empty)
     }
 
-    /// The same where the last line is whole, and behind no chain if there are no rules at all: one empty chain may be what is
-    /// wrong with a node, many at the end are not.
+    /// As above, but the text ends with a whole line, or has no rules at all. One empty chain may be a fault of the node; three or
+    /// more at the end are a cut.
     pub(super) fn many_empty_behind(&self) -> bool {
-        let filled = |chain: &&Chain<'_>| OF_SERVICES.iter().any(|kind| chain.name.starts_with(kind));
-        self.behind().all(Chain::is_empty) && self.behind().filter(filled).count() >= MANY
+        let of_services = |chain: &&Chain<'_>| OF_SERVICES.iter().any(|kind| chain.name.starts_with(kind));
+        self.behind().all(Chain::is_empty) && self.behind().filter(of_services).count() >= MANY
     }
 
     /// The chains that were declared behind the one that has the last rule. A built-in chain whose declaration grep took out comes

@@ -19,11 +19,11 @@ mod portal;
 mod reject;
 mod route;
 mod ruleset;
+mod spread;
 mod step;
 mod survey;
 mod targets;
 mod translate;
-mod walk;
 mod walkthrough;
 
 pub use audit::{Depth, leftovers, mode};

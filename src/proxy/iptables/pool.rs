@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::followed::Followed;
 use super::matching::{Client, Connection, Destination, PodSide};
 use super::ruleset::Table;
+use super::spread;
 use super::translate::Recovery;
-use super::walk;
 use crate::dataplane::{Oddity, Policy, Pool};
 use crate::net::Protocol;
 use crate::proxy::allowance::Allowance;
@@ -54,8 +54,8 @@ pub(super) fn pool(
     let root =
         table.section.chain_id(at.chain).filter(|&id| !table.section.cut_off || !table.section.chains()[id].is_empty());
     let spread = match root {
-        Some(root) => walk::spread((table, followed), root, connection, recovery, limits),
-        None => walk::Spread { oddities: vec![Oddity::Missing(at.chain.to_owned())], ..walk::Spread::default() },
+        Some(root) => spread::spread((table, followed), root, connection, recovery, limits),
+        None => spread::Spread { oddities: vec![Oddity::Missing(at.chain.to_owned())], ..spread::Spread::default() },
     };
     let mut pool = Pool {
         endpoints: spread.endpoints,

@@ -3,7 +3,7 @@
 use super::survey::At;
 use smallvec::smallvec;
 
-use crate::dataplane::{Address, Connections, Endpoint, Policy, Pool, RuleRef, Traffic};
+use crate::dataplane::{Address, Connections, Endpoint, Oddity, Policy, Pool, RuleRef, Traffic};
 use crate::dump::ipvs::{RealServer, VirtualServer};
 
 /// How a scheduler spreads new connections in the long run (net/netfilter/ipvs/ip_vs_*.c). A real server without weight
@@ -76,7 +76,7 @@ pub(super) fn pool(
         ..Pool::blank(policy, chain)
     };
     if server.is_doubtful {
-        pool.lacks_rules(pool.chain.clone());
+        pool.forget_shares(Oddity::Incomplete(pool.chain.clone()));
     }
     pool
 }

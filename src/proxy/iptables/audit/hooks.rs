@@ -45,7 +45,7 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
     if let Some(filter) = filter.filter(|_| mode == Some(Mode::Iptables)) {
         let has_firewall = filter.section.chain("KUBE-PROXY-FIREWALL").is_some();
         // Where the chains themselves were deleted, nat tells the release.
-        let is_of_today = has_firewall || nat.is_some_and(is_since_1_25);
+        let is_of_today = has_firewall || nat.is_some_and(has_todays_layout);
         let wanted = FILTER.iter().filter(|(_, target)| has_firewall || *target != "KUBE-PROXY-FIREWALL");
         let wanted = wanted.filter(|_| is_of_today);
         missing.extend(wanted.filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
@@ -53,9 +53,9 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
     missing
 }
 
-/// True if the nat table is of a release that says in the comments of balancing rules where they lead, or has chains for
-/// external traffic.
-fn is_since_1_25(nat: Table<'_>) -> bool {
+/// True if the nat table is of a release that has chains for external traffic (since 1.24), or says in the comments of balancing
+/// rules where they lead (since 1.25).
+fn has_todays_layout(nat: Table<'_>) -> bool {
     let chains = nat.section.chains();
     let balancing = chains.iter().find(|chain| ChainKind::of(chain.name) == ChainKind::Cluster && !chain.is_empty());
     let leads = |raw: RawRule<'_>| raw.parse().is_ok_and(|rule| rule.comment().is_some_and(|c| c.contains(" -> ")));

@@ -5,7 +5,7 @@ mod held;
 mod hooks;
 mod marks;
 mod modes;
-mod part;
+mod narrowing;
 mod shadow;
 
 pub use modes::{left as leftovers, mode_of as mode};

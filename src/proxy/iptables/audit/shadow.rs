@@ -19,7 +19,7 @@ use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
 use super::held::Held;
-use super::part::{self, Sofar, ports_of};
+use super::narrowing::{self, Sofar, ports_of};
 use super::{hooks, reference};
 use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
 use crate::dump::iptables::{Match, Ports, RawRule, Rule};
@@ -372,7 +372,7 @@ impl<'s, 'd> Search<'s, 'd> {
             let Some(held) = held else { continue };
             let truth = held.judge(&connection);
             let Some(target) = held.rule.target.as_ref().filter(|_| truth != Truth::No) else { continue };
-            if truth == Truth::Unknown && part::is_for_the_node(&held.rule, &connection) {
+            if truth == Truth::Unknown && narrowing::is_for_the_node(&held.rule, &connection) {
                 continue;
             }
             let here = sofar.and(&held.rule, truth, &connection);

@@ -63,7 +63,7 @@ impl Program<'_, '_, '_> {
         node == 0 && self.connection.destination == Destination::OneOf(&[])
     }
 
-    /// True if other rules of the chain may have been left away that look like these. Since 1.24 comments have the addresses that
+    /// True if other rules of the chain may have been left away that look like these. Since 1.25 comments have the addresses that
     /// `grep ADDRESS` chooses by, which leaves no line with nothing but the name of a chain; and the first rule is the one that marks,
     /// so that a text may begin with others because of `tail`. A few older rules are what somebody wanted to show.
     fn are_chosen(&self, chain: &Chain<'_>, node: usize, steps: &[Step]) -> bool {

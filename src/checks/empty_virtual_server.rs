@@ -11,7 +11,7 @@ pub(super) static CHECK: Check = Check {
     of_traffic: false,
     // Of interest in one mode only, which is no reason to skip it in the others.
     compares: false,
-    page: include_str!("empty_server.md"),
+    page: include_str!("empty_virtual_server.md"),
     run,
 };
 

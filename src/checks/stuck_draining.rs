@@ -11,7 +11,7 @@ pub(super) static CHECK: Check = Check {
     severity: Severity::Warning,
     of_traffic: false,
     compares: false,
-    page: include_str!("draining.md"),
+    page: include_str!("stuck_draining.md"),
     run,
 };
 

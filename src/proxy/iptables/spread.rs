@@ -1,9 +1,9 @@
 //! Spreads one new connection over the endpoints a chain leads to.
 //!
-//! The chains are compiled to steps. Then two sweeps over the
-//! chains, in an order in which callers stand before the chains they call: backwards for the part each chain returns to
-//! its caller, forwards for the part that arrives. Every rule is looked at once per sweep however many paths lead to
-//! it, and nothing recurses, so doubling jumps and very deep nesting cost what their rules cost.
+//! The chains are compiled to steps. Then two sweeps over the chains, in an order in which callers stand before the chains they
+//! call: backwards for the part each chain returns to its caller, forwards for the part that arrives. Every rule is looked at
+//! once per sweep however many paths lead to it, and nothing recurses, so doubling jumps and very deep nesting cost what their
+//! rules cost.
 
 use hashbrown::{HashMap, HashSet};
 

@@ -4,6 +4,7 @@ use super::super::conditions::{Truth, meets};
 use super::super::matching::{Connection, Destination};
 use crate::dataplane::Only;
 use crate::dump::iptables::{AddrType, Match, Ports, Rule};
+use crate::net::Network;
 
 /// Which of the connections to a frontend get as far as a rule.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +69,8 @@ fn narrow(only: &mut Only, rule: &Rule<'_>, connection: &Connection<'_>) -> bool
 
 /// A network as people write it, which one address is not.
 fn plain(network: &str) -> String {
-    network.trim_end_matches("/32").to_owned()
+    let address = Network::parse(network).and_then(|network| network.address());
+    address.map_or_else(|| network.to_owned(), |address| address.to_string())
 }
 
 /// True if `rule` is for the node's own addresses, and the frontend has one of a Service: the node has that too only where it is
@@ -76,4 +78,21 @@ fn plain(network: &str) -> String {
 pub(super) fn is_for_the_node(rule: &Rule<'_>, connection: &Connection<'_>) -> bool {
     let is_local = |m: &Match<'_>| matches!(m, Match::AddrType(AddrType { destination: Some((false, kinds)), .. }) if kinds.split(',').all(|kind| kind == "LOCAL"));
     matches!(connection.destination, Destination::One(Some(_), _)) && rule.matches.iter().any(is_local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn one_address_is_no_network() {
+        for (network, told) in [
+            ("10.0.0.1/32", "10.0.0.1"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("2001:db8::7/128", "2001:db8::7"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(plain(network), told);
+        }
+    }
 }
