@@ -120,6 +120,11 @@ pub(super) struct ApiArgs {
 
 #[cfg(feature = "live")]
 impl ApiArgs {
+    /// True if the command line says which API server it is.
+    pub(super) fn is_named(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+
     /// How the API server is reached for somebody who waits for the answer.
     pub(super) fn access(&self) -> crate::cluster::Access {
         crate::cluster::Access {

@@ -4,12 +4,11 @@ use std::net::IpAddr;
 
 use hashbrown::HashSet;
 
-use super::Failure;
 use super::ends::To;
 use super::meet::{Around, Unmet, loopback};
+use super::{Failure, retyped};
 use crate::dataplane::{Frontend, FrontendKind, Select, ServicePort};
 use crate::net::{Family, Host, Protocol};
-use crate::shell;
 use crate::trace::Locals;
 
 /// Where a connection goes.
@@ -98,7 +97,12 @@ impl Around<'_, '_, '_, '_> {
 
     /// The same command with another destination.
     fn again(&self, to: &str) -> String {
-        format!("kube-ipt trace {} {}", shell::word(self.asked.typed.0), shell::word(to))
+        retyped(&[(self.asked.typed.1, Some(to))])
+    }
+
+    /// `show` of the same rules.
+    fn shown(&self, what: &str) -> String {
+        shown(self.asked.typed, what)
     }
 
     /// The port of an address that was given without one, if it has only one.
@@ -179,10 +183,15 @@ impl Around<'_, '_, '_, '_> {
             let which = if narrowed { "of that port, protocol and family" } else { "that connections could go to" };
             Failure {
                 what: format!("'{typed}' has no cluster IP {which}"),
-                hints: vec![format!("kube-ipt show {}", shell::word(typed.split(':').next().unwrap_or(typed)))],
+                hints: vec![self.shown(typed.split(':').next().unwrap_or(typed))],
             }
         })
     }
+}
+
+/// `show` of the same rules, where `trace` was asked from one to the other.
+pub(super) fn shown((from, to): (&str, &str), what: &str) -> String {
+    retyped(&[(to, Some(what)), (from, None), ("trace", Some("show"))])
 }
 
 /// TCP, unless the service ports are all of one other protocol.

@@ -2,16 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Failure;
 use super::destination::Target;
 use super::ends::{From, To};
 use super::scene::Scene;
+use super::{Failure, retyped};
 use crate::cluster::{Facts, Pod};
 use crate::dataplane::Origin;
 use crate::join;
 use crate::net::{Family, Protocol};
 use crate::proxy::iptables::{Ruleset, Truth};
-use crate::shell;
 #[cfg(feature = "live")]
 use crate::source::Machine;
 use crate::trace::{Locals, Source};
@@ -96,9 +95,7 @@ pub(super) fn ends(asked: &Asked<'_>, scene: &Scene<'_, '_, '_>, missing: Vec<St
     if target.address.is_some_and(|ip| ip.is_loopback()) && origin != Origin::Node {
         let what =
             format!("{} is the client's own loopback: only node and localhost reach this node by it", asked.typed.1);
-        return Err(
-            Failure { what, hints: vec![format!("kube-ipt trace localhost {}", shell::word(asked.typed.1))] }.into()
-        );
+        return Err(Failure { what, hints: vec![retyped(&[(asked.typed.0, Some("localhost"))])] }.into());
     }
     let Target { address, family, port, protocol, service } = target;
     Ok(Met { family, origin, source, source_port, destination: address, port, protocol, service, locals, notes })

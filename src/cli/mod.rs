@@ -54,6 +54,7 @@ use owo_colors::OwoColorize as _;
 
 use crate::render::{ERROR, HINT, NOTE, clean, json, json_lines};
 use crate::report;
+use crate::shell;
 use crate::source::SourceError;
 use args::Color;
 use command::Command;
@@ -344,6 +345,21 @@ fn typed() -> Option<String> {
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c);
     args.iter().all(|arg| !arg.is_empty() && arg.chars().all(plain)).then(|| format!("kube-ipt {}", args.join(" ")))
+}
+
+/// The command line as it was typed, for hints, with other words for some of its words, or none.
+fn retyped(changes: &[(&str, Option<&str>)]) -> String {
+    let mut args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    for (old, new) in changes {
+        // What is chosen stands behind the command.
+        let Some(at) = args.iter().rposition(|arg| arg == old) else { continue };
+        match new {
+            Some(new) => (*new).clone_into(&mut args[at]),
+            None => _ = args.remove(at),
+        }
+    }
+    let words: Vec<_> = args.iter().map(|arg| shell::word(arg)).collect();
+    format!("kube-ipt {}", words.join(" "))
 }
 
 /// True if a terminal reads the answer.

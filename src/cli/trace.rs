@@ -9,13 +9,12 @@ use super::args::{Format, NamespaceArgs, SourceArgs};
 use super::ends::{From, To};
 use super::meet::{self, Met, Unmet};
 use super::scene::{self, Beside, Question, Scene};
-use super::{Answer, Failure, Outcome, answer};
+use super::{Answer, Failure, Outcome, answer, destination};
 use crate::dataplane::{Address, Endpoint, Mode, RuleRef, Select};
 use crate::net::Family;
 use crate::proxy::iptables::Ruleset;
 use crate::render::{self, Graph};
 use crate::report::{self, Packet};
-use crate::shell;
 use crate::trace::{self, Journey, Trace};
 
 #[derive(Debug, clap::Args)]
@@ -118,7 +117,8 @@ fn answer(
         let what = format!(
             "cannot follow single packets where kube-proxy runs in {mode} mode: only rules of iptables are followed"
         );
-        let hints = vec![format!("kube-ipt show {}    (where each origin's connections go)", shell::word(&args.to))];
+        let shown = destination::shown((&args.from, &args.to), &args.to);
+        let hints = vec![format!("{shown}    (where each origin's connections go)")];
         return Err(Failure { what, hints });
     }
     let asked = meet::Asked {

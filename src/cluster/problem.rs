@@ -42,6 +42,8 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The cluster's Services and endpoints are not known because of it.
     pub fatal: bool,
+    /// What the person named cannot be used; the server was not asked.
+    pub of_configuration: bool,
 }
 
 impl Problem {
@@ -53,7 +55,7 @@ impl Problem {
     /// No thread can be started to ask.
     pub fn without_thread(error: &std::io::Error) -> Self {
         let what = format!("the API server is not asked: no thread can be started for it: {error}");
-        Self { what, hint: Some(cores::LIMIT.to_owned()), fatal: true }
+        Self { what, hint: Some(cores::LIMIT.to_owned()), fatal: true, of_configuration: false }
     }
 
     /// The problem with getting at the server at `url` or with asking it.
@@ -69,7 +71,7 @@ impl Problem {
             }
             Trouble::Credentials(why) => (
                 format!("no credentials for the API server {url}: {why}"),
-                Some("kubectl get --raw /version    (runs the same credential plugin)".to_owned()),
+                Some("kubectl get --raw /version    (uses the same credentials)".to_owned()),
             ),
             Trouble::Unreachable(why) => (
                 format!("the API server {url} cannot be reached: {why}"),
@@ -81,7 +83,7 @@ impl Problem {
             ),
             Trouble::Plugin(limit) => (
                 format!("the credential plugin of the kubeconfig did not end in {}", seconds(*limit)),
-                Some("kubectl get --raw /version    (runs the same credential plugin)".to_owned()),
+                Some("kubectl get --raw /version    (uses the same credentials)".to_owned()),
             ),
             Trouble::Certificate(why) => (
                 format!("the certificate of the API server {url} was refused: {why}"),
@@ -106,7 +108,8 @@ impl Problem {
                 Some(format!("curl -k {url}/version    (is it an API server?)")),
             ),
         };
-        Self { what, hint, fatal: true }
+        let of_configuration = matches!(trouble, Trouble::Configuration(_) | Trouble::Context { .. });
+        Self { what, hint, fatal: true, of_configuration }
     }
 
     /// The problem with reading what `right` is for, at the server at `url`; `lost` says what is not known because of it.
@@ -123,6 +126,7 @@ impl Problem {
             what: format!("the API server forbids to read {}: {message}; {lost}", right.resource),
             hint: Some(as_rule(right)),
             fatal: right.needed,
+            of_configuration: false,
         }
     }
 }

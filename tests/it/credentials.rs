@@ -38,7 +38,7 @@ fn printed(status: &Value) -> String {
 }
 
 const ALONE: &str = "note: the rules are shown alone: ";
-const AGAIN: &str = "  try:  kubectl get --raw /version    (runs the same credential plugin)\n";
+const AGAIN: &str = "  try:  kubectl get --raw /version    (uses the same credentials)\n";
 
 #[test]
 fn a_token_that_no_request_carries_is_said_so() {
@@ -141,4 +141,22 @@ fn a_plugin_that_hangs_is_ended() {
     let [process] = runs(room.path())[..] else { panic!("it was run once") };
     let state = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
     assert!(!state.contains("sleep"), "it lives on: {state}");
+}
+
+#[test]
+fn a_client_certificate_that_is_none_is_ours_and_not_the_servers() {
+    let room = tempfile::tempdir().expect("a folder");
+    let file = room.path().join("client.pem");
+    let server = StandIn::new(seed);
+    let user = json!({"client-certificate": file, "client-key": file}).to_string();
+    let config = server.kubeconfig_of(r#"{"server": "https://127.0.0.1:1"}"#, &user);
+    let begin = "error: the client certificate or the certificate authority of the kubeconfig cannot be used: ";
+    for (text, why) in [(None, "No such file or directory\n"), (Some("no PEM\n"), "identity PEM is missing ")] {
+        if let Some(text) = text {
+            fs::write(&file, text).expect("writable");
+        }
+        let (stdout, stderr, status) = kube_ipt("list --kubeconfig").arg(&config).arg("-f").arg(rules()).output();
+        assert_eq!((stdout.as_str(), status), ("", Some(2)), "{stderr}");
+        assert!(stderr.starts_with(&format!("{begin}{why}")), "{stderr}");
+    }
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::{Client, Config};
 
 use super::credentials;
-use super::trouble::trouble;
+use super::trouble::unusable;
 use crate::cluster::problem::Trouble;
 
 /// Credentials that are good for no longer than this are fetched again before they are used, but no sooner after they were
@@ -26,7 +26,7 @@ impl Session {
     pub(super) async fn begin(config: Config, plugin_limit: Option<Duration>) -> Result<Self, Trouble> {
         let mut with = config.clone();
         let until = credentials::prepare(&mut with.auth_info, plugin_limit).await?;
-        let client = Client::try_from(with).map_err(|error| trouble(&error))?;
+        let client = Client::try_from(with).map_err(|error| unusable(&error))?;
         Ok(Self { client, until: until.map(|until| (config, until, Instant::now())) })
     }
 

@@ -32,7 +32,7 @@ pub(super) fn trouble(error: &Error) -> Trouble {
     let has = |part: &str| all.to_lowercase().contains(part);
     if let Some(error) = of_credentials(error) {
         Trouble::Credentials(words(&error.to_string()))
-    } else if has("fatal alert") && has("certificate") {
+    } else if has("fatal alert") && ["certificate", "unknownca", "accessdenied"].into_iter().any(has) {
         // The server's word on ours; what we think of the server's is no alert.
         Trouble::Credentials(format!("it refused the client certificate ({last})"))
     } else if has("certificate") || has("tls") {
@@ -43,6 +43,17 @@ pub(super) fn trouble(error: &Error) -> Trouble {
         Trouble::Cut(last)
     } else {
         Trouble::Unreachable(last)
+    }
+}
+
+/// Why no client can be made of a configuration. Nothing was sent: it is not the server's doing.
+pub(super) fn unusable(error: &Error) -> Trouble {
+    match of_credentials(error) {
+        Some(error) => Trouble::Credentials(words(&error.to_string())),
+        None => Trouble::Configuration(format!(
+            "the client certificate or the certificate authority of the kubeconfig cannot be used: {}",
+            innermost(error)
+        )),
     }
 }
 
