@@ -46,7 +46,7 @@ pub(super) fn matters(_: &str, head: &[u8]) -> bool {
 fn seems_foreign(text: &str) -> bool {
     match recognise(text.as_bytes()) {
         Foreign::Nft | Foreign::Ipvsadm | Foreign::Ipset => true,
-        Foreign::Json | Foreign::Yaml => seems_object(text),
+        Foreign::Objects | Foreign::Json | Foreign::Yaml => seems_object(text),
         _ => text.contains("<iptables-rules") || text.trim_start().starts_with("{\"nftables\""),
     }
 }

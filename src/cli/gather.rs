@@ -240,6 +240,10 @@ fn foreign(capture: &Capture) -> Failure {
     let hint = match foreign {
         Foreign::Gzip if capture.label == "stdin" => "put zcat before it: … | zcat | kube-ipt show".to_owned(),
         Foreign::Gzip => format!("zcat {} | kube-ipt show", shell::operand(&capture.label)),
+        Foreign::Objects if capture.label != "stdin" => format!("--objects {}", shell::word(&capture.label)),
+        Foreign::Objects => {
+            "--objects -    (reads them from standard input; the rules come by -f or from this node)".to_owned()
+        }
         _ => "save the rules of the node with: iptables-save > FILE".to_owned(),
     };
     Failure { what, hints: vec![hint] }

@@ -15,10 +15,12 @@ pub enum Foreign {
     Gzip,
     /// A web page.
     Html,
-    /// Kubernetes objects or other JSON.
+    /// JSON.
     Json,
-    /// Kubernetes objects or other YAML.
+    /// YAML.
     Yaml,
+    /// JSON or YAML with what every object of an API server has.
+    Objects,
     /// `ipvsadm -Ln` or `ipvsadm -Sn`.
     Ipvsadm,
     /// `ipset save` or `ipset list`.
@@ -40,6 +42,7 @@ impl fmt::Display for Foreign {
             Self::Html => "looks like a web page (HTML)",
             Self::Json => "looks like JSON",
             Self::Yaml => "looks like YAML",
+            Self::Objects => "holds objects of an API server, not rules",
             Self::Ipvsadm => "looks like an ipvsadm listing",
             Self::Ipset => "looks like an ipset listing",
             Self::Nft => "looks like an nft listing",
@@ -84,13 +87,19 @@ pub fn recognise(bytes: &[u8]) -> Foreign {
     let is_json =
         first.starts_with('{') || first == "[" || first.starts_with("[{") || first.starts_with("[\"") || first == "[]";
     if is_json {
-        return if text.contains("\"nftables\"") { Foreign::Nft } else { Foreign::Json };
+        return match text.as_ref() {
+            json if json.contains("\"nftables\"") => Foreign::Nft,
+            json if json.contains("\"apiVersion\"") && json.contains("\"kind\"") => Foreign::Objects,
+            _ => Foreign::Json,
+        };
     }
     if any(|l| (l.starts_with("table ") || l.starts_with("chain ")) && l.ends_with('{')) {
         return Foreign::Nft;
     }
-    if first == "---" || any(|l| l.starts_with("apiVersion:") || l.starts_with("kind:")) {
-        return Foreign::Yaml;
+    match (any(|l| l.starts_with("apiVersion:")), any(|l| l.starts_with("kind:"))) {
+        (true, true) => return Foreign::Objects,
+        (false, false) if first != "---" => {}
+        _ => return Foreign::Yaml,
     }
     if any(|l| is_row(l) && l.contains("KUBE-")) {
         return Foreign::Rows;
@@ -110,9 +119,11 @@ mod tests {
             ("\u{0}\u{1}", Foreign::Binary),
             ("<!DOCTYPE html><html>", Foreign::Html),
             ("{\"apiVersion\": \"v1\"}", Foreign::Json),
+            ("{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"List\"}", Foreign::Objects),
             ("{\"nftables\": []}", Foreign::Nft),
             ("table ip kube-proxy {\n}", Foreign::Nft),
-            ("apiVersion: v1\nkind: List", Foreign::Yaml),
+            ("apiVersion: v1\nkind: List", Foreign::Objects),
+            ("---\na: b", Foreign::Yaml),
             ("IP Virtual Server version 1.2.1 (size=4096)", Foreign::Ipvsadm),
             ("-A -t 10.96.0.1:443 -s rr", Foreign::Ipvsadm),
             ("create KUBE-X hash:ip,port family inet", Foreign::Ipset),

@@ -293,7 +293,12 @@ fn what_is_no_dump_is_named() {
     let save = "save the rules of the node with: iptables-save > FILE";
     for (text, looks, hint) in [
         ("<!DOCTYPE html>\n<html></html>", "looks like a web page (HTML)", save),
-        ("apiVersion: v1\nkind: List\n", "looks like YAML", save),
+        ("---\na: b\n", "looks like YAML", save),
+        (
+            "apiVersion: v1\nkind: List\n",
+            "holds objects of an API server, not rules",
+            "--objects -    (reads them from standard input; the rules come by -f or from this node)",
+        ),
         ("{\"apiVersion\": \"v1\"}", "looks like JSON", save),
         ("chain nat {\n}\n", "looks like an nft listing", save),
         ("dear all,\nnothing here\n", "holds no line of an iptables dump", save),

@@ -117,7 +117,8 @@ async fn run(plugin: &ExecConfig, limit: Option<Duration>) -> Result<Credential,
 /// not known here.
 async fn ended(plugin: &ExecConfig, asks: bool) -> Result<(ExitStatus, Vec<u8>, Vec<u8>), Trouble> {
     let failed = |error: std::io::Error| {
-        Trouble::Credentials(format!("the credential plugin cannot be run: {}", words(&error.to_string())))
+        let name = plugin.command.as_deref().unwrap_or_default();
+        Trouble::Credentials(format!("the credential plugin {name} cannot be run: {}", words(&error.to_string())))
     };
     let mut child = command(plugin, asks)?.spawn().map_err(failed)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
