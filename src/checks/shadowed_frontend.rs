@@ -101,11 +101,14 @@ pub(super) fn holder(input: &Input<'_, '_>, port: &ServicePort, drift: &Drift) -
     };
     let mut others = input.cluster?.ports().filter(claims).map(|other| other.name());
     let other = others.find(|name| Some(name) != port.name.as_ref())?;
-    // Where its rules were read too, they tell.
-    let mut read = input.services.iter().filter(|port| port.name.as_ref() == Some(&other) && port.protocol.is_some());
-    let has = |port: &ServicePort| port.frontends.iter().any(|f| (f.address, f.port) == (Some(address), Some(number)));
-    let is_read = read.clone().next().is_some();
-    (!is_read || read.any(has)).then_some(other)
+    // Where its rules were looked at too, they tell whether they lead anywhere.
+    let leads = |frontend: &Frontend| {
+        (frontend.address, frontend.port) == (Some(address), Some(number))
+            && frontend.routes.iter().any(|route| route.verdict.is_pool())
+    };
+    let mut of_other = input.services.iter().filter(|port| port.name.as_ref() == Some(&other));
+    let has_it = of_other.clone().any(|port| port.frontends.iter().any(leads));
+    (has_it || input.narrowed && of_other.next().is_none()).then_some(other)
 }
 
 /// Whose connections are taken, where not all are.

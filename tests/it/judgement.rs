@@ -185,6 +185,13 @@ fn of_two_services_with_one_address_a_node_serves_one() {
     let node = node.with_object(service).with_object(slice);
     let shadowed: Vec<String> = found(&node).into_iter().filter(|f| f.contains("192.0.2.10")).collect();
     assert_eq!(shadowed, ["shadowed-frontend error shop/zz 192.0.2.10:8443"]);
+    // Where neither has it, it is missing, and nobody's.
+    let neither = node.clone().without(|line| line.contains("192.0.2.10:8443"));
+    let missing: Vec<String> = found(&neither).into_iter().filter(|f| f.contains("192.0.2.10")).collect();
+    assert_eq!(
+        missing,
+        ["missing-frontend error edge/gw-ext 192.0.2.10:8443", "missing-frontend error shop/zz 192.0.2.10:8443"]
+    );
     let words = "connections to external IP 192.0.2.10:8443 are not its own: edge/gw-ext has the same address and port, and a node \
                  serves one of them";
     assert_eq!(message(&node, "shadowed-frontend"), words);
