@@ -67,15 +67,13 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 fn claimed(input: &Input<'_, '_>, found: &mut Found) {
     for (at, port) in input.ports() {
         for drift in port.drifts() {
-            let Some(owner) = holder(input, port, drift) else { continue };
-            let Drift::MissingFrontend { kind, address, port: number, .. } = *drift else { continue };
-            let frontend = Frontend::blank(kind, address, number);
+            let Some((frontend, owner)) = holder(input, port, drift) else { continue };
             found.add(Finding {
                 frontend: Some(frontend.at()),
                 share: Some(1.0),
                 message: format!(
                     "connections to {} {} are not its own: {owner} has the same address and port, and a node serves one of them",
-                    kind.words(),
+                    frontend.kind.words(),
                     frontend.at(),
                 ),
                 hint: ANOTHER_ADDRESS.to_owned(),
@@ -85,8 +83,8 @@ fn claimed(input: &Input<'_, '_>, found: &mut Found) {
     }
 }
 
-/// Whose address it is that the drift tells to be missing, if another Service has it on this node.
-pub(super) fn holder(input: &Input<'_, '_>, port: &ServicePort, drift: &Drift) -> Option<ServiceName> {
+/// The frontend that the drift tells to be missing, and the other Service that has it on this node, if one has.
+pub(super) fn holder(input: &Input<'_, '_>, port: &ServicePort, drift: &Drift) -> Option<(Frontend, ServiceName)> {
     let Drift::MissingFrontend { kind, address: Some(address), port: number, refused: None } = *drift else {
         return None;
     };
@@ -108,7 +106,8 @@ pub(super) fn holder(input: &Input<'_, '_>, port: &ServicePort, drift: &Drift) -
     };
     let mut of_other = input.services.iter().filter(|port| port.name.as_ref() == Some(&other));
     let has_it = of_other.clone().any(|port| port.frontends.iter().any(leads));
-    (has_it || input.narrowed && of_other.next().is_none()).then_some(other)
+    let is_its = has_it || input.narrowed && of_other.next().is_none();
+    is_its.then(|| (Frontend::blank(kind, Some(address), number), other))
 }
 
 /// Whose connections are taken, where not all are.

@@ -88,7 +88,7 @@ impl Asking {
             Ok(Some(api)) => api,
             Ok(None) => return nowhere(args),
             // What a person names is meant, and never passed over.
-            Err(problem) if problem.of_configuration && args.api.is_named() => return Err(failure(&problem)),
+            Err(problem) if problem.of_configuration && args.api.is_named() => return Err(problem.into()),
             Err(problem) => return without(&[problem], args),
         };
         // Where the first questions had no answer, more would not help.
@@ -151,17 +151,13 @@ pub(super) fn plugin_limit(args: &ObjectArgs) -> Option<Duration> {
 /// The rules alone, or with `--require-api` no answer.
 pub(super) fn without(problems: &[Problem], args: &ObjectArgs) -> Result<Objects, Failure> {
     if let (true, Some(problem)) = (args.api.require_api, problems.iter().find(|problem| problem.fatal)) {
-        return Err(failure(problem));
+        return Err(problem.clone().into());
     }
     let mut notes: Vec<Note> = problems.iter().map(note).collect();
     if let Some(first) = notes.first_mut() {
         first.what.insert_str(0, "the rules are shown alone: ");
     }
     Ok(Objects { notes, ..Objects::default() })
-}
-
-fn failure(problem: &Problem) -> Failure {
-    Failure { what: problem.what.clone(), hints: problem.hint.iter().cloned().collect() }
 }
 
 pub(super) fn note(problem: &Problem) -> Note {

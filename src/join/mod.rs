@@ -172,15 +172,17 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
         });
         names.insert(&port.name(), protocol, frontends);
     }
-    if !names.has_rivals() {
-        return names;
-    }
-    for port in cluster.ports().filter(|port| port.role() == Role::Served) {
+    for port in cluster.ports() {
         let Some(protocol) = port.protocol() else { continue };
+        let all = port.frontends().map(|(_, address, number)| (address, number));
+        let contested: Vec<_> = all.filter(|at| names.is_contested(protocol, *at)).collect();
+        if contested.is_empty() {
+            continue;
+        }
         let members = cluster.expected(&port).members;
         let endpoints: Vec<_> = members.iter().map(|member| (member.address, member.port)).collect();
-        for (_, address, number) in port.frontends() {
-            names.note_endpoints(&port.name(), protocol, &endpoints, (address, number));
+        for at in contested {
+            names.note_endpoints(&port.name(), protocol, &endpoints, at);
         }
     }
     names

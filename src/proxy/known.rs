@@ -73,9 +73,9 @@ impl KnownNames {
         }
     }
 
-    /// True if several service ports claim the same frontend.
-    pub fn has_rivals(&self) -> bool {
-        !self.rivals.is_empty()
+    /// True if several service ports claim this address, none for a node port, and port.
+    pub fn is_contested(&self, protocol: Protocol, (address, port): (Option<IpAddr>, u16)) -> bool {
+        self.rivals.contains_key(&(address, Some(protocol), Some(port)))
     }
 
     /// Adds where connections to `name` go, which tells whose a frontend is that others claim too.

@@ -5,12 +5,12 @@
 
 use std::borrow::Cow;
 
-use super::lossless::{SAMPLE, sample};
+use super::lossless::{sample, sampled_lines};
 use super::names::OF_SERVICES;
 use super::prefixed::without_prefixes;
 
 /// So many lines must show the same, lest one odd line decides.
-const SEVERAL: usize = 3;
+pub(super) const SEVERAL: usize = 3;
 
 /// Narrower than this no terminal is.
 const NARROW: usize = 40;
@@ -102,10 +102,11 @@ fn tabs(text: &str) -> Option<(String, Mended)> {
 
 /// `&quot;` is in the comments of nearly all rules.
 fn entities(text: &str) -> Option<(String, Mended)> {
+    // The last one is in the names of the others, where it stands for itself.
+    const NAMES: [(&str, &str); 5] = [("&quot;", "\""), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
     let quoted = sample(text).lines().filter(|line| line.starts_with("-A ") && line.contains("&quot;")).count();
-    let plain = || ["&quot;\"", "&#39;'", "&lt;<", "&gt;>", "&amp;&"].map(|pair| pair.split_at(pair.len() - 1));
     (quoted >= SEVERAL).then(|| {
-        let text = plain().into_iter().fold(text.to_owned(), |text, (name, sign)| text.replace(name, sign));
+        let text = NAMES.into_iter().fold(text.to_owned(), |text, (name, sign)| text.replace(name, sign));
         (text, Mended::Entities)
     })
 }
@@ -144,9 +145,7 @@ fn dashes(text: &str) -> Option<(String, Mended)> {
 /// Lines wrapped, or cut, at a column: no line is longer, several are as long, and what follows those begins no line, or they
 /// have no end.
 fn columns(text: &str) -> Option<(String, Mended)> {
-    let lines: Vec<&str> = sample(text).lines().collect();
-    // The last line of the sample may have been cut by it.
-    let whole = if text.len() > SAMPLE { &lines[..lines.len().saturating_sub(1)] } else { &lines };
+    let whole: Vec<&str> = sampled_lines(text).collect();
     let width = whole.iter().map(|line| length(line)).max().filter(|width| *width >= NARROW)?;
     if whole.iter().filter(|line| line.starts_with("-A ")).count() < SEVERAL {
         return None;

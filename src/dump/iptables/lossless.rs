@@ -9,11 +9,19 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 /// How much of a text is looked at to tell what was done to it.
-pub(super) const SAMPLE: usize = 64 * 1024;
+const SAMPLE: usize = 64 * 1024;
 
 /// The beginning of a text, which tells that.
 pub(super) fn sample(text: &str) -> &str {
     &text[..text.floor_char_boundary(SAMPLE.min(text.len()))]
+}
+
+/// The lines of that beginning, but for one that it cuts.
+pub(super) fn sampled_lines(text: &str) -> impl Iterator<Item = &str> {
+    let sample = sample(text);
+    let is_cut = sample.len() < text.len();
+    let end = if is_cut { sample.rfind('\n').unwrap_or(0) } else { sample.len() };
+    sample[..end].lines()
 }
 
 /// The dump with its line breaks, if it lost them: one line holds many rules.

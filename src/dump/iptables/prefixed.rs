@@ -3,10 +3,8 @@
 
 use regex::Regex;
 
-use super::lossless::{SAMPLE, sample};
-
-/// So many rules must show the same, lest one odd line decides.
-const SEVERAL: usize = 3;
+use super::handled::SEVERAL;
+use super::lossless::sampled_lines;
 
 /// Times and process numbers, which differ from line to line.
 const CHANGING: &str = r"(?x)
@@ -21,7 +19,7 @@ const NUMBER: &str = r"^[ \t]*[0-9]+[:\t ][ \t]*";
 ///
 /// A number that belongs to a name stays what it is: rules of `node1` and `node2` in one text are no one table.
 pub(super) fn without_prefixes(text: &str) -> Option<(String, String)> {
-    let mut rules = lines(text).filter_map(|line| Some((line, rule(line)?)));
+    let mut rules = sampled_lines(text).filter_map(|line| Some((line, rule(line)?)));
     let (first, at) = rules.next().filter(|(line, at)| may_be_prefix(&line[..*at]))?;
     let prefix = &first[..at];
     let before = pattern(prefix)?;
@@ -41,13 +39,6 @@ pub(super) fn without_prefixes(text: &str) -> Option<(String, String)> {
         out.push_str(&line[before.find(line).map_or(0, |found| found.end())..]);
     }
     Some((out, prefix.to_owned()))
-}
-
-/// The lines of the beginning. The last may have been cut by it.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let sample = sample(text);
-    let whole = if text.len() > SAMPLE { sample.rfind('\n').map_or("", |end| &sample[..end]) } else { sample };
-    whole.lines()
 }
 
 /// Where in the line a rule with its target begins, or the heading of a chain.

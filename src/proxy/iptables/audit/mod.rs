@@ -1,5 +1,6 @@
 //! What holds the rules of a node together: hooks, marks, chains that lead nowhere, rules in the way, other modes.
 
+mod ahead;
 mod graph;
 mod held;
 mod hooks;

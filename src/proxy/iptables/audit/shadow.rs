@@ -13,27 +13,21 @@ use std::rc::Rc;
 use hashbrown::{HashMap, HashSet};
 
 use super::super::conditions::Truth;
-use super::super::fragments::OF_FILTER;
 use super::super::matching::{Client, Connection, Destination};
 use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
+use super::ahead::{Ahead, ends};
 use super::held::Held;
-use super::narrowing::{self, Sofar, ports_of};
-use super::{hooks, reference};
+use super::narrowing::{self, Sofar};
+use super::reference;
 use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
-use crate::dump::iptables::{Match, Ports, RawRule, Rule};
+use crate::dump::iptables::{Match, Ports, RawRule};
 use crate::net::Protocol;
 use crate::proxy::chain_name::ChainKind;
 
-/// So many rules ahead of kube-proxy's are looked at.
-const MOST_AHEAD: usize = 20_000;
-
 /// So many rules are held against frontends, all together.
 const BUDGET: usize = 4_000_000;
-
-/// The chain of kubelet, which is in the filter table only.
-const OF_KUBELET: &str = "KUBE-FIREWALL";
 
 /// Jumps deeper than this are not followed.
 const MAX_DEPTH: usize = 16;
@@ -124,66 +118,6 @@ fn taking<'d>(frontend: &FrontendSketch<'d>) -> Option<RawRule<'d>> {
     frontend.rules.iter().find(takes).copied()
 }
 
-/// The rules of a built-in chain ahead of the jump to KUBE-SERVICES.
-struct Ahead<'d> {
-    origins: &'static [Origin],
-    rules: Vec<RawRule<'d>>,
-    /// Ports that a rule there asks for.
-    ports: HashSet<u16>,
-    /// A rule there takes connections whatever their port.
-    any_port: bool,
-    too_many: bool,
-}
-
-impl<'d> Ahead<'d> {
-    fn of(nat: Table<'d>, hook: &str, origins: &'static [Origin]) -> Self {
-        // Where no packet gets to KUBE-SERVICES at all, the hook is what is missing.
-        let reaches = hooks::leads(nat, hook, "KUBE-SERVICES");
-        let most = if reaches { MOST_AHEAD } else { 0 };
-        let before = nat.rules(hook).take_while(|raw| raw.target_name() != Some("KUBE-SERVICES"));
-        // Of a text without `*table` lines, rules of both tables are here.
-        let of_filter = |target: &str| target == OF_KUBELET || OF_FILTER.contains(&target);
-        let of_nat = |raw: &RawRule<'d>| !raw.target_name().is_some_and(of_filter);
-        let rules = before.filter(of_nat).take(most);
-        let mut ahead =
-            Self { origins, rules: rules.collect(), ports: HashSet::new(), any_port: false, too_many: false };
-        let mut seen = HashSet::new();
-        let mut open: Vec<(RawRule<'d>, bool)> = ahead.rules.iter().map(|raw| (*raw, false)).collect();
-        let mut left = MOST_AHEAD;
-        while let Some((raw, narrowed)) = open.pop() {
-            let Some(next) = left.checked_sub(1) else {
-                ahead.too_many = true;
-                break;
-            };
-            left = next;
-            let Ok(rule) = raw.parse() else { continue };
-            let Some(target) = rule.target.as_ref() else { continue };
-            let ports = ports_of(&rule);
-            if let Some(chain) = nat.section.chain(target.name) {
-                let narrowed = narrowed || ports.is_some();
-                ahead.ports.extend(ports.into_iter().flatten());
-                if seen.insert((chain.name, narrowed)) {
-                    open.extend(nat.rules(chain.name).map(|raw| (raw, narrowed)));
-                }
-            } else if ends(&rule) {
-                ahead.any_port |= ports.is_none() && !narrowed;
-                ahead.ports.extend(ports.into_iter().flatten());
-            }
-        }
-        ahead
-    }
-
-    fn may_take(&self, port: Option<u16>) -> bool {
-        !self.rules.is_empty() && (self.any_port || port.is_none_or(|port| self.ports.contains(&port)))
-    }
-}
-
-/// True if a rule with this target lets no later rule of the nat table see the connection.
-fn ends(rule: &Rule<'_>) -> bool {
-    let Some(target) = &rule.target else { return false };
-    translate::of(target).is_some() || matches!(target.name, "ACCEPT" | "DROP" | "RETURN")
-}
-
 struct Search<'s, 'd> {
     nat: Table<'d>,
     family: &'s InFamily<'d>,
@@ -251,7 +185,7 @@ impl<'s, 'd> Search<'s, 'd> {
                 continue;
             }
             let rules = std::mem::take(&mut self.ahead[n].rules);
-            let hook = if n == 0 { "PREROUTING" } else { "OUTPUT" };
+            let hook = self.ahead[n].hook;
             for &origin in self.ahead[n].origins {
                 let connection = self.connection(origin, sketch, frontend);
                 let Some((only, by, rules)) = look(self, &rules, hook, connection) else { continue };
