@@ -1,5 +1,6 @@
 //! The command line: one file a command. Only here text is printed and exit codes are made.
 
+mod abort;
 mod afar;
 mod answer;
 #[cfg(feature = "live")]
@@ -172,6 +173,7 @@ struct Screen {
 
 /// Runs the program and gives its exit status: 0 fine, 1 nothing matched or there are findings, 2 an error.
 pub fn main() -> ExitCode {
+    abort::ends_with_two();
     let called = Called::now();
     if let Some(words) = complete::asked(called) {
         // Never an error or a note: somebody is typing there.

@@ -439,3 +439,28 @@ fn many_jumps_to_one_long_chain_of_a_part() {
     let jumps = "-A KUBE-SVC-X -m statistic --mode random --probability 0.5 -j KUBE-SEP-X\n".repeat(10_000);
     survives("part", format!("{HOOKED}{PORTAL}{marks}{jumps}"));
 }
+
+#[test]
+fn memory_that_runs_out_ends_with_an_error_and_no_answer() {
+    let mut rules = String::new();
+    for n in 0..100_000 {
+        _ = writeln!(rules, ":KUBE-SVC-{n:016} - [0:0]");
+    }
+    let (_room, path) = kept("rules", nat(&rules).as_bytes());
+    let mut exhausted = 0;
+    // The program itself needs room too, by its build; below that it is not even started.
+    for megabytes in (48..MEMORY).step_by(8) {
+        let (stdout, stderr, status) =
+            ended(kube_ipt("list --no-api -f").arg(&path).env("RUST_BACKTRACE", "0").bounded(megabytes, SECONDS));
+        match status {
+            Some(0 | 1) => break,
+            Some(2) => {
+                exhausted += usize::from(stderr.starts_with("memory allocation of "));
+                assert!(stderr.starts_with("memory allocation of ") || stderr.starts_with("error: "), "{stderr}");
+                assert!(stdout.is_empty());
+            }
+            _ => assert!(exhausted == 0 && stderr.is_empty(), "{megabytes} MiB: {status:?} {stderr}"),
+        }
+    }
+    assert!(exhausted > 0, "there was memory enough for all");
+}
