@@ -1,5 +1,6 @@
 //! What is said around an answer: what it was made from, and what could not be judged.
 
+use super::Note;
 use super::objects::Objects;
 use super::others;
 use super::texts::Texts;
@@ -51,6 +52,22 @@ pub(super) fn without_sets(survey: &Survey<'_, '_>, rules: Rules<'_, '_>) -> Opt
         (false, true) => "ipsets were not read (ipset save)",
     };
     Some(format!("{missing}: who is masqueraded and which source ranges are enforced is not known"))
+}
+
+/// Of the two tables that hold Services in iptables mode, one is missing. `unmatched`: something that was asked for was not
+/// found, and no objects tell whether it is a Service.
+pub(super) fn without_a_table(rulesets: &[Ruleset<'_>], unmatched: bool) -> Option<Note> {
+    if rulesets.iter().all(|r| r.nat.is_none()) {
+        let what = "there is no nat table here: only Services that the filter table refuses are known";
+        return Some(Note::from(what.to_owned()));
+    }
+    // Those without endpoints are refused there, and in nat nothing is left of them (`writeServiceChains`,
+    // pkg/proxy/iptables/proxier.go).
+    let refused_unseen = unmatched && rulesets.iter().all(|r| r.filter.is_none());
+    refused_unseen.then(|| Note {
+        what: "a Service without endpoints has its rules in the filter table, which was not read".to_owned(),
+        hint: Some("iptables-save | kube-ipt list    (on the node; it gives both tables)".to_owned()),
+    })
 }
 
 /// Why there is no Service at all.

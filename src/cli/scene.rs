@@ -195,10 +195,6 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     if of_iptables && !rules.sets.is_empty() && !question.beside.way && !question.beside.everything {
         outcome.note(["the ipsets that were given are looked into by kube-ipt trace only".to_owned()]);
     }
-    if !survey.sketches().is_empty() && of_iptables && rulesets.iter().all(|r| r.nat.is_none()) {
-        let note = "there is no nat table here: only Services that the filter table refuses are known";
-        outcome.note([note.to_owned()]);
-    }
     let nothing = survey.sketches().is_empty().then(|| match (family, families.as_slice()) {
         (Some(only), [other]) if *other != only => {
             format!("no Services of {only}: the rules are {other} ones; leave out --family to see them")
@@ -209,6 +205,10 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let join = join.filter(|_| nothing.is_none() || around::should_have_services(&survey, rules, &texts.dumps));
     let chosen = phase("follow", || choose(&survey, join.as_ref(), question, &mut outcome.missing));
     let Chosen { sketches, mut services } = chosen;
+    if of_iptables && !survey.sketches().is_empty() {
+        let unmatched = join.is_none() && !outcome.missing.is_empty();
+        outcome.notes.extend(around::without_a_table(&rulesets, unmatched));
+    }
     outcome.notes.extend(objects.complete(&mut services));
     let foreign = cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &services));
     outcome.note(foreign.then(|| around::foreign(&objects)));

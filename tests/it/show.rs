@@ -52,6 +52,22 @@ fn rules_of_every_kind_of_frontend() {
 }
 
 #[test]
+fn a_name_that_is_not_in_the_nat_table_may_be_a_service_without_endpoints() {
+    let nat = node("kitchen-sink/node2/nat-S.txt");
+    let note = "note: a Service without endpoints has its rules in the filter table, which was not read\n  \
+                try:  iptables-save | kube-ipt list    (on the node; it gives both tables)\n";
+    let error = "error: nothing is called 'nobody'; kube-ipt list names every Service";
+    kube_ipt("show nobody -f").arg(&nat).status(1).stderr(format!("{note}{error}")).stdout();
+    let error = "error: no Service has the address 10.96.208.119 as frontend or endpoint";
+    kube_ipt("check 10.96.208.119 -f").arg(&nat).status(1).stderr(format!("{note}{error}")).stdout();
+    // Objects know, and so does the filter table.
+    let error = "error: nothing is called 'nobodi'; did you mean shop/nobody?";
+    let objects = kube_ipt("show nobodi --node node2 -f").arg(&nat).arg("--objects");
+    objects.arg(node("kitchen-sink/cluster.json")).status(1).stderr(error).stdout();
+    sink("nobodi").status(1).stderr(error).stdout();
+}
+
+#[test]
 fn what_keeps_connections_from_every_service_is_said_beside_any_answer() {
     let note = "note: PREROUTING of the nat table does not lead to KUBE-SERVICES: no Service can be reached from pods or from outside\n  \
                 try:  kube-ipt explain missing-hook";
