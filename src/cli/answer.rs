@@ -52,7 +52,7 @@ impl Answers for Form<'_> {
 
 /// What keeps connections from Services, though the rules of each are as they should be. Of two backends the reading tells, with
 /// the one that is shown.
-fn of_all(checked: &Checked) -> impl Iterator<Item = Note> {
+pub(super) fn of_all(checked: &Checked) -> impl Iterator<Item = Note> {
     let of_node = |finding: &&Finding| {
         let of_a_service = finding.port.is_some() || finding.service.is_some();
         finding.severity == Severity::Error && !of_a_service && finding.check.id != "KI401"

@@ -210,7 +210,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
         outcome.notes.extend(around::without_a_table(&rulesets, unmatched));
     }
     outcome.notes.extend(objects.complete(&mut services));
-    let foreign = cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &services));
+    let foreign = cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &survey.sketches()));
     outcome.note(foreign.then(|| around::foreign(&objects)));
     then(Scene {
         bundle: &bundle,

@@ -12,9 +12,9 @@ use super::scene::{self, Beside, Question, Scene};
 use super::{Answer, Failure, Outcome, answer, destination};
 use crate::dataplane::{Address, Endpoint, Mode, RuleRef, Select};
 use crate::net::Family;
-use crate::proxy::iptables::Ruleset;
+use crate::proxy::iptables::{Depth, Ruleset};
 use crate::render::{self, Graph};
-use crate::report::{self, Packet};
+use crate::report::{self, Kind, Packet};
 use crate::trace::{self, Journey, Trace};
 
 #[derive(Debug, clap::Args)]
@@ -170,6 +170,10 @@ fn answer(
     let every_rule = verbose && !matches!(args.output, TraceFormat::Dot | TraceFormat::Mermaid);
     let trace = trace::trace(ruleset, &journey, &recovered, every_rule);
     outcome.note(loopback_needs(&met, &trace));
+    if met.service.is_some() {
+        let checked = scene.check(&answer::pick(Kind::List)?, Depth::Services, None);
+        outcome.notes.extend(answer::of_all(&checked));
+    }
 
     let mut header = scene.header();
     header.families = vec![met.family];

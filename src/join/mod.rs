@@ -19,7 +19,7 @@ use crate::cores;
 use crate::dataplane::{AboutService, FrontendKind, Gone, Policy, ServiceName, ServicePort, Standing, Verdict};
 use crate::expect::{self, Cluster, Expected, Role};
 use crate::net::{Family, Protocol};
-use crate::proxy::{Extent, KnownFrontend, KnownNames};
+use crate::proxy::{Extent, KnownFrontend, KnownNames, Sketch};
 
 /// So many service ports take longer to describe than a thread takes to start.
 const WORTH_A_THREAD: usize = 200;
@@ -228,25 +228,20 @@ fn standing(port: &expect::ServicePort<'_>, expected: &Expected<'_>) -> Standing
     }
 }
 
-/// True if the objects seem to be of another cluster than the rules: most Services of the rules are not among them, or
-/// have another cluster IP.
-pub fn looks_foreign(cluster: &Cluster<'_>, services: &[ServicePort]) -> bool {
-    let differs = |port: &&ServicePort| {
-        let Some(name) = &port.name else { return false };
-        let of_rules = port.frontends.iter().filter(|f| f.kind == FrontendKind::ClusterIp).find_map(|f| f.address);
-        match (cluster.service(&name.namespace, &name.service), of_rules) {
+/// True if the objects seem to be of another cluster than the rules, of which these are the service ports: most are not among
+/// the objects, or have another cluster IP.
+pub fn looks_foreign(cluster: &Cluster<'_>, ruled: &[Sketch<'_, '_>]) -> bool {
+    let differs = |sketch: &&Sketch<'_, '_>| {
+        let Some(name) = sketch.name() else { return false };
+        match (cluster.service(&name.namespace, &name.service), sketch.cluster_ip()) {
             (None, _) => cluster.facts().coverage.has_service(&name.namespace, &name.service),
             (Some(service), Some(ip)) => !service.cluster_ips.contains(&ip),
             (Some(_), None) => false,
         }
     };
-    // Those of which only the cluster knows say nothing.
-    let of_rules = || services.iter().filter(|port| port.frontends.iter().any(|frontend| !frontend.rules.is_empty()));
-    let is_kubernetes = |port: &&ServicePort| {
-        port.name
-            .as_ref()
-            .is_some_and(|name| (name.namespace.as_str(), name.service.as_str()) == ("default", "kubernetes"))
+    let is_kubernetes = |sketch: &&Sketch<'_, '_>| {
+        sketch.name().is_some_and(|name| (name.namespace.as_str(), name.service.as_str()) == ("default", "kubernetes"))
     };
-    let (all, strange) = (of_rules().count(), of_rules().filter(differs).count());
-    of_rules().find(is_kubernetes).is_some_and(|port| differs(&port)) || (all >= 4 && strange * 2 > all)
+    let (all, strange) = (ruled.len(), ruled.iter().filter(differs).count());
+    ruled.iter().find(is_kubernetes).is_some_and(|sketch| differs(&sketch)) || (all >= 4 && strange * 2 > all)
 }

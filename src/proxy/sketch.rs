@@ -1,5 +1,7 @@
 //! A service port of whatever mode, before it is followed to its endpoints.
 
+use std::net::IpAddr;
+
 use super::{iptables, ipvs, nftables};
 use crate::dataplane::{FrontendKind, Select, ServiceName};
 use crate::net::{Family, Protocol};
@@ -45,6 +47,15 @@ impl<'s, 'd> Sketch<'s, 'd> {
             Self::Iptables(sketch) => sketch.family,
             Self::Nftables(sketch) => sketch.family,
             Self::Ipvs(sketch) => sketch.family,
+        }
+    }
+
+    /// The first cluster IP that leads to it.
+    pub fn cluster_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Iptables(sketch) => sketch.cluster_ip(),
+            Self::Nftables(sketch) => sketch.cluster_ip(),
+            Self::Ipvs(sketch) => sketch.cluster_ip(),
         }
     }
 

@@ -504,12 +504,15 @@ fn what_is_not_known_of_a_service_without_rules_is_said() {
 
 #[test]
 fn objects_of_another_cluster_are_noticed() {
-    let note = |objects: &str| {
-        let run = kube_ipt("list --node node1 --objects").arg(node(objects)).arg("-f").arg(node("seed/stale/save.txt"));
-        run.output().1
-    };
-    assert_eq!(note("seed/stale/cluster.json"), "");
-    assert!(note("kitchen-sink/cluster.json").contains("seems to be of another cluster than the rules"));
+    // Whether one Service is asked about or all.
+    for args in ["list", "show kubernetes", "check nginx-service"] {
+        let note = |objects: &str| {
+            let run = kube_ipt(&format!("{args} --node node1 --objects")).arg(node(objects));
+            run.arg("-f").arg(node("seed/stale/save.txt")).output().1
+        };
+        assert_eq!(note("seed/stale/cluster.json"), "");
+        assert!(note("kitchen-sink/cluster.json").contains("seems to be of another cluster than the rules"), "{args}");
+    }
 }
 
 #[test]

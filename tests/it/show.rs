@@ -71,7 +71,9 @@ fn a_name_that_is_not_in_the_nat_table_may_be_a_service_without_endpoints() {
 fn what_keeps_connections_from_every_service_is_said_beside_any_answer() {
     let note = "note: PREROUTING of the nat table does not lead to KUBE-SERVICES: no Service can be reached from pods or from outside\n  \
                 try:  kube-ipt explain missing-hook";
-    for args in ["show nginx-service", "show -o table", "show -o dot", "list", "list -o json"] {
+    for args in
+        ["show nginx-service", "show -o table", "show -o dot", "list", "list -o json", "trace pod nginx-service"]
+    {
         let dump = node("faults/missing-hook/save.txt");
         kube_ipt(&format!("{args} -f")).arg(dump).stderr(note).stdout();
     }

@@ -108,13 +108,14 @@ fn the_profile_names_each_phase() {
 #[cfg(target_os = "linux")]
 fn no_thread_is_needed_to_read_a_dump() {
     let room = tempfile::tempdir().expect("a folder");
-    // Somebody else has to be able to run it: limits of processes do not hold for root.
+    // Somebody else has to be able to run it: limits of processes do not hold for root. It is nobody who may run something
+    // besides, as the user `nobody` may.
     std::fs::set_permissions(room.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
     let (program, dump) = (room.path().join("kube-ipt"), room.path().join("dump"));
     std::fs::copy(env!("CARGO_BIN_EXE_kube-ipt"), &program).expect("writable");
     std::fs::write(&dump, generate::nat(5000, 20)).expect("writable");
     let run = |alone: bool, args: &[&str]| {
-        let limits = ["--nproc=1", "setpriv", "--reuid=65534", "--clear-groups"];
+        let limits = ["--nproc=1", "setpriv", "--reuid=1987654321", "--clear-groups"];
         let mut command = Command::new("prlimit");
         if alone {
             command.args(limits);

@@ -140,7 +140,8 @@ impl<'l> Call<'l> {
     fn of(line: &'l str) -> Option<Self> {
         let (name, rest) = line.split_once('(')?;
         // Where the end of the process cut a call short, texts may be gone with the process. These are judged by flags and numbers.
-        let by_numbers = matches!(name, "openat" | "socket");
+        let by_numbers =
+            ["clone", "clone3", "ioctl", "openat", "prctl", "prlimit64", "setsockopt", "socket"].contains(&name);
         let unfinished = rest.strip_suffix(" <unfinished ...>").filter(|_| by_numbers).map(|args| (args, "?"));
         let (args, result) = unfinished.or_else(|| rest.rsplit_once(" = "))?;
         let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -327,7 +328,9 @@ fn a_call_that_is_cut_short_is_judged_where_numbers_tell() {
     };
     assert_eq!(complaints("socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, IPPROTO_IP"), [""; 0]);
     assert_eq!(complaints("openat(AT_FDCWD, 0x7ffd1234, O_RDONLY|O_CLOEXEC"), [""; 0]);
+    assert_eq!(complaints("prlimit64(0, RLIMIT_NOFILE, NULL, "), [""; 0]);
     for (call, begin) in [
+        ("prlimit64(4711, RLIMIT_NOFILE, ", "prlimit64 that nobody asked for"),
         ("socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)", "socket that nobody asked for"),
         ("openat(AT_FDCWD, 0x7ffd1234, O_WRONLY|O_CREAT, 0644", "openat that nobody asked for"),
         ("unlink(0x7ffd1234", "cannot be read"),

@@ -299,6 +299,11 @@ impl<'d> Sketch<'d> {
             })
     }
 
+    /// The first cluster IP that leads to it.
+    pub fn cluster_ip(&self) -> Option<IpAddr> {
+        self.frontends.iter().filter(|f| f.kind == FrontendKind::ClusterIp).find_map(|f| f.address)
+    }
+
     /// True if `select` names one of its frontends of this kind.
     pub fn has_frontend(&self, select: &Select, kind: FrontendKind) -> bool {
         let mut frontends = self.frontends.iter().filter(|f| f.kind == kind);

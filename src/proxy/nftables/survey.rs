@@ -260,6 +260,11 @@ impl Sketch<'_> {
             || self.frontends.iter().any(|f| select.matches_frontend(f.kind, f.address, Some(f.port), self.protocol))
     }
 
+    /// The first cluster IP that leads to it.
+    pub fn cluster_ip(&self) -> Option<IpAddr> {
+        self.frontends.iter().filter(|f| f.kind == FrontendKind::ClusterIp).find_map(|f| f.address)
+    }
+
     /// True if `select` names one of its frontends of this kind.
     pub fn has_frontend(&self, select: &Select, kind: FrontendKind) -> bool {
         let mut frontends = self.frontends.iter().filter(|f| f.kind == kind);

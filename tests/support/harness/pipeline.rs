@@ -152,7 +152,7 @@ impl<'t> Node<'t> {
             partial: &[],
             narrowed: false,
             read_at: self.dumps.iter().filter_map(|dump| dump.generated).filter_map(Moment::from_dump).max(),
-            foreign: cluster.is_some_and(|cluster| join::looks_foreign(cluster, services)),
+            foreign: cluster.is_some_and(|cluster| join::looks_foreign(cluster, &known)),
             places: checks::Places::default(),
         };
         let pick = Pick::default();
