@@ -11,7 +11,7 @@ use super::choose;
 use super::objects::{Live, Objects};
 use super::scene::Question;
 use super::{Failure, Note, viewpoint};
-use crate::cluster::{Api, Problem, Server, Wanted};
+use crate::cluster::{Api, Problem, Server, Wanted, lost_kubeconfigs};
 use crate::dataplane::{FrontendKind, Select, ServicePort};
 use crate::expect::Cluster;
 use crate::join;
@@ -135,11 +135,16 @@ impl Asking {
 
 /// The rules alone where no API server is configured, or with `--require-api` no answer.
 pub(super) fn nowhere(args: &ObjectArgs) -> Result<Objects, Failure> {
-    if !args.api.require_api {
-        return Ok(Objects::default());
+    let lost: Vec<String> = lost_kubeconfigs().iter().map(|path| path.display().to_string()).collect();
+    let lost = (!lost.is_empty()).then(|| format!("$KUBECONFIG names {}, which is not there", lost.join(", ")));
+    if args.api.require_api {
+        let why = lost.unwrap_or_else(|| "there is no kubeconfig, and this is no Pod".to_owned());
+        let what = format!("no API server is configured: {why}");
+        return Err(Failure { what, hints: vec!["--kubeconfig FILE".to_owned()] });
     }
-    let what = "no API server is configured: there is no kubeconfig, and this is no Pod".to_owned();
-    Err(Failure { what, hints: vec!["--kubeconfig FILE".to_owned()] })
+    // Without any configuration nobody expected objects.
+    let notes = lost.map(|why| Note::from(format!("the rules are shown alone: {why}"))).into_iter().collect();
+    Ok(Objects { notes, ..Objects::default() })
 }
 
 /// How long a connection may be prepared; `None` for as long as it takes. That runs the credential plugin, which may wait for

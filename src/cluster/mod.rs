@@ -38,7 +38,7 @@ pub use facts::{
 #[cfg(feature = "live")]
 pub use follow::{Follower, Health};
 #[cfg(feature = "live")]
-pub use live::{Access, Server, contexts};
+pub use live::{Access, Server, contexts, lost_kubeconfigs};
 #[cfg(feature = "live")]
 pub use problem::Problem;
 pub use rights::Right;

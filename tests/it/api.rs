@@ -287,6 +287,12 @@ fn nobody_there_and_no_such_context_are_told() {
     let error =
         "error: no API server is configured: there is no kubeconfig, and this is no Pod\n  try:  --kubeconfig FILE";
     kube_ipt("list --require-api -f").arg(rules()).status(2).stderr(error).stdout();
+    let lost = "$KUBECONFIG names /nonexistent/a, /nonexistent/b, which is not there";
+    let run = || kube_ipt("list -f").arg(rules()).env("KUBECONFIG", "/nonexistent/a:/nonexistent/b");
+    run().stderr(format!("note: the rules are shown alone: {lost}")).stdout();
+    run().arg("--no-api").stdout();
+    let error = format!("error: no API server is configured: {lost}\n  try:  --kubeconfig FILE");
+    run().arg("--require-api").status(2).stderr(error).stdout();
     let error = "error: cannot read /nonexistent/config: No such file or directory";
     kube_ipt("list --kubeconfig /nonexistent/config -f").arg(rules()).status(2).stderr(error).stdout();
 }

@@ -73,14 +73,21 @@ fn read(path: &Path) -> Result<Kubeconfig, Trouble> {
     Kubeconfig::read_from(path).map_err(|error| unreadable(&error, Some(path)))
 }
 
+/// The files that $KUBECONFIG names; `None` if it is not set.
+fn listed() -> Option<Vec<PathBuf>> {
+    let value = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty())?;
+    Some(std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect())
+}
+
+/// The files that $KUBECONFIG names, if there is none of them.
+pub fn lost_kubeconfigs() -> Vec<PathBuf> {
+    listed().filter(|paths| !paths.iter().any(|path| path.exists())).unwrap_or_default()
+}
+
 /// The files of $KUBECONFIG, else `~/.kube/config`. Like kubectl it passes over those that do not exist.
 fn files() -> Result<Option<Kubeconfig>, Trouble> {
-    let listed = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
     let own = || std::env::home_dir().map(|home| home.join(".kube/config"));
-    let paths: Vec<PathBuf> = match &listed {
-        Some(value) => std::env::split_paths(value).filter(|path| !path.as_os_str().is_empty()).collect(),
-        None => own().into_iter().collect(),
-    };
+    let paths = listed().unwrap_or_else(|| own().into_iter().collect());
     let mut merged: Option<Kubeconfig> = None;
     for path in paths.iter().filter(|path| Path::exists(path)) {
         let next = read(path)?;

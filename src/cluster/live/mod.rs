@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use futures_io::AsyncBufRead;
 use kube::Client;
 
-pub use access::{Access, contexts};
+pub use access::{Access, contexts, lost_kubeconfigs};
 
 use self::session::Session;
 use self::trouble::{innermost, trouble};
