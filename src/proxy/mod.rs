@@ -9,6 +9,7 @@ pub mod ipvs;
 mod known;
 pub mod nftables;
 mod node;
+mod pods_told;
 mod sketch;
 
 pub use known::{KnownFrontend, KnownNames};

@@ -6,7 +6,55 @@ use kube_ipt::proxy::chain_name;
 use serde_json::{Value, json};
 
 use crate::formats::UNDECIDED;
-use crate::run::{kube_ipt, listed};
+use crate::run::{kube_ipt, listed, node};
+
+/// So many Services with node ports, as kube-proxy has written them since 1.24, whose chains come before those of others.
+fn with_many_node_ports(save: &str) -> String {
+    let name = |n: usize| format!("AAAAAAAAAAAAA{n:03}");
+    let all = |rules: &dyn Fn(usize, String) -> String| (0..100).map(|n| rules(n, name(n))).collect::<String>();
+    let chains = all(&|_, key| format!(":KUBE-EXT-{key} - [0:0]\n:KUBE-SEP-{key} - [0:0]\n:KUBE-SVC-{key} - [0:0]\n"));
+    let rules = all(&|n, key| {
+        let (name, ip) = (format!("aa/np{n}"), format!("10.97.0.{n}"));
+        format!(
+            "-A KUBE-EXT-{key} -m comment --comment \"masquerade traffic for {name} external destinations\" -j KUBE-MARK-MASQ\n\
+             -A KUBE-EXT-{key} -j KUBE-SVC-{key}\n\
+             -A KUBE-NODEPORTS -d 127.0.0.0/8 -p tcp -m comment --comment \"{name}\" -m tcp --dport {port} -m nfacct --nfacct-name localhost_nps_accepted_pkts -j KUBE-EXT-{key}\n\
+             -A KUBE-NODEPORTS -p tcp -m comment --comment \"{name}\" -m tcp --dport {port} -j KUBE-EXT-{key}\n\
+             -A KUBE-SEP-{key} -s 10.244.9.{n}/32 -m comment --comment \"{name}\" -j KUBE-MARK-MASQ\n\
+             -A KUBE-SEP-{key} -p tcp -m comment --comment \"{name}\" -m tcp -j DNAT --to-destination 10.244.9.{n}:80\n\
+             -A KUBE-SVC-{key} ! -s 10.244.0.0/16 -d {ip}/32 -p tcp -m comment --comment \"{name} cluster IP\" -m tcp --dport 80 -j KUBE-MARK-MASQ\n\
+             -A KUBE-SVC-{key} -m comment --comment \"{name} -> 10.244.9.{n}:80\" -j KUBE-SEP-{key}\n",
+            port = 31_900 + n,
+        )
+    });
+    let portals = all(&|n, key| {
+        format!(
+            "-A KUBE-SERVICES -d 10.97.0.{n}/32 -p tcp -m comment --comment \"aa/np{n} cluster IP\" -m tcp --dport 80 -j KUBE-SVC-{key}\n"
+        )
+    });
+    let (before, nat) = save.split_once("*nat\n").expect("a nat table");
+    let (head, first) = nat.split_once("-A ").expect("rules");
+    let (first, last) = first.split_once("-A KUBE-SERVICES -m comment").expect("the jump to KUBE-NODEPORTS");
+    format!("{before}*nat\n{chains}{head}-A {first}{portals}-A KUBE-SERVICES -m comment{last}").replacen(
+        "-A KUBE-MARK-MASQ",
+        &format!("{rules}-A KUBE-MARK-MASQ"),
+        1,
+    )
+}
+
+#[test]
+fn many_services_with_node_ports_do_not_hide_the_pod_network() {
+    let save = std::fs::read_to_string(node("kitchen-sink/node2/save.txt")).expect("the recording is there");
+    let many = with_many_node_ports(&save);
+    let kept = |dump: &str| {
+        let mut services = listed(kube_ipt("list").stdin(dump));
+        services.retain(|service| service["namespace"] != "aa");
+        services
+    };
+    assert_eq!(listed(kube_ipt("list").stdin(&*many)).len(), kept(&save).len() + 100);
+    assert_eq!(kept(&many), kept(&save));
+    assert_eq!(kube_ipt("check --ignore name-mismatch").stdin(many).json()["findings"], json!([]));
+}
 
 /// The only service of a dump, which may lack the hooks, as is said beside it.
 #[track_caller]

@@ -14,9 +14,10 @@ use crate::dump::iptables::{Chain, Match, RawRule, Rule};
 use crate::net::{Network, Protocol};
 use crate::proxy::KnownNames;
 use crate::proxy::chain_name::{self, ChainKind};
+use crate::proxy::pods_told::PodsTold;
 
-/// How many chains are looked at to learn the pod network, which all of them name alike.
-const POD_NETWORK_SAMPLE: usize = 64;
+/// How many rules of KUBE-SERVICES are looked at to learn the pod network, which all of them name alike.
+const SHARED_SAMPLE: usize = 64;
 
 /// Rules that mark for one destination; kube-proxy wrote one.
 const MARKS_PER_FRONTEND: usize = 4;
@@ -257,35 +258,22 @@ impl<'d> Draft<'d> {
         }
     }
 
-    /// How pods are told from others: by the networks or interfaces whose clients are not masqueraded, or are sent to the
-    /// cluster pool under Local policy.
+    /// How pods are told from others: by networks or by interfaces.
     pub(super) fn pod_side(&self) -> (Vec<Network>, Vec<String>) {
-        let Some(nat) = self.ruleset.nat else { return Default::default() };
-        let chains = nat.section.chains().iter();
-        let sample = chains.filter(|c| ChainKind::of(c.name).serves() && !c.is_empty()).take(POD_NETWORK_SAMPLE);
-        let heads = sample.flat_map(|chain: &Chain<'d>| {
-            let outside = ChainKind::of(chain.name) != ChainKind::Firewall;
-            nat.section.rules_of(chain).take(2).filter(move |_| outside)
-        });
-        let (mut networks, mut interfaces) = (Vec::new(), Vec::new());
-        for raw in nat.rules("KUBE-SERVICES").take(POD_NETWORK_SAMPLE).chain(heads) {
-            let Ok(rule) = raw.parse() else { continue };
-            let Some(target) = &rule.target else { continue };
-            let kind = ChainKind::of(target.name);
-            let tells = |not: bool| (not && kind == ChainKind::MarkMasquerade) || (!not && kind == ChainKind::Cluster);
-            for item in &rule.matches {
-                match item {
-                    Match::Source { not, network } if tells(*not) => {
-                        networks.extend(Network::parse(network).filter(|n| !networks.contains(n)));
-                    }
-                    Match::InInterface { not, name } if tells(*not) && !interfaces.iter().any(|i| i == name) => {
-                        interfaces.push((*name).to_owned());
-                    }
-                    _ => {}
-                }
-            }
+        let mut told = PodsTold::default();
+        if let Some(nat) = self.ruleset.nat {
+            // In older layouts the rules that mark stand here.
+            nat.rules("KUBE-SERVICES").take(SHARED_SAMPLE).for_each(|raw| tell_of_pods(&raw, &mut told));
+            let chains = nat.section.chains().iter().filter(|chain| !chain.is_empty());
+            let kinds = [ChainKind::Cluster, ChainKind::Local, ChainKind::External, ChainKind::ExternalLocal];
+            told.by_chains(
+                chains.map(|chain| (ChainKind::of(chain.name), chain)),
+                &kinds,
+                &[ChainKind::External, ChainKind::ExternalLocal],
+                |told, chain| nat.section.rules_of(chain).take(2).for_each(|raw| tell_of_pods(&raw, told)),
+            );
         }
-        (networks, interfaces)
+        told.finish()
     }
 
     fn sketch(&mut self, key: Cow<'d, str>, protocol: Option<Protocol>) -> usize {
@@ -296,6 +284,21 @@ impl<'d> Draft<'d> {
             self.sketches.push(Sketch { name: None, key, protocol, family, frontends: Vec::new(), root: None });
         }
         at
+    }
+}
+
+/// Adds what this rule tells of pods.
+fn tell_of_pods(raw: &RawRule<'_>, told: &mut PodsTold) {
+    let Ok(rule) = raw.parse() else { return };
+    let Some(target) = &rule.target else { return };
+    let kind = ChainKind::of(target.name);
+    let tells = |not: bool| (not && kind == ChainKind::MarkMasquerade) || (!not && kind == ChainKind::Cluster);
+    for item in &rule.matches {
+        match item {
+            Match::Source { not, network } if tells(*not) => told.networks.extend(Network::parse(network)),
+            Match::InInterface { not, name } if tells(*not) => told.interfaces.push((*name).to_owned()),
+            _ => {}
+        }
     }
 }
 

@@ -8,12 +8,10 @@ use super::index::{Index, Indexed, networks as networks_in};
 use super::names::{self, ChainKind};
 use super::survey::{FrontendSketch, Ruleset, Sketch};
 use crate::dataplane::{FrontendKind, ServiceName};
-use crate::dump::nft::{Data, Element, Rule, Selector, Set, Statement, Table, Verdict};
+use crate::dump::nft::{Data, Element, RawRule, Rule, Selector, Set, Statement, Table, Verdict};
 use crate::net::{Network, Protocol};
 use crate::proxy::KnownNames;
-
-/// How many chains are looked at to learn the pod network, which all of them name alike.
-const POD_NETWORK_SAMPLE: usize = 64;
+use crate::proxy::pods_told::PodsTold;
 
 /// The service ports that a table speaks of.
 pub(super) fn sketches<'d>(ruleset: Ruleset<'d>, index: &Index<'d>, known: &KnownNames) -> Vec<Sketch<'d>> {
@@ -154,54 +152,51 @@ fn frontend(element: &Element<'_>) -> Option<(Option<IpAddr>, Protocol, u16)> {
     }
 }
 
-/// How pods are told from others: by the networks or interfaces whose clients are not masqueraded, or are sent to the
-/// cluster pool under Local policy.
+/// How pods are told from others: by networks or by interfaces.
 pub(super) fn pod_side(table: &Table<'_>) -> (Vec<Network>, Vec<String>) {
-    let (mut networks, mut interfaces): (Vec<Network>, Vec<String>) = (Vec::new(), Vec::new());
-    let of_services = table.chains().iter().filter(|chain| {
-        names::split(chain.name)
-            .is_some_and(|(kind, _)| matches!(kind, ChainKind::Cluster | ChainKind::Local | ChainKind::External))
+    let mut told = PodsTold::default();
+    table.chain("services").into_iter().flat_map(|chain| &chain.rules).for_each(|raw| tell_of_pods(raw, &mut told));
+    let chains = table.chains().iter().filter_map(|chain| Some((names::split(chain.name)?.0, chain)));
+    let kinds = [ChainKind::Cluster, ChainKind::Local, ChainKind::External];
+    told.by_chains(chains, &kinds, &[ChainKind::External], |told, chain| {
+        chain.rules.iter().take(2).for_each(|raw| tell_of_pods(raw, told));
     });
-    let heads = of_services.take(POD_NETWORK_SAMPLE).flat_map(|chain| chain.rules.iter().take(2));
-    let shared = table.chain("services").into_iter().flat_map(|chain| &chain.rules);
-    for raw in shared.chain(heads) {
-        let rule = Rule::parse(raw.text);
-        let marks = rule.statements.iter().any(|s| {
-            matches!(
-                s,
-                Statement::Set { field: Selector::Mark, .. } | Statement::Verdict(Verdict::Jump("mark-for-masquerade"))
-            )
-        });
-        let to_cluster = rule.statements.iter().any(|s| match s {
-            Statement::Verdict(Verdict::Goto(chain)) => {
-                names::split(chain).is_some_and(|(kind, _)| kind == ChainKind::Cluster)
+    told.finish()
+}
+
+/// Adds what this rule tells of pods.
+fn tell_of_pods(raw: &RawRule<'_>, told: &mut PodsTold) {
+    let rule = Rule::parse(raw.text);
+    let marks = rule.statements.iter().any(|s| {
+        matches!(
+            s,
+            Statement::Set { field: Selector::Mark, .. } | Statement::Verdict(Verdict::Jump("mark-for-masquerade"))
+        )
+    });
+    let to_cluster = rule.statements.iter().any(|s| match s {
+        Statement::Verdict(Verdict::Goto(chain)) => {
+            names::split(chain).is_some_and(|(kind, _)| kind == ChainKind::Cluster)
+        }
+        _ => false,
+    });
+    for statement in &rule.statements {
+        let Statement::Match { key, not, value, .. } = statement else { continue };
+        let values: &[&str] = match value {
+            Data::One(text) => &[text],
+            Data::Many(all) => all,
+            _ => continue,
+        };
+        if !((*not && marks) || (!not && to_cluster && !marks)) {
+            continue;
+        }
+        match key.as_slice() {
+            [Selector::SourceAddress] => {
+                told.networks.extend(values.iter().filter_map(|text| networks_in(text)).flatten());
             }
-            _ => false,
-        });
-        for statement in &rule.statements {
-            let Statement::Match { key, not, value, .. } = statement else { continue };
-            let values: &[&str] = match value {
-                Data::One(text) => &[text],
-                Data::Many(all) => all,
-                _ => continue,
-            };
-            if !((*not && marks) || (!not && to_cluster && !marks)) {
-                continue;
+            [Selector::InInterface] => {
+                told.interfaces.extend(values.iter().map(|text| text.replace('*', "+")));
             }
-            match key.as_slice() {
-                [Selector::SourceAddress] => {
-                    networks.extend(values.iter().filter_map(|text| networks_in(text)).flatten());
-                }
-                [Selector::InInterface] => {
-                    interfaces.extend(values.iter().map(|text| text.replace('*', "+")));
-                }
-                _ => {}
-            }
+            _ => {}
         }
     }
-    networks.sort_unstable();
-    networks.dedup();
-    interfaces.sort_unstable();
-    interfaces.dedup();
-    (networks, interfaces)
 }
