@@ -105,6 +105,7 @@ fn add(bundle: &mut Bundle, more: Bundle) {
     bundle.captures.extend(more.captures);
     bundle.notes.extend(more.notes);
     bundle.proxy_mode = more.proxy_mode.or(bundle.proxy_mode.take());
+    bundle.commands.extend(more.commands);
     bundle.node = bundle.node.take().or(more.node);
     bundle.machine = bundle.machine.take().or(more.machine);
     bundle.read_at = bundle.read_at.max(more.read_at);

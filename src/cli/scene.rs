@@ -148,6 +148,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let wanted = |of: Family| family.is_none_or(|only| only == of);
     let mut tables = nftables::rulesets(texts.nft.iter().map(|(text, listing)| (*text, listing)));
     let families: Vec<Family> = rulesets.iter().map(|r| r.family).chain(tables.iter().map(|t| t.family)).collect();
+    let without_table = texts.family_without_table(&bundle, &tables);
     rulesets.retain(|r| wanted(r.family));
     tables.retain(|table| wanted(table.family));
     let rules = Rules {
@@ -158,11 +159,12 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
         interfaces: texts.interfaces.as_ref(),
         only: family,
         said: texts.said,
+        without_table,
     };
 
     let mut outcome = Outcome::default();
     outcome.note(bundle.notes.clone());
-    if question.verbose {
+    if question.verbose && bundle.is_live() {
         outcome.note(bundle.commands.iter().map(|typed| format!("ran {typed}")));
     }
     outcome.note(texts.notes.iter().cloned());

@@ -7,6 +7,8 @@ use crate::dump::addresses::Interfaces;
 use crate::dump::ipset::Sets;
 use crate::dump::iptables::{Dump, Hints};
 use crate::dump::{ipvs, nft};
+use crate::net::Family;
+use crate::proxy::nftables;
 use crate::source::{self, Bundle, Capture, Language};
 
 /// The table of kube-proxy in nftables.
@@ -72,6 +74,15 @@ fn indexed(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure> {
 }
 
 impl<'b> Texts<'b> {
+    /// The family of which kube-proxy has no table of nftables, though it has one of the other.
+    pub(super) fn family_without_table(&'b self, bundle: &Bundle, tables: &[nftables::Ruleset<'b>]) -> Option<Family> {
+        let asked = |family: Family| {
+            let asks = |typed: &String| typed.starts_with("nft ") && typed.split(' ').any(|w| w == family.nft_name());
+            bundle.commands.iter().any(asks)
+        };
+        nftables::family_without_table(tables, self.nft.iter().map(|(text, listing)| (*text, listing)), asked)
+    }
+
     fn nft(&mut self, number: u16, capture: &'b Capture, verbose: bool) {
         let listing = nft::Listing::scan(&capture.text);
         if listing.cut_off {

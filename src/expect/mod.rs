@@ -16,7 +16,7 @@ pub use pools::Pools;
 pub use ports::{Role, ServicePort};
 pub use viewpoint::{Viewpoint, Zone};
 
-use crate::cluster::{Facts, Service, Slice};
+use crate::cluster::{Facts, Node, Service, Slice};
 use crate::net::Family;
 
 /// A cluster as seen from a node.
@@ -55,6 +55,15 @@ impl<'f> Cluster<'f> {
     /// Where it is seen from.
     pub fn viewpoint(&self) -> &Viewpoint {
         &self.viewpoint
+    }
+
+    /// True if the Node of the viewpoint has an address of this family; where it is not known which one that is, if all have.
+    pub fn node_has(&self, family: Family) -> bool {
+        let has = |node: &Node| node.addresses.iter().any(|ip| Family::of(*ip) == family);
+        match &self.viewpoint.node {
+            Some(name) => self.facts.nodes.iter().any(|node| node.name == *name && has(node)),
+            None => !self.facts.nodes.is_empty() && self.facts.nodes.iter().all(has),
+        }
     }
 
     /// Every port of every Service, once for each family it has; those kube-proxy leaves out too.

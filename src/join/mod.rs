@@ -39,7 +39,8 @@ pub struct Join<'c, 'f> {
 
 impl<'c, 'f> Join<'c, 'f> {
     /// `families` are those whose rules were read.
-    pub fn new(cluster: &'c Cluster<'f>, families: Vec<Extent>) -> Self {
+    pub fn new(cluster: &'c Cluster<'f>, mut families: Vec<Extent>) -> Self {
+        families.retain(|extent| !extent.is_absent || cluster.node_has(extent.family));
         let of = |port: expect::ServicePort<'f>| Some(((port.name(), port.protocol()?, port.family), port));
         let ports = cluster.ports().filter_map(of).collect();
         Self { cluster, ports, families, pods: lookup::Pods::of(cluster.facts()) }

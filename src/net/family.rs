@@ -28,6 +28,23 @@ impl Family {
             Self::Ipv6 => "ipv6",
         }
     }
+
+    /// What nft calls it: `ip` or `ip6`.
+    pub fn nft_name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ip",
+            Self::Ipv6 => "ip6",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Ipv4 => Self::Ipv6,
+            Self::Ipv6 => Self::Ipv4,
+        }
+    }
 }
 
 impl fmt::Display for Family {

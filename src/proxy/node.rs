@@ -36,6 +36,8 @@ pub struct Rules<'r, 'd> {
     pub only: Option<Family>,
     /// What kube-proxy itself says its mode is.
     pub said: Option<Mode>,
+    /// The family of which kube-proxy has no table of nftables, though it has one of the other.
+    pub without_table: Option<Family>,
 }
 
 impl Rules<'_, '_> {
@@ -286,6 +288,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             tells_pods: self.iptables.tells_pods(r.family),
             tells_sources: true,
             remote_fallback: false,
+            is_absent: false,
         };
         let of_nftables = |r: &nftables::Ruleset<'_>| Extent {
             family: r.family,
@@ -295,9 +298,23 @@ impl<'r, 'd> Survey<'r, 'd> {
             tells_pods: self.nftables.pods(r.family).is_known(),
             tells_sources: true,
             remote_fallback: false,
+            is_absent: false,
+        };
+        let absent = |family| Extent {
+            family,
+            nat_whole: true,
+            filter_whole: true,
+            external_chains: true,
+            tells_pods: false,
+            tells_sources: true,
+            remote_fallback: false,
+            is_absent: true,
         };
         match self.mode {
-            Some(Mode::Nftables) => self.rules.nftables.iter().map(of_nftables).collect(),
+            Some(Mode::Nftables) => {
+                let absent = self.rules.without_table.map(absent);
+                self.rules.nftables.iter().map(of_nftables).chain(absent).collect()
+            }
             Some(Mode::Ipvs) => {
                 let whole = self.ipvs.is_whole();
                 let of = |family| Extent {
@@ -311,6 +328,7 @@ impl<'r, 'd> Survey<'r, 'd> {
                     tells_sources: !self.rules.sets.is_empty()
                         && self.rules.iptables.iter().any(|r| r.family == family && r.filter.is_some()),
                     remote_fallback: true,
+                    is_absent: false,
                 };
                 self.rules.families().into_iter().map(of).collect()
             }
@@ -384,4 +402,6 @@ pub struct Extent {
     /// Where no endpoint of this node is usable, external addresses under Local policy lead to those of others
     /// (`syncEndpoint`, pkg/proxy/ipvs/proxier.go).
     pub remote_fallback: bool,
+    /// kube-proxy has no rules of the family at all, though it has some of the other; none where nodes have no addresses of it.
+    pub is_absent: bool,
 }

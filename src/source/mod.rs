@@ -60,7 +60,7 @@ pub struct Bundle {
     pub notes: Vec<String>,
     /// What kube-proxy itself says its mode is (`iptables`, `ipvs`, `nftables`), where it was asked and answered.
     pub proxy_mode: Option<String>,
-    /// Commands that were run, as a person would type them.
+    /// Commands that were run, now or for the snapshot this is of, as a person would type them.
     pub commands: Vec<String>,
     /// Where the rules were read.
     pub origin: Origin,

@@ -48,8 +48,9 @@ pub(super) fn nftables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> 
         if wanted.family.is_some_and(|only| only != family) {
             continue;
         }
-        let name = if family == Family::Ipv4 { "ip" } else { "ip6" };
-        let Some(command) = allowed().find(|c| c.program == "nft" && c.args.contains(&name)) else { continue };
+        let Some(command) = allowed().find(|c| c.program == "nft" && c.args.contains(&family.nft_name())) else {
+            continue;
+        };
         match host.run(command) {
             Err(NotRun::Absent) if bundle.proxy_mode.is_some() => {
                 let path = host.path();
@@ -61,7 +62,10 @@ pub(super) fn nftables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> 
             // Without anything that speaks of it, nobody misses it.
             Err(NotRun::Absent) => return Ok(()),
             Err(NotRun::Because(error)) => return Err(error),
-            Ok(finished) if finished.code != Some(0) && finished.stderr.contains("No such file or directory") => {}
+            Ok(finished) if finished.code != Some(0) && finished.stderr.contains("No such file or directory") => {
+                // That it was asked tells that the table is not there.
+                bundle.commands.push(command.typed());
+            }
             Ok(finished) => {
                 let listing = taken(host, command, finished)?;
                 bundle.notes.extend(listing.warnings);

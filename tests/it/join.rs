@@ -554,6 +554,7 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
                 tells_pods: true,
                 tells_sources: true,
                 remote_fallback: false,
+                is_absent: false,
             }],
         );
         join.describe_all(&mut services);

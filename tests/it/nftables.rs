@@ -35,6 +35,37 @@ fn wrong(node: &Node) -> Vec<String> {
     told(&found)
 }
 
+/// A listing in two: this table of kube-proxy, and all else.
+fn parted(listing: &str, table: &str) -> (String, String) {
+    let begin = listing.find(&format!("table {table} kube-proxy {{\n")).expect("the table");
+    let end = begin + listing[begin..].find("\n}\n").expect("its end") + "\n}\n".len();
+    (listing[begin..end].to_owned(), [&listing[..begin], &listing[end..]].concat())
+}
+
+#[test]
+fn a_family_without_a_table_is_missed_where_the_node_has_addresses_of_it() {
+    let listing = read("nftables/node2/ruleset.nft");
+    let missing = |dump: String, objects: &Value| {
+        let node = Node { dumps: vec![dump], objects: objects.clone(), name: "node2" };
+        let found = node.check().into_iter().filter(|finding| finding["id"] == "KI104");
+        found.map(|finding| finding["family"].as_str().expect("a family").to_owned()).collect::<Vec<_>>()
+    };
+    let objects = new().objects;
+    let ((four, without_four), (six, without_six)) = (parted(&listing, "ip"), parted(&listing, "ip6"));
+    assert_eq!(missing(listing, &objects), [""; 0]);
+    assert_eq!(missing(without_four.clone(), &objects), ["ipv4"; 16]);
+    assert_eq!(missing(without_six, &objects), ["ipv6"; 3]);
+    // One table by itself says nothing of the other.
+    assert_eq!(missing(four, &objects), [""; 0]);
+    assert_eq!(missing(six, &objects), [""; 0]);
+    let mut of_six = objects;
+    for address in of_six["items"].as_array_mut().expect("items").iter_mut().filter(|item| item["kind"] == "Node") {
+        let addresses = address["status"]["addresses"].as_array_mut().expect("addresses");
+        addresses.retain(|address| !address["address"].as_str().is_some_and(|ip| ip.contains('.')));
+    }
+    assert_eq!(missing(without_four, &of_six), [""; 0]);
+}
+
 #[test]
 fn nothing_is_wrong_with_the_recorded_nodes() {
     for node in [old(), new()] {

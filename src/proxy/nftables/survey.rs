@@ -37,11 +37,8 @@ pub fn rulesets<'d>(listings: impl Iterator<Item = (u16, &'d Listing<'d>)>) -> V
     let mut all: Vec<Ruleset<'d>> = Vec::new();
     for (text, listing) in listings {
         for table in listing.tables.iter().filter(|table| table.name == TABLE) {
-            let family = match table.family {
-                "ip" => Family::Ipv4,
-                "ip6" => Family::Ipv6,
-                _ => continue,
-            };
+            let families = [Family::Ipv4, Family::Ipv6];
+            let Some(family) = families.into_iter().find(|family| family.nft_name() == table.family) else { continue };
             let ruleset = Ruleset { family, table, text };
             match all.iter_mut().find(|known| known.family == family) {
                 Some(known) if !known.is_whole() && ruleset.is_whole() => *known = ruleset,
@@ -52,6 +49,23 @@ pub fn rulesets<'d>(listings: impl Iterator<Item = (u16, &'d Listing<'d>)>) -> V
     }
     all.sort_by_key(|ruleset| ruleset.family);
     all
+}
+
+/// The family of which kube-proxy has no table, though it has one of the other: `asked` tells families whose table was asked
+/// for by name, else a listing that has other tables of the family is of them all.
+pub fn family_without_table<'d>(
+    rulesets: &[Ruleset<'d>],
+    mut listings: impl Iterator<Item = (u16, &'d Listing<'d>)>,
+    asked: impl Fn(Family) -> bool,
+) -> Option<Family> {
+    let [one] = rulesets else { return None };
+    let other = one.family.other();
+    let is_of_all = |listing: &Listing<'_>| {
+        let lost_nothing = !listing.cut_off && listing.unread.is_empty();
+        lost_nothing && listing.tables.iter().any(|table| table.family == other.nft_name())
+    };
+    let listed = listings.any(|(text, listing)| text == one.text && is_of_all(listing));
+    (asked(other) || listed).then_some(other)
 }
 
 impl Ruleset<'_> {

@@ -137,7 +137,7 @@ impl Collection {
                 captures,
                 notes: index.notes.iter().chain(&node.notes).cloned().collect(),
                 proxy_mode: node.proxy_mode,
-                commands: Vec::new(),
+                commands: node.commands,
                 origin: Origin::Saved,
                 node: node.name,
                 machine: node.machine.map(|m| Machine { name: m.name, addresses: m.addresses }),

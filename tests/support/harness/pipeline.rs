@@ -90,6 +90,8 @@ impl<'t> Node<'t> {
             assert!(!note.describe(&labels).contains('\n'));
         }
         let mut tables = nftables::rulesets(self.nft.iter().map(|(text, listing)| (*text, listing)));
+        let listings = self.nft.iter().map(|(text, listing)| (*text, listing));
+        let without_table = nftables::family_without_table(&tables, listings, |_| false);
         iptables.retain(|ruleset| wanted(ruleset.family));
         tables.retain(|table| wanted(table.family));
         let rules = Rules {
@@ -100,6 +102,7 @@ impl<'t> Node<'t> {
             interfaces: self.interfaces.as_ref(),
             only: self.only,
             said: self.said,
+            without_table,
         };
         let cluster = self.facts.as_ref().map(|facts| Cluster::new(facts, Viewpoint::of(self.name, facts)));
         let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
