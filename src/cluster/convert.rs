@@ -1,10 +1,11 @@
 //! From the API's objects to facts. What an API server would never send (an address that is none, a port out of range)
 //! is refused with the field's name. What it would send but nobody means is left out.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 
@@ -81,6 +82,13 @@ impl Unfit {
     }
 }
 
+/// The same without repetitions.
+fn once<T: Copy + Eq + Hash>(mut all: Vec<T>) -> Vec<T> {
+    let mut seen = HashSet::with_capacity(all.len());
+    all.retain(|one| seen.insert(*one));
+    all
+}
+
 /// A Service.
 pub(super) fn service(object: objects::Service) -> Result<Service, Unfit> {
     let (namespace, name) = object.metadata.names();
@@ -109,8 +117,8 @@ pub(super) fn service(object: objects::Service) -> Result<Service, Unfit> {
         cluster_ips,
         headless,
         families: spec.ip_families.unwrap_or_default().iter().filter_map(|f| family(f)).collect(),
-        external_ips: addresses("spec.externalIPs", &spec.external_ips.unwrap_or_default())?,
-        ingress: status.into_iter().filter_map(ingress).collect::<Result<_, _>>()?,
+        external_ips: once(addresses("spec.externalIPs", &spec.external_ips.unwrap_or_default())?),
+        ingress: once(status.into_iter().filter_map(ingress).collect::<Result<_, _>>()?),
         source_ranges: networks(&spec.load_balancer_source_ranges.unwrap_or_default())?,
         ports: spec.ports.unwrap_or_default().into_iter().map(port).collect::<Result<_, _>>()?,
         internal_policy: policy(spec.internal_traffic_policy.as_deref()),

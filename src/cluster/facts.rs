@@ -127,7 +127,7 @@ impl ServiceType {
 }
 
 /// An address of a load balancer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ingress {
     /// The address.
     pub address: IpAddr,

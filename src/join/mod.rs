@@ -175,15 +175,10 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     }
     for port in cluster.ports() {
         let Some(protocol) = port.protocol() else { continue };
-        let all = port.frontends().map(|(_, address, number)| (address, number));
-        let contested: Vec<_> = all.filter(|at| names.is_contested(protocol, *at)).collect();
-        if contested.is_empty() {
-            continue;
-        }
-        let members = cluster.expected(&port).members;
-        let endpoints: Vec<_> = members.iter().map(|member| (member.address, member.port)).collect();
-        for at in contested {
-            names.note_endpoints(&port.name(), protocol, &endpoints, at);
+        if port.frontends().any(|(_, address, number)| names.is_contested(protocol, (address, number))) {
+            let members = cluster.expected(&port).members;
+            let endpoints = members.iter().map(|member| (member.address, member.port)).collect();
+            names.note_endpoints(&port.name(), protocol, endpoints);
         }
     }
     names

@@ -10,6 +10,9 @@ use super::{chain_name, nftables};
 use crate::dataplane::{FrontendKind, Policy, ServiceName};
 use crate::net::Protocol;
 
+/// Service ports that are compared for a frontend they all claim. More of them are a mistake or made to cost time.
+const MOST_RIVALS: usize = 64;
+
 /// An address, none for a node port; protocol; port.
 type Frontend = (Option<IpAddr>, Option<Protocol>, Option<u16>);
 
@@ -35,8 +38,6 @@ struct Owner {
     kind: FrontendKind,
     policy: Policy,
     served: bool,
-    /// Where connections go, told only where others claim the frontend too.
-    endpoints: Vec<(IpAddr, u16)>,
 }
 
 /// Service ports by the hash in their chains' names, and by their addresses.
@@ -46,6 +47,8 @@ pub struct KnownNames {
     by_frontend: HashMap<Frontend, Owner>,
     /// The other served ones of frontends that several claim: a node can serve but one of them (kubernetes/kubernetes#69599).
     rivals: HashMap<Frontend, Vec<Owner>>,
+    /// Where connections to service ports go that claim a frontend of others, by name and protocol.
+    endpoints: HashMap<(ServiceName, Protocol), Vec<(IpAddr, u16)>>,
     /// Keys of nftables mode that are cut short, so that they do not tell the name.
     cut_short: HashMap<String, ServiceName>,
 }
@@ -59,14 +62,19 @@ impl KnownNames {
         self.cut_short.extend(nftables::names::cut_keys(name, protocol).map(|key| (key, name.clone())));
         for KnownFrontend { kind, address, port, policy, served } in frontends {
             let at = (address, Some(protocol), Some(port));
-            let owner = Owner { name: name.clone(), kind, policy, served, endpoints: Vec::new() };
+            let owner = Owner { name: name.clone(), kind, policy, served };
             match self.by_frontend.entry(at) {
                 Entry::Vacant(place) => _ = place.insert(owner),
                 Entry::Occupied(mut known) if served && (!known.get().served || known.get().name == owner.name) => {
                     known.insert(owner);
                 }
                 Entry::Occupied(known) if served && known.get().name != owner.name => {
-                    self.rivals.entry(at).or_default().push(owner);
+                    let rivals = self.rivals.entry(at).or_default();
+                    // One address may be of two kinds.
+                    rivals.pop_if(|last| last.name == owner.name);
+                    if rivals.len() < MOST_RIVALS {
+                        rivals.push(owner);
+                    }
                 }
                 Entry::Occupied(_) => {}
             }
@@ -79,17 +87,8 @@ impl KnownNames {
     }
 
     /// Adds where connections to `name` go, which tells whose a frontend is that others claim too.
-    pub fn note_endpoints(
-        &mut self,
-        name: &ServiceName,
-        protocol: Protocol,
-        endpoints: &[(IpAddr, u16)],
-        at: (Option<IpAddr>, u16),
-    ) {
-        let at = (at.0, Some(protocol), Some(at.1));
-        let Some(rivals) = self.rivals.get_mut(&at) else { return };
-        let owners = self.by_frontend.get_mut(&at).into_iter().chain(rivals);
-        owners.filter(|owner| owner.name == *name).for_each(|owner| owner.endpoints.extend(endpoints));
+    pub fn note_endpoints(&mut self, name: &ServiceName, protocol: Protocol, endpoints: Vec<(IpAddr, u16)>) {
+        self.endpoints.insert((name.clone(), protocol), endpoints);
     }
 
     /// The service port whose chains have this in their names.
@@ -113,9 +112,13 @@ impl KnownNames {
         let rivals = self.rivals.get(&frontend).map(Vec::as_slice).unwrap_or_default();
         // Of equals the one that should have the fewest others.
         let likeness = |owner: &Owner| {
-            let shared = owner.endpoints.iter().filter(|endpoint| endpoints(endpoint)).count();
-            (shared, Reverse(owner.endpoints.len()))
+            let own = frontend.1.and_then(|protocol| self.endpoints.get(&(owner.name.clone(), protocol)));
+            let own = own.map(Vec::as_slice).unwrap_or_default();
+            (own.iter().filter(|endpoint| endpoints(endpoint)).count(), Reverse(own.len()))
         };
+        if rivals.is_empty() {
+            return Some((&first.name, first.kind, first.policy));
+        }
         let most = rivals.iter().fold(first, |best, owner| if likeness(owner) > likeness(best) { owner } else { best });
         Some((&most.name, most.kind, most.policy))
     }

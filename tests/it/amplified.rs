@@ -96,6 +96,35 @@ fn ports_times_addresses_of_many_objects_are_left_out() {
 }
 
 #[test]
+fn an_address_that_many_claim_or_one_repeats_costs_no_square() {
+    let named = |n: usize, spec: &Value, ingress: usize| {
+        let mut service = service(spec, 0);
+        service["metadata"]["name"] = format!("x{n:05}").into();
+        service["status"]["loadBalancer"]["ingress"] = vec![json!({"ip": "192.0.2.1"}); ingress].into();
+        service
+    };
+    let repeated = |n: usize, times: usize| {
+        let spec = json!({"type": "LoadBalancer", "clusterIP": addresses(40_000)[n], "ports": ports(1),
+            "externalIPs": vec!["192.0.2.1"; times]});
+        named(n, &spec, times)
+    };
+    // Of two that claim one address, one has a thousand endpoints and repeats it.
+    let mut endpoints = slice(1, 1_000);
+    endpoints["metadata"]["labels"]["kubernetes.io/service-name"] = "x00000".into();
+    let two = vec![repeated(0, 5_000), repeated(1, 1), endpoints];
+    let many: Vec<Value> = (0..500).map(|n| repeated(n, 50)).collect();
+    let same = |n| named(n, &json!({"clusterIP": "10.96.0.1", "ports": ports(1)}), 0);
+    for (items, services) in [(two, 2), (many, 500), ((0..20_000).map(same).collect::<Vec<_>>(), 20_000)] {
+        let list = json!({"kind": "List", "apiVersion": "v1", "items": items}).to_string();
+        let (_room, path) = kept("objects", list.as_bytes());
+        let run = kube_ipt("list --node node1 -f").bounded(500, 20).arg(node("seed/in-sync/save.txt"));
+        let (stdout, stderr, status) = run.arg("--objects").arg(&path).output();
+        assert_eq!(status, Some(0), "{stderr}");
+        assert_eq!(stdout.lines().filter(|line| line.starts_with("y/x")).count(), services, "{stderr}");
+    }
+}
+
+#[test]
 fn ports_of_one_name_without_end_are_left_out() {
     let alike = |count: u16, name: Option<&str>| -> Value {
         (0..count).map(|n| json!({"name": name, "port": 1 + n, "protocol": "TCP"})).collect()
