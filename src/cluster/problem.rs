@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::rights::Right;
+use super::words::words;
 use crate::cores;
 use crate::shell;
 
@@ -31,6 +32,14 @@ pub(super) enum Trouble {
     Nonsense(String),
     /// It, or a proxy before it, did not open the stream that the output of a command needs.
     NoStream(String),
+}
+
+impl Trouble {
+    /// The server refused with this code, and said this.
+    pub(super) fn refused(code: u16, said: &str) -> Self {
+        let message = Some(words(said)).filter(|words| !words.is_empty());
+        Self::Status { code, message: message.unwrap_or_else(|| "no word of why".to_owned()) }
+    }
 }
 
 /// A problem to tell about.

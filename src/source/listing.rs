@@ -5,11 +5,17 @@
 //! it is asked for (xtables autoloads `iptable_nat`), so it is run only for tables that /proc says exist: looking must
 //! not change the node.
 
+use std::borrow::Cow;
+
 use super::command::{Allowed, Backend, Invocation, Language, allowed};
 use super::host::{Finished, Host, NotRun};
 use super::{Bundle, Capture, SourceError, Tables, Wanted, everything, modes};
 use crate::cores;
 use crate::net::{Family, Moment};
+
+/// Lines that are told of what a program said, and characters of each.
+const TOLD: usize = 5;
+const LONGEST: usize = 300;
 
 /// iptables' exit status when another program keeps the lock (RESOURCE_PROBLEM, include/xtables.h).
 const LOCKED: i32 = 4;
@@ -179,10 +185,36 @@ pub(super) fn taken(host: &dyn Host, command: Allowed, finished: Finished) -> Re
     let typed = command.typed();
     let said: Vec<&str> = finished.stderr.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     if finished.code == Some(0) {
-        let warnings = said.iter().map(|line| format!("{typed}: {}", line.trim_start_matches("# "))).collect();
+        if let Some(line) = stray(command, &finished.stdout) {
+            let what = format!("cannot list rules{}: {typed} printed no listing: \"{}\"", host.place(), short(line));
+            return Err(SourceError { what, hints: host.other_ways() });
+        }
+        let told = said.iter().take(TOLD).map(|line| format!("{typed}: {}", short(line.trim_start_matches("# "))));
+        let rest = said.len().saturating_sub(TOLD);
+        let rest = (rest > 0).then(|| format!("{typed} said {rest} more lines like these"));
+        let warnings = told.chain(rest).collect();
         return Ok(Listing { text: finished.stdout, warnings, typed });
     }
     Err(failure(host, &typed, &said, &finished))
+}
+
+/// The first line of what a program printed, if no listing begins so.
+fn stray(command: Allowed, printed: &str) -> Option<&str> {
+    let first = printed.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let begin = match command.program {
+        "nft" => "{",
+        "ipset" => "create ",
+        _ => "-",
+    };
+    (!first.starts_with(begin)).then_some(first)
+}
+
+/// What is told of what a program said, where that is long.
+fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
 }
 
 fn not_run(host: &dyn Host, command: Allowed, why: NotRun) -> SourceError {
@@ -196,9 +228,9 @@ fn not_run(host: &dyn Host, command: Allowed, why: NotRun) -> SourceError {
 /// What a failed listing means, in one line, and what to do.
 fn failure(host: &dyn Host, typed: &str, said: &[&str], finished: &Finished) -> SourceError {
     let words = said.join("; ");
-    let lower = words.to_lowercase();
+    let (lower, words) = (words.to_lowercase(), short(&words));
     let telling = |l: &&&str| l.contains("ermission denied") || l.contains("Another app");
-    let quoted = said.iter().find(telling).or(said.first()).copied().unwrap_or_default();
+    let quoted = short(said.iter().find(telling).or(said.first()).copied().unwrap_or_default());
     let place = host.place();
     if lower.contains("permission denied") || lower.contains("you must be root") {
         let what = format!("cannot list rules{place}: {typed} said \"{quoted}\"");

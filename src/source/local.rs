@@ -1,5 +1,6 @@
 //! The machine this program runs on, as a place where commands are run.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::command::Allowed;
 use super::host::{Finished, Host, NotRun};
 use super::{Machine, Origin, SourceError, modes};
 use crate::net::Family;
-use crate::runtime::runtime;
+use crate::runtime::{MOST_PRINTED, MOST_SAID, runtime, whole};
 
 /// A node with 400,000 rules needs five seconds; this is for a program that hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -87,20 +88,29 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
+/// Runs a command to its end. One that prints without end is ended.
 async fn output(command: Allowed, path: PathBuf) -> Result<Output, SourceError> {
     let typed = command.typed();
-    let child = Command::new(path)
+    let failed = |error: std::io::Error| {
+        let what = match error.kind() {
+            ErrorKind::FileTooLarge => format!("cannot list rules: {typed}: {error}"),
+            _ => format!("cannot list rules: {typed} could not be run: {error}"),
+        };
+        SourceError::new(what, [OTHER_WAYS])
+    };
+    let mut child = Command::new(path)
         .args(command.args)
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .spawn();
-    let failed =
-        |e: std::io::Error| SourceError::new(format!("cannot list rules: {typed} could not be run: {e}"), [OTHER_WAYS]);
-    match timeout(PATIENCE, child.map_err(failed)?.wait_with_output()).await {
-        Ok(output) => output.map_err(failed),
+        .spawn()
+        .map_err(failed)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let all = async { tokio::try_join!(whole(stdout, MOST_PRINTED), whole(stderr, MOST_SAID), child.wait()) };
+    match timeout(PATIENCE, all).await {
+        Ok(ended) => ended.map(|(stdout, stderr, status)| Output { status, stdout, stderr }).map_err(failed),
         Err(_) => {
             let what = format!("cannot list rules: {typed} gave no answer in {} s", PATIENCE.as_secs());
             Err(SourceError::new(what, [OTHER_WAYS]))

@@ -123,6 +123,36 @@ mod live {
     }
 
     #[test]
+    fn what_is_printed_without_end_is_not_read_to_its_end() {
+        let way =
+            "\n  try:  ssh NODE sudo iptables-save | kube-ipt list --no-api --family ipv4    (a dump from elsewhere)";
+        let list = "iptables-nft -w 5 -t nat -S";
+        for (script, what) in [
+            ("exec yes -- '-N KUBE-SVC-AAAAAAAAAAAAAAAA'", format!("{list}: it printed more than 256 MiB")),
+            ("exec cat /dev/zero", format!("{list}: it printed more than 256 MiB")),
+            ("exec yes 'it is not well' >&2", format!("{list}: it printed more than 1 MiB")),
+            ("echo; echo Segmentation fault; cat NAT", format!("{list} printed no listing: \"Segmentation fault\"")),
+            (
+                "echo $(yes 'it is not well' | head -n 1000) >&2; exit 1",
+                format!("{list} failed (exit status 1): \"{}…\"", &"it is not well ".repeat(30)[..300]),
+            ),
+        ] {
+            let (_room, path) = programs(script);
+            let run = run("list", &path).bounded(1500, 60);
+            run.status(2).stderr(format!("error: cannot list rules: {what}{way}")).stdout();
+        }
+        // What is said beside a listing is told as far as a person reads.
+        let (_room, path) = programs("for n in 1 2 3 4 5 6 7; do echo \"# Warning: $n\" >&2; done; cat NAT");
+        let (_, said, status) = run("list", &path).output();
+        let told = |table: &str| {
+            let typed = format!("iptables-nft -w 5 -t {table} -S");
+            let lines = (1..=5).map(|n| format!("note: {typed}: Warning: {n}\n")).collect::<String>();
+            format!("{lines}note: {typed} said 2 more lines like these\n")
+        };
+        assert!(said.starts_with(&(told("nat") + &told("filter"))), "{status:?} {said}");
+    }
+
+    #[test]
     fn half_a_listing_is_none() {
         let ways = |args: &str| {
             format!(

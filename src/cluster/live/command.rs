@@ -12,6 +12,7 @@ use super::Server;
 use super::trouble::{innermost, trouble};
 use crate::cluster::problem::Trouble;
 use crate::cluster::words::words;
+use crate::runtime::{MOST_PRINTED, MOST_SAID, too_much};
 
 /// Bytes of a command's output that wait to be taken over.
 const BUFFER: usize = 256 * 1024;
@@ -59,7 +60,9 @@ impl Server {
                 None => Err(None),
             }
         };
-        let all = async { tokio::try_join!(to_the_end(stdout, &heard), to_the_end(stderr, &heard), status) };
+        let printed = to_the_end(stdout, MOST_PRINTED, &heard);
+        let said = to_the_end(stderr, MOST_SAID, &heard);
+        let all = async { tokio::try_join!(printed, said, status) };
         let all = tokio::select! {
             all = all => all,
             () = self.silence(&heard) => return Err(Trouble::Silent(self.request_timeout)),
@@ -98,13 +101,20 @@ struct Heard {
     bytes: Cell<usize>,
 }
 
-/// Reads a stream to its end.
-async fn to_the_end(stream: Option<impl AsyncRead + Unpin>, heard: &Heard) -> Result<Vec<u8>, Option<std::io::Error>> {
+/// Reads a stream to its end, which has to come before `limit` bytes did.
+async fn to_the_end(
+    stream: Option<impl AsyncRead + Unpin>,
+    limit: usize,
+    heard: &Heard,
+) -> Result<Vec<u8>, Option<std::io::Error>> {
     let mut bytes = Vec::new();
     let Some(mut stream) = stream else { return Ok(bytes) };
     loop {
         match stream.read_buf(&mut bytes).await? {
             0 => return Ok(bytes),
+            _ if bytes.len() > limit => {
+                return Err(Some(too_much(limit)));
+            }
             read => {
                 heard.last.set(Instant::now());
                 heard.bytes.set(heard.bytes.get() + read);

@@ -10,11 +10,11 @@ use kube::config::{AuthInfo, ExecConfig, ExecInteractiveMode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
 use crate::cluster::problem::Trouble;
 use crate::cluster::words::words;
+use crate::runtime::first;
 
 /// The most a plugin may print: a hundred times what a token, or a certificate with its chain and key, takes.
 const LONGEST: usize = 1 << 20;
@@ -142,15 +142,6 @@ async fn ended(plugin: &ExecConfig, asks: bool) -> Result<(ExitStatus, Vec<u8>, 
     };
     let (printed, said) = tokio::try_join!(printed, said)?;
     Ok((child.wait().await.map_err(failed)?, printed, said))
-}
-
-/// At most `limit` bytes of a stream.
-async fn first(stream: Option<impl AsyncRead + Unpin>, limit: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(limit as u64).read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
 }
 
 /// The plugin with what it is told, as client-go starts it.

@@ -2,26 +2,23 @@
 //! mean, is told here in our own words.
 
 mod access;
+mod answer;
 mod command;
 mod credentials;
 mod kubeconfig;
 mod session;
 mod trouble;
 
-use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_io::AsyncBufRead;
 use kube::Client;
 
 pub use access::{Access, contexts, lost_kubeconfigs};
 
+use self::answer::Answer;
 use self::session::Session;
-use self::trouble::{innermost, trouble};
 use super::problem::{Problem, Trouble};
 use super::words::{without_users, words};
 use crate::runtime::runtime;
@@ -54,25 +51,6 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
     }
-}
-
-/// A GET.
-fn request(path: &str) -> Result<http::Request<Vec<u8>>, Trouble> {
-    http::Request::get(path).body(Vec::new()).map_err(|error| Trouble::Configuration(error.to_string()))
-}
-
-/// Gives what came next of an answer to `piece`, and tells how long it was; nothing is its end.
-async fn take<T>(
-    mut stream: Pin<&mut impl AsyncBufRead>,
-    mut piece: impl FnMut(&[u8]) -> T,
-) -> Result<(usize, T), Trouble> {
-    let read = poll_fn(|context| {
-        let came = ready!(stream.as_mut().poll_fill_buf(context))?;
-        let taken = (came.len(), piece(came));
-        stream.as_mut().consume(taken.0);
-        Poll::Ready(Ok(taken))
-    });
-    read.await.map_err(|error: std::io::Error| Trouble::Cut(innermost(&error)))
 }
 
 impl Server {
@@ -138,13 +116,12 @@ impl Server {
     }
 
     fn read_once(&self, path: &str, piece: &mut impl FnMut(&[u8]) -> Result<(), Trouble>) -> Result<(), Trouble> {
-        let (request, client) = (request(path)?, self.client()?);
+        let client = self.client()?;
         let all = async {
-            let stream = client.request_stream(request).await.map_err(|error| trouble(&error))?;
-            let mut stream = pin!(stream);
+            let mut answer = Answer::to(&client, path).await?;
             let mut bytes = 0;
             loop {
-                let (length, taken) = take(stream.as_mut(), &mut *piece).await?;
+                let (length, taken) = answer.next(&mut *piece).await?;
                 taken?;
                 bytes += length;
                 match length {
@@ -169,17 +146,16 @@ impl Server {
         opened: impl FnOnce(),
         mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(), Trouble> {
-        let (request, client) = (request(path)?, self.client()?);
+        let client = self.client()?;
         let patience = if self.request_timeout.is_zero() { silence } else { self.request_timeout };
         self.runtime.block_on(async {
-            let stream = tokio::time::timeout(patience, client.request_stream(request)).await;
-            let stream = stream.map_err(|_| Trouble::Silent(patience))?.map_err(|error| trouble(&error))?;
+            let answer = tokio::time::timeout(patience, Answer::to(&client, path)).await;
+            let mut answer = answer.map_err(|_| Trouble::Silent(patience))??;
             opened();
-            let mut stream = pin!(stream);
             let mut rest: Vec<u8> = Vec::new();
             loop {
                 let known = rest.len();
-                let read = take(stream.as_mut(), |piece| rest.extend_from_slice(piece));
+                let read = answer.next(|piece| rest.extend_from_slice(piece));
                 let read = match tokio::time::timeout(silence, read).await {
                     // What is left is the beginning of a line that will never be whole.
                     Err(_) | Ok(Ok((0, ()))) => return Ok(()),

@@ -12,8 +12,7 @@ use crate::cluster::words::words;
 /// What kept a request from its answer.
 pub(super) fn trouble(error: &Error) -> Trouble {
     if let Error::Api(status) = error {
-        let message = Some(words(&status.message)).filter(|words| !words.is_empty());
-        return Trouble::Status { code: status.code, message: message.unwrap_or_else(|| "no word of why".to_owned()) };
+        return Trouble::refused(status.code, &status.message);
     }
     if let Error::UpgradeConnection(error) = error {
         return Trouble::NoStream(match error {
