@@ -7,6 +7,7 @@ use hashbrown::HashSet;
 use super::live::Server;
 use super::problem::Trouble;
 use super::saved::{BadObjects, Pieces, Saved};
+use super::words::words;
 
 /// Objects in one page of a list, as kubectl asks for them.
 const PAGE: usize = 500;
@@ -69,7 +70,13 @@ impl List {
         let nonsense = |bad: BadObjects| Trouble::Nonsense(BadObjects { label: self.path.clone(), ..bad }.to_string());
         let mut pieces = Pieces::default();
         server.read(page, |piece| pieces.take(piece, saved).map_err(nonsense))?;
-        pieces.finish(&self.path, saved).map_err(nonsense)
+        let next = pieces.finish(&self.path, saved).map_err(nonsense)?;
+        // Who answers for the server with something else must not make it a cluster without Services.
+        let plural = self.path.rsplit('/').next().unwrap_or_default();
+        match saved.list_kind() {
+            kind if is_list_of(kind, plural) => Ok(next),
+            kind => Err(Trouble::Nonsense(format!("{} is called {} and no list of {plural}", self.path, words(kind)))),
+        }
     }
 
     /// The request that tells what changes from `version` on, for `limit` at most. Bookmarks keep the version young where
@@ -85,6 +92,13 @@ impl List {
         ];
         format!("{}?{}", self.path, query(&selector.chain(watch).collect::<Vec<_>>()))
     }
+}
+
+/// True if a list of this kind (`ServiceList`) is one of the objects that stand under `plural` in paths (`services`).
+fn is_list_of(kind: &str, plural: &str) -> bool {
+    let one = kind.strip_suffix("List").unwrap_or_default().to_ascii_lowercase();
+    // The plural of Endpoints is the same.
+    plural == one || plural.strip_suffix('s') == Some(&one)
 }
 
 /// Reads a list page by page from the server's cache; `keep` tells where it goes on.
@@ -152,4 +166,25 @@ pub(super) fn query(pairs: &[(&str, &str)]) -> String {
 /// A name as one segment of a path.
 pub(super) fn segment(name: &str) -> String {
     form_urlencoded::byte_serialize(name.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_says_what_it_is_of() {
+        for (kind, plural) in [
+            ("ServiceList", "services"),
+            ("EndpointSliceList", "endpointslices"),
+            ("EndpointsList", "endpoints"),
+            ("ConfigMapList", "configmaps"),
+        ] {
+            assert!(is_list_of(kind, plural), "{kind}");
+            assert!(!is_list_of(kind, "pods"), "{kind}");
+        }
+        for kind in ["", "List", "Pod", "PodList", "APIResourceList", "EndpointsList"] {
+            assert!(!is_list_of(kind, "services"), "{kind}");
+        }
+    }
 }

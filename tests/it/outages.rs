@@ -40,10 +40,28 @@ fn half_the_pages_are_no_list() {
     };
     let cut = Reply::Half(recorded("services-page2.json"));
     // A page that comes in pieces, and then the connection is gone.
-    let broken = Reply::Stream(Arc::new(|write| {
-        write(&recorded("services-page2.json")[..100])?;
-        Err(std::io::ErrorKind::ConnectionReset.into())
-    }));
+    let broken = Reply::Stream(
+        200,
+        Arc::new(|write| {
+            write(&recorded("services-page2.json")[..100])?;
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        }),
+    );
+    let endless = Reply::Stream(
+        500,
+        Arc::new(|write| {
+            loop {
+                write(&[b'x'; 1 << 16])?
+            }
+        }),
+    );
+    let is_of = |kind: &str| {
+        Reply::Body(
+            200,
+            json!({"kind": kind, "apiVersion": "v1", "metadata": {}, "items": []}).to_string().into_bytes(),
+        )
+    };
+    let no_object = "answered what is no Kubernetes object: ";
     let gone = "closed the connection in the middle of an answer: ";
     for (second, words) in [
         (cut, gone),
@@ -52,11 +70,15 @@ fn half_the_pages_are_no_list() {
         (status(500), "answered 500: the server is shutting down"),
         (status(503), "answered 503: the server is shutting down"),
         (Reply::Body(500, Vec::new()), "answered 500: no word of why"),
+        (endless, &format!("answered 500: {}…", "x".repeat(300))),
+        (Reply::Body(302, Vec::new()), &format!("{no_object}a redirection (302) to nowhere")),
+        (is_of("PodList"), &format!("{no_object}/api/v1/services is called PodList and no list of services")),
         (
-            Reply::Body(200, b"{\"kind\":\"ServiceList\",\"items\":[".to_vec()),
-            "answered what is no Kubernetes object: ",
+            is_of("APIResourceList"),
+            &format!("{no_object}/api/v1/services is called APIResourceList and no list of services"),
         ),
-        (Reply::Body(200, Vec::new()), "answered what is no Kubernetes object: "),
+        (Reply::Body(200, b"{\"kind\":\"ServiceList\",\"items\":[".to_vec()), no_object),
+        (Reply::Body(200, Vec::new()), no_object),
     ] {
         let again = second.clone();
         let server = second_page(move || again.clone());

@@ -25,8 +25,8 @@ pub(crate) enum Reply {
     Silence,
     /// With the first half of the body.
     Half(Vec<u8>),
-    /// With what this writes, in chunks, until it has no more; an error breaks the connection.
-    Stream(Arc<Writing>),
+    /// With a status, and what this writes, in chunks, until it has no more; an error breaks the connection.
+    Stream(u16, Arc<Writing>),
     /// As a websocket, on which this speaks.
     Upgrade(Arc<Speak>),
 }
@@ -256,8 +256,10 @@ pub(crate) fn serve(
                 speak(&asked, &mut Both(from, to));
                 return;
             }
-            Reply::Stream(writing) => {
-                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+            Reply::Stream(code, writing) => {
+                let head = format!(
+                    "HTTP/1.1 {code} Status\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+                );
                 let begun = to.write_all(head.as_bytes()).and_then(|()| to.flush());
                 let mut chunk = |bytes: &[u8]| {
                     let whole = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();

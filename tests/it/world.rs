@@ -118,7 +118,7 @@ impl World {
         }
         let from = part(&query, "resourceVersion").and_then(|version| version.parse().ok()).expect("a state");
         let world = Arc::clone(self);
-        Some(Reply::Stream(Arc::new(move |write| world.watch(kind, from, &query, write))))
+        Some(Reply::Stream(200, Arc::new(move |write| world.watch(kind, from, &query, write))))
     }
 
     fn list(&self, kind: &str, file: &str, query: &str) -> String {

@@ -47,6 +47,8 @@ pub struct Saved {
     next: Option<String>,
     /// The state of the list read last, from which a watch goes on.
     version: Option<String>,
+    /// What the list read last says it is: `ServiceList`.
+    kind: Option<String>,
     /// A list of the text that is being read goes on elsewhere.
     cut: bool,
 }
@@ -100,6 +102,7 @@ impl Saved {
     fn add_list(&mut self, objects: impl IntoIterator<Item = Object>, head: Option<&Head>) {
         let next = head.and_then(Head::next);
         self.version = head.and_then(Head::version);
+        self.kind = head.and_then(|head| head.kind.clone());
         let mut evidence = Evidence::default();
         for object in objects {
             evidence.see(&object);
@@ -119,6 +122,12 @@ impl Saved {
         let read = if text.trim().is_empty() { Err((None, "is empty".to_owned())) } else { json::read(text, self) };
         read.map_err(|bad| BadObjects::of(label, bad))?;
         Ok(self.next.take())
+    }
+
+    /// What the list read last says it is: `ServiceList`.
+    #[cfg(feature = "live")]
+    pub(super) fn list_kind(&self) -> &str {
+        self.kind.as_deref().unwrap_or_default()
     }
 
     /// True if a Service of this name was read, in this namespace if one is given.
