@@ -1,6 +1,7 @@
 //! Many texts in one: directories, tar, tar.gz and zip, as support bundles come. Nothing is ever written, names are labels
 //! and lead nowhere, and links are not followed.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -12,7 +13,7 @@ use super::file::{decoded, reason};
 use super::folder::folder;
 use super::member::{Flaw, Flaws, shown};
 use super::snapshot;
-use super::unpack::{self, CUT, LARGEST, Limited, MOST, growth, is_gzip};
+use super::unpack::{self, CUT, LARGEST, Leashed, Limited, MOST, growth, is_gzip};
 use super::whole::{Bytes, Whole, too_large};
 use super::{Capture, SourceError, Text};
 
@@ -21,6 +22,10 @@ const HEAD: u64 = 64 << 10;
 
 /// Members an archive may have. The report of a large machine has twenty thousand.
 const MEMBERS: usize = 200_000;
+
+/// The most that stands before a member in a tar: its header, and those of a long name, of the file a link leads to, and of
+/// attributes, which Linux lets have 64 KiB.
+const HEADERS: u64 = 256 << 10;
 
 /// The longest path of a member: no system has a file of a longer one (PATH_MAX of Linux).
 const LONGEST: usize = 4096;
@@ -306,22 +311,39 @@ impl<'w> Collector<'w> {
     }
 
     fn members_of_tar<R: Read>(&mut self, from: &mut Limited<R>) -> Result<(), Trouble> {
-        let mut archive = tar::Archive::new(from);
+        let leash = Cell::new(HEADERS);
+        let mut archive = tar::Archive::new(Leashed { inner: from, left: &leash });
         for entry in archive.entries().map_err(Trouble::Broken)? {
-            let mut entry = entry.map_err(Trouble::Broken)?;
-            let kind = entry.header().entry_type();
-            self.count()?;
-            let path = entry.path_bytes();
-            if path.len() > LONGEST {
-                self.too_long(path.len());
-                continue;
-            }
-            let name = shown(&path);
-            if kind.is_file() || kind.is_contiguous() {
-                self.take(&name, &mut entry)?;
-            } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
-                self.odd += 1;
-            }
+            let mut entry = match entry {
+                Err(_) if leash.get() == 0 => {
+                    let what =
+                        format!("{}: the name and attributes of a member have more than {} KiB", self.collection.label, HEADERS >> 10);
+                    return Err(SourceError::new(what, ["unpack it and look what is in it"]).into());
+                }
+                entry => entry.map_err(Trouble::Broken)?,
+            };
+            leash.set(u64::MAX);
+            self.member_of_tar(&mut entry)?;
+            // What is left of it would be read with the next header.
+            io::copy(&mut entry, &mut io::sink()).map_err(Trouble::Broken)?;
+            leash.set(HEADERS);
+        }
+        Ok(())
+    }
+
+    fn member_of_tar(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> Result<(), Trouble> {
+        let kind = entry.header().entry_type();
+        self.count()?;
+        let path = entry.path_bytes();
+        if path.len() > LONGEST {
+            self.too_long(path.len());
+            return Ok(());
+        }
+        let name = shown(&path);
+        if kind.is_file() || kind.is_contiguous() {
+            self.take(&name, entry)?;
+        } else if !kind.is_dir() && !kind.is_pax_global_extensions() {
+            self.odd += 1;
         }
         Ok(())
     }

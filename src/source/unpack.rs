@@ -1,5 +1,6 @@
 //! gzip with limits: what grows more than any text of rules or objects does was made to fill memory.
 
+use std::cell::Cell;
 use std::io::{self, Read, Take};
 
 use flate2::bufread::GzDecoder;
@@ -102,6 +103,24 @@ impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.ended |= read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}
+
+/// A reader that gives no more than is left, so that a header is not read whose names have no end.
+pub(super) struct Leashed<'l, R> {
+    pub(super) inner: R,
+    pub(super) left: &'l Cell<u64>,
+}
+
+impl<R: Read> Read for Leashed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left.get()).unwrap_or(usize::MAX).min(buffer.len());
+        if most == 0 && !buffer.is_empty() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let read = self.inner.read(&mut buffer[..most])?;
+        self.left.set(self.left.get() - read as u64);
         Ok(read)
     }
 }

@@ -78,10 +78,20 @@ fn names_longer_than_a_path_are_passed_over() {
         let error = "error: FILE: a member was passed over: its name has 5000 bytes\n  try:  save the rules of the node with: iptables-save > FILE\n";
         assert_eq!(said(name, &tar), (error.to_owned(), Some(2)), "{name}");
     }
-    let bomb = gzip(&tar_with_name(b'L', &b"n".repeat(65 << 20)));
-    let error =
-        "error: FILE unpacks to far more than an archive of its size does\n  try:  unpack it and look what is in it\n";
-    assert_eq!(said("bomb", &bomb), (error.to_owned(), Some(2)));
+    // They are not read to their end.
+    let error = "error: FILE: the name and attributes of a member have more than 256 KiB\n  try:  unpack it and look what is in it\n";
+    for kind in [b'L', b'K', b'x'] {
+        let tar = tar_with_name(kind, &b"n".repeat(1 << 20));
+        assert_eq!(said("long", &tar), (error.to_owned(), Some(2)));
+        assert_eq!(said("packed", &gzip(&tar)), (error.to_owned(), Some(2)));
+    }
+    // A hole in a file takes no room on the disk.
+    let room = tempfile::tempdir().expect("a folder");
+    let path = room.path().join("hole.tar");
+    fs::write(&path, header("././@LongLink", b'L', &octal(3 << 30))).expect("writable");
+    fs::File::options().write(true).open(&path).and_then(|file| file.set_len((3 << 30) + 512)).expect("writable");
+    let run = kube_ipt("show --no-api -f").bounded(300, 5).arg(&path);
+    run.status(2).stderr(error.replace("FILE", &path.display().to_string())).stdout();
 }
 
 #[test]
