@@ -42,17 +42,17 @@ pub(crate) fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: i
     })
 }
 
-/// Does `work` on this thread and `other` on one of its own; a panic of either goes on here.
-pub(crate) fn beside<R>(other: impl Fn() + Sync, work: impl FnOnce() -> R) -> R {
+/// Does `work` on this thread and `other` on one of its own, and gives what they gave; a panic of either goes on here.
+pub(crate) fn both<O: Send, R>(other: impl Fn() -> O + Sync, work: impl FnOnce() -> R) -> (O, R) {
     thread::scope(|scope| {
         let started = Builder::new().spawn_scoped(scope, &other);
         let done = work();
-        match started {
+        let other = match started {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             // It is done here if no thread can be started.
             Err(_) => other(),
-        }
-        done
+        };
+        (other, done)
     })
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn texts<T: Sync, E: Send>(
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::{beside, each, share, texts};
+    use super::{both, each, share, texts};
 
     #[test]
     fn results_are_in_order() {
@@ -129,14 +129,14 @@ mod tests {
     #[test]
     fn both_sides_are_done() {
         let other = AtomicBool::new(false);
-        assert_eq!(beside(|| other.store(true, Ordering::Relaxed), || 2), 2);
+        assert_eq!(both(|| other.swap(true, Ordering::Relaxed), || 2), (false, 2));
         assert!(other.into_inner());
     }
 
     #[test]
     #[should_panic(expected = "of the other")]
     fn a_panic_beside_is_not_lost() {
-        beside(|| panic!("of the other"), || ());
+        both(|| -> u8 { panic!("of the other") }, || ());
     }
 
     #[test]

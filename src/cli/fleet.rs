@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,6 +13,7 @@ use super::scene::{self, Given, Question, Scene};
 use super::{Answer, Failure, Note, Outcome, answer, gather, node};
 use crate::checks::{Checked, Pick, Severity};
 use crate::cluster::{Api, Facts, NoPlace, OnNode, Wanted};
+use crate::cores;
 use crate::net::{Family, Moment};
 use crate::proxy::iptables::Depth;
 use crate::render::{self, View};
@@ -215,13 +215,9 @@ impl Fleet {
                 bar.inc(1);
             }
         };
-        let mut all: Vec<(usize, T)> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..usize::from(parallel).min(count)).map(|_| scope.spawn(work)).collect();
-            threads
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
+        // The first that begins takes the next node, so that it does not matter how many there are.
+        let threads = 0..usize::from(parallel).min(count);
+        let mut all: Vec<(usize, T)> = cores::each(threads, |_| work()).into_iter().flatten().collect();
         bar.finish_and_clear();
         all.sort_by_key(|(at, _)| *at);
         all.into_iter().map(|(_, one)| one).collect()

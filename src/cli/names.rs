@@ -117,10 +117,11 @@ fn sorted(names: impl IntoIterator<Item = String>) -> Vec<String> {
 /// What `work` gives, if it does in time. Otherwise the program ends while it still works.
 fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
     let (done, waiting) = mpsc::channel();
-    std::thread::spawn(move || {
+    let started = std::thread::Builder::new().spawn(move || {
         // Nobody listens any more if it took long.
         let _ = done.send(work());
     });
+    started.ok()?;
     waiting.recv_timeout(limit).ok().flatten()
 }
 

@@ -3,6 +3,7 @@
 use super::Failure;
 use super::args::SourceArgs;
 use crate::cluster::{Api, End, NoPlace, Place, Problem, Server};
+use crate::cores;
 use crate::net::Family;
 use crate::shell;
 use crate::source::{self, Allowed, Bundle, Finished, Host, Machine, NotRun, Origin, SourceError, Tables, allowed};
@@ -100,19 +101,16 @@ impl<'a> InPod<'a> {
     /// Asks the container what it has, all at once.
     fn new(api: &'a Api, place: Place) -> Result<Self, SourceError> {
         let mut host = Self { api, place, variants: Vec::new(), legacy: [None, None] };
-        let (variants, legacy) = std::thread::scope(|scope| {
-            let host = &host;
-            let asked = VARIANTS.map(|program| scope.spawn(move || host.is_there(program)));
-            let legacy = [Family::Ipv4, Family::Ipv6].map(|family| scope.spawn(move || host.names(family)));
-            let answers = asked.map(joined);
-            (answers, legacy.map(joined))
-        });
+        let ((four, six), variants) = cores::both(
+            || cores::both(|| host.names(Family::Ipv4), || host.names(Family::Ipv6)),
+            || cores::each(VARIANTS, |program| host.is_there(program)),
+        );
         for (program, there) in VARIANTS.into_iter().zip(variants) {
             if there? {
                 host.variants.push(program);
             }
         }
-        host.legacy = legacy;
+        host.legacy = [four, six];
         Ok(host)
     }
 
@@ -149,10 +147,6 @@ impl<'a> InPod<'a> {
             )
         })
     }
-}
-
-fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Host for InPod<'_> {

@@ -187,7 +187,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let survey = || Survey::of(rules, &names, configured);
     let all_are_followed = question.what.is_empty() && question.namespace.is_none();
     let survey = phase("survey", || {
-        if all_are_followed { cores::beside(|| rules.expect_many_lookups(), survey) } else { survey() }
+        if all_are_followed { cores::both(|| rules.expect_many_lookups(), survey).1 } else { survey() }
     });
     let join = cluster.as_ref().map(|cluster| Join::new(cluster, survey.extents()));
 

@@ -2,7 +2,6 @@
 
 use std::mem::Discriminant;
 use std::net::IpAddr;
-use std::thread;
 
 use super::facts::{Facts, Pod, Service};
 use super::list::{CACHED, List, keep, query, segment};
@@ -11,6 +10,7 @@ use super::problem::{Problem, Trouble};
 use super::rights::Right;
 use super::saved::Saved;
 use super::{Coverage, Scope};
+use crate::cores;
 use crate::net::{Family, Protocol};
 
 /// Which Services to ask for.
@@ -87,11 +87,8 @@ impl Api {
     /// Asks for Services and their EndpointSlices, both at the same time. What cannot be had is among the problems.
     pub fn fetch(&mut self, wanted: &Wanted) {
         let server = &self.server;
-        let ((services, got_services), (slices, got_slices)) = thread::scope(|scope| {
-            let slices = scope.spawn(|| read(server, wanted, endpoints));
-            let services = read(server, wanted, services);
-            (services, slices.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
+        let ((slices, got_slices), (services, got_services)) =
+            cores::both(|| read(server, wanted, endpoints), || read(server, wanted, services));
         self.saved.absorb(services);
         self.saved.absorb(slices);
         self.services_told(wanted, got_services);
@@ -258,13 +255,7 @@ pub(super) fn pods_at(server: &Server, addresses: &[IpAddr], facts: &Facts) -> P
     let wanted: Vec<IpAddr> = of_first.take(Api::LOOKUPS).collect();
     let path =
         |ip: &IpAddr| format!("/api/v1/pods?{}", query(&[("fieldSelector", &format!("status.podIP={ip}")), CACHED]));
-    let answers: Vec<Result<String, Trouble>> = thread::scope(|scope| {
-        let threads: Vec<_> = wanted.iter().map(|ip| scope.spawn(move || server.get(&path(ip)))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
+    let answers: Vec<Result<String, Trouble>> = cores::each(&wanted, |ip| server.get(&path(ip)));
     let (mut found, mut asked, mut problem) = (Saved::default(), Vec::new(), None);
     for (ip, answer) in wanted.iter().zip(answers) {
         match answer.and_then(|text| keep("pods", &text, &mut found)) {

@@ -316,8 +316,11 @@ impl<'w> Collector<'w> {
         for entry in archive.entries().map_err(Trouble::Broken)? {
             let mut entry = match entry {
                 Err(_) if leash.get() == 0 => {
-                    let what =
-                        format!("{}: the name and attributes of a member have more than {} KiB", self.collection.label, HEADERS >> 10);
+                    let what = format!(
+                        "{}: the name and attributes of a member have more than {} KiB",
+                        self.collection.label,
+                        HEADERS >> 10
+                    );
                     return Err(SourceError::new(what, ["unpack it and look what is in it"]).into());
                 }
                 entry => entry.map_err(Trouble::Broken)?,

@@ -26,7 +26,7 @@ pub fn signals(mut tell: impl FnMut(Signal) + Send + 'static) -> Result<(), Sour
     let guard = runtime.enter();
     let mut heard = all().map_err(failed)?;
     drop(guard);
-    std::thread::spawn(move || {
+    let listening = std::thread::Builder::new().spawn(move || {
         let mut ending = false;
         loop {
             let signal = runtime.block_on(poll_fn(|context| {
@@ -41,7 +41,7 @@ pub fn signals(mut tell: impl FnMut(Signal) + Send + 'static) -> Result<(), Sour
             tell(signal);
         }
     });
-    Ok(())
+    listening.map(|_| ()).map_err(failed)
 }
 
 #[cfg(unix)]

@@ -114,8 +114,8 @@ fn no_thread_is_needed_to_read_a_dump() {
     let (program, dump) = (room.path().join("kube-ipt"), room.path().join("dump"));
     std::fs::copy(env!("CARGO_BIN_EXE_kube-ipt"), &program).expect("writable");
     std::fs::write(&dump, generate::nat(5000, 20)).expect("writable");
-    let run = |alone: bool, args: &[&str]| {
-        let limits = ["--nproc=1", "setpriv", "--reuid=1987654321", "--clear-groups"];
+    let run_with = |threads: &str, alone: bool, args: &[&str]| {
+        let limits = [threads, "setpriv", "--reuid=1987654321", "--clear-groups"];
         let mut command = Command::new("prlimit");
         if alone {
             command.args(limits);
@@ -125,6 +125,7 @@ fn no_thread_is_needed_to_read_a_dump() {
             command.arg(&program).args(args).env("HOME", "/nonexistent").stdin(stdin).stderr(Stdio::piped()).output();
         output.map(|output| (output.stdout, output.stderr, output.status.code()))
     };
+    let run = |alone: bool, args: &[&str]| run_with("--nproc=1", alone, args);
     let path = dump.display().to_string();
     let piped = &["list", "--no-api"][..];
     for args in
@@ -145,6 +146,16 @@ fn no_thread_is_needed_to_read_a_dump() {
         let rest = told
             .strip_prefix("note: the rules are shown alone: the API server is not asked: no thread can be started ");
         assert!(status == Some(0) && rest.is_some(), "{told}");
+        // A watch needs one that hears signals and one that reads.
+        for (threads, what) in [
+            ("--nproc=1", "error: cannot hear signals: Resource temporarily unavailable"),
+            ("--nproc=2", "error: cannot read: no thread can be started for it: Resource temporarily unavailable"),
+        ] {
+            let args = ["list", "--watch=1s", "--no-api", "-f", &path];
+            let (stdout, told, status) = run_with(threads, true, &args).expect("it ran before");
+            let told = String::from_utf8_lossy(&told).into_owned();
+            assert!(status == Some(2) && stdout.is_empty() && told.starts_with(what), "{status:?} {told}");
+        }
     }
     let objects = node("seed/stale/cluster.json");
     let told = run(true, &["check", "-f", &path, "--objects", &objects]).expect("it ran before");

@@ -10,6 +10,7 @@ use super::Event;
 use crate::cli::afar::Afar;
 use crate::cli::args::SourceArgs;
 use crate::cli::{Failure, gather};
+use crate::cores;
 use crate::source::{self, Bundle, Tables};
 
 /// A file that changed is read again after this: it may be half written.
@@ -31,7 +32,7 @@ pub(super) struct Read {
 }
 
 /// A reading on its way.
-pub(super) struct Reading(JoinHandle<Result<Read, Failure>>);
+pub(super) struct Reading(std::io::Result<JoinHandle<Result<Read, Failure>>>);
 
 impl Reading {
     /// Begins to read what the flags name; `known` was read before, over `afar`. `events` hears when it is done.
@@ -43,15 +44,21 @@ impl Reading {
         events: Sender<Event>,
     ) -> Self {
         let args = args.clone();
-        Self(std::thread::spawn(move || {
-            let _done = Done(events);
+        // It goes with the thread, and at once where none can be started.
+        let done = Done(events);
+        Self(std::thread::Builder::new().spawn(move || {
+            let _done = done;
             read(&args, tables, known.as_deref(), afar)
         }))
     }
 
     /// What was read.
     pub(super) fn finish(self) -> Result<Read, Failure> {
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let thread = self.0.map_err(|error| Failure {
+            what: format!("cannot read: no thread can be started for it: {error}"),
+            hints: vec![cores::LIMIT.to_owned()],
+        })?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 

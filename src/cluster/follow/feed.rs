@@ -41,6 +41,14 @@ pub(super) struct Feed {
 }
 
 impl Feed {
+    /// Has `run` keep it current on a thread of its own. That none can be started is trouble like any other.
+    pub(super) fn start(self, run: impl FnOnce(Self) + Send + 'static) {
+        let (shared, part) = (Arc::clone(&self.shared), self.part);
+        if let Err(error) = std::thread::Builder::new().spawn(move || run(self)) {
+            shared.trouble(part, &Problem::without_thread(&error), false);
+        }
+    }
+
     /// Keeps the list current until nobody wants it any more. With `from` it was read already.
     pub(super) fn run(mut self, mut from: Option<String>) {
         let mut pause = Pause::default();

@@ -88,7 +88,10 @@ impl Follower {
         let wanted = wanted.as_one();
         let own = Arc::clone(&shared);
         let of = wanted.clone();
-        std::thread::spawn(move || connect(&access, &own, &of, config));
+        let connecting = std::thread::Builder::new().spawn(move || connect(&access, &own, &of, config));
+        if let Err(error) = connecting {
+            shared.tell(|state| state.connection = Connection::Failed(Problem::without_thread(&error)));
+        }
         Self { shared, wanted: Mutex::new(wanted), pods: Mutex::default(), lookups: Mutex::default() }
     }
 
@@ -120,7 +123,7 @@ impl Follower {
         let lists = vec![(List::all("/api/v1", None, "nodes"), Right::NODES)];
         let feed = self.feed(Subject::Node, Scope::Unknown, lists);
         if let Some(feed) = feed {
-            std::thread::spawn(move || feed.run_node(candidate.as_deref(), choose));
+            feed.start(move |feed| feed.run_node(candidate.as_deref(), choose));
         }
     }
 
@@ -134,7 +137,7 @@ impl Follower {
         pods.push(key);
         let list = List::all("/api/v1", namespace, "pods").named(name);
         if let Some(feed) = self.feed(Subject::Pods, Scope::Unknown, vec![(list, Right::PODS)]) {
-            std::thread::spawn(move || feed.run(None));
+            feed.start(|feed| feed.run(None));
         }
     }
 
@@ -248,7 +251,7 @@ fn connect(access: &Access, shared: &Arc<Shared>, wanted: &Wanted, config: bool)
                 if config {
                     let list = List::all("/api/v1", Some("kube-system"), "configmaps").named("kube-proxy");
                     let feed = add(shared, &server, Subject::Config, Scope::Unknown, vec![(list, Right::CONFIG)]);
-                    std::thread::spawn(move || feed.run(None));
+                    feed.start(|feed| feed.run(None));
                 }
                 shared.tell(|state| state.connection = Connection::Ready(server));
                 return;
@@ -264,7 +267,7 @@ fn connect(access: &Access, shared: &Arc<Shared>, wanted: &Wanted, config: bool)
 fn begin(shared: &Arc<Shared>, server: &Server, wanted: &Wanted) {
     for (subject, lists) in [(Subject::Services, wanted.services()), (Subject::Endpoints, wanted.endpoints())] {
         let feed = add(shared, server, subject, wanted.scope(), lists);
-        std::thread::spawn(move || feed.run(None));
+        feed.start(|feed| feed.run(None));
     }
 }
 
