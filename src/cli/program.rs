@@ -45,8 +45,8 @@ impl Called {
 
     /// The command line.
     pub(super) fn command(self) -> clap::Command {
-        let command = Cli::command();
-        if self == Self::Plugin { command.bin_name(PLUGIN) } else { command }
+        // Not what it was started as, which may be anything and would be printed as it is.
+        Cli::command().bin_name(if self == Self::Plugin { PLUGIN } else { NAME })
     }
 
     /// `text` for people, its commands as they are to be typed.

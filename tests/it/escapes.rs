@@ -7,16 +7,17 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::bundles::{gzip, tar_of};
-use crate::run::{Run, kube_ipt, node};
+use crate::run::{Run, called, kube_ipt, node};
 
 /// A title, a colour, an order of reading, the eight-bit form of a sequence, nothing of any width, and what goes back on a line.
-const EVIL: &str = "\u{1b}]0;owned\u{7}\u{1b}[31m\u{202e}\u{9b}2J\u{200b}\u{2066}\u{feff}\u{8}";
+const EVIL: &str =
+    "\u{1b}]0;owned\u{7}\u{1b}[31m\u{202e}\u{9b}2J\u{200b}\u{2066}\u{feff}\u{34f}\u{3164}\u{fe0f}\u{e0101}\u{8}";
 
 /// The first character of `text` that a terminal would act on, with what stands around it.
 fn acting(text: &str) -> Option<String> {
     let acts = |c: char| {
         (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{34f}' | '\u{3164}' | '\u{fe0f}' | '\u{e0101}')
     };
     let at = text.find(acts)?;
     Some(text[at..].chars().take(40).collect())
@@ -346,4 +347,13 @@ fn nothing_that_a_server_or_a_kubeconfig_says_acts() {
     }
     let (contexts, _) = harmless(kube_ipt("__complete show --kubeconfig").arg(&config).arg("--context").arg(""));
     assert_eq!(contexts, ":4\n");
+}
+
+#[test]
+fn the_name_it_was_started_by() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for args in ["show --bad", "show --help", "--help", "nothing", ""] {
+        let (stdout, stderr) = harmless(called(folder.path(), &format!("k{EVIL}"), args));
+        assert!([stdout, stderr].concat().contains("Usage: kube-ipt"), "{args}");
+    }
 }
