@@ -79,7 +79,7 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
                     "{} {} lets in {}, but the Service wants {}",
                     frontend.kind.words(),
                     frontend.at(),
-                    networks(have),
+                    have.as_deref().map_or_else(|| networks(&[]), let_in),
                     networks(want)
                 ),
                 hint,
@@ -147,6 +147,10 @@ fn name(policy: Policy) -> &'static str {
         Policy::Cluster => "Cluster",
         Policy::Local => "Local",
     }
+}
+
+fn let_in(all: &[Network]) -> String {
+    if all.is_empty() { "no network".to_owned() } else { networks(all) }
 }
 
 fn networks(networks: &[Network]) -> String {

@@ -68,8 +68,8 @@ pub enum Drift {
     Sources {
         /// The place of the frontend.
         frontend: usize,
-        /// Networks the rules let in; empty for all.
-        have: Vec<Network>,
+        /// Networks the rules let in; `None` for all.
+        have: Option<Vec<Network>>,
         /// Those they should let in; empty for all.
         want: Vec<Network>,
     },

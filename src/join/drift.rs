@@ -57,7 +57,7 @@ impl Join<'_, '_> {
 
 /// One frontend of the rules, to be compared with what the Service wants of it.
 struct Comparison<'c> {
-    extent: Extent,
+    extent: &'c Extent,
     expected: &'c Expected<'c>,
     /// Its place.
     at: usize,
@@ -111,8 +111,7 @@ impl Comparison<'_> {
     /// Connections from outside go to the pool of the Service's policy; for a cluster IP that is everyone's. Pods and the
     /// node itself may use every endpoint of the cluster through external addresses too.
     fn policy(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
-        let local = self.expected.pools.local.as_ref();
-        let has_local = local.is_some_and(|pool| pool.as_ref().is_ok_and(|pool| !pool.is_empty()));
+        let has_local = self.has_local();
         if self.extent.remote_fallback && want.policy == Policy::Local && !has_local {
             return;
         }
@@ -145,6 +144,12 @@ impl Comparison<'_> {
                 drifts.push(Drift::Policy { frontend: self.at, origin, have, want: Policy::Cluster });
             }
         }
+    }
+
+    /// True if an endpoint of this node is known to be usable.
+    fn has_local(&self) -> bool {
+        let local = self.expected.pools.local.as_ref();
+        local.is_some_and(|pool| pool.as_ref().is_ok_and(|pool| !pool.is_empty()))
     }
 
     /// The pool connections from an origin get to.
@@ -185,22 +190,27 @@ impl Comparison<'_> {
             let mut of_service = self.expected.frontends.iter().filter(|own| own.kind == FrontendKind::LoadBalancer);
             address.is_some() && of_service.any(|own| own.address == address)
         };
-        let mut let_in: Vec<Network> = let_in.copied().filter(|network| !is_own(network)).collect();
-        let_in.sort_unstable();
-        let_in.dedup();
-        // A range around the pods, or of this node's own addresses, is open to them and shows no network.
-        let hidden = routes
+        // Nobody from outside gets in without a local endpoint under Local policy, whatever the ranges.
+        let nobody = !self.extent.remote_fallback && want.policy == Policy::Local && !self.has_local();
+        // Where all pods get in anyway, a range of the pods alone shows nowhere, and none does where pods are all that gets in.
+        let pods_get_in = routes
             .iter()
             .any(|route| route.origin != Origin::External && route.sources.is_empty() && route.verdict.is_pool());
-        let lacks = wanted.iter().any(|network| !let_in.contains(network)) && !hidden;
+        let is_hidden = |network: &Network| pods_get_in && (nobody || self.extent.pod_networks.contains(network));
+        let hidden = wanted.iter().filter(|network| is_hidden(network));
+        let mut let_in: Vec<Network> = let_in.filter(|network| !is_own(network)).chain(hidden).copied().collect();
+        let_in.sort_unstable();
+        let_in.dedup();
+        let lacks = wanted.iter().any(|network| !let_in.contains(network));
         let differs = match (wanted.is_empty(), open) {
-            // Nobody from outside gets in without a local endpoint under Local policy, whatever the ranges.
-            (true, open) => !open && let_in.iter().any(|network| !want.sources.contains(network)),
+            (true, true) => false,
+            (true, false) if nobody => let_in.iter().any(|network| !want.sources.contains(network)),
+            (true, false) => !let_in.is_empty(),
             (false, true) => true,
             (false, false) => lacks || let_in.iter().any(|network| !wanted.contains(network)),
         };
         if differs {
-            let have = if open { Vec::new() } else { let_in };
+            let have = (!open).then_some(let_in);
             drifts.push(Drift::Sources { frontend: self.at, have, want: wanted });
         } else if !wanted.is_empty()
             && self.extent.nat_whole
@@ -214,7 +224,7 @@ impl Comparison<'_> {
 
 /// True if nobody can get anywhere: Local policy, no endpoint on this node, and rules of a release before 1.24, of which not
 /// all let pods and the node itself use the others.
-fn may_be_dropped(want: &expect::Frontend, expected: &Expected<'_>, extent: Extent) -> bool {
+fn may_be_dropped(want: &expect::Frontend, expected: &Expected<'_>, extent: &Extent) -> bool {
     let local = expected.pools.local.as_ref();
     let of_cluster_ip = want.kind == FrontendKind::ClusterIp;
     want.policy == Policy::Local
@@ -223,7 +233,7 @@ fn may_be_dropped(want: &expect::Frontend, expected: &Expected<'_>, extent: Exte
 }
 
 /// True if endpoints of other nodes stand in for those of this one, of which there is none.
-fn falls_back(expected: &Expected<'_>, extent: Extent) -> bool {
+fn falls_back(expected: &Expected<'_>, extent: &Extent) -> bool {
     let cluster = expected.pools.cluster.as_ref();
     extent.remote_fallback && cluster.is_some_and(|pool| pool.as_ref().is_ok_and(|pool| !pool.is_empty()))
 }

@@ -154,8 +154,8 @@ impl<'c, 'f> Join<'c, 'f> {
         self.extent(family).is_some_and(|extent| extent.nat_whole)
     }
 
-    fn extent(&self, family: Family) -> Option<Extent> {
-        self.families.iter().find(|extent| extent.family == family).copied()
+    fn extent(&self, family: Family) -> Option<&Extent> {
+        self.families.iter().find(|extent| extent.family == family)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::dump::ipset::Sets;
 use crate::dump::iptables::{Section, TableName};
 use crate::dump::ipvs::VirtualServer;
 use crate::dump::nft;
-use crate::net::Family;
+use crate::net::{Family, Network};
 
 /// Things left over that are named.
 const NAMED: usize = 3;
@@ -280,12 +280,14 @@ impl<'r, 'd> Survey<'r, 'd> {
 
     /// What was read of a family, and what its rules can tell.
     pub fn extents(&self) -> Vec<Extent> {
+        let pod_networks = |family| self.pods(family).networks.to_vec();
         let of_iptables = |r: &iptables::Ruleset<'_>| Extent {
             family: r.family,
             nat_whole: r.nat.is_some_and(|nat| nat.is_whole_nat()),
             filter_whole: r.filter.is_some_and(|filter| filter.is_whole_filter()),
             external_chains: r.nat.is_some_and(|nat| nat.has_external_chains()),
             tells_pods: self.iptables.tells_pods(r.family),
+            pod_networks: pod_networks(r.family),
             tells_sources: true,
             remote_fallback: false,
             is_absent: false,
@@ -296,6 +298,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             filter_whole: r.is_whole(),
             external_chains: true,
             tells_pods: self.nftables.pods(r.family).is_known(),
+            pod_networks: pod_networks(r.family),
             tells_sources: true,
             remote_fallback: false,
             is_absent: false,
@@ -306,6 +309,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             filter_whole: true,
             external_chains: true,
             tells_pods: false,
+            pod_networks: Vec::new(),
             tells_sources: true,
             remote_fallback: false,
             is_absent: true,
@@ -324,6 +328,7 @@ impl<'r, 'd> Survey<'r, 'd> {
                     filter_whole: false,
                     external_chains: false,
                     tells_pods: false,
+                    pod_networks: pod_networks(family),
                     // Rules that ask ipsets drop the others.
                     tells_sources: !self.rules.sets.is_empty()
                         && self.rules.iptables.iter().any(|r| r.family == family && r.filter.is_some()),
@@ -383,7 +388,7 @@ impl<'r, 'd> Survey<'r, 'd> {
 }
 
 /// Which rules of a family were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub struct Extent {
     /// The family.
@@ -397,6 +402,8 @@ pub struct Extent {
     pub external_chains: bool,
     /// The rules tell pods from other clients.
     pub tells_pods: bool,
+    /// The networks by which they do.
+    pub pod_networks: Vec<Network>,
     /// Which networks may connect is told.
     pub tells_sources: bool,
     /// Where no endpoint of this node is usable, external addresses under Local policy lead to those of others

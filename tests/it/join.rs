@@ -552,6 +552,7 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
                 filter_whole: true,
                 external_chains: true,
                 tells_pods: true,
+                pod_networks: Vec::new(),
                 tells_sources: true,
                 remote_fallback: false,
                 is_absent: false,

@@ -85,6 +85,36 @@ fn source_ranges_that_differ_or_are_not_enforced() {
 }
 
 #[test]
+fn ranges_are_compared_one_by_one_where_pods_get_in_by_one_of_them() {
+    const OF_RULES: [&str; 2] = ["203.0.113.0/24", "198.51.100.0/25"];
+    // The rules let in these, and the Service wants those.
+    let told = |have: [&str; 2], want: &[&str]| {
+        let line = |line: &str| {
+            let (first, second) = have.into();
+            Some(line.replace(OF_RULES[0], first).replace(OF_RULES[1], second))
+        };
+        let node = clean("node1").lines(line).change("Service", "edge/gw-lb-ranges", |service| {
+            service["spec"]["loadBalancerSourceRanges"] = json!(want);
+        });
+        let found = node.check();
+        let ours = found.iter().filter(|f| f["severity"] != "info").map(|f| f["message"].as_str().expect("words"));
+        ours.map(|words| words.trim_start_matches("load balancer 203.0.113.78:443 ").to_owned()).collect::<Vec<_>>()
+    };
+    let (around, pods, other) = ("10.0.0.0/8", "10.244.0.0/16", "192.0.2.0/24");
+    for have in [[around, other], [pods, other]] {
+        assert_eq!(told(have, &have), [""; 0]);
+        let want = [have[0], have[1], "192.0.3.0/24"];
+        let words = format!("lets in {}, but the Service wants {}", have.join(", "), want.join(", "));
+        assert_eq!(told(have, &want), [words]);
+    }
+    assert_eq!(told([pods, pods], &[pods, other]), [format!("lets in {pods}, but the Service wants {pods}, {other}")]);
+    // A range of all of them opens the address.
+    let words = format!("lets in {around}, {other}, but the Service wants everyone");
+    assert_eq!(told([around, other], &[around, other, "0.0.0.0/0"]), [words]);
+    assert_eq!(told([around, "0.0.0.0/0"], &[around, "0.0.0.0/0"]), [""; 0]);
+}
+
+#[test]
 fn a_node_in_the_source_ranges_reaches_itself_from_every_address_of_the_load_balancer() {
     // Where a range has the node's address, the one chain of the port lets all of them in.
     let twice = |line: &str| {
