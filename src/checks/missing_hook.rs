@@ -1,7 +1,7 @@
 //! A built-in chain does not lead to the chain of kube-proxy it should lead to.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{MissingHook, Wiring};
+use crate::dataplane::{MissingHook, Mode, Wiring};
 use crate::net::Family;
 
 /// The check.
@@ -34,7 +34,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                     hook.chain,
                     hook.table,
                     hook.target,
-                    effect(hook)
+                    effect(hook, wiring.mode == Some(Mode::Ipvs))
                 ),
                 hint: super::rewrite(input),
                 rules: hook.rules.clone(),
@@ -55,16 +55,21 @@ fn severity(input: &Input<'_, '_>, wiring: &Wiring, hook: &MissingHook) -> Sever
     }
 }
 
-/// What that means for connections.
-fn effect(hook: &MissingHook) -> &'static str {
+/// What that means for connections. In IPVS mode the nat table only marks them.
+fn effect(hook: &MissingHook, ipvs: bool) -> &'static str {
     match (hook.table, hook.chain.to_ascii_uppercase().as_str(), hook.target) {
+        ("nat", "PREROUTING", _) if ipvs => "connections from pods and from outside are not masqueraded",
+        ("nat", "OUTPUT", _) if ipvs => "connections from the node itself are not masqueraded",
         ("nat", "PREROUTING", _) => "no Service can be reached from pods or from outside",
         ("nat", "OUTPUT", _) => "no Service can be reached from the node itself",
         ("nat", "POSTROUTING", _) => "nothing is masqueraded, so that answers to some clients go astray",
         ("nat", ..) => "no node port can be reached",
         (.., "KUBE-FORWARD") => "forwarded connections depend on the policy of FORWARD",
-        (.., "KUBE-PROXY-FIREWALL" | "firewall-ips") => "source ranges of load balancers are not enforced there",
-        (.., "KUBE-NODEPORTS") => "health check ports depend on the policy of INPUT",
+        (.., "KUBE-PROXY-FIREWALL" | "KUBE-IPVS-OUT-FILTER" | "firewall-ips") => {
+            "source ranges of load balancers are not enforced there"
+        }
+        (.., "KUBE-IPVS-FILTER") => "what listens on this node is reached by the addresses of Services too",
+        (.., "KUBE-NODEPORTS" | "KUBE-NODE-PORT") => "health check ports depend on the policy of INPUT",
         _ => "clients of Services without endpoints are not refused there",
     }
 }

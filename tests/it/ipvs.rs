@@ -287,3 +287,34 @@ fn the_rule_that_asks_the_set_of_hairpin_connections_is_missed() {
     });
     assert_eq!(told(&garbled.check()), [""; 0]);
 }
+
+#[test]
+fn hooks_that_lead_to_no_chain_of_ipvs_are_missed() {
+    for (hook, told) in [
+        (
+            "INPUT -m comment --comment \"kube-proxy firewall rules\"",
+            "KUBE-PROXY-FIREWALL: source ranges of load balancers are not enforced there",
+        ),
+        (
+            "INPUT -m comment --comment \"kubernetes ipvs access filter\"",
+            "KUBE-IPVS-FILTER: what listens on this node is reached by the addresses of Services too",
+        ),
+        (
+            "FORWARD -m comment --comment \"kubernetes forwarding rules\"",
+            "KUBE-FORWARD: forwarded connections depend on the policy of FORWARD",
+        ),
+        ("PREROUTING ", "KUBE-SERVICES: connections from pods and from outside are not masqueraded"),
+        (
+            "OUTPUT -m comment --comment \"kubernetes service portals\"",
+            "KUBE-SERVICES: connections from the node itself are not masqueraded",
+        ),
+    ] {
+        let found = of_ipvs().without(|line| line.starts_with(&format!("-A {hook}"))).check();
+        let found: Vec<_> = found.iter().filter(|finding| finding["severity"] != "info").collect();
+        let ends = |finding: &Value| finding["message"].as_str().is_some_and(|words| words.ends_with(told));
+        assert!(found.len() == 1 && found[0]["code"] == "missing-hook" && ends(found[0]), "{hook}: {found:#?}");
+    }
+    // What a release does not have, or nothing is in, needs no hook.
+    let gone = |line: &str| line.contains("KUBE-IPVS-FILTER") || line.contains("KUBE-IPVS-OUT-FILTER");
+    assert_eq!(told(&of_ipvs().without(gone).check()), told(&of_ipvs().check()));
+}

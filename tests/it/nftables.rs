@@ -149,6 +149,17 @@ fn hooks_marks_and_jumps_are_looked_at() {
         Some(line.replace("meta mark & 0x00004000 == 0x00000000 return", "meta mark & 0x00008000 == 0x00000000 return"))
     });
     assert!(wrong(&unmasked).iter().any(|f| f.contains("masquerade-mismatch")), "{:?}", wrong(&unmasked));
+    // All its rules were flushed, and the hook leads there all the same.
+    for node in [old(), new()] {
+        let inside = std::cell::Cell::new(false);
+        let flushed = node.without(|line| {
+            let is_rule = inside.get() && line.trim() != "}";
+            inside.set(is_rule || line.trim() == "chain masquerading {");
+            is_rule
+        });
+        assert_eq!(wrong(&flushed).len(), 1, "{:?}", wrong(&flushed));
+        assert!(wrong(&flushed)[0].contains("masquerade-mismatch"), "{:?}", wrong(&flushed));
+    }
     let dangling =
         new().without(|line| line.contains("goto service-452DNVGS-shop/web/tcp/ ") || line.contains("nothing"));
     assert_eq!(wrong(&dangling), Vec::<String>::new(), "that line is none of the table's");

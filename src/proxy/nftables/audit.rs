@@ -146,8 +146,11 @@ fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
             acted_on.extend(rule.statements.iter().filter_map(masked));
         }
     }
-    if acted_on.is_empty() && table.chain("masquerading").is_none_or(|chain| chain.rules.is_empty()) {
-        // The hook is missing, which is said elsewhere.
+    let hooks = table.base_chains().filter(|(_, base)| base.kind == "nat" && base.hook == "postrouting");
+    let hooked = || reached_from(table, hooks.map(|(chain, _)| chain)).contains("masquerading");
+    let is_empty = table.chain("masquerading").is_none_or(|chain| chain.rules.is_empty());
+    if is_empty && !hooked() {
+        // That is said elsewhere.
         return None;
     }
     let marking = table.chains().iter().filter(|chain| {

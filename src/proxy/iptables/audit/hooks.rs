@@ -22,6 +22,17 @@ const FILTER: [(&str, &str); 9] = [
     ("OUTPUT", "KUBE-SERVICES"),
 ];
 
+/// The same in IPVS mode (`iptablesJumpChain`, pkg/proxy/ipvs/proxier.go). Releases differ in which of these chains they have; one
+/// that has rules is led to.
+const FILTER_OF_IPVS: [(&str, &str); 6] = [
+    ("INPUT", "KUBE-IPVS-FILTER"),
+    ("INPUT", "KUBE-PROXY-FIREWALL"),
+    ("INPUT", "KUBE-NODE-PORT"),
+    ("FORWARD", "KUBE-PROXY-FIREWALL"),
+    ("FORWARD", "KUBE-FORWARD"),
+    ("OUTPUT", "KUBE-IPVS-OUT-FILTER"),
+];
+
 /// Targets after which no later rule of a built-in chain is tried.
 const ENDING: [&str; 9] = ["ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "REDIRECT", "SNAT", "MASQUERADE", "NETMAP"];
 
@@ -48,6 +59,10 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
         let is_of_today = has_firewall || nat.is_some_and(has_todays_layout);
         let wanted = FILTER.iter().filter(|(_, target)| has_firewall || *target != "KUBE-PROXY-FIREWALL");
         let wanted = wanted.filter(|_| is_of_today);
+        missing.extend(wanted.filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
+    }
+    if let Some(filter) = filter.filter(|_| mode == Some(Mode::Ipvs)) {
+        let wanted = FILTER_OF_IPVS.iter().filter(|(_, target)| filter.rules(target).next().is_some());
         missing.extend(wanted.filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
     }
     missing
