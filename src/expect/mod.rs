@@ -89,6 +89,16 @@ impl<'f> Cluster<'f> {
 
     /// What should be programmed for `port`; nothing for those kube-proxy leaves out.
     pub fn expected(&self, port: &ServicePort<'f>) -> Expected<'f> {
+        self.expected_of(port, true)
+    }
+
+    /// The same of a kube-proxy before 1.26, which leads to no endpoint that terminates unless told to
+    /// (`ProxyTerminatingEndpoints`, pkg/features/kube_features.go).
+    pub fn expected_without_terminating(&self, port: &ServicePort<'f>) -> Expected<'f> {
+        self.expected_of(port, false)
+    }
+
+    fn expected_of(&self, port: &ServicePort<'f>, last_resort: bool) -> Expected<'f> {
         let service = port.service;
         let slices = self.slices(&service.namespace, &service.name);
         let of_family = slices.iter().filter(|slice| slice.family == port.family);
@@ -104,7 +114,7 @@ impl<'f> Cluster<'f> {
         };
         let reach = frontends::Reach::of(service, wanted, port.family);
         let pools = if complete && !(mirrored && service.hinted) {
-            Pools::of(&members, reach, &self.viewpoint)
+            Pools::of(&members, reach, &self.viewpoint, last_resort)
         } else {
             Pools::unknown(&members, reach)
         };

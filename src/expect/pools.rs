@@ -37,9 +37,11 @@ impl Pools {
         self.cluster.iter().chain(&self.local).all(|pool| pool.as_ref().is_ok_and(Vec::is_empty))
     }
 
-    /// What `members` are to a service port reached in this way.
-    pub(super) fn of(members: &[Member<'_>], reach: Reach, viewpoint: &Viewpoint) -> Self {
-        let cluster = reach.uses_cluster().then(|| cluster(members, viewpoint));
+    /// What `members` are to a service port reached in this way. Whether those that terminate are a `last_resort` depends on the
+    /// release.
+    pub(super) fn of(members: &[Member<'_>], reach: Reach, viewpoint: &Viewpoint, last_resort: bool) -> Self {
+        let is_last = |m: &Member<'_>| last_resort && m.last_resort();
+        let cluster = reach.uses_cluster().then(|| cluster(members, viewpoint, is_last));
         let narrowed = |pool: &Vec<usize>| {
             let ready = having(members, |m| m.endpoint.ready);
             (!ready.is_empty() && ready.len() > pool.len()).then_some(ready)
@@ -47,8 +49,8 @@ impl Pools {
         Self {
             without_hints: cluster.as_ref().and_then(|pool| pool.as_ref().ok()).and_then(narrowed),
             cluster,
-            local: reach.uses_local().then(|| local(members, viewpoint)),
-            usable: Some(members.iter().any(|m| m.endpoint.ready || m.last_resort())),
+            local: reach.uses_local().then(|| local(members, viewpoint, is_last)),
+            usable: Some(members.iter().any(|m| m.endpoint.ready || is_last(m))),
         }
     }
 
@@ -67,10 +69,14 @@ impl Pools {
 ///
 /// `hints.forNodes` go before `hints.forZones`, and either counts only if every ready endpoint has them
 /// (`topologyModeFromHints`, pkg/proxy/topology.go).
-fn cluster(members: &[Member<'_>], viewpoint: &Viewpoint) -> Result<Vec<usize>, Gap> {
+fn cluster(
+    members: &[Member<'_>],
+    viewpoint: &Viewpoint,
+    is_last: impl Fn(&Member<'_>) -> bool,
+) -> Result<Vec<usize>, Gap> {
     let ready = having(members, |m| m.endpoint.ready);
     if ready.is_empty() {
-        return Ok(having(members, Member::last_resort));
+        return Ok(having(members, is_last));
     }
     let by_node = ready.iter().all(|&n| !members[n].endpoint.for_nodes().is_empty());
     let by_zone = ready.iter().all(|&n| !members[n].endpoint.for_zones().is_empty());
@@ -92,13 +98,17 @@ fn cluster(members: &[Member<'_>], viewpoint: &Viewpoint) -> Result<Vec<usize>, 
 }
 
 /// Ready endpoints of this node; without any, those of it that terminate and still serve.
-fn local(members: &[Member<'_>], viewpoint: &Viewpoint) -> Result<Vec<usize>, Gap> {
-    if viewpoint.node.is_none() && members.iter().any(|m| m.endpoint.ready || m.last_resort()) {
+fn local(
+    members: &[Member<'_>],
+    viewpoint: &Viewpoint,
+    is_last: impl Fn(&Member<'_>) -> bool,
+) -> Result<Vec<usize>, Gap> {
+    if viewpoint.node.is_none() && members.iter().any(|m| m.endpoint.ready || is_last(m)) {
         return Err(Gap::Node);
     }
     let here = |m: &Member<'_>| m.local == Some(true);
     let ready = having(members, |m| here(m) && m.endpoint.ready);
-    Ok(if ready.is_empty() { having(members, |m| here(m) && m.last_resort()) } else { ready })
+    Ok(if ready.is_empty() { having(members, |m| here(m) && is_last(m)) } else { ready })
 }
 
 fn having<'f>(members: &[Member<'f>], fits: impl Fn(&Member<'f>) -> bool) -> Vec<usize> {

@@ -22,12 +22,12 @@ impl<'f> Join<'_, 'f> {
 
     /// True if the cluster knows an endpoint of `port` that fits.
     pub fn has_member(&self, port: &expect::ServicePort<'f>, fits: impl Fn(IpAddr, u16) -> bool) -> bool {
-        self.cluster.expected(port).members.iter().any(|m| fits(m.address, m.port))
+        self.expected(port).members.iter().any(|m| fits(m.address, m.port))
     }
 
     /// A service port as far as the cluster tells it.
     pub fn alone(&self, port: &expect::ServicePort<'f>) -> ServicePort {
-        let expected = self.cluster.expected(port);
+        let expected = self.expected(port);
         let read = self.families.iter().any(|extent| extent.family == port.family);
         let rules_complete = self.rules_complete(port.family);
         let standing = match super::standing(port, &expected) {

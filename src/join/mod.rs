@@ -83,7 +83,7 @@ impl<'c, 'f> Join<'c, 'f> {
     /// Adds what the cluster says of a service port of the rules.
     fn describe(&self, port: &mut ServicePort) {
         let known = self.port(port.name.as_ref(), port.protocol, port.family);
-        let expected = known.map(|known| self.cluster.expected(&known));
+        let expected = known.map(|known| self.expected(&known));
         if let Some(known) = known {
             frontend_kinds(port, known.service);
         }
@@ -101,7 +101,7 @@ impl<'c, 'f> Join<'c, 'f> {
         let standing = match (known, &expected, gone) {
             (Some(known), Some(expected), _) => standing(&known, expected),
             (.., Some(gone)) => match &left_alone {
-                Some(port) => standing(port, &self.cluster.expected(port)),
+                Some(port) => standing(port, &self.expected(port)),
                 None => Standing::Gone(gone),
             },
             _ => Standing::Unknown,
@@ -152,6 +152,14 @@ impl<'c, 'f> Join<'c, 'f> {
 
     fn rules_complete(&self, family: Family) -> bool {
         self.extent(family).is_some_and(|extent| extent.nat_whole)
+    }
+
+    /// What a kube-proxy of the release that the rules tell should have programmed.
+    fn expected(&self, port: &expect::ServicePort<'f>) -> Expected<'f> {
+        if self.extent(port.family).is_some_and(|extent| !extent.to_terminating) {
+            return self.cluster.expected_without_terminating(port);
+        }
+        self.cluster.expected(port)
     }
 
     fn extent(&self, family: Family) -> Option<&Extent> {

@@ -281,6 +281,11 @@ impl<'r, 'd> Survey<'r, 'd> {
     /// What was read of a family, and what its rules can tell.
     pub fn extents(&self) -> Vec<Extent> {
         let pod_networks = |family| self.pods(family).networks.to_vec();
+        let to_terminating = |family| {
+            let filter = self.rules.iptables.iter().find(|r| r.family == family).and_then(|r| r.filter);
+            filter
+                .is_none_or(|filter| !filter.is_whole_filter() || filter.section.chain("KUBE-PROXY-FIREWALL").is_some())
+        };
         let of_iptables = |r: &iptables::Ruleset<'_>| Extent {
             family: r.family,
             nat_whole: r.nat.is_some_and(|nat| nat.is_whole_nat()),
@@ -291,6 +296,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             tells_sources: true,
             remote_fallback: false,
             is_absent: false,
+            to_terminating: to_terminating(r.family),
         };
         let of_nftables = |r: &nftables::Ruleset<'_>| Extent {
             family: r.family,
@@ -302,6 +308,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             tells_sources: true,
             remote_fallback: false,
             is_absent: false,
+            to_terminating: true,
         };
         let absent = |family| Extent {
             family,
@@ -313,6 +320,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             tells_sources: true,
             remote_fallback: false,
             is_absent: true,
+            to_terminating: true,
         };
         match self.mode {
             Some(Mode::Nftables) => {
@@ -334,6 +342,7 @@ impl<'r, 'd> Survey<'r, 'd> {
                         && self.rules.iptables.iter().any(|r| r.family == family && r.filter.is_some()),
                     remote_fallback: true,
                     is_absent: false,
+                    to_terminating: to_terminating(family),
                 };
                 self.rules.families().into_iter().map(of).collect()
             }
@@ -411,4 +420,7 @@ pub struct Extent {
     pub remote_fallback: bool,
     /// kube-proxy has no rules of the family at all, though it has some of the other; none where nodes have no addresses of it.
     pub is_absent: bool,
+    /// Where no endpoint is ready, connections go to those that terminate and still serve (since 1.26). False where the filter
+    /// table is that of an older release: it has no KUBE-PROXY-FIREWALL, which came about then.
+    pub to_terminating: bool,
 }

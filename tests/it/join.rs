@@ -556,6 +556,7 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
                 tells_sources: true,
                 remote_fallback: false,
                 is_absent: false,
+                to_terminating: true,
             }],
         );
         join.describe_all(&mut services);

@@ -323,6 +323,29 @@ fn a_terminating_endpoint_is_stale_where_others_are_ready_and_used_where_none_is
 }
 
 #[test]
+fn before_1_26_a_service_whose_endpoints_all_terminate_is_refused() {
+    let ending = || {
+        clean("node1").change("EndpointSlice", "shop/broken", |slice| {
+            for endpoint in slice["endpoints"].as_array_mut().expect("endpoints") {
+                endpoint["conditions"] = json!({"ready": false, "serving": true, "terminating": true});
+            }
+        })
+    };
+    let of_service = |node: &Node| -> Vec<String> {
+        told(&node.check()).into_iter().filter(|finding| finding.contains(" shop/broken")).collect()
+    };
+    let found = of_service(&ending());
+    assert!(found.len() == 2 && found[0].starts_with("missing-service error "), "{found:#?}");
+    let older = |line: &str| line.contains("KUBE-PROXY-FIREWALL");
+    assert_eq!(of_service(&ending().without(older)), [""; 0]);
+    // Without the filter table nothing tells the release.
+    let mut nat = ending();
+    let dump = &mut nat.dumps[0];
+    *dump = dump[dump.find("*nat").expect("a nat table")..].to_owned();
+    assert_eq!(of_service(&nat).len(), 1);
+}
+
+#[test]
 fn hints_that_changed_are_not_hints_that_are_ignored() {
     // All of a zone's endpoints are programmed, and the hints now name others for it.
     let moved = clean("node2").change("EndpointSlice", "edge/gw-zone", |slice| {
