@@ -4,6 +4,7 @@ mod allowance;
 pub mod chain_name;
 
 mod client;
+mod extent;
 pub mod iptables;
 pub mod ipvs;
 mod known;
@@ -12,6 +13,7 @@ mod node;
 mod pods_told;
 mod sketch;
 
+pub use extent::Extent;
 pub use known::{KnownFrontend, KnownNames};
-pub use node::{Extent, Rules, Survey};
+pub use node::{Rules, Survey};
 pub use sketch::Sketch;

@@ -11,7 +11,7 @@ use crate::dump::ipset::Sets;
 use crate::dump::iptables::{Section, TableName};
 use crate::dump::ipvs::VirtualServer;
 use crate::dump::nft;
-use crate::net::{Family, Network};
+use crate::net::Family;
 
 /// Things left over that are named.
 const NAMED: usize = 3;
@@ -71,7 +71,7 @@ impl Rules<'_, '_> {
     }
 
     /// The families that were read, in order.
-    fn families(&self) -> Vec<Family> {
+    pub(super) fn families(&self) -> Vec<Family> {
         let servers = self.ipvs.into_iter().flat_map(|ipvs| &ipvs.listing.servers);
         let of_servers = servers.filter_map(|server| server.key.address()).map(Family::of);
         let tables = self.iptables.iter().map(|r| r.family).chain(self.nftables.iter().map(|r| r.family));
@@ -86,11 +86,11 @@ impl Rules<'_, '_> {
 /// The service ports of a node, not yet followed to their endpoints.
 #[derive(Debug)]
 pub struct Survey<'r, 'd> {
-    rules: Rules<'r, 'd>,
-    mode: Option<Mode>,
-    iptables: iptables::Survey<'d>,
-    nftables: nftables::Survey<'d>,
-    ipvs: ipvs::Survey<'d>,
+    pub(super) rules: Rules<'r, 'd>,
+    pub(super) mode: Option<Mode>,
+    pub(super) iptables: iptables::Survey<'d>,
+    pub(super) nftables: nftables::Survey<'d>,
+    pub(super) ipvs: ipvs::Survey<'d>,
 }
 
 impl<'r, 'd> Survey<'r, 'd> {
@@ -278,78 +278,6 @@ impl<'r, 'd> Survey<'r, 'd> {
         })
     }
 
-    /// What was read of a family, and what its rules can tell.
-    pub fn extents(&self) -> Vec<Extent> {
-        let pod_networks = |family| self.pods(family).networks.to_vec();
-        let to_terminating = |family| {
-            let filter = self.rules.iptables.iter().find(|r| r.family == family).and_then(|r| r.filter);
-            filter
-                .is_none_or(|filter| !filter.is_whole_filter() || filter.section.chain("KUBE-PROXY-FIREWALL").is_some())
-        };
-        let of_iptables = |r: &iptables::Ruleset<'_>| Extent {
-            family: r.family,
-            nat_whole: r.nat.is_some_and(|nat| nat.is_whole_nat()),
-            filter_whole: r.filter.is_some_and(|filter| filter.is_whole_filter()),
-            external_chains: r.nat.is_some_and(|nat| nat.has_external_chains()),
-            tells_pods: self.iptables.tells_pods(r.family),
-            pod_networks: pod_networks(r.family),
-            tells_sources: true,
-            remote_fallback: false,
-            is_absent: false,
-            to_terminating: to_terminating(r.family),
-        };
-        let of_nftables = |r: &nftables::Ruleset<'_>| Extent {
-            family: r.family,
-            nat_whole: r.is_whole(),
-            filter_whole: r.is_whole(),
-            external_chains: true,
-            tells_pods: self.nftables.pods(r.family).is_known(),
-            pod_networks: pod_networks(r.family),
-            tells_sources: true,
-            remote_fallback: false,
-            is_absent: false,
-            to_terminating: true,
-        };
-        let absent = |family| Extent {
-            family,
-            nat_whole: true,
-            filter_whole: true,
-            external_chains: true,
-            tells_pods: false,
-            pod_networks: Vec::new(),
-            tells_sources: true,
-            remote_fallback: false,
-            is_absent: true,
-            to_terminating: true,
-        };
-        match self.mode {
-            Some(Mode::Nftables) => {
-                let absent = self.rules.without_table.map(absent);
-                self.rules.nftables.iter().map(of_nftables).chain(absent).collect()
-            }
-            Some(Mode::Ipvs) => {
-                let whole = self.ipvs.is_whole();
-                let of = |family| Extent {
-                    family,
-                    nat_whole: whole,
-                    // Those without endpoints are virtual servers too.
-                    filter_whole: false,
-                    external_chains: false,
-                    tells_pods: false,
-                    pod_networks: pod_networks(family),
-                    // Rules that ask ipsets drop the others.
-                    tells_sources: !self.rules.sets.is_empty()
-                        && self.rules.iptables.iter().any(|r| r.family == family && r.filter.is_some()),
-                    remote_fallback: true,
-                    is_absent: false,
-                    to_terminating: to_terminating(family),
-                };
-                self.rules.families().into_iter().map(of).collect()
-            }
-            _ => self.rules.iptables.iter().map(of_iptables).collect(),
-        }
-    }
-
     /// The tables an answer is made from, by their names.
     pub fn tables(&self) -> Vec<&'static str> {
         let has = |name: TableName| self.rules.iptables.iter().any(|r| r.table(name).is_some());
@@ -394,33 +322,4 @@ impl<'r, 'd> Survey<'r, 'd> {
             _ => self.rules.iptables.iter().map(iptables::Ruleset::size).sum(),
         }
     }
-}
-
-/// Which rules of a family were read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
-pub struct Extent {
-    /// The family.
-    pub family: Family,
-    /// No rules that lead to endpoints are missing.
-    pub nat_whole: bool,
-    /// No rules that refuse are missing.
-    pub filter_whole: bool,
-    /// External traffic has chains of its own, which send pods and the node itself to the pool of the whole cluster even
-    /// under Local policy (KUBE-EXT, since 1.24). Before that, releases differ.
-    pub external_chains: bool,
-    /// The rules tell pods from other clients.
-    pub tells_pods: bool,
-    /// The networks by which they do.
-    pub pod_networks: Vec<Network>,
-    /// Which networks may connect is told.
-    pub tells_sources: bool,
-    /// Where no endpoint of this node is usable, external addresses under Local policy lead to those of others
-    /// (`syncEndpoint`, pkg/proxy/ipvs/proxier.go).
-    pub remote_fallback: bool,
-    /// kube-proxy has no rules of the family at all, though it has some of the other; none where nodes have no addresses of it.
-    pub is_absent: bool,
-    /// Where no endpoint is ready, connections go to those that terminate and still serve (since 1.26). False where the filter
-    /// table is that of an older release: it has no KUBE-PROXY-FIREWALL, which came about then.
-    pub to_terminating: bool,
 }

@@ -1,0 +1,117 @@
+//! How much of a family was read, and what its rules can tell.
+
+use super::node::Survey;
+use super::{iptables, nftables};
+use crate::dataplane::Mode;
+use crate::net::{Family, Network};
+
+/// Which rules of a family were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
+pub struct Extent {
+    /// The family.
+    pub family: Family,
+    /// No rules that lead to endpoints are missing.
+    pub nat_whole: bool,
+    /// No rules that refuse are missing.
+    pub filter_whole: bool,
+    /// External traffic has chains of its own, which send pods and the node itself to the pool of the whole cluster even
+    /// under Local policy (KUBE-EXT, since 1.24). Before that, releases differ.
+    pub external_chains: bool,
+    /// The rules tell pods from other clients.
+    pub tells_pods: bool,
+    /// The networks by which they do.
+    pub pod_networks: Vec<Network>,
+    /// Which networks may connect is told.
+    pub tells_sources: bool,
+    /// Where no endpoint of this node is usable, external addresses under Local policy lead to those of others
+    /// (`syncEndpoint`, pkg/proxy/ipvs/proxier.go).
+    pub remote_fallback: bool,
+    /// kube-proxy has no rules of the family at all, though it has some of the other; none where nodes have no addresses of it.
+    pub is_absent: bool,
+    /// Where no endpoint is ready, connections go to those that terminate and still serve (since 1.26). False where the filter
+    /// table is that of an older release: it has no KUBE-PROXY-FIREWALL, which came about then.
+    pub to_terminating: bool,
+}
+
+impl Extent {
+    /// All rules of the family as today's kube-proxy writes them, none of which tells pods from others.
+    fn whole(family: Family) -> Self {
+        Self {
+            family,
+            nat_whole: true,
+            filter_whole: true,
+            external_chains: true,
+            tells_pods: false,
+            pod_networks: Vec::new(),
+            tells_sources: true,
+            remote_fallback: false,
+            is_absent: false,
+            to_terminating: true,
+        }
+    }
+}
+
+impl Survey<'_, '_> {
+    /// What was read of each family.
+    pub fn extents(&self) -> Vec<Extent> {
+        match self.mode {
+            Some(Mode::Nftables) => {
+                let absent = self.rules.without_table.map(|family| Extent { is_absent: true, ..Extent::whole(family) });
+                self.rules.nftables.iter().map(|ruleset| self.of_nftables(ruleset)).chain(absent).collect()
+            }
+            Some(Mode::Ipvs) => self.rules.families().into_iter().map(|family| self.of_ipvs(family)).collect(),
+            _ => self.rules.iptables.iter().map(|ruleset| self.of_iptables(ruleset)).collect(),
+        }
+    }
+
+    fn of_iptables(&self, ruleset: &iptables::Ruleset<'_>) -> Extent {
+        let family = ruleset.family;
+        Extent {
+            nat_whole: ruleset.nat.is_some_and(|nat| nat.is_whole_nat()),
+            filter_whole: ruleset.filter.is_some_and(|filter| filter.is_whole_filter()),
+            external_chains: ruleset.nat.is_some_and(|nat| nat.has_external_chains()),
+            tells_pods: self.iptables.tells_pods(family),
+            pod_networks: self.pod_networks(family),
+            to_terminating: self.leads_to_terminating(family),
+            ..Extent::whole(family)
+        }
+    }
+
+    fn of_nftables(&self, ruleset: &nftables::Ruleset<'_>) -> Extent {
+        let family = ruleset.family;
+        Extent {
+            nat_whole: ruleset.is_whole(),
+            filter_whole: ruleset.is_whole(),
+            tells_pods: self.nftables.pods(family).is_known(),
+            pod_networks: self.pod_networks(family),
+            ..Extent::whole(family)
+        }
+    }
+
+    fn of_ipvs(&self, family: Family) -> Extent {
+        let mut rulesets = self.rules.iptables.iter().filter(|ruleset| ruleset.family == family);
+        Extent {
+            nat_whole: self.ipvs.is_whole(),
+            // Those without endpoints are virtual servers too.
+            filter_whole: false,
+            external_chains: false,
+            pod_networks: self.pod_networks(family),
+            // Rules that ask ipsets drop the others.
+            tells_sources: !self.rules.sets.is_empty() && rulesets.any(|ruleset| ruleset.filter.is_some()),
+            remote_fallback: true,
+            to_terminating: self.leads_to_terminating(family),
+            ..Extent::whole(family)
+        }
+    }
+
+    fn pod_networks(&self, family: Family) -> Vec<Network> {
+        self.pods(family).networks.to_vec()
+    }
+
+    fn leads_to_terminating(&self, family: Family) -> bool {
+        let ruleset = self.rules.iptables.iter().find(|ruleset| ruleset.family == family);
+        let filter = ruleset.and_then(|ruleset| ruleset.filter).filter(|filter| filter.is_whole_filter());
+        filter.is_none_or(|filter| filter.section.chain("KUBE-PROXY-FIREWALL").is_some())
+    }
+}
