@@ -2,7 +2,7 @@
 //!
 //! Memory that the operating system refuses (`ulimit -v`) reaches no `Result`: std prints `memory allocation of N bytes failed`
 //! and aborts (`std::alloc::handle_alloc_error`). To whoever started us that must be status 2 like every error, not a core dump
-//! and status 134, which a script may take for a finding.
+//! and a status of its own.
 
 /// Makes an abort end with status 2. Where that cannot be had, an abort stays what it is.
 #[cfg(unix)]

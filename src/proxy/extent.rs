@@ -111,7 +111,7 @@ impl Survey<'_, '_> {
 
     fn leads_to_terminating(&self, family: Family) -> bool {
         let ruleset = self.rules.iptables.iter().find(|ruleset| ruleset.family == family);
-        let filter = ruleset.and_then(|ruleset| ruleset.filter).filter(|filter| filter.is_whole_filter());
+        let filter = ruleset.and_then(|ruleset| ruleset.filter).filter(iptables::Table::is_whole_filter);
         filter.is_none_or(|filter| filter.section.chain("KUBE-PROXY-FIREWALL").is_some())
     }
 }

@@ -146,8 +146,9 @@ mod live {
         let (_, said, status) = run("list", &path).output();
         let told = |table: &str| {
             let typed = format!("iptables-nft -w 5 -t {table} -S");
-            let lines = (1..=5).map(|n| format!("note: {typed}: Warning: {n}\n")).collect::<String>();
-            format!("{lines}note: {typed} said 2 more lines like these\n")
+            let mut lines: Vec<String> = (1..=5).map(|n| format!("note: {typed}: Warning: {n}\n")).collect();
+            lines.push(format!("note: {typed} said 2 more lines like these\n"));
+            lines.concat()
         };
         assert!(said.starts_with(&(told("nat") + &told("filter"))), "{status:?} {said}");
     }

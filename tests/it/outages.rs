@@ -51,7 +51,7 @@ fn half_the_pages_are_no_list() {
         500,
         Arc::new(|write| {
             loop {
-                write(&[b'x'; 1 << 16])?
+                write(&[b'x'; 1 << 12])?;
             }
         }),
     );
