@@ -208,8 +208,10 @@ pub(super) fn dump(capture: &Capture) -> Result<Dump<'_>, Failure> {
         return Err(foreign(capture));
     }
     let dump = scan(capture);
+    // Of bytes that are no text a line looks like a table or chain by chance.
+    let is_noise = || dump.sections.iter().all(|section| section.rules == 0) && capture.text.contains('\0');
     // A command that lists nothing says that nothing is there; a text must show what it is.
-    if !dump.is_empty() || capture.command.is_some() {
+    if capture.command.is_some() || !(dump.is_empty() || is_noise()) {
         return Ok(dump);
     }
     Err(foreign(capture))
