@@ -11,9 +11,9 @@ pub(super) struct Args {
     code: Vec<String>,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, width: Option<usize>) -> Result<Outcome, Failure> {
     let found = args.code.iter().map(|code| checks::find(code)).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
-    let text = if found.is_empty() { render::codes(&checks::CHECKS) } else { render::pages(&found) };
+    let text = if found.is_empty() { render::codes(&checks::CHECKS, width) } else { render::pages(&found, width) };
     Ok(Outcome { answer: Answer::Text(text), ..Outcome::default() })
 }

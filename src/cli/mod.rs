@@ -199,7 +199,7 @@ pub fn main() -> ExitCode {
         Command::Trace(args) => trace::run(args, verbose, width),
         Command::Diff(args) => diff::run(args, verbose, width),
         Command::Snapshot(args) => snapshot::run(args, verbose),
-        Command::Explain(args) => explain::run(args),
+        Command::Explain(args) => explain::run(args, width),
         Command::Manifest(args) => Ok(manifest::run(args)),
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),

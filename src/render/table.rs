@@ -14,7 +14,7 @@ use crate::net::Family;
 const GAP: usize = 2;
 
 /// Columns whose cells may go on in a second line; names and addresses are kept whole to be copied.
-const BREAKABLE: [&str; 5] = ["ENDPOINTS", "STATUS", "STATE", "OTHER FRONTENDS", "MESSAGE"];
+const BREAKABLE: [&str; 6] = ["ENDPOINTS", "STATUS", "STATE", "OTHER FRONTENDS", "MESSAGE", "WHAT"];
 
 /// A cell of fewer columns than this is not worth breaking.
 const READABLE: usize = 12;

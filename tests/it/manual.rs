@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::run::kube_ipt;
+use crate::terminal::on_terminal;
 
 /// What groff has to say about a page; `None` where there is no groff.
 fn warnings(page: &str) -> Option<String> {
@@ -161,4 +162,16 @@ fn what_the_daemonset_runs_leaves_metrics() {
     assert_eq!(code, Some(0), "{stderr}");
     let metrics = std::fs::read_to_string(room.path().join("kube_ipt.prom")).expect("was left");
     assert!(metrics.contains("\nkube_ipt_service_ports 5\n"), "{metrics}");
+}
+
+#[test]
+fn pages_of_findings_end_where_the_terminal_does() {
+    for args in [&["explain"][..], &["explain", "stale-endpoint", "missing-hook"]] {
+        let Some(shown) = on_terminal("followed(lambda *_: None, (24, 80), 0.3)", args, &[]) else { return };
+        let shown = anstream::adapter::strip_str(&shown).to_string();
+        // Commands to be copied are not broken.
+        let text = shown.lines().filter(|line| !line.starts_with("    "));
+        let long: Vec<&str> = text.filter(|line| line.trim_end().chars().count() > 80).collect();
+        assert!(long.is_empty() && shown.lines().count() > 30, "{long:#?}");
+    }
 }
