@@ -274,8 +274,11 @@ pub(super) fn with_rules(texts: &[ObjectText]) -> Result<Objects, Failure> {
 fn known(saved: Saved, coverage: Option<Coverage>, from: &str, mut notes: Vec<String>) -> Result<Objects, Failure> {
     let skipped: Vec<String> = saved.skipped().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     if saved.is_empty() {
-        let others =
-            if skipped.is_empty() { "it is an empty list".to_owned() } else { format!("only {}", skipped.join(", ")) };
+        let others = if skipped.is_empty() {
+            "it has no object that says anything of them".to_owned()
+        } else {
+            format!("only {}", skipped.join(", "))
+        };
         let what = format!("{from} holds no Service, EndpointSlice, Endpoints, Pod or Node: {others}");
         return Err(Failure { what, hints: vec![SAVE.to_owned()] });
     }
