@@ -60,7 +60,18 @@ impl Survey<'_, '_> {
                 let absent = self.rules.without_table.map(|family| Extent { is_absent: true, ..Extent::whole(family) });
                 self.rules.nftables.iter().map(|ruleset| self.of_nftables(ruleset)).chain(absent).collect()
             }
-            Some(Mode::Ipvs) => self.rules.families().into_iter().map(|family| self.of_ipvs(family)).collect(),
+            Some(Mode::Ipvs) => {
+                let families = self.rules.families();
+                // Virtual servers of both families are listed together.
+                let absent = match families.as_slice() {
+                    [one] if self.ipvs.is_whole() => {
+                        let family = one.other();
+                        Some(Extent { is_absent: true, ..self.of_ipvs(family) })
+                    }
+                    _ => None,
+                };
+                families.into_iter().map(|family| self.of_ipvs(family)).chain(absent).collect()
+            }
             _ => self.rules.iptables.iter().map(|ruleset| self.of_iptables(ruleset)).collect(),
         }
     }

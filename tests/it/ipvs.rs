@@ -318,3 +318,22 @@ fn hooks_that_lead_to_no_chain_of_ipvs_are_missed() {
     let gone = |line: &str| line.contains("KUBE-IPVS-FILTER") || line.contains("KUBE-IPVS-OUT-FILTER");
     assert_eq!(told(&of_ipvs().without(gone).check()), told(&of_ipvs().check()));
 }
+
+#[test]
+fn a_family_without_virtual_servers_is_missed_where_the_node_has_addresses_of_it() {
+    let of_six =
+        |line: &str| line.starts_with("-A -") && line.contains(" [") || line.starts_with("-a -") && line.contains(" [");
+    let missing = |node: Node| {
+        let found = node.check().into_iter().filter(|finding| finding["id"] == "KI104");
+        found.map(|finding| finding["service"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(missing(of_ipvs()), [""; 0]);
+    assert_eq!(missing(of_ipvs().without(of_six)), ["edge/v6only", "infra/dns:dns", "infra/dns:dns-tcp"]);
+    let mut without_addresses = of_ipvs().without(of_six);
+    let items = without_addresses.objects["items"].as_array_mut().expect("items");
+    for node in items.iter_mut().filter(|item| item["kind"] == "Node") {
+        let addresses = node["status"]["addresses"].as_array_mut().expect("addresses");
+        addresses.retain(|address| !address["address"].as_str().is_some_and(|ip| ip.contains(':')));
+    }
+    assert_eq!(missing(without_addresses), [""; 0]);
+}
