@@ -201,9 +201,13 @@ impl<'d> Spread<'_, 'd> {
                     self.choose(*modulus, *offset, map, mass, at)
                 }
                 Statement::Dnat(Data::Mapped(Key::Number(modulus, offset), Map::Inline(pairs))) => {
+                    let Some(chosen) = chosen(pairs, *modulus, *offset) else {
+                        self.odd(Oddity::Undecided(at));
+                        return (mass, 0.0);
+                    };
                     let one = mass / f64::from(*modulus);
                     let mut rest = mass;
-                    for (count, data) in chosen(pairs, *modulus, *offset) {
+                    for (count, data) in chosen {
                         let share = one * f64::from(count);
                         self.deliver(address(data), chain, share, [None, Some(at)]);
                         rest -= share;
@@ -248,13 +252,14 @@ impl<'d> Spread<'_, 'd> {
     }
 
     fn choose(&mut self, modulus: u32, offset: u32, map: &Map<'d>, mass: f64, at: RuleRef) -> (f64, f64) {
-        let Map::Inline(pairs) = map else {
+        let pairs = if let Map::Inline(pairs) = map { chosen(pairs, modulus, offset) } else { None };
+        let Some(chosen) = pairs else {
             self.odd(Oddity::Undecided(at));
             return (mass, 0.0);
         };
         let one = mass / f64::from(modulus);
         let (mut rest, mut back) = (mass, 0.0);
-        for (count, data) in chosen(pairs, modulus, offset) {
+        for (count, data) in chosen {
             let share = one * f64::from(count);
             rest -= share;
             match Verdict::parse(data) {
@@ -347,16 +352,23 @@ fn cost(rule: &str) -> usize {
     1 + memchr::memmem::find_iter(rule.as_bytes(), " : ").count()
 }
 
-/// For each pair, how many of the numbers `offset..offset + modulus` choose it.
-fn chosen<'d>(pairs: &[(&'d str, &'d str)], modulus: u32, offset: u32) -> Vec<(u32, &'d str)> {
+/// For each pair, how many of the numbers `offset..offset + modulus` choose it. `None` if one number chooses several, which no map
+/// of the kernel has: the text is garbled.
+fn chosen<'d>(pairs: &[(&'d str, &'d str)], modulus: u32, offset: u32) -> Option<Vec<(u32, &'d str)>> {
     let (first, end) = (u64::from(offset), u64::from(offset) + u64::from(modulus));
     let of = |(key, data): &(&'d str, &'d str)| {
         let (low, high) = key.split_once('-').unwrap_or((key, key));
         let (low, high) = (low.trim().parse::<u64>().ok()?, high.trim().parse::<u64>().ok()?);
-        let count = (high + 1).min(end).saturating_sub(low.max(first));
-        u32::try_from(count).ok().filter(|count| *count > 0).map(|count| (count, *data))
+        let (low, past) = (low.max(first), high.saturating_add(1).min(end));
+        (low < past).then_some((low, past, *data))
     };
-    pairs.iter().filter_map(of).collect()
+    let chosen: Vec<(u64, u64, &str)> = pairs.iter().filter_map(of).collect();
+    let mut ranges: Vec<(u64, u64)> = chosen.iter().map(|(low, past, _)| (*low, *past)).collect();
+    ranges.sort_unstable();
+    if ranges.windows(2).any(|two| two[1].0 < two[0].1) {
+        return None;
+    }
+    chosen.into_iter().map(|(low, past, data)| Some((u32::try_from(past - low).ok()?, data))).collect()
 }
 
 /// What is left of a part by rounding only is nothing.
