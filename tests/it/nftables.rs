@@ -315,7 +315,8 @@ fn pools_of_any_size_and_any_choice_are_read_or_said_to_be_unknown() {
         "\t\tdnat ip to jhash ip saddr mod 2 map { 0 : 10.0.0.1 . 80, 1 : 10.0.0.2 . 80 }\n".to_owned(),
         format!("\t\tgoto service-{key}\n"),
         // One number that chooses two, which no map of the kernel has.
-        "\t\tdnat ip to numgen random mod 3 map { 0 : 10.0.0.1 . 80, 1 : 10.0.0.2 . 80, 0-1 : 10.0.0.3 . 80 }\n".to_owned(),
+        "\t\tdnat ip to numgen random mod 3 map { 0 : 10.0.0.1 . 80, 1 : 10.0.0.2 . 80, 0-1 : 10.0.0.3 . 80 }\n"
+            .to_owned(),
         "\t\tnumgen random mod 2 vmap { 0-18446744073709551615 : goto a, 1 : goto b }\n".to_owned(),
         "\t\tcounter name c drop\n\t\tdnat to 10.0.0.1:80\n".to_owned(),
     ] {
