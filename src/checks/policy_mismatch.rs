@@ -150,7 +150,7 @@ fn name(policy: Policy) -> &'static str {
 }
 
 fn let_in(all: &[Network]) -> String {
-    if all.is_empty() { "no network".to_owned() } else { networks(all) }
+    if all.is_empty() { "nobody from outside".to_owned() } else { networks(all) }
 }
 
 fn networks(networks: &[Network]) -> String {

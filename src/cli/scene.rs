@@ -198,6 +198,9 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
         outcome.note(["the ipsets that were given are looked into by kube-ipt trace only".to_owned()]);
     }
     let nothing = survey.sketches().is_empty().then(|| match (family, families.as_slice()) {
+        (Some(only), _) if without_table == Some(only) => {
+            format!("no Services of {only}: kube-proxy has no table of it here, though it has one of {}", only.other())
+        }
         (Some(only), [other]) if *other != only => {
             format!("no Services of {only}: the rules are {other} ones; leave out --family to see them")
         }

@@ -172,47 +172,47 @@ impl Comparison<'_> {
     }
 
     /// The networks that may connect to a load balancer's address. The Service's own such addresses may be among them: a node
-    /// that has one reaches itself from it, and all of them stand in one chain or set (pkg/proxy/iptables/proxier.go).
+    /// that has one reaches itself from it, and all of them stand in one chain or set (pkg/proxy/iptables/proxier.go). What is
+    /// compared are addresses: nft joins networks that overlap or lie side by side.
     fn sources(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
         if want.kind != FrontendKind::LoadBalancer || !self.extent.tells_sources {
             return;
         }
-        let routes = &self.have.routes;
-        let mut outside = routes.iter().filter(|route| route.origin == Origin::External && route.verdict.is_pool());
-        let open = outside.any(|route| route.sources.is_empty());
-        let mut wanted = want.sources.clone();
-        if wanted.iter().any(Network::is_everything) {
-            wanted.clear();
-        }
-        let let_in = routes.iter().filter(|route| route.verdict.is_pool()).flat_map(|route| &route.sources);
         let is_own = |network: &Network| {
             let address = network.address();
             let mut of_service = self.expected.frontends.iter().filter(|own| own.kind == FrontendKind::LoadBalancer);
             address.is_some() && of_service.any(|own| own.address == address)
         };
+        // What comes from loopback addresses comes from no network.
+        let counts =
+            |network: &&Network| !network.is_loopback() && (want.sources.contains(network) || !is_own(network));
+        let to_pools = || self.have.routes.iter().filter(|route| route.verdict.is_pool());
+        let shown: Vec<&Network> = to_pools().flat_map(|route| &route.sources).filter(counts).collect();
+        let all_get_in = |origin| to_pools().any(|route| route.origin == origin && route.sources.is_empty());
+        let within = all_get_in(Origin::Pod) || all_get_in(Origin::Node);
+        // Where all pods get in, their network is not asked for.
+        let pods = self.extent.pod_networks.iter().filter(|_| all_get_in(Origin::Pod));
+        let let_in = Network::joined(shown.iter().copied().chain(pods));
+        let open = all_get_in(Origin::External) || let_in.iter().any(Network::is_everything);
+        let wanted = Network::joined(want.sources.iter().filter(|network| !network.is_loopback()));
+        let limited = !want.sources.is_empty() && !wanted.iter().any(Network::is_everything);
         // Nobody from outside gets in without a local endpoint under Local policy, whatever the ranges.
         let nobody = !self.extent.remote_fallback && want.policy == Policy::Local && !self.has_local();
-        // Where all pods get in anyway, a range of the pods alone shows nowhere, and none does where pods are all that gets in.
-        let pods_get_in = routes
-            .iter()
-            .any(|route| route.origin != Origin::External && route.sources.is_empty() && route.verdict.is_pool());
-        let is_hidden = |network: &Network| pods_get_in && (nobody || self.extent.pod_networks.contains(network));
-        let hidden = wanted.iter().filter(|network| is_hidden(network));
-        let mut let_in: Vec<Network> = let_in.filter(|network| !is_own(network)).chain(hidden).copied().collect();
-        let_in.sort_unstable();
-        let_in.dedup();
-        let lacks = wanted.iter().any(|network| !let_in.contains(network));
-        let differs = match (wanted.is_empty(), open) {
-            (true, true) => false,
-            (true, false) if nobody => let_in.iter().any(|network| !want.sources.contains(network)),
-            (true, false) => !let_in.is_empty(),
-            (false, true) => true,
-            (false, false) => lacks || let_in.iter().any(|network| !wanted.contains(network)),
+        let differs = match (limited, open) {
+            (false, true) => false,
+            (false, false) if nobody => shown.iter().any(|network| !want.sources.contains(network)),
+            // Where the filter table does not say that it refuses them, nothing else tells that only some get in.
+            (false, false) => !shown.is_empty() || (within && self.extent.remote_fallback),
+            (true, true) => true,
+            (true, false) if nobody && within => {
+                shown.iter().any(|network| !wanted.iter().any(|wanted| wanted.contains_network(network)))
+            }
+            (true, false) => let_in != wanted,
         };
         if differs {
-            let have = (!open).then_some(let_in);
-            drifts.push(Drift::Sources { frontend: self.at, have, want: wanted });
-        } else if !wanted.is_empty()
+            let (have, want) = ((!open).then_some(let_in), if limited { want.sources.clone() } else { Vec::new() });
+            drifts.push(Drift::Sources { frontend: self.at, have, want });
+        } else if limited
             && self.extent.nat_whole
             && self.extent.filter_whole
             && self.verdict_of(Origin::External) == Verdict::None

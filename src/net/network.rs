@@ -94,6 +94,14 @@ impl Network {
         (self.0.prefix_len() == 1).then_some((lower, *self == lower))
     }
 
+    /// The fewest networks with the same addresses, in order.
+    pub fn joined<'n>(all: impl IntoIterator<Item = &'n Self>) -> Vec<Self> {
+        let all: Vec<IpNet> = all.into_iter().map(|network| network.0).collect();
+        let mut joined: Vec<Self> = IpNet::aggregate(&all).into_iter().map(Self).collect();
+        joined.sort_unstable();
+        joined
+    }
+
     /// The family of the address.
     pub fn family(&self) -> Family {
         Family::of(self.0.addr())
@@ -133,6 +141,20 @@ mod tests {
         for text in ["", "/", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "anywhere"] {
             assert_eq!(Network::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn joined_networks_have_the_same_addresses() {
+        let joined = |all: &[&str]| {
+            let all: Vec<Network> = all.iter().filter_map(|text| Network::parse(text)).collect();
+            Network::joined(&all).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            joined(&["10.1.0.0/16", "198.51.100.9", "10.0.0.0/8", "198.51.100.8"]),
+            ["10.0.0.0/8", "198.51.100.8/31"]
+        );
+        assert_eq!(joined(&["0.0.0.0/1", "128.0.0.0/1"]), ["0.0.0.0/0"]);
+        assert_eq!(joined(&["fd00::/65", "fd00:0:0:0:8000::/65"]), ["fd00::/64"]);
     }
 
     #[test]

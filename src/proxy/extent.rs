@@ -30,7 +30,7 @@ pub struct Extent {
     /// kube-proxy has no rules of the family at all, though it has some of the other; none where nodes have no addresses of it.
     pub is_absent: bool,
     /// Where no endpoint is ready, connections go to those that terminate and still serve (since 1.26). False where the filter
-    /// table is that of an older release: it has no KUBE-PROXY-FIREWALL, which came about then.
+    /// table is that of a release before 1.25: it has no KUBE-PROXY-FIREWALL (kubernetes/kubernetes#110289).
     pub to_terminating: bool,
 }
 
@@ -123,6 +123,11 @@ impl Survey<'_, '_> {
     fn leads_to_terminating(&self, family: Family) -> bool {
         let ruleset = self.rules.iptables.iter().find(|ruleset| ruleset.family == family);
         let filter = ruleset.and_then(|ruleset| ruleset.filter).filter(iptables::Table::is_whole_filter);
-        filter.is_none_or(|filter| filter.section.chain("KUBE-PROXY-FIREWALL").is_some())
+        let older = |filter: iptables::Table<'_>| {
+            // Where the table was flushed, nothing tells.
+            let has_rules = |chain| filter.rules(chain).next().is_some();
+            has_rules("KUBE-FORWARD") && filter.section.chain("KUBE-PROXY-FIREWALL").is_none()
+        };
+        !filter.is_some_and(older)
     }
 }

@@ -23,9 +23,9 @@ const HEAD: u64 = 64 << 10;
 /// Members an archive may have. The report of a large machine has twenty thousand.
 const MEMBERS: usize = 200_000;
 
-/// The most that stands before a member in a tar: its header, and those of a long name, of the file a link leads to, and of
-/// attributes, which Linux lets have 64 KiB.
-const HEADERS: u64 = 256 << 10;
+/// The most that stands before a member in a tar: its header, and those of a long name, of the file a link leads to, of
+/// attributes, which Linux lets have 64 KiB, and of the holes of a sparse file.
+const HEADERS: u64 = 1 << 20;
 
 /// The longest path of a member: no system has a file of a longer one (PATH_MAX of Linux).
 const LONGEST: usize = 4096;
@@ -317,19 +317,19 @@ impl<'w> Collector<'w> {
             let mut entry = match entry {
                 Err(_) if leash.get() == 0 => {
                     let what = format!(
-                        "{}: the name and attributes of a member have more than {} KiB",
+                        "{}: the name and attributes of a member have more than {} MiB",
                         self.collection.label,
-                        HEADERS >> 10
+                        HEADERS >> 20
                     );
                     return Err(SourceError::new(what, ["unpack it and look what is in it"]).into());
                 }
                 entry => entry.map_err(Trouble::Broken)?,
             };
-            leash.set(u64::MAX);
+            // What is left of it is read with the next header. The holes of a sparse file are not in the tar.
+            let is_sparse = entry.header().entry_type().is_gnu_sparse();
+            let stored = if is_sparse { entry.header().entry_size().map_err(Trouble::Broken)? } else { entry.size() };
+            leash.set(stored.saturating_add(HEADERS));
             self.member_of_tar(&mut entry)?;
-            // What is left of it would be read with the next header.
-            io::copy(&mut entry, &mut io::sink()).map_err(Trouble::Broken)?;
-            leash.set(HEADERS);
         }
         Ok(())
     }

@@ -198,15 +198,16 @@ pub(super) fn taken(host: &dyn Host, command: Allowed, finished: Finished) -> Re
     Err(failure(host, &typed, &said, &finished))
 }
 
-/// The first line of what a program printed, if no listing begins so.
+/// The first line of what a program printed, if no line of it is one of a listing.
 fn stray(command: Allowed, printed: &str) -> Option<&str> {
-    let first = printed.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
-    let begin = match command.program {
-        "nft" => "{",
-        "ipset" => "create ",
-        _ => "-",
+    let lines = || printed.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let first = lines().next()?;
+    let begins: &[&str] = match command.program {
+        "nft" => &["{"],
+        "ipset" => &["create "],
+        _ => &["-P ", "-N ", "-A "],
     };
-    (!first.starts_with(begin)).then_some(first)
+    (!lines().any(|line| begins.iter().any(|begin| line.starts_with(begin)))).then_some(first)
 }
 
 /// What is told of what a program said, where that is long.

@@ -79,9 +79,9 @@ fn names_longer_than_a_path_are_passed_over() {
         assert_eq!(said(name, &tar), (error.to_owned(), Some(2)), "{name}");
     }
     // They are not read to their end.
-    let error = "error: FILE: the name and attributes of a member have more than 256 KiB\n  try:  unpack it and look what is in it\n";
+    let error = "error: FILE: the name and attributes of a member have more than 1 MiB\n  try:  unpack it and look what is in it\n";
     for kind in [b'L', b'K', b'x'] {
-        let tar = tar_with_name(kind, &b"n".repeat(1 << 20));
+        let tar = tar_with_name(kind, &b"n".repeat(2 << 20));
         assert_eq!(said("long", &tar), (error.to_owned(), Some(2)));
         assert_eq!(said("packed", &gzip(&tar)), (error.to_owned(), Some(2)));
     }
@@ -92,6 +92,29 @@ fn names_longer_than_a_path_are_passed_over() {
     fs::File::options().write(true).open(&path).and_then(|file| file.set_len((3 << 30) + 512)).expect("writable");
     let run = kube_ipt("show --no-api -f").bounded(300, 5).arg(&path);
     run.status(2).stderr(error.replace("FILE", &path.display().to_string())).stdout();
+}
+
+#[test]
+fn holes_of_sparse_files_are_not_read() {
+    // As `tar -S` packs /var/log/lastlog: 300 GB of which a block is there.
+    let mut sparse =
+        tar::Header::from_byte_slice(&<[u8; 512]>::try_from(header("lastlog", b'S', &octal(512))).expect("a header"))
+            .clone();
+    let gnu = sparse.as_gnu_mut().expect("GNU");
+    gnu.sparse[0].offset.copy_from_slice(&octal(0));
+    gnu.sparse[0].numbytes.copy_from_slice(&octal(512));
+    let real = 300_usize << 20;
+    gnu.realsize.copy_from_slice(&octal(real));
+    gnu.sparse[1].offset.copy_from_slice(&octal(real));
+    gnu.sparse[1].numbytes.copy_from_slice(&octal(0));
+    sparse.set_cksum();
+    let member = [sparse.as_bytes().to_vec(), vec![b'x'; 512]].concat();
+    let rules = [header("save.txt", b'0', &octal(rules().len())), padded(&rules()), vec![0; 1024]].concat();
+    let tar = [member.repeat(2000), rules].concat();
+    let (_room, path) = kept("sparse.tar", &tar);
+    let run = kube_ipt("list --no-api -f").bounded(300, 10).arg(&path);
+    let (stdout, stderr, status) = run.output();
+    assert!(status == Some(0) && stdout.contains("nginx-service"), "{stderr}");
 }
 
 #[test]

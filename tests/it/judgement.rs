@@ -108,6 +108,16 @@ fn ranges_are_compared_one_by_one_where_pods_get_in_by_one_of_them() {
         assert_eq!(told(have, &want), [words]);
     }
     assert_eq!(told([pods, pods], &[pods, other]), [format!("lets in {pods}, but the Service wants {pods}, {other}")]);
+    // What is compared are addresses.
+    let halves = ["10.0.0.0/9", "10.128.0.0/9"];
+    assert_eq!(told(halves, &[around, "10.1.0.0/16"]), [""; 0]);
+    assert_eq!(told([around, "10.1.0.0/16"], &halves), [""; 0]);
+    assert_eq!(told(["0.0.0.0/1", "128.0.0.0/1"], &[]), [""; 0]);
+    // The pods get in beside those who may.
+    assert_eq!(told([pods, other], &[other]), [format!("lets in {pods}, {other}, but the Service wants {other}")]);
+    // The address of the load balancer itself may be a range.
+    let own = ["203.0.113.78/32", other];
+    assert_eq!(told(own, &own), [""; 0]);
     // A range of all of them opens the address.
     let words = format!("lets in {around}, {other}, but the Service wants everyone");
     assert_eq!(told([around, other], &[around, other, "0.0.0.0/0"]), [words]);
@@ -138,7 +148,7 @@ fn a_node_in_the_source_ranges_reaches_itself_from_every_address_of_the_load_bal
         ingress.push(json!({"ip": "203.0.113.79", "ipMode": "VIP"}));
     });
     assert_eq!(found(&node), [""; 0]);
-    let let_in = |line: &str| Some(line.replace(" -s 203.0.113.79/32 ", " -s 203.0.113.80/32 "));
+    let let_in = |line: &str| Some(line.replace(" -s 203.0.113.79/32 ", " -s 192.0.2.80/32 "));
     assert_eq!(found(&node.lines(let_in)).len(), 2);
 }
 
@@ -338,6 +348,13 @@ fn before_1_26_a_service_whose_endpoints_all_terminate_is_refused() {
     assert!(found.len() == 2 && found[0].starts_with("missing-service error "), "{found:#?}");
     let older = |line: &str| line.contains("KUBE-PROXY-FIREWALL");
     assert_eq!(of_service(&ending().without(older)), [""; 0]);
+    // Nor does a table tell the release that was flushed.
+    let of_proxy = |line: &str| line.starts_with(":KUBE") || line.starts_with("-A KUBE") || line.contains("-j KUBE");
+    let mut flushed = ending();
+    let (filter, nat) = flushed.dumps[0].split_once("*nat").expect("a nat table");
+    let filter: Vec<&str> = filter.lines().filter(|line| !of_proxy(line)).collect();
+    flushed.dumps[0] = format!("{}\n*nat{nat}", filter.join("\n"));
+    assert_eq!(of_service(&flushed).len(), 1);
     // Without the filter table nothing tells the release.
     let mut nat = ending();
     let dump = &mut nat.dumps[0];

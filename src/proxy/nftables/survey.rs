@@ -52,7 +52,7 @@ pub fn rulesets<'d>(listings: impl Iterator<Item = (u16, &'d Listing<'d>)>) -> V
 }
 
 /// The family of which kube-proxy has no table, though it has one of the other: `asked` tells families whose table was asked
-/// for by name, else a listing that has other tables of the family is of them all.
+/// for by name, else a listing that has other tables too, of both families, is of them all.
 pub fn family_without_table<'d>(
     rulesets: &[Ruleset<'d>],
     mut listings: impl Iterator<Item = (u16, &'d Listing<'d>)>,
@@ -62,7 +62,8 @@ pub fn family_without_table<'d>(
     let other = one.family.other();
     let is_of_all = |listing: &Listing<'_>| {
         let lost_nothing = !listing.cut_off && listing.unread.is_empty();
-        lost_nothing && listing.tables.iter().any(|table| table.family == other.nft_name())
+        let has = |family: Family| listing.tables.iter().any(|t| t.family == family.nft_name() && t.name != TABLE);
+        lost_nothing && has(one.family) && has(other)
     };
     let listed = listings.any(|(text, listing)| text == one.text && is_of_all(listing));
     (asked(other) || listed).then_some(other)

@@ -8,7 +8,7 @@ use crate::dataplane::{MissingHook, Mode, Orphans};
 use crate::dump::iptables::{Match, RawRule, Rule};
 use crate::proxy::chain_name::ChainKind;
 
-/// Hooks of the filter table since 1.26, when KUBE-PROXY-FIREWALL came (`iptablesJumpChains`,
+/// Hooks of the filter table since 1.25, when KUBE-PROXY-FIREWALL came (`iptablesJumpChains`,
 /// pkg/proxy/iptables/proxier.go). Before that they differ from release to release.
 const FILTER: [(&str, &str); 9] = [
     ("INPUT", "KUBE-PROXY-FIREWALL"),
