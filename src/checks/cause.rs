@@ -30,11 +30,23 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
             input.node()
         ));
     }
+    if let Some(lost) = family(input, &of("KI104")) {
+        return Some(lost);
+    }
     if of("KI203").iter().any(|f| f.chain.as_deref() == Some(input.portal())) {
         let portal = input.portal();
         return Some(format!("{portal} was flushed: kube-proxy's rules are there, but nothing leads to them."));
     }
     behind(input, findings).or_else(|| edited(findings))
+}
+
+/// A family of which kube-proxy has no table of nftables, so that all its Services are missing.
+fn family(input: &Input<'_, '_>, missing: &[&Finding]) -> Option<String> {
+    let has_table = |family| input.wirings.iter().any(|wiring| Some(wiring.family) == family);
+    let lost = missing.iter().find(|f| !has_table(f.family)).and_then(|f| f.family)?;
+    (input.mode() == Mode::Nftables).then(|| {
+        format!("kube-proxy has no table of {lost} on {}: no Service of that family can be reached.", input.node())
+    })
 }
 
 /// Hooks that are missing, those of the nat table first.

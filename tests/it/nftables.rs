@@ -54,6 +54,12 @@ fn a_family_without_a_table_is_missed_where_the_node_has_addresses_of_it() {
     let ((four, without_four), (six, without_six)) = (parted(&listing, "ip"), parted(&listing, "ip6"));
     assert_eq!(missing(listing, &objects), [""; 0]);
     assert_eq!(missing(without_four.clone(), &objects), ["ipv4"; 16]);
+    let node = Node { dumps: vec![without_four.clone()], objects: objects.clone(), name: "node2" };
+    for what in ["", " shop/cart"] {
+        let document = node.run(&format!("check{what}")).json();
+        let told = "kube-proxy has no table of ipv4 on node2: no Service of that family can be reached.";
+        assert_eq!(document["summary"]["cause"], told);
+    }
     assert_eq!(missing(without_six, &objects), ["ipv6"; 3]);
     // One table by itself says nothing of the other.
     assert_eq!(missing(four, &objects), [""; 0]);
