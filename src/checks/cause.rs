@@ -4,8 +4,8 @@
 //! chains only when that service has changed (pkg/proxy/iptables/proxier.go): what is out of date says what broke.
 
 use super::{Finding, Input, Severity};
-use crate::dataplane::{Frontend, FrontendKind, Mode, count};
-use crate::net::span;
+use crate::dataplane::{Frontend, FrontendKind, Mode, ServicePort, count};
+use crate::net::{Family, span};
 
 /// What probably happened; `None` where nothing is wrong.
 pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
@@ -40,13 +40,20 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
     behind(input, findings).or_else(|| edited(findings))
 }
 
-/// A family of which kube-proxy has no table of nftables, so that all its Services are missing.
+/// A family of which kube-proxy has no table of nftables, or no virtual server, so that all its Services are missing.
 fn family(input: &Input<'_, '_>, missing: &[&Finding]) -> Option<String> {
-    let has_table = |family| input.wirings.iter().any(|wiring| Some(wiring.family) == family);
-    let lost = missing.iter().find(|f| !has_table(f.family)).and_then(|f| f.family)?;
-    (input.mode() == Mode::Nftables).then(|| {
-        format!("kube-proxy has no table of {lost} on {}: no Service of that family can be reached.", input.node())
-    })
+    let has_rules = |family: Family| {
+        let of_family = |port: &&ServicePort| port.family == family;
+        input.services.iter().filter(of_family).flat_map(|port| &port.frontends).any(|f| !f.rules.is_empty())
+    };
+    let is_lost = |family: &Family| match input.mode() {
+        Mode::Nftables => input.wirings.iter().all(|wiring| wiring.family != *family),
+        Mode::Ipvs => !input.narrowed && !has_rules(*family) && has_rules(family.other()),
+        Mode::Iptables => false,
+    };
+    let lost = missing.iter().filter_map(|finding| finding.family).find(is_lost)?;
+    let what = if input.mode() == Mode::Ipvs { "virtual server" } else { "table" };
+    Some(format!("kube-proxy has no {what} of {lost} on {}: no Service of that family can be reached.", input.node()))
 }
 
 /// Hooks that are missing, those of the nat table first.

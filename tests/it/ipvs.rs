@@ -329,6 +329,9 @@ fn a_family_without_virtual_servers_is_missed_where_the_node_has_addresses_of_it
     };
     assert_eq!(missing(of_ipvs()), [""; 0]);
     assert_eq!(missing(of_ipvs().without(of_six)), ["edge/v6only", "infra/dns:dns", "infra/dns:dns-tcp"]);
+    let document = of_ipvs().without(of_six).run("check").json();
+    let told = "kube-proxy has no virtual server of ipv6 on node2: no Service of that family can be reached.";
+    assert_eq!(document["summary"]["cause"], told);
     let mut without_addresses = of_ipvs().without(of_six);
     let items = without_addresses.objects["items"].as_array_mut().expect("items");
     for node in items.iter_mut().filter(|item| item["kind"] == "Node") {
