@@ -15,8 +15,9 @@ pub(super) struct PodsTold {
 
 impl PodsTold {
     /// Adds what the rules of these chains tell, by `tell`. Each of `kinds` has a sample of its own: what kube-proxy is
-    /// configured for and what Services ask for decide which kind tells. Where none of them does, since all connections are
-    /// masqueraded (`--masquerade-all`), it is the few Services under Local policy among the chains of the kinds `outer`.
+    /// configured for and what Services ask for decide which kind tells. Once the first kind did, in all of its sample, the
+    /// others have nothing to add. Where none of them tells, since all connections are masqueraded (`--masquerade-all`), it is
+    /// the few Services under Local policy among the chains of the kinds `outer`.
     pub(super) fn by_chains<C: Copy, K: PartialEq + Copy>(
         &mut self,
         chains: impl Iterator<Item = (K, C)> + Clone,
@@ -29,6 +30,9 @@ impl PodsTold {
             if let Some((_, left @ 1..)) = samples.iter_mut().find(|(of, _)| *of == kind) {
                 *left -= 1;
                 tell(self, chain);
+                if samples[0].1 == 0 && !self.is_nothing() {
+                    return;
+                }
             }
         }
         let mut rest = chains.filter(|(kind, _)| outer.contains(kind));

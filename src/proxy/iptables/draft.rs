@@ -264,7 +264,8 @@ impl<'d> Draft<'d> {
         if let Some(nat) = self.ruleset.nat {
             // In older layouts the rules that mark stand here.
             nat.rules("KUBE-SERVICES").take(SHARED_SAMPLE).for_each(|raw| tell_of_pods(&raw, &mut told));
-            let chains = nat.section.chains().iter().filter(|chain| !chain.is_empty());
+            // Those of Services stand behind those of endpoints, of which there are many more.
+            let chains = nat.section.chains().iter().rev().filter(|chain| !chain.is_empty());
             let kinds = [ChainKind::Cluster, ChainKind::Local, ChainKind::External, ChainKind::ExternalLocal];
             told.by_chains(
                 chains.map(|chain| (ChainKind::of(chain.name), chain)),
