@@ -210,7 +210,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let join = join.filter(|_| nothing.is_none() || around::should_have_services(&survey, rules, &texts.dumps));
     let chosen = phase("follow", || choose(&survey, join.as_ref(), question, &mut outcome.missing));
     let Chosen { sketches, mut services } = chosen;
-    if of_iptables && !survey.sketches().is_empty() {
+    if of_iptables && nothing.is_none() {
         let unmatched = join.is_none() && !outcome.missing.is_empty();
         outcome.notes.extend(around::without_a_table(&rulesets, unmatched));
     }

@@ -64,10 +64,7 @@ impl Survey<'_, '_> {
                 let families = self.rules.families();
                 // Virtual servers of both families are listed together.
                 let absent = match families.as_slice() {
-                    [one] if self.ipvs.is_whole() => {
-                        let family = one.other();
-                        Some(Extent { is_absent: true, ..self.of_ipvs(family) })
-                    }
+                    [one] if self.ipvs.is_whole() => Some(Extent { is_absent: true, ..self.of_ipvs(one.other()) }),
                     _ => None,
                 };
                 families.into_iter().map(|family| self.of_ipvs(family)).chain(absent).collect()

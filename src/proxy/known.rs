@@ -116,9 +116,6 @@ impl KnownNames {
             let own = own.map(Vec::as_slice).unwrap_or_default();
             (own.iter().filter(|endpoint| endpoints(endpoint)).count(), Reverse(own.len()))
         };
-        if rivals.is_empty() {
-            return Some((&first.name, first.kind, first.policy));
-        }
         let most = rivals.iter().fold(first, |best, owner| if likeness(owner) > likeness(best) { owner } else { best });
         Some((&most.name, most.kind, most.policy))
     }

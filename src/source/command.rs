@@ -79,6 +79,11 @@ pub fn allowed() -> impl Iterator<Item = Allowed> {
     of_iptables.chain(OTHERS)
 }
 
+/// The command that lists kube-proxy's table of nftables of a family.
+pub fn lists_table(family: Family) -> Option<Allowed> {
+    allowed().find(|command| command.program == "nft" && command.args.contains(&family.nft_name()))
+}
+
 impl Allowed {
     /// The command as a person would type it.
     pub fn typed(&self) -> String {

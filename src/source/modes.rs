@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::command::{Invocation, Language, allowed};
+use super::command::{Invocation, Language, allowed, lists_table};
 use super::host::{Host, NotRun};
 use super::listing::taken;
 use super::{Bundle, Capture, SourceError, Wanted, proxy_mode};
@@ -48,9 +48,7 @@ pub(super) fn nftables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> 
         if wanted.family.is_some_and(|only| only != family) {
             continue;
         }
-        let Some(command) = allowed().find(|c| c.program == "nft" && c.args.contains(&family.nft_name())) else {
-            continue;
-        };
+        let Some(command) = lists_table(family) else { continue };
         match host.run(command) {
             Err(NotRun::Absent) if bundle.proxy_mode.is_some() => {
                 let path = host.path();

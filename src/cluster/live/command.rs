@@ -112,9 +112,7 @@ async fn to_the_end(
     loop {
         match stream.read_buf(&mut bytes).await? {
             0 => return Ok(bytes),
-            _ if bytes.len() > limit => {
-                return Err(Some(too_much(limit)));
-            }
+            _ if bytes.len() > limit => return Err(Some(too_much(limit))),
             read => {
                 heard.last.set(Instant::now());
                 heard.bytes.set(heard.bytes.get() + read);

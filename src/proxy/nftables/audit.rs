@@ -97,15 +97,16 @@ fn reached_from<'d>(table: &'d Table<'d>, from: impl Iterator<Item = &'d Chain<'
     seen
 }
 
+/// True if packets get from a hook of type nat to a chain.
+fn leads(table: &Table<'_>, hook: &str, target: &str) -> bool {
+    let of_hook = || table.base_chains().filter(|(_, base)| base.kind == "nat" && base.hook == hook);
+    let direct = |chain: &Chain<'_>| targets(table, chain).iter().any(|(name, _)| *name == target);
+    // kube-proxy jumps there at once; what leads there by a detour leads there too.
+    of_hook().any(|(chain, _)| direct(chain)) || reached_from(table, of_hook().map(|(chain, _)| chain)).contains(target)
+}
+
 fn missing_hooks(table: &Table<'_>) -> Vec<MissingHook> {
-    let leads = |hook: &str, target: &str| {
-        let of_hook = || table.base_chains().filter(|(_, base)| base.kind == "nat" && base.hook == hook);
-        let direct = |chain: &Chain<'_>| targets(table, chain).iter().any(|(name, _)| *name == target);
-        // kube-proxy jumps there at once; what leads there by a detour leads there too.
-        of_hook().any(|(chain, _)| direct(chain))
-            || reached_from(table, of_hook().map(|(chain, _)| chain)).contains(target)
-    };
-    let missing = HOOKS.into_iter().filter(|(hook, target)| !leads(hook, target));
+    let missing = HOOKS.into_iter().filter(|(hook, target)| !leads(table, hook, target));
     let missing = missing.map(|(chain, target)| MissingHook { table: "nat", chain, target, rules: Vec::new() });
     missing.chain(missing_filters(table)).collect()
 }
@@ -146,11 +147,9 @@ fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
             acted_on.extend(rule.statements.iter().filter_map(masked));
         }
     }
-    let hooks = table.base_chains().filter(|(_, base)| base.kind == "nat" && base.hook == "postrouting");
-    let hooked = || reached_from(table, hooks.map(|(chain, _)| chain)).contains("masquerading");
-    let is_empty = table.chain("masquerading").is_none_or(|chain| chain.rules.is_empty());
-    if is_empty && !hooked() {
-        // That is said elsewhere.
+    // That nothing leads to an empty chain, or to none, is said elsewhere.
+    let is_at_fault = |chain: &Chain<'_>| !chain.rules.is_empty() || leads(table, "postrouting", chain.name);
+    if !table.chain("masquerading").is_some_and(is_at_fault) {
         return None;
     }
     let marking = table.chains().iter().filter(|chain| {

@@ -200,11 +200,9 @@ impl<'d> Spread<'_, 'd> {
                 Statement::VerdictMap(Key::Number(modulus, offset), map) => {
                     self.choose(*modulus, *offset, map, mass, at)
                 }
-                Statement::Dnat(Data::Mapped(Key::Number(modulus, offset), Map::Inline(pairs))) => {
-                    let Some(chosen) = chosen(pairs, *modulus, *offset) else {
-                        self.odd(Oddity::Undecided(at));
-                        return (mass, 0.0);
-                    };
+                Statement::Dnat(Data::Mapped(Key::Number(modulus, offset), Map::Inline(pairs)))
+                    if let Some(chosen) = chosen(pairs, *modulus, *offset) =>
+                {
                     let one = mass / f64::from(*modulus);
                     let mut rest = mass;
                     for (count, data) in chosen {
