@@ -29,5 +29,6 @@ pub mod report;
 #[cfg(feature = "live")]
 mod runtime;
 mod shell;
+mod shorten;
 pub mod source;
 pub mod trace;

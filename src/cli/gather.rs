@@ -13,6 +13,7 @@ use crate::dump::iptables::{
 use crate::dump::{Foreign, is_gzip, nft, recognise};
 use crate::proxy::iptables::joined;
 use crate::shell;
+use crate::shorten::shortened;
 use crate::source::{self, Bundle, Capture, Input, Tables};
 
 /// How long standard input may keep silent before we say that we wait for it.
@@ -332,8 +333,5 @@ fn opaque(label: &str, dump: &Dump<'_>) -> Vec<String> {
 }
 
 pub(super) fn quoted(text: &str) -> String {
-    let mut chars = text.trim().chars();
-    let short: String = chars.by_ref().take(QUOTED).collect();
-    let more = if chars.next().is_some() { "…" } else { "" };
-    format!("'{short}{more}'")
+    format!("'{}'", shortened(text.trim(), QUOTED))
 }

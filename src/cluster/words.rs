@@ -1,6 +1,8 @@
 //! What others say (a server, a proxy, a credential plugin, a parser of kubeconfigs) as it is told: in one line, and without
 //! what somebody proves by who they are.
 
+use crate::shorten::shortened;
+
 /// Characters of an error that are told.
 const LONGEST: usize = 300;
 
@@ -26,11 +28,7 @@ pub(super) fn words(text: &str) -> String {
     let text = text.split("-->").next().unwrap_or(text);
     let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let line = without_users(line.split(" (os error").next().unwrap_or(&line));
-    let mut short: String = line.chars().take(LONGEST).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    short
+    shortened(&line, LONGEST).into_owned()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::marks::look;
 use super::palette::{DIM, STRONG, paint};
 use super::service::View;
 use super::table::{empty, finish};
-use super::text::{clean, percent, wrap};
+use super::text::{clean, for_cell, percent, wrap};
 use crate::checks::{CHECKS, Checked, Finding, ObjectRef, Severity, Skipped};
 use crate::dataplane::count;
 use crate::net::{Family, Moment, span};
@@ -301,11 +301,11 @@ pub fn findings_table(checked: &Checked, width: Option<usize>) -> String {
         table.add_row([
             Cell::new(paint(finding.severity.as_str(), style)),
             Cell::new(finding.check.slug),
-            Cell::new(clean(finding.service.as_deref().unwrap_or_default())),
+            Cell::new(for_cell(finding.service.as_deref().unwrap_or_default())),
             Cell::new(finding.protocol.map(|protocol| format!("{protocol}{six}")).unwrap_or_default()),
-            Cell::new(clean(place.map(String::as_str).unwrap_or_default())),
+            Cell::new(for_cell(place.map(String::as_str).unwrap_or_default())),
             Cell::new(share).set_alignment(CellAlignment::Right),
-            Cell::new(clean(&finding.message)),
+            Cell::new(for_cell(&finding.message)),
         ]);
     }
     finish(table, &header, width)

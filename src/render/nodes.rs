@@ -7,7 +7,7 @@ use super::findings::{lines, push};
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::service::View;
 use super::table::{empty, finish};
-use super::text::clean;
+use super::text::{clean, for_cell};
 use crate::dataplane::count;
 use crate::net::span;
 use crate::report::{DiffNode, NodeRow, NodesDocument, SharedFinding};
@@ -51,9 +51,9 @@ fn table(document: &NodesDocument, width: Option<usize>) -> String {
             Cell::new(number.map(|number| number.to_string()).unwrap_or_default()).set_alignment(CellAlignment::Right)
         };
         table.add_row([
-            Cell::new(clean(&row.node)),
+            Cell::new(for_cell(&row.node)),
             Cell::new(row.source.as_ref().map(|source| source.dataplane).unwrap_or_default()),
-            Cell::new(clean(row.kube_proxy_version.as_deref().unwrap_or_default())),
+            Cell::new(for_cell(row.kube_proxy_version.as_deref().unwrap_or_default())),
             number(row.service_ports),
             number(row.endpoints),
             Cell::new(status(row)),

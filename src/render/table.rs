@@ -5,7 +5,7 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Tab
 use super::marks::{Marks, look};
 use super::palette::{ERROR, STRONG, paint};
 use super::remark::{self, Remark, Room};
-use super::text::{clean, percent};
+use super::text::{for_cell, percent};
 use crate::checks::Finding;
 use crate::dataplane::{AboutEndpoint, Absent, FrontendKind, ServicePort};
 use crate::net::Family;
@@ -51,7 +51,7 @@ fn list_table(services: &[ServicePort], marks: &Marks<'_>, wide: bool, typed: bo
         row.extend([Cell::new(first), Cell::new(remark::counts(service)), Cell::new(status(service, &marks.at(n)))]);
         if wide {
             let sticky = service.affinity_seconds.map(|s| format!("{s} s")).unwrap_or_default();
-            let chains: Vec<_> = service.pools.iter().map(|p| clean(&p.chain)).collect();
+            let chains: Vec<_> = service.pools.iter().map(|p| for_cell(&p.chain)).collect();
             row.extend([Cell::new(others), Cell::new(service.family), Cell::new(sticky), Cell::new(chains.join(" "))]);
         }
         table.add_row(row);
@@ -90,7 +90,7 @@ pub fn endpoints(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width:
                     Cell::new(protocol(service)),
                     Cell::new(policy),
                     right(percent(endpoint.probability)),
-                    Cell::new(clean(&endpoint.address.to_string())),
+                    Cell::new(for_cell(&endpoint.address.to_string())),
                 ];
                 if joined {
                     row.extend(about(endpoint.about.as_deref(), remark::endpoint(endpoint)));
@@ -98,7 +98,7 @@ pub fn endpoints(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width:
                 if wide {
                     let lines: Vec<String> = endpoint.rules.iter().map(|r| r.line.to_string()).collect();
                     let packets = endpoint.traffic().packets.map(|p| p.to_string()).unwrap_or_default();
-                    row.extend([right(packets), Cell::new(clean(&endpoint.chain)), Cell::new(lines.join(" "))]);
+                    row.extend([right(packets), Cell::new(for_cell(&endpoint.chain)), Cell::new(lines.join(" "))]);
                 }
                 table.add_row(row);
             }
@@ -137,7 +137,7 @@ pub fn endpoints(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width:
 
 /// Pod, node and state of an endpoint.
 fn about(about: Option<&AboutEndpoint>, remark: Option<Remark>) -> [Cell; 3] {
-    let cell = |text: Option<&str>| Cell::new(clean(text.unwrap_or_default()));
+    let cell = |text: Option<&str>| Cell::new(for_cell(text.unwrap_or_default()));
     let said = remark.map(|remark| remark.painted());
     let Some(about) = about else { return [cell(None), cell(None), Cell::new(said.unwrap_or_default())] };
     let state = said.unwrap_or_else(|| "ready".to_owned());
@@ -210,8 +210,8 @@ pub(super) fn finish(mut table: Table, header: &[&str], width: Option<usize>) ->
 
 fn name(service: &ServicePort) -> String {
     match &service.name {
-        Some(name) => clean(&name.to_string()).into_owned(),
-        None => format!("({})", clean(service.pools.first().map_or(&service.key, |p| &p.chain))),
+        Some(name) => for_cell(&name.to_string()).into_owned(),
+        None => format!("({})", for_cell(service.pools.first().map_or(&service.key, |p| &p.chain))),
     }
 }
 

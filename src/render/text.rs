@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::shorten::shortened;
+
 /// Cells of a full bar.
 const BAR: f64 = 10.0;
 
@@ -34,6 +36,16 @@ pub(super) fn is_unsafe(c: char) -> bool {
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// `text` as a cell of a table has it: clean, and only the beginning of what is longer than any name of Kubernetes (253
+/// characters). The library of tables goes through a cell once for every 65,535 columns of it.
+pub(super) fn for_cell(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 1024;
+    match clean(text) {
+        Cow::Borrowed(text) => shortened(text, LONGEST),
+        Cow::Owned(text) => Cow::Owned(shortened(&text, LONGEST).into_owned()),
+    }
 }
 
 /// A share of connections, eight columns wide: ` 33.33 %`.
@@ -77,6 +89,14 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_has_the_beginning_of_what_has_no_end() {
+        let name = "n".repeat(1024);
+        assert_eq!(for_cell(&name), name);
+        assert_eq!(for_cell(&format!("{name}n")), format!("{name}…"));
+        assert_eq!(for_cell("a\u{202e}b"), "a\\u{202e}b");
+    }
 
     #[test]
     fn nothing_can_steer_the_terminal() {

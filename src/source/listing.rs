@@ -5,13 +5,12 @@
 //! it is asked for (xtables autoloads `iptable_nat`), so it is run only for tables that /proc says exist: looking must
 //! not change the node.
 
-use std::borrow::Cow;
-
 use super::command::{Allowed, Backend, Invocation, Language, allowed};
 use super::host::{Finished, Host, NotRun};
 use super::{Bundle, Capture, SourceError, Tables, Wanted, everything, modes};
 use crate::cores;
 use crate::net::{Family, Moment};
+use crate::shorten::shortened;
 
 /// Lines that are told of what a program said, and characters of each.
 const TOLD: usize = 5;
@@ -186,10 +185,10 @@ pub(super) fn taken(host: &dyn Host, command: Allowed, finished: Finished) -> Re
     let said: Vec<&str> = finished.stderr.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     if finished.code == Some(0) {
         if let Some(line) = stray(command, &finished.stdout) {
-            let what = format!("cannot list rules{}: {typed} printed no listing: \"{}\"", host.place(), short(line));
+            let what = format!("cannot list rules{}: {typed} printed no listing: \"{}\"", host.place(), shortened(line, LONGEST));
             return Err(SourceError { what, hints: host.other_ways() });
         }
-        let told = said.iter().take(TOLD).map(|line| format!("{typed}: {}", short(line.trim_start_matches("# "))));
+        let told = said.iter().take(TOLD).map(|line| format!("{typed}: {}", shortened(line.trim_start_matches("# "), LONGEST)));
         let rest = said.len().saturating_sub(TOLD);
         let rest = (rest > 0).then(|| format!("{typed} said {rest} more lines like these"));
         let warnings = told.chain(rest).collect();
@@ -210,14 +209,6 @@ fn stray(command: Allowed, printed: &str) -> Option<&str> {
     (!lines().any(|line| begins.iter().any(|begin| line.starts_with(begin)))).then_some(first)
 }
 
-/// What is told of what a program said, where that is long.
-fn short(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
-}
-
 fn not_run(host: &dyn Host, command: Allowed, why: NotRun) -> SourceError {
     let what = match why {
         NotRun::Absent => format!("cannot list rules: there is no {} in {}", command.program, host.path()),
@@ -229,9 +220,9 @@ fn not_run(host: &dyn Host, command: Allowed, why: NotRun) -> SourceError {
 /// What a failed listing means, in one line, and what to do.
 fn failure(host: &dyn Host, typed: &str, said: &[&str], finished: &Finished) -> SourceError {
     let words = said.join("; ");
-    let (lower, words) = (words.to_lowercase(), short(&words));
+    let (lower, words) = (words.to_lowercase(), shortened(&words, LONGEST));
     let telling = |l: &&&str| l.contains("ermission denied") || l.contains("Another app");
-    let quoted = short(said.iter().find(telling).or(said.first()).copied().unwrap_or_default());
+    let quoted = shortened(said.iter().find(telling).or(said.first()).copied().unwrap_or_default(), LONGEST);
     let place = host.place();
     if lower.contains("permission denied") || lower.contains("you must be root") {
         let what = format!("cannot list rules{place}: {typed} said \"{quoted}\"");
