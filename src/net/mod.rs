@@ -7,10 +7,12 @@ mod address;
 mod family;
 mod moment;
 mod network;
+mod number;
 mod protocol;
 
 pub use address::{Host, V4Text, split_host_port};
 pub use family::Family;
 pub use moment::{Moment, span};
 pub use network::Network;
+pub use number::number;
 pub use protocol::Protocol;

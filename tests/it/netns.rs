@@ -413,6 +413,10 @@ fn live_nftables_are_read_as_recorded() {
                       $KUBE_IPT show --no-api -o json -f $ROOM/rules.nft >$ROOM/saved.json; \
                       nft -j list ruleset >$ROOM/ruleset.json; \
                       $KUBE_IPT show --no-api -o json -f $ROOM/ruleset.json >$ROOM/json.json; \
+                      for how in n jn nn; do nft -$how list ruleset >$ROOM/numbers; \
+                        $KUBE_IPT show --no-api -o json -f $ROOM/numbers >$ROOM/numbers-$how.json; done; \
+                      for how in t jt S jS; do nft -$how list ruleset >$ROOM/less; \
+                        NODE_NAME=${NODE} $KUBE_IPT check --objects $ROOM/cluster.json -f $ROOM/less -o json >$ROOM/less-$how.json; done; \
                       nft delete table ip kube-proxy; \
                       NODE_NAME=${NODE} $KUBE_IPT check --objects $ROOM/cluster.json -o json >$ROOM/gone.json || true; \
                       NODE_NAME=${NODE} $KUBE_IPT snapshot --objects $ROOM/cluster.json -o $ROOM/gone.tar.gz; \
@@ -424,6 +428,18 @@ fn live_nftables_are_read_as_recorded() {
         assert_eq!(live["source"]["dataplane"], "nftables");
         assert_eq!(live["services"], document(&room, "saved.json")["services"], "{case}");
         assert_eq!(live["services"], document(&room, "json.json")["services"], "{case}");
+        for how in ["n", "jn", "nn"] {
+            let services = document(&room, &format!("numbers-{how}.json"))["services"].clone();
+            assert_eq!(live["services"], services, "{case}, nft -{how}");
+        }
+        // Without elements, and with names for ports, nothing can be said of Services.
+        for (how, why) in [("t", "as nft -t"), ("jt", "as nft -t"), ("S", "as nft -S"), ("jS", "as nft -S")] {
+            let found = document(&room, &format!("less-{how}.json"))["findings"].as_array().expect("findings").clone();
+            let wrong: Vec<&Value> = found.iter().filter(|finding| finding["severity"] != "info").collect();
+            assert!(wrong.is_empty(), "{case}, nft -{how}: {wrong:?}");
+            let told = found.iter().filter(|f| f["id"] == "KI901").filter_map(|f| f["message"].as_str());
+            assert!(told.into_iter().any(|message| message.contains(why)), "{case}, nft -{how}: {found:?}");
+        }
         let six = document(&room, "six.json");
         assert!(
             six["services"].as_array().is_some_and(|all| all.iter().all(|s| s["family"] == "ipv6") && !all.is_empty())

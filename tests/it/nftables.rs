@@ -205,6 +205,11 @@ fn handles_numbers_and_parts_read_the_same() {
     assert_eq!(listed(kube_ipt("list --no-api").stdin(&handled)), whole);
     let numeric =
         text.replace(" . tcp . ", " . 6 . ").replace("l4proto tcp", "l4proto 6").replace("{ tcp . ", "{ 6 . ");
+    let numeric = numeric
+        .replace("ct state new", "ct state 0x8")
+        .replace("fib saddr type local", "fib saddr type 2")
+        .replace("fib daddr type local", "fib daddr type 2");
+    assert!(numeric.contains("ct state 0x8") && numeric.contains("addr type 2"), "as nft -n prints them");
     assert_eq!(listed(kube_ipt("list --no-api").stdin(&numeric)), whole);
     assert_eq!(listed(kube_ipt("list --no-api").stdin(text.replace('\n', "\r\n"))), whole);
     let around = format!(

@@ -1,6 +1,7 @@
 //! The mark of a packet, as MARK changes it and `-m mark` asks for it.
 
 use crate::dump::iptables::Target;
+use crate::net::number;
 
 /// The mark a MARK target leaves (`mark_tg`, net/netfilter/xt_mark.c: the mask is cleared, the value is toggled); `None` if
 /// its options cannot be read.
@@ -26,12 +27,5 @@ pub fn masked(text: &str) -> Option<(u32, u32)> {
     match text.split_once('/') {
         Some((value, mask)) => Some((number(value)?, number(mask)?)),
         None => Some((number(text)?, u32::MAX)),
-    }
-}
-
-fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
     }
 }

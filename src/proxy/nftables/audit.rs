@@ -6,6 +6,7 @@ use super::names::{self, ChainKind};
 use super::survey::{InFamily, Survey};
 use crate::dataplane::{Dangling, MarkFault, MissingHook, Mode, Orphans, RuleRef, Wiring};
 use crate::dump::nft::{Chain, Data, Key, Map, Rule, Selector, Statement, Table, Verdict};
+use crate::net::number;
 use crate::proxy::iptables::Depth;
 
 /// Rules of a kind that are kept as evidence.
@@ -194,13 +195,6 @@ fn set_mark(rule: &Rule<'_>) -> Option<u32> {
         Statement::Set { field: Selector::Mark, value } => number(value.rsplit_once('|')?.1.trim()),
         _ => None,
     })
-}
-
-fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
 }
 
 fn dangling(table: &Table<'_>, text: u16) -> Vec<Dangling> {

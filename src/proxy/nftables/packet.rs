@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::index::{Index, Part, networks};
 use crate::dataplane::Origin;
 use crate::dump::nft::{Data, Key, Map, Selector, Statement, Verdict, parts};
-use crate::net::{Network, Protocol};
+use crate::net::{Network, Protocol, number};
 use crate::proxy::client::Client;
 use crate::proxy::iptables::Truth;
 
@@ -72,10 +72,10 @@ impl<'d> Packet<'_, 'd> {
                 bounds.map_or(Truth::Unknown, |(low, high)| Truth::from((low..=high).contains(&self.port)))
             }
             // The first packet of a connection, before it is translated.
-            Selector::State => Truth::from(text.split(',').any(|state| state.trim() == "new")),
+            Selector::State => Truth::from(text.split(',').any(|state| is_new(state.trim()))),
             Selector::Status => Truth::No,
-            Selector::SourceType if text == "local" => Truth::from(self.client.origin == Origin::Node),
-            Selector::DestinationType if text == "local" && self.address.is_none() => Truth::Yes,
+            Selector::SourceType if is_local(text) => Truth::from(self.client.origin == Origin::Node),
+            Selector::DestinationType if is_local(text) && self.address.is_none() => Truth::Yes,
             Selector::InInterface => self.client.pods.comes_in_by(&text.replace('*', "+"), self.client.origin),
             _ => Truth::Unknown,
         }
@@ -138,4 +138,17 @@ impl<'d> Packet<'_, 'd> {
             _ => Err(()),
         }
     }
+}
+
+/// True for the state of the first packet of a connection: its name, or its number as `nft -n` prints it
+/// (`NF_CT_STATE_BIT(IP_CT_NEW)`, include/uapi/linux/netfilter/nf_conntrack_common.h).
+fn is_new(state: &str) -> bool {
+    const NEW: u32 = 1 << 3;
+    state == "new" || number(state).is_some_and(|bits| bits & NEW != 0)
+}
+
+/// True for the type of a node's own addresses: its name, or its number as `nft -n` prints it (`RTN_LOCAL`,
+/// include/uapi/linux/rtnetlink.h).
+fn is_local(address_type: &str) -> bool {
+    matches!(address_type, "local" | "2")
 }

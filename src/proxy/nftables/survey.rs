@@ -11,8 +11,8 @@ use super::walk::{Fate, Walk};
 use crate::dataplane::{
     Frontend, FrontendKind, Origin, Policy, Route, RuleRef, Select, ServiceName, ServicePort, Verdict,
 };
-use crate::dump::nft::{Element, Listing, Table};
-use crate::net::{Family, Network, Protocol};
+use crate::dump::nft::{Chain, Element, Listing, Table};
+use crate::net::{Family, Network, Protocol, number};
 use crate::proxy::KnownNames;
 use crate::proxy::allowance::Allowance;
 use crate::proxy::client::{self, Client};
@@ -69,10 +69,38 @@ pub fn family_without_table<'d>(
     (asked(other) || listed).then_some(other)
 }
 
+/// Why not all of a table can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// A part of it is missing.
+    Parts,
+    /// No set and no map has elements, as `nft -t` lists them.
+    Elements,
+    /// Ports have names, as `nft -S` prints them.
+    Numbers,
+}
+
 impl Ruleset<'_> {
     /// True if nothing suggests that a part of the table is missing.
     pub fn is_whole(&self) -> bool {
-        !self.table.cut_off && self.table.chain("services").is_some() && self.table.set("service-ips").is_some()
+        self.lack().is_none()
+    }
+
+    /// Why not all of the table can be told, if it is so.
+    pub fn lack(&self) -> Option<Lack> {
+        let table = self.table;
+        let Some(addresses) = table.set("service-ips") else { return Some(Lack::Parts) };
+        if table.cut_off || table.chain("services").is_none() {
+            return Some(Lack::Parts);
+        }
+        // Where somebody flushed a map, others have elements: every Service has its cluster IP in two of them.
+        let leads_on = |chain: &Chain<'_>| names::split(chain.name).is_some() && !chain.rules.is_empty();
+        if table.sets().iter().all(|set| set.elements.is_empty()) && table.chains().iter().any(leads_on) {
+            return Some(Lack::Elements);
+        }
+        let of_ports = table.set("service-nodeports").into_iter().chain([addresses]);
+        let is_named = |element: &Element<'_>| element.parts().last().is_some_and(|port| number(port).is_none());
+        of_ports.flat_map(|set| &set.elements).any(is_named).then_some(Lack::Numbers)
     }
 }
 
