@@ -1,5 +1,7 @@
 //! A usable endpoint gets no new connection from this node, so that the others carry its part.
 
+use std::cell::LazyCell;
+
 use hashbrown::HashSet;
 
 use super::{Check, Finding, Found, Input, Severity};
@@ -52,11 +54,14 @@ fn drained(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint
 /// Endpoints that are wanted and stand behind a rule that takes everything, in every pool that holds them.
 fn unreached(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint)> {
     let all = || port.pools.iter().flat_map(|pool| pool.endpoints.iter().map(move |endpoint| (pool, endpoint)));
-    all().filter(|(_, endpoint)| !endpoint.draining).filter_map(move |(_, endpoint)| {
-        let about = endpoint.about.as_deref().filter(|about| about.wanted == Some(true))?;
-        let nowhere = all().filter(|(_, e)| e.address == endpoint.address).all(|(pool, e)| gets_nothing(pool, e));
-        nowhere.then_some((&endpoint.address, about))
-    })
+    let gets = |(pool, endpoint): &(&Pool, &Endpoint)| !gets_nothing(pool, endpoint);
+    let reached = LazyCell::new(move || all().filter(gets).map(|(_, e)| &e.address).collect::<HashSet<&Address>>());
+    all().filter(|(pool, endpoint)| !endpoint.draining && gets_nothing(pool, endpoint)).filter_map(
+        move |(_, endpoint)| {
+            let about = endpoint.about.as_deref().filter(|about| about.wanted == Some(true))?;
+            (!reached.contains(&endpoint.address)).then_some((&endpoint.address, about))
+        },
+    )
 }
 
 /// True if no new connection gets there. The rule for new ones may be lost where that for clients who come back is not.

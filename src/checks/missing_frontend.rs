@@ -1,6 +1,9 @@
 //! An address or node port of the Service is not captured: connections to it go on untranslated.
 
-use super::{Check, Finding, Found, Input, Severity, shadowed_frontend};
+use std::cell::LazyCell;
+
+use super::rivals::Rivals;
+use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort};
 use crate::net::Host;
 
@@ -31,9 +34,10 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         found.skip_for_lines(super::SERVERS);
     }
     closed(input, found);
+    let rivals = LazyCell::new(|| Rivals::of(input));
     for (at, port) in input.ports() {
         for drift in port.drifts() {
-            if shadowed_frontend::holder(input, port, drift).is_some() {
+            if rivals.holder(port, drift).is_some() {
                 continue;
             }
             let (kind, address, number, refused, wanted) = match *drift {

@@ -10,6 +10,7 @@ mod evidence;
 mod finding;
 mod input;
 mod pick;
+mod rivals;
 
 mod dangling_jump;
 mod duplicate_rule;
@@ -38,6 +39,7 @@ mod stuck_draining;
 mod topology_ignored;
 mod unreadable_target;
 
+pub use cause::OUTDATED;
 pub use evidence::Places;
 pub use finding::{Finding, ObjectRef, Severity};
 pub use input::{Found, Input, Skipped};

@@ -2,9 +2,9 @@
 
 use std::cell::LazyCell;
 
+use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, FrontendKind, Only, Origin, ServiceName, ServicePort, Shadow, Taker, count};
-use crate::expect;
+use crate::dataplane::{Frontend, Only, Origin, Shadow, Taker, count};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -65,9 +65,10 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 /// Frontends that another Service has on this node. Virtual servers of IPVS and elements of nftables' maps exist once for an
 /// address and port, so that the loser has no rule of its own (kubernetes/kubernetes#69599).
 fn claimed(input: &Input<'_, '_>, found: &mut Found) {
+    let rivals = LazyCell::new(|| Rivals::of(input));
     for (at, port) in input.ports() {
         for drift in port.drifts() {
-            let Some((frontend, owner)) = holder(input, port, drift) else { continue };
+            let Some((frontend, owner)) = rivals.holder(port, drift) else { continue };
             found.add(Finding {
                 frontend: Some(frontend.at()),
                 share: Some(1.0),
@@ -81,33 +82,6 @@ fn claimed(input: &Input<'_, '_>, found: &mut Found) {
             });
         }
     }
-}
-
-/// The frontend that the drift tells to be missing, and the other Service that has it on this node, if one has.
-pub(super) fn holder(input: &Input<'_, '_>, port: &ServicePort, drift: &Drift) -> Option<(Frontend, ServiceName)> {
-    let Drift::MissingFrontend { kind, address: Some(address), port: number, refused: None } = *drift else {
-        return None;
-    };
-    // The API server gives no cluster IP twice.
-    if !matches!(kind, FrontendKind::ExternalIp | FrontendKind::LoadBalancer) {
-        return None;
-    }
-    let claims = |other: &expect::ServicePort<'_>| {
-        let mut frontends = other.frontends();
-        other.protocol() == port.protocol
-            && frontends.any(|(kind, ip, at)| (ip, at) == (Some(address), number) && other.serves(kind, ip))
-    };
-    let mut others = input.cluster?.ports().filter(claims).map(|other| other.name());
-    let other = others.find(|name| Some(name) != port.name.as_ref())?;
-    // Where its rules were looked at too, they tell whether they lead anywhere.
-    let leads = |frontend: &Frontend| {
-        (frontend.address, frontend.port) == (Some(address), Some(number))
-            && frontend.routes.iter().any(|route| route.verdict.is_pool())
-    };
-    let mut of_other = input.services.iter().filter(|port| port.name.as_ref() == Some(&other));
-    let has_it = of_other.clone().any(|port| port.frontends.iter().any(leads));
-    let is_its = has_it || input.narrowed && of_other.next().is_none();
-    is_its.then(|| (Frontend::blank(kind, Some(address), number), other))
 }
 
 /// Whose connections are taken, where not all are.

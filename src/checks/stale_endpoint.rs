@@ -74,7 +74,7 @@ fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, places: &[
     let about = first.about.as_ref();
     let words = about.and_then(|about| about.state.words()).unwrap_or_default();
     let ending = about.is_some_and(|about| about.state == State::ServingTerminating);
-    let all = port.about.as_ref().is_some_and(|about| matches!(about.standing, Standing::NoEndpoints(_)));
+    let all = port.about.as_ref().is_some_and(|about| matches!(about.standing, Standing::NoEndpoints));
     let and = match (ending, all) {
         (true, _) => ", though others are ready",
         (_, true) => ", and the Service has no usable endpoint at all",

@@ -288,8 +288,9 @@ pub(super) fn settle(live: &Live, objects: &Objects, services: &mut [ServicePort
     let unasked = (is_over && found.problem.is_none() && left > 0).then(|| {
         let why = if found.asked.len() < Api::LOOKUPS {
             "the API server finds Pods by their first address only, and the family of theirs is another or not known"
+                .to_owned()
         } else {
-            "that is done for sixteen only"
+            format!("that is done for {} only", Api::LOOKUPS)
         };
         format!("who has the addresses of {left} stale endpoints now was not asked: {why}")
     });

@@ -118,6 +118,21 @@ pub(super) struct ApiArgs {
     pub(super) request_timeout: std::time::Duration,
 }
 
+impl ObjectArgs {
+    /// True if the flags say which API server to ask.
+    #[cfg(feature = "live")]
+    pub(super) fn names_server(&self) -> bool {
+        self.api.require_api || self.api.is_named()
+    }
+
+    /// There is none to ask.
+    #[cfg(not(feature = "live"))]
+    #[expect(clippy::unused_self, reason = "as with an API server")]
+    pub(super) fn names_server(&self) -> bool {
+        false
+    }
+}
+
 #[cfg(feature = "live")]
 impl ApiArgs {
     /// True if the command line says which API server it is.
@@ -274,6 +289,15 @@ pub(super) enum Color {
 }
 
 impl Color {
+    /// Decides for streams that nobody asks about.
+    pub(super) fn settle(self) {
+        match self {
+            Self::Auto => {}
+            Self::Always => anstream::ColorChoice::AlwaysAnsi.write_global(),
+            Self::Never => anstream::ColorChoice::Never.write_global(),
+        }
+    }
+
     /// Decides for one stream.
     pub(super) fn choice(self, stream: &impl anstream::stream::RawStream) -> anstream::ColorChoice {
         match self {

@@ -4,9 +4,10 @@ use super::Note;
 use super::objects::Objects;
 use super::others;
 use super::texts::Texts;
-use crate::dataplane::{Gap, Mode, Oddity, ServicePort};
+use crate::dataplane::{Gap, Mode, Oddity, ServicePort, count};
 use crate::dump::iptables::{Backend, Dump};
 use crate::proxy::iptables::Ruleset;
+use crate::proxy::nftables::Lack;
 use crate::proxy::{Rules, Survey};
 use crate::report::Header;
 use crate::source::{Bundle, Origin};
@@ -30,14 +31,22 @@ pub(super) fn undecided(services: &[ServicePort]) -> Option<String> {
 pub(super) fn unplaced(survey: &Survey<'_, '_>, bundle: &Bundle) -> Option<String> {
     let first = survey.unplaced().first()?;
     let label = bundle.captures.get(usize::from(first.text)).map_or("", |capture| &capture.label);
-    let rules = match survey.unplaced().len() {
-        1 => "1 rule".to_owned(),
-        many => format!("{many} rules"),
-    };
+    let rules = count(survey.unplaced().len(), "rule");
     let line = first.line;
     Some(format!(
         "{rules} beside those of Services cannot be judged and may take their traffic, first {label} line {line}"
     ))
+}
+
+/// The rules are of another mode than kube-proxy is configured for.
+pub(super) fn configured_otherwise(survey: &Survey<'_, '_>, configured: Option<Mode>) -> Option<String> {
+    let (seen, configured) = (survey.mode()?, configured?);
+    (seen != configured).then(|| {
+        format!(
+            "kube-proxy is configured for {configured} mode (ConfigMap kube-system/kube-proxy), and the rules here are those of its \
+             {seen} mode"
+        )
+    })
 }
 
 /// IPVS mode without its ipsets or rules: what they would tell is missing.
@@ -91,6 +100,12 @@ pub(super) fn nothing_here(
             return format!(
                 "no Services in the rules of {from}: kube-proxy runs in nftables mode there, and its Services are in its own \
                  tables: give the output of nft list ruleset"
+            );
+        }
+        Some(Mode::Nftables) if rules.nftables.iter().any(|ruleset| ruleset.lack() == Some(Lack::Elements)) => {
+            return format!(
+                "no Services in kube-proxy's tables of {from}: their maps have no elements, as nft -t lists them: give the output of \
+                 nft list ruleset"
             );
         }
         Some(Mode::Nftables) => return format!("no Services in kube-proxy's tables of {from}: their maps are empty"),
@@ -189,8 +204,14 @@ pub(super) fn partial(
     let mut why = Vec::new();
     match survey.mode() {
         Some(Mode::Nftables) => {
-            let parts = rules.nftables.iter().filter(|table| !table.is_whole());
-            why.extend(parts.map(|table| format!("parts of kube-proxy's table are missing ({})", table.family)));
+            why.extend(rules.nftables.iter().filter_map(|ruleset| {
+                let what = match ruleset.lack()? {
+                    Lack::Parts => "parts of kube-proxy's table are missing",
+                    Lack::Elements => "the sets and maps of kube-proxy's table have no elements, as nft -t lists them",
+                    Lack::Numbers => "ports have names in kube-proxy's table, as nft -S prints them",
+                };
+                Some(format!("{what} ({})", ruleset.family))
+            }));
         }
         Some(Mode::Ipvs) if rules.ipvs.is_some() => {
             if !survey.has_all_servers() {
@@ -252,29 +273,23 @@ pub(super) fn foreign(objects: &Objects) -> String {
 /// What of the services shown depends on something that is not known.
 pub(super) fn gaps(services: &[ServicePort], node: Option<&str>) -> Vec<String> {
     let of_gap = |gap: Gap| {
-        let ports = match services
-            .iter()
-            .filter(|service| service.about.as_ref().and_then(|about| about.gap) == Some(gap))
-            .count()
-        {
-            0 => return None,
-            1 => "1 service port".to_owned(),
-            many => format!("{many} service ports"),
-        };
-        Some(match gap {
+        let has_it = |service: &&ServicePort| service.about.as_ref().and_then(|about| about.gap) == Some(gap);
+        let ports = services.iter().filter(has_it).count();
+        let of = count(ports, "service port");
+        (ports > 0).then(|| match gap {
             Gap::Node => {
                 format!(
-                    "whose rules these are is not known, and with it which endpoints {ports} should have: --node NAME tells"
+                    "whose rules these are is not known, and with it which endpoints {of} should have: --node NAME tells"
                 )
             }
             Gap::Zone => {
                 let node = node.unwrap_or("the node");
                 format!(
-                    "the zone of {node} is not known (its Node was not read), and with it which endpoints {ports} should have"
+                    "the zone of {node} is not known (its Node was not read), and with it which endpoints {of} should have"
                 )
             }
             Gap::Endpoints => {
-                format!("which endpoints {ports} should have is not known: their EndpointSlices were not read")
+                format!("which endpoints {of} should have is not known: their EndpointSlices were not read")
             }
         })
     };

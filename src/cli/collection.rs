@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::texts::Kind;
 use super::{Failure, faithful, gather, texts};
+use crate::dataplane::count;
 use crate::dump::{Foreign, nft, recognise};
 use crate::shell;
 use crate::source::{Bundle, Capture, Collection, ObjectText};
@@ -218,14 +219,16 @@ fn common_folder<'n>(mut names: impl Iterator<Item = &'n str>) -> usize {
 }
 
 fn nothing(label: &str, objects: usize, members: usize, others: &[String], notes: &[String]) -> Failure {
-    let files = |n: usize| if n == 1 { "1 file".to_owned() } else { format!("{n} files") };
     let what = match (objects, members + others.len()) {
         // What is said of the files that were passed over says why.
         (0, 0) => notes.first().cloned().unwrap_or_else(|| format!("{label} holds no files")),
         (0, others) => {
-            format!("{label} holds no rules of iptables or nftables and no ipvsadm listing in its {}", files(others))
+            format!(
+                "{label} holds no rules of iptables or nftables and no ipvsadm listing in its {}",
+                count(others, "file")
+            )
         }
-        (objects, _) => format!("{label} holds objects ({}) and no rules", files(objects)),
+        (objects, _) => format!("{label} holds objects ({}) and no rules", count(objects, "file")),
     };
     let hint = match objects {
         0 => "save the rules of the node with: iptables-save > FILE".to_owned(),

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::api::note;
 use super::args::{Format, SourceArgs};
 use super::objects::{self, Known, Told};
 use super::scene::{self, Given, Question, Scene};
 use super::{Answer, Failure, Note, Outcome, answer, gather, node};
-use crate::checks::{Checked, Pick, Severity};
+use crate::checks::{Checked, OUTDATED, Pick, Severity};
 use crate::cluster::{Api, Facts, NoPlace, OnNode, Wanted};
 use crate::cores;
 use crate::net::{Family, Moment};
@@ -179,8 +180,7 @@ impl Fleet {
             {
                 return Err(problem.clone().into());
             }
-            notes
-                .extend(problems.iter().map(|problem| Note { what: problem.what.clone(), hint: problem.hint.clone() }));
+            notes.extend(problems.iter().map(note));
             let lacks = api.lacks_services();
             let facts = Arc::new(api.facts());
             (!lacks).then(|| Told { facts, from: api.url().to_owned(), server: Some(server) })
@@ -325,17 +325,18 @@ fn seen(
     Seen { check, services, behind, notes }
 }
 
-/// Findings that say of a Service that the rules are not what the cluster wants now.
-const DRIFT: [&str; 7] = ["KI101", "KI102", "KI103", "KI104", "KI105", "KI106", "KI403"];
+/// Findings of rules that a change of EndpointSlices is not in.
+const OF_SLICES: [&str; 4] = ["KI101", "KI102", "KI104", "KI403"];
 
-/// For how many seconds at least the rules have been behind: since the oldest change they do not show. 0 where they show all.
+/// For how many seconds at least the rules have been behind: since the oldest change of EndpointSlices they do not show. 0 where
+/// they show all that the cluster wants; when a Service changed, its object does not tell.
 fn behind(check: &report::CheckDocument, changes: &HashMap<String, Moment>, read_at: Option<Moment>) -> Option<i64> {
-    let mut drifted = check.findings.iter().filter(|finding| DRIFT.contains(&finding.id)).peekable();
-    if drifted.peek().is_none() {
+    if !check.findings.iter().any(|finding| OUTDATED.contains(&finding.id)) {
         return Some(0);
     }
+    let of_slices = check.findings.iter().filter(|finding| OF_SLICES.contains(&finding.id));
     let service = |finding: &report::Finding| Some(finding.service.as_deref()?.split(':').next()?.to_owned());
-    let oldest = drifted.filter_map(service).filter_map(|service| changes.get(&service).copied()).min()?;
+    let oldest = of_slices.filter_map(service).filter_map(|service| changes.get(&service).copied()).min()?;
     Some(read_at?.since(oldest).max(1))
 }
 

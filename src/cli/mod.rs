@@ -186,6 +186,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::tell(error),
     };
+    cli.color.settle();
     let width = terminal_width();
     let screen = Screen { width, color: cli.color };
     if cli.verbose > 1 {
@@ -338,15 +339,11 @@ fn say(note: &str) {
     let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(&Called::now().told(note)));
 }
 
-/// The command line as it was typed, for hints; `None` if it would need quotes or names a dump already.
+/// The command line as it was typed, for hints; `None` if it names a dump already.
 fn typed() -> Option<String> {
-    let args = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
-    let args: Vec<String> = args.collect::<Result<_, _>>().ok()?;
-    if args.iter().any(|arg| arg.starts_with("-f") || arg.starts_with("--file") || arg.starts_with("--demo")) {
-        return None;
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c);
-    args.iter().all(|arg| !arg.is_empty() && arg.chars().all(plain)).then(|| format!("kube-ipt {}", args.join(" ")))
+    let names_dump = |arg: &str| ["-f", "--file", "--demo"].iter().any(|flag| arg.starts_with(flag));
+    let named = std::env::args_os().skip(1).any(|arg| names_dump(&arg.to_string_lossy()));
+    (!named).then(|| retyped(&[]))
 }
 
 /// The command line as it was typed, for hints, with other words for some of its words, or none.

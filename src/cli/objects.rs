@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use serde::Deserialize as _;
 
 use super::afar::Afar;
-use super::args::{Reads, SourceArgs};
+use super::args::Reads;
 use super::scene::Question;
 use super::viewpoint;
 use super::{Failure, Note};
@@ -129,22 +129,10 @@ pub(super) fn start(question: &Question<'_>, afar: &Afar) -> Reading {
         return Reading::Nothing;
     }
     let saved = !args.file.is_empty() || (args.reads == Reads::Any && source::stdin_offers_text());
-    if args.objects.saved_only || (saved && !afar.is_certain() && !asks_server(args)) {
+    if args.objects.saved_only || (saved && !afar.is_certain() && !args.objects.names_server()) {
         return Reading::WithRules;
     }
     ask(question, afar)
-}
-
-/// True if the flags name an API server.
-#[cfg(feature = "live")]
-fn asks_server(args: &SourceArgs) -> bool {
-    let api = &args.objects.api;
-    api.require_api || api.kubeconfig.is_some() || api.context.is_some()
-}
-
-#[cfg(not(feature = "live"))]
-fn asks_server(_: &SourceArgs) -> bool {
-    false
 }
 
 #[cfg_attr(not(feature = "live"), expect(unused_variables, reason = "there is no API server to ask"))]
@@ -216,14 +204,6 @@ impl Objects {
         let found = viewpoint::node(args.node.as_deref(), facts, bundle, &self.from)?;
         self.notes.extend(found.note.map(Note::from));
         self.viewpoint = Viewpoint::of(found.node.as_deref(), facts);
-        if let Some(mode) =
-            facts.proxy.as_ref().map(|proxy| proxy.mode.as_str()).filter(|mode| !mode.is_empty() && *mode != "iptables")
-        {
-            self.notes.push(format!(
-                "kube-proxy is configured for mode {mode} (ConfigMap kube-system/kube-proxy): rules of its iptables mode may be \
-                 left over"
-            ).into());
-        }
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::Failure;
+use super::gather::lines_were;
 use super::texts::{self, Kind};
 use crate::cluster::Facts;
 use crate::redact::{Counts, Language, Redactor};
@@ -129,9 +130,12 @@ fn called(language: Language) -> &'static str {
 fn notes(counts: Counts) -> Vec<String> {
     let kept = "names and addresses are pseudonyms; kept are ports, policies, counters, times, versions, sizes of networks, \
                 private ranges, the first byte of public addresses, and names that kube-proxy and Kubernetes give themselves";
-    let lines = |n: usize| if n == 1 { "1 line was".to_owned() } else { format!("{n} lines were") };
-    let lost = (counts.left_out > 0).then(|| format!("{} left out that nothing is known of", lines(counts.left_out)));
-    let widened = (counts.widened > 0)
-        .then(|| format!("{} ranges of addresses became the smallest network around them", counts.widened));
+    let lost =
+        (counts.left_out > 0).then(|| format!("{} left out that nothing is known of", lines_were(counts.left_out)));
+    let widened = match counts.widened {
+        0 => None,
+        1 => Some("1 range of addresses became the smallest network around it".to_owned()),
+        many => Some(format!("{many} ranges of addresses became the smallest network around them")),
+    };
     [Some(kept.to_owned()), lost, widened].into_iter().flatten().collect()
 }

@@ -193,6 +193,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
 
     outcome.note(around::unplaced(&survey, &bundle));
     outcome.note(around::without_sets(&survey, rules));
+    outcome.note(around::configured_otherwise(&survey, configured));
     let of_iptables = !matches!(survey.mode(), Some(Mode::Ipvs | Mode::Nftables));
     if of_iptables && !rules.sets.is_empty() && !question.beside.way && !question.beside.everything {
         outcome.note(["the ipsets that were given are looked into by kube-ipt trace only".to_owned()]);

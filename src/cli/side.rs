@@ -167,7 +167,7 @@ fn source(args: &Args, side: &Side, live: bool, objects: &[PathBuf], node: Optio
         ..shared.clone()
     };
     // Objects of now say nothing of rules of then, unless somebody asks for them.
-    of_side.saved_only = matches!(side, Side::Saved(_)) && (live || !names_server(shared));
+    of_side.saved_only = matches!(side, Side::Saved(_)) && (live || !shared.names_server());
     let file = if let Side::Saved(files) = side { files.clone() } else { Vec::new() };
     if let Side::Node(name) = side {
         of_side.node = Some(name.clone());
@@ -182,18 +182,6 @@ fn source(args: &Args, side: &Side, live: bool, objects: &[PathBuf], node: Optio
         objects: of_side,
         reads: side.reads(),
     }
-}
-
-/// True if flags say which API server to ask.
-#[cfg(feature = "live")]
-fn names_server(objects: &ObjectArgs) -> bool {
-    objects.api.kubeconfig.is_some() || objects.api.context.is_some() || objects.api.require_api
-}
-
-/// There is none to ask.
-#[cfg(not(feature = "live"))]
-fn names_server(_: &ObjectArgs) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::fleet::{Fleet, FleetArgs, Read};
 use super::scene::{self, Question};
 use super::{Answer, Failure, Outcome, out, pseudonyms};
 use crate::cluster::{Facts, emit};
+use crate::dataplane::count;
 use crate::net::Moment;
 use crate::render::clean;
 #[cfg(feature = "live")]
@@ -174,16 +175,18 @@ fn told(nodes: &[Bundle], facts: Option<&Facts>) -> String {
         },
         many => format!("{} nodes", many.len()),
     };
-    let texts = if texts == 1 { "1 listing".to_owned() } else { format!("{texts} listings") };
+    let texts = count(texts, "listing");
     let objects = match facts {
         None => "no objects".to_owned(),
-        Some(facts) => format!(
-            "{} Services, {} EndpointSlices, {} Pods, {} Nodes",
-            facts.services.len(),
-            facts.slices.len(),
-            facts.pods.len(),
-            facts.nodes.len()
-        ),
+        Some(facts) => {
+            let of = [
+                (facts.services.len(), "Service"),
+                (facts.slices.len(), "EndpointSlice"),
+                (facts.pods.len(), "Pod"),
+                (facts.nodes.len(), "Node"),
+            ];
+            of.map(|(number, one)| count(number, one)).join(", ")
+        }
     };
     format!("{nodes}, {texts}, {objects}")
 }

@@ -82,10 +82,9 @@ impl Problem {
                 format!("no credentials for the API server {url}: {why}"),
                 Some("kubectl get --raw /version    (uses the same credentials)".to_owned()),
             ),
-            Trouble::Unreachable(why) => (
-                format!("the API server {url} cannot be reached: {why}"),
-                Some(format!("curl -k {}    {ALONE}", shell::word(&format!("{url}/version")))),
-            ),
+            Trouble::Unreachable(why) => {
+                (format!("the API server {url} cannot be reached: {why}"), Some(format!("{}    {ALONE}", curl(url))))
+            }
             Trouble::Silent(limit) => (
                 format!("the API server {url} gave no answer in {}", seconds(*limit)),
                 Some(format!("--request-timeout 2m    {ALONE}")),
@@ -114,7 +113,7 @@ impl Problem {
             ),
             Trouble::Nonsense(why) => (
                 format!("the API server {url} answered what is no Kubernetes object: {why}"),
-                Some(format!("curl -k {url}/version    (is it an API server?)")),
+                Some(format!("{}    (is it an API server?)", curl(url))),
             ),
         };
         let of_configuration = matches!(trouble, Trouble::Configuration(_) | Trouble::Context { .. });
@@ -149,6 +148,11 @@ fn as_rule(right: Right) -> String {
         "allow {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [{verbs}]}}; kube-ipt manifest rbac prints all that is needed",
         right.group, right.resource
     )
+}
+
+/// Asks the server at `url` who it is, past all that was tried before.
+fn curl(url: &str) -> String {
+    format!("curl -k {}", shell::word(&format!("{url}/version")))
 }
 
 /// `5 s`, `500 ms`

@@ -16,6 +16,8 @@ pub struct AboutService {
     /// Endpoints that should be programmed, where no rule leads to any endpoint at all and none is missing from the
     /// dump.
     pub unprogrammed: Vec<Absent>,
+    /// Endpoints that are not ready and that no rule leads to, as it should be.
+    pub waiting: Vec<Absent>,
     /// False if rules of the family are missing from the dump, so that those of the service may be.
     pub rules_complete: bool,
     /// What is not known, so that which endpoints should be programmed is not.
@@ -100,8 +102,8 @@ pub enum NotWanted {
 pub enum Standing {
     /// It should: there are usable endpoints, or whether there are is not known.
     Served,
-    /// No endpoint is usable: clients are refused. So many are known that are not ready.
-    NoEndpoints(usize),
+    /// No endpoint is usable: clients are refused.
+    NoEndpoints,
     /// No endpoint of this node is usable, and those of others must not be used.
     NoLocalEndpoints,
     /// Headless: clients learn the pods' addresses from DNS.
@@ -179,7 +181,7 @@ pub enum Stale {
     Unlisted,
 }
 
-/// An endpoint that should be programmed and is not.
+/// An endpoint that no rule leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Absent {
     /// Its address.
@@ -229,7 +231,7 @@ impl Standing {
     pub fn forbids_rules(&self) -> bool {
         match self {
             Self::Headless | Self::NoClusterIp | Self::ExternalName(_) | Self::OtherProxy(_) | Self::Gone(_) => true,
-            Self::Served | Self::NoEndpoints(_) | Self::NoLocalEndpoints | Self::OtherFamily | Self::Unknown => false,
+            Self::Served | Self::NoEndpoints | Self::NoLocalEndpoints | Self::OtherFamily | Self::Unknown => false,
         }
     }
 }

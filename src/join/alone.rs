@@ -31,7 +31,7 @@ impl<'f> Join<'_, 'f> {
         let read = self.families.iter().any(|extent| extent.family == port.family);
         let rules_complete = self.rules_complete(port.family);
         let standing = match super::standing(port, &expected) {
-            Standing::Served | Standing::NoEndpoints(_) | Standing::NoLocalEndpoints if !read => Standing::OtherFamily,
+            Standing::Served | Standing::NoEndpoints | Standing::NoLocalEndpoints if !read => Standing::OtherFamily,
             standing => standing,
         };
         let verdict = if rules_complete { Verdict::None } else { Verdict::Unknown };
@@ -53,6 +53,7 @@ impl<'f> Join<'_, 'f> {
                 service_type: Some(port.service.service_type.as_str()),
                 standing,
                 unprogrammed,
+                waiting: super::endpoints::waiting(&expected, &[]),
                 rules_complete,
                 gap: expected.pools.gap(),
                 drifts: self.not_refused(port.family, &[], &expected),

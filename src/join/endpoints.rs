@@ -27,12 +27,9 @@ impl Join<'_, '_> {
         if !pool.is_whole() {
             return;
         }
-        let programmed: HashSet<(IpAddr, Option<u16>)> =
-            pool.endpoints.iter().filter_map(|e| Some((e.address.ip()?, e.address.port()))).collect();
-        let is_there =
-            |m: &Member<'_>| programmed.contains(&(m.address, Some(m.port))) || programmed.contains(&(m.address, None));
-        let missing = members.iter().map(|&n| &expected.members[n]).filter(|member| !is_there(member));
-        let missing: Vec<Absent> = missing.map(absent).collect();
+        let programmed = Programmed::of(&pool.endpoints);
+        let missing = members.iter().map(|&n| &expected.members[n]).filter(|member| !programmed.has(member));
+        let missing: Vec<Absent> = missing.map(|member| absent(member, true)).collect();
         if pool.may_lack_rules && !missing.is_empty() {
             if !pool.oddities.contains(&Oddity::Unordered) {
                 pool.forget_shares(Oddity::Incomplete(pool.chain.clone()));
@@ -102,7 +99,33 @@ pub(super) fn unprogrammed(expected: &Expected<'_>) -> Vec<Absent> {
     let mut members: Vec<usize> = pools.filter_map(|pool| pool.as_ref().ok()).flatten().copied().collect();
     members.sort_unstable();
     members.dedup();
-    members.into_iter().map(|n| absent(&expected.members[n])).collect()
+    members.into_iter().map(|n| absent(&expected.members[n], true)).collect()
+}
+
+/// The endpoints of a service port that are not ready and that none of its `pools` holds.
+pub(super) fn waiting(expected: &Expected<'_>, pools: &[Pool]) -> Vec<Absent> {
+    let last_resort_used = expected.pools.usable != Some(false);
+    let is_used = |member: &Member<'_>| member.endpoint.ready || last_resort_used && member.last_resort();
+    let mut waiting = expected.members.iter().filter(|member| !is_used(member)).peekable();
+    if waiting.peek().is_none() {
+        return Vec::new();
+    }
+    let programmed = Programmed::of(pools.iter().flat_map(|pool| &pool.endpoints));
+    waiting.filter(|member| !programmed.has(member)).map(|member| absent(member, false)).collect()
+}
+
+/// The addresses that rules lead to; without a port where every port is meant.
+struct Programmed(HashSet<(IpAddr, Option<u16>)>);
+
+impl Programmed {
+    fn of<'e>(endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Self {
+        let addresses = endpoints.into_iter().filter_map(|e| Some((e.address.ip()?, e.address.port())));
+        Self(addresses.collect())
+    }
+
+    fn has(&self, member: &Member<'_>) -> bool {
+        self.0.contains(&(member.address, Some(member.port))) || self.0.contains(&(member.address, None))
+    }
 }
 
 fn about(member: &Member<'_>, wanted: Option<bool>) -> AboutEndpoint {
@@ -123,6 +146,6 @@ fn about(member: &Member<'_>, wanted: Option<bool>) -> AboutEndpoint {
     }
 }
 
-fn absent(member: &Member<'_>) -> Absent {
-    Absent { address: Address::Socket(member.address, member.port), about: about(member, Some(true)) }
+fn absent(member: &Member<'_>, wanted: bool) -> Absent {
+    Absent { address: Address::Socket(member.address, member.port), about: about(member, Some(wanted)) }
 }

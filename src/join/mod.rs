@@ -12,7 +12,10 @@ mod lookup;
 
 pub use lookup::{addresses_of_pod, settle, unsettled};
 
-use hashbrown::HashMap;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::cluster::{Facts, Service};
 use crate::cores;
@@ -35,6 +38,8 @@ pub struct Join<'c, 'f> {
     /// What was read of each family.
     families: Vec<Extent>,
     pods: lookup::Pods<'f>,
+    /// The addresses of all Services, once somebody asks.
+    addresses: OnceLock<HashSet<IpAddr>>,
 }
 
 impl<'c, 'f> Join<'c, 'f> {
@@ -43,7 +48,7 @@ impl<'c, 'f> Join<'c, 'f> {
         families.retain(|extent| !extent.is_absent || cluster.node_has(extent.family));
         let of = |port: expect::ServicePort<'f>| Some(((port.name(), port.protocol()?, port.family), port));
         let ports = cluster.ports().filter_map(of).collect();
-        Self { cluster, ports, families, pods: lookup::Pods::of(cluster.facts()) }
+        Self { cluster, ports, families, pods: lookup::Pods::of(cluster.facts()), addresses: OnceLock::new() }
     }
 
     /// The facts of the cluster.
@@ -110,10 +115,12 @@ impl<'c, 'f> Join<'c, 'f> {
         let without = port.pools.is_empty() && rules_complete;
         let gap = expected.as_ref().and_then(|expected| expected.pools.gap());
         let drifts = expected.as_ref().map(|expected| self.drifts(port, expected)).unwrap_or_default();
-        let unprogrammed = expected.filter(|_| without).map(|e| endpoints::unprogrammed(&e)).unwrap_or_default();
+        let unprogrammed = expected.as_ref().filter(|_| without).map(endpoints::unprogrammed).unwrap_or_default();
+        let waiting = expected.map(|expected| endpoints::waiting(&expected, &port.pools)).unwrap_or_default();
         let service_type =
             known.map(|known| known.service).or_else(|| self.service(port)).map(|s| s.service_type.as_str());
-        port.about = Some(Box::new(AboutService { service_type, standing, unprogrammed, rules_complete, gap, drifts }));
+        let about = AboutService { service_type, standing, unprogrammed, waiting, rules_complete, gap, drifts };
+        port.about = Some(Box::new(about));
     }
 
     /// What of a service port the cluster does not have, if that is certain.
@@ -139,9 +146,9 @@ impl<'c, 'f> Join<'c, 'f> {
         if !ipvs || !port.of_proxy || !facts.coverage.has_all_services() || facts.services.is_empty() {
             return None;
         }
-        let mut own = port.frontends.iter().filter_map(|frontend| frontend.address);
-        let of_service =
-            own.any(|ip| facts.services.iter().any(|service| service.addresses().any(|(_, its)| its == ip)));
+        let addresses = || facts.services.iter().flat_map(Service::addresses).map(|(_, ip)| ip).collect();
+        let known = self.addresses.get_or_init(addresses);
+        let of_service = port.frontends.iter().filter_map(|frontend| frontend.address).any(|ip| known.contains(&ip));
         Some(if of_service { Gone::Port } else { Gone::Service })
     }
 
@@ -222,7 +229,7 @@ fn fall_back(port: &mut ServicePort, expected: &Expected<'_>) {
 
 fn standing(port: &expect::ServicePort<'_>, expected: &Expected<'_>) -> Standing {
     match port.role() {
-        Role::Served if expected.pools.usable == Some(false) => Standing::NoEndpoints(expected.members.len()),
+        Role::Served if expected.pools.usable == Some(false) => Standing::NoEndpoints,
         Role::Served if expected.pools.is_empty() => Standing::NoLocalEndpoints,
         Role::Served => Standing::Served,
         Role::Headless => Standing::Headless,

@@ -3,6 +3,7 @@
 use super::tokens;
 use super::word::Writer;
 use crate::dataplane::Mode;
+use crate::dump::addresses::STATES;
 
 impl Writer<'_> {
     /// Writes virtual servers.
@@ -82,7 +83,6 @@ impl Writer<'_> {
 
     /// Writes interfaces and their addresses.
     pub(super) fn interfaces(&mut self, text: &str) {
-        const STATES: [&str; 7] = ["UP", "DOWN", "UNKNOWN", "LOWERLAYERDOWN", "DORMANT", "TESTING", "NOTPRESENT"];
         self.of_interfaces = true;
         self.lines(text, |writer, line| {
             let mut words = line.split_ascii_whitespace();

@@ -148,12 +148,14 @@ fn without_pool(service: &ServicePort, room: Room) -> Option<Remark> {
             let text = if room == Room::Heading { about.words_if_unprogrammed(refused) } else { what.to_owned() };
             return Some(Remark::new(Weight::Wrong, text));
         }
-        Standing::NoEndpoints(waiting @ 1..) => format!("{}, {waiting} not ready", phrase::without_pool(service)),
+        Standing::NoEndpoints if !about.waiting.is_empty() => {
+            format!("{}, {} not ready", phrase::without_pool(service), about.waiting.len())
+        }
         Standing::NoLocalEndpoints => "no endpoints on this node".to_owned(),
         Standing::Served if refused => return by_rules(),
         Standing::Served if !about.rules_complete => "no rules in this dump, parts of which are missing".to_owned(),
         Standing::Served => "no rules; which endpoints it should have is not known".to_owned(),
-        Standing::NoEndpoints(_) | Standing::Unknown => return by_rules(),
+        Standing::NoEndpoints | Standing::Unknown => return by_rules(),
         other => return Some(Remark::new(Weight::Plain, without_rules(other, service))),
     };
     Some(Remark::new(Weight::Caution, text))
@@ -218,9 +220,18 @@ pub(super) fn endpoint(endpoint: &Endpoint) -> Option<Remark> {
     state(endpoint.about.as_ref()?)
 }
 
-/// What to say of an endpoint that should get connections and gets none.
+/// What to say of an endpoint that should get connections and gets none, or that is not ready and rightly gets none.
 pub(super) fn absent(about: &AboutEndpoint) -> Remark {
-    Remark::new(Weight::Caution, about.words_if_absent())
+    match about.state {
+        State::NotReady => Remark::new(Weight::Plain, "not ready"),
+        _ => Remark::new(Weight::Caution, about.words_if_absent()),
+    }
+}
+
+/// What to say of so many endpoints that are not ready and rightly get nothing.
+pub(super) fn waiting(count: usize) -> String {
+    let (are, get) = if count == 1 { ("is", "gets") } else { ("are", "get") };
+    format!("{} {are} not ready and {get} nothing", endpoints(count))
 }
 
 /// Endpoints of a service port: programmed, and with objects those expected behind a slash; of both pools, where there
@@ -235,7 +246,7 @@ pub(super) fn counts(service: &ServicePort) -> String {
                     let known = about.rules_complete && about.gap.is_none();
                     format!("0/{}", expected(known.then_some(about.unprogrammed.len())))
                 }
-                Standing::NoEndpoints(_) | Standing::NoLocalEndpoints => "0/0".to_owned(),
+                Standing::NoEndpoints | Standing::NoLocalEndpoints => "0/0".to_owned(),
                 Standing::Gone(_) | Standing::Unknown => "0".to_owned(),
                 _ => String::new(),
             },

@@ -67,10 +67,10 @@ impl Row {
         row.with(&absent.about, namespace)
     }
 
-    /// A row among others that all get nothing: only what is special is said.
-    pub(super) fn unprogrammed(absent: &Absent, namespace: Option<&str>) -> Self {
+    /// A row among others that all get nothing, of which the line above says why: only what is special is said.
+    pub(super) fn without_traffic(absent: &Absent, namespace: Option<&str>) -> Self {
         let row = Self::absent(absent, namespace);
-        Self { remark: row.remark.filter(|_| absent.about.state != State::Ready), ..row }
+        Self { remark: row.remark.filter(|_| absent.about.state == State::ServingTerminating), ..row }
     }
 
     fn with(self, about: &AboutEndpoint, namespace: Option<&str>) -> Self {

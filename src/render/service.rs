@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::marks::{self, Marks};
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::phrase;
@@ -10,7 +12,7 @@ use super::rows::{self, Row};
 use super::text::{clean, percent, wrap};
 use super::tree::{Detail, Node};
 use crate::checks::Finding;
-use crate::dataplane::{AboutService, Endpoint, Frontend, Mode, Policy, Pool, RuleNote, ServicePort, Walkthrough};
+use crate::dataplane::{Absent, Endpoint, Frontend, Mode, Policy, Pool, RuleNote, ServicePort, Walkthrough, count};
 use crate::net::Family;
 use crate::report::Header;
 
@@ -87,7 +89,7 @@ pub fn origin(header: &Header, rules: usize, width: Option<usize>) -> String {
         tables => tables.join(", "),
     };
     let mut parts: Vec<String> = header.node.iter().map(|node| clean(node).into_owned()).collect();
-    parts.extend([format!("{}{backend}", header.mode), families.join(", "), tables, format!("{rules} rules")]);
+    parts.extend([format!("{}{backend}", header.mode), families.join(", "), tables, count(rules, "rule")]);
     if header.partial {
         parts.push("parts of the dump are missing".to_owned());
     }
@@ -118,8 +120,14 @@ fn node(service: &ServicePort, title: String, walkthrough: &Walkthrough, finding
         });
         root.children.push(node);
     }
-    if let Some(about) = service.about.as_ref().filter(|about| !about.unprogrammed.is_empty()) {
-        root.children.push(unprogrammed(service, about, view));
+    let (unprogrammed, waiting) = service.about.as_ref().map(|a| (&*a.unprogrammed, &*a.waiting)).unwrap_or_default();
+    if !unprogrammed.is_empty() {
+        let title =
+            format!("{}  {}", remark::endpoints(unprogrammed.len()), paint("! usable, but not programmed", NOTE));
+        root.children.push(without_traffic(title, service, unprogrammed, view));
+    }
+    if !waiting.is_empty() {
+        root.children.push(without_traffic(paint(&remark::waiting(waiting.len()), DIM), service, waiting, view));
     }
     root
 }
@@ -147,7 +155,7 @@ fn heading(service: &ServicePort, title: String, width: Option<usize>) -> Node {
     let mut root = Node::new(title);
     if let Some(remark) = remark::service(service, &[], Room::Heading) {
         let plain = remark.plain();
-        let columns = anstream::adapter::strip_str(&root.line).to_string().chars().count() + 2 + plain.chars().count();
+        let columns = anstream::adapter::strip_str(&root.line).to_string().width() + 2 + plain.width();
         if width.is_none_or(|width| columns <= width) {
             root.line = format!("{}  {}", root.line, remark.painted());
         } else {
@@ -161,7 +169,7 @@ fn frontend_node(frontend: &Frontend, several_pools: bool, steps: Option<&Vec<Ru
     let routes = phrase::routes(frontend, several_pools);
     let what = format!("{} {}", frontend.kind.words(), frontend.at());
     let mut node = Node::new(&what);
-    let columns = BRANCH + what.chars().count() + ARROW.len() + routes.chars().count();
+    let columns = BRANCH + what.width() + ARROW.width() + routes.width();
     if routes.is_empty() {
         // Everyone goes to the only pool: nothing to say.
     } else if view.width.is_none_or(|width| columns <= width) {
@@ -252,17 +260,15 @@ fn more(share: Option<f64>, count: usize) -> String {
     format!("{} {count} more, --all shows every one", percent(share))
 }
 
-/// The endpoints a service port without rules should have.
-fn unprogrammed(service: &ServicePort, about: &AboutService, view: View) -> Node {
+/// Endpoints of a service port that no rule leads to, below `title`.
+fn without_traffic(title: String, service: &ServicePort, endpoints: &[Absent], view: View) -> Node {
     let namespace = service.name.as_ref().map(|name| name.namespace.as_str());
-    let count = remark::endpoints(about.unprogrammed.len());
-    let mut node = Node::new(format!("{count}  {}", paint("! usable, but not programmed", NOTE)));
-    let shown = shown(about.unprogrammed.len(), view);
-    let rows: Vec<Row> =
-        about.unprogrammed.iter().take(shown).map(|absent| Row::unprogrammed(absent, namespace)).collect();
+    let mut node = Node::new(title);
+    let shown = shown(endpoints.len(), view);
+    let rows: Vec<Row> = endpoints.iter().take(shown).map(|absent| Row::without_traffic(absent, namespace)).collect();
     node.children = rows::nodes(&rows, view.width, false);
-    if shown < about.unprogrammed.len() {
-        node.children.push(Node::new(paint(&more(Some(0.0), about.unprogrammed.len() - shown), DIM)));
+    if shown < endpoints.len() {
+        node.children.push(Node::new(paint(&more(Some(0.0), endpoints.len() - shown), DIM)));
     }
     node
 }

@@ -117,8 +117,7 @@ pub fn endpoints(services: &[ServicePort], marks: &Marks<'_>, wide: bool, width:
                 ]);
             }
         }
-        let unprogrammed = service.about.iter().flat_map(|about| &about.unprogrammed);
-        for absent in unprogrammed {
+        for absent in service.about.iter().flat_map(|about| about.unprogrammed.iter().chain(&about.waiting)) {
             table.add_row(missing(service, "", absent));
         }
         if let (true, false, Some(remark)) =

@@ -159,6 +159,7 @@ fn frame(port: &ServicePort) -> Service<'_> {
         frontends: port.frontends.iter().map(frontend).collect(),
         pools: port.pools.iter().map(|one| pool(one, port)).collect(),
         unprogrammed: about.map(|about| about.unprogrammed.iter().map(missing).collect()),
+        not_ready: port.about.as_ref().map(|about| about.waiting.iter().map(missing).collect()),
         findings: Vec::new(),
     }
 }

@@ -96,6 +96,8 @@ pub struct Service<'a> {
     /// Endpoints it should have, where no rule leads to any; null without objects, or where rules are missing from the
     /// dump.
     pub unprogrammed: Option<Vec<Missing>>,
+    /// Endpoints of the cluster that are not ready and that no rule leads to, as it should be; null without objects.
+    pub not_ready: Option<Vec<Missing>>,
     /// Findings about it.
     pub findings: Vec<Finding>,
 }
@@ -196,7 +198,7 @@ pub struct Balance {
     pub reason: Option<String>,
 }
 
-/// An endpoint that should get connections and gets none.
+/// An endpoint that gets no connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Missing {
     /// `ip:port` or `[ip6]:port`.

@@ -185,10 +185,17 @@ pub(super) fn taken(host: &dyn Host, command: Allowed, finished: Finished) -> Re
     let said: Vec<&str> = finished.stderr.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     if finished.code == Some(0) {
         if let Some(line) = stray(command, &finished.stdout) {
-            let what = format!("cannot list rules{}: {typed} printed no listing: \"{}\"", host.place(), shortened(line, LONGEST));
+            let what = format!(
+                "cannot list rules{}: {typed} printed no listing: \"{}\"",
+                host.place(),
+                shortened(line, LONGEST)
+            );
             return Err(SourceError { what, hints: host.other_ways() });
         }
-        let told = said.iter().take(TOLD).map(|line| format!("{typed}: {}", shortened(line.trim_start_matches("# "), LONGEST)));
+        let told = said
+            .iter()
+            .take(TOLD)
+            .map(|line| format!("{typed}: {}", shortened(line.trim_start_matches("# "), LONGEST)));
         let rest = said.len().saturating_sub(TOLD);
         let rest = (rest > 0).then(|| format!("{typed} said {rest} more lines like these"));
         let warnings = told.chain(rest).collect();

@@ -101,6 +101,7 @@ fn one_service_in_full() {
                     ],
                 }],
                 "unprogrammed": [],
+                "not_ready": [],
                 "findings": [],
             }],
         })

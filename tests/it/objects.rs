@@ -343,8 +343,8 @@ fn kube_proxys_configuration_tells_the_mode() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("config.json");
     fs::write(&path, map.to_string()).expect("writable");
-    let note = "note: kube-proxy is configured for mode ipvs (ConfigMap kube-system/kube-proxy): rules of its iptables mode may be left \
-                over";
+    let note = "note: kube-proxy is configured for IPVS mode (ConfigMap kube-system/kube-proxy), and the rules here are those of its \
+                iptables mode";
     let run =
         kube_ipt("list --node node1 --objects").arg(&path).arg("--objects").arg(node("seed/recovered/cluster.json"));
     run.arg("-f").arg(node("seed/recovered/save.txt")).stderr(note).stdout();

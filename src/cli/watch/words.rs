@@ -14,8 +14,12 @@ pub(super) fn read_once() -> Failure {
 /// Where the rules come from.
 pub(super) fn place(source: &SourceArgs) -> String {
     let files: Vec<String> = source.file.iter().map(|path| path.display().to_string()).collect();
-    let node = || source.objects.node.as_ref().map_or_else(|| "this node".to_owned(), |node| format!("node {node}"));
-    if files.is_empty() { node() } else { files.join(", ") }
+    match (&source.via, &source.objects.node) {
+        _ if !files.is_empty() => files.join(", "),
+        (Some(via), _) => format!("the node of {}/{}", via.namespace, via.pod),
+        (None, Some(node)) => format!("node {node}"),
+        (None, None) => "this node".to_owned(),
+    }
 }
 
 /// `2s`, `500ms`

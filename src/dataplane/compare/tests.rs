@@ -82,6 +82,7 @@ pub(super) fn told(mut port: ServicePort, states: &[State], missing: &[u8]) -> S
         service_type: Some("ClusterIP"),
         standing: Standing::Served,
         unprogrammed: Vec::new(),
+        waiting: Vec::new(),
         rules_complete: true,
         gap: None,
         drifts: Vec::new(),

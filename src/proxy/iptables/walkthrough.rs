@@ -1,6 +1,6 @@
 //! The rules of one service in the order a packet meets them, each with one sentence that says what it does.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::conditions::single_port;
 use super::part::probability_of;
@@ -63,9 +63,19 @@ impl<'d> Survey<'d> {
     fn pool_rules(&self, sketch: &Sketch<'d>, pool: &Pool) -> PoolWalkthrough {
         let mut steps = PoolWalkthrough { head: Vec::new(), endpoints: vec![Vec::new(); pool.endpoints.len()] };
         let Some(nat) = self.nat(sketch.family) else { return steps };
+        // The first endpoint that a rule leads to, and that a chain is of.
+        let mut by_line: HashMap<RuleRef, usize> = HashMap::new();
+        let mut by_chain: HashMap<&str, usize> = HashMap::new();
+        for (at, endpoint) in pool.endpoints.iter().enumerate() {
+            by_chain.entry(&endpoint.chain).or_insert(at);
+            for rule in &endpoint.rules {
+                by_line.entry(*rule).or_insert(at);
+            }
+        }
         let leads = |raw: RawRule<'d>, target: Option<&str>| {
-            let rule = RuleRef { text: nat.text, line: raw.line };
-            pool.endpoints.iter().position(|e| e.rules.contains(&rule) || target == Some(&*e.chain))
+            let of_rule = by_line.get(&RuleRef { text: nat.text, line: raw.line });
+            let of_chain = target.and_then(|target| by_chain.get(target));
+            of_rule.into_iter().chain(of_chain).min().copied()
         };
         // What arrives at the rule, as far as every rule before it can be judged.
         let mut left = Some(1.0);
