@@ -6,11 +6,12 @@ use super::others;
 use super::texts::Texts;
 use crate::dataplane::{Gap, Mode, Oddity, ServicePort, count};
 use crate::dump::iptables::{Backend, Dump};
+use crate::net::Family;
 use crate::proxy::iptables::Ruleset;
 use crate::proxy::nftables::Lack;
 use crate::proxy::{Rules, Survey};
 use crate::report::Header;
-use crate::source::{Bundle, Origin};
+use crate::source::{self, Bundle, Origin};
 
 /// How many rules of the services shown cannot be judged.
 pub(super) fn undecided(services: &[ServicePort]) -> Option<String> {
@@ -133,7 +134,10 @@ pub(super) fn nothing_here(
         return format!("no Services in {count} of {from}: there is no nat table in it");
     }
     let kube = if chain("KUBE-SERVICES") { "KUBE-SERVICES leads to none" } else { "there is no chain KUBE-SERVICES" };
-    format!("no Services in {count} of {from}: {kube} (does kube-proxy run in iptables mode there?)")
+    format!(
+        "no Services in {count} of {from}: {kube} (does kube-proxy run in iptables mode there? its other modes are seen by \
+         nft list ruleset and ipvsadm -Sn)"
+    )
 }
 
 /// What an answer was made from.
@@ -251,13 +255,22 @@ fn partial_tables(ruleset: &Ruleset<'_>) -> Option<String> {
 
 /// True if what holds the Services of the mode in use is there and whole, so that those it does not have are missing from the
 /// node.
-pub(super) fn should_have_services(survey: &Survey<'_, '_>, rules: Rules<'_, '_>, dumps: &[Dump<'_>]) -> bool {
+pub(super) fn should_have_services(
+    survey: &Survey<'_, '_>,
+    rules: Rules<'_, '_>,
+    bundle: &Bundle,
+    dumps: &[Dump<'_>],
+) -> bool {
     match survey.mode() {
         Some(Mode::Nftables) => rules.nftables.iter().any(crate::proxy::nftables::Ruleset::is_whole),
         Some(Mode::Ipvs) => survey.has_all_servers(),
-        // Tables of another mode may have followed.
         _ => {
-            !dumps.iter().any(ends_early) && rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat()))
+            // Tables of another mode may have followed, or were not saved: a node in nftables mode has none of these chains.
+            let asked = source::lists_table(Family::Ipv4).is_some_and(|list| bundle.has_asked(list));
+            let is_its_mode = bundle.is_live() || asked || rules.iptables.iter().any(Ruleset::has_chains_of_proxy);
+            is_its_mode
+                && !dumps.iter().any(ends_early)
+                && rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat()))
         }
     }
 }

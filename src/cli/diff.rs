@@ -218,7 +218,7 @@ fn written(
 /// A text that cannot hold Services is no side of a comparison; a node whose rules lost every Service is.
 fn has_rules(scene: &mut Scene<'_, '_, '_>, side: &str) -> Result<(), Failure> {
     match scene.nothing.take() {
-        Some(why) if around::should_have_services(scene.survey, scene.rules, scene.dumps) => {
+        Some(why) if around::should_have_services(scene.survey, scene.rules, scene.bundle, scene.dumps) => {
             scene.outcome.note([why]);
             Ok(())
         }

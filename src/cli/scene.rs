@@ -208,7 +208,8 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
         _ => around::nothing_here(&survey, rules, &bundle, &texts),
     });
     // Rules that lost every Service are worth comparing all the same.
-    let join = join.filter(|_| nothing.is_none() || around::should_have_services(&survey, rules, &texts.dumps));
+    let join =
+        join.filter(|_| nothing.is_none() || around::should_have_services(&survey, rules, &bundle, &texts.dumps));
     let chosen = phase("follow", || choose(&survey, join.as_ref(), question, &mut outcome.missing));
     let Chosen { sketches, mut services } = chosen;
     if of_iptables && nothing.is_none() {

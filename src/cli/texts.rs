@@ -76,7 +76,7 @@ fn indexed(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure> {
 impl<'b> Texts<'b> {
     /// The family of which kube-proxy has no table of nftables, though it has one of the other.
     pub(super) fn family_without_table(&'b self, bundle: &Bundle, tables: &[nftables::Ruleset<'b>]) -> Option<Family> {
-        let asked = |family| source::lists_table(family).is_some_and(|list| bundle.commands.contains(&list.typed()));
+        let asked = |family| source::lists_table(family).is_some_and(|list| bundle.has_asked(list));
         nftables::family_without_table(tables, self.nft.iter().map(|(text, listing)| (*text, listing)), asked)
     }
 

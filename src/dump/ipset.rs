@@ -164,6 +164,11 @@ impl<'a> Sets<'a> {
         self.by_name.get(name)
     }
 
+    /// Their names, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.by_name.keys().copied()
+    }
+
     /// True if there is no set.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use hashbrown::HashSet;
+
 use super::allowance::Allowance;
 use super::{KnownNames, Sketch, iptables, ipvs, nftables};
 use crate::dataplane::{Leftovers, Mode, RuleRef, ServicePort, Walkthrough, Wiring};
@@ -266,7 +268,7 @@ impl<'r, 'd> Survey<'r, 'd> {
     }
 
     fn left_servers(&self, family: Family) -> Option<Leftovers> {
-        let left = self.rules.ipvs?;
+        let left = self.rules.ipvs.filter(|_| self.was_in_ipvs_mode())?;
         let is_left = |server: &&VirtualServer<'_>| server.key.address().is_some_and(|ip| Family::of(ip) == family);
         let servers: Vec<_> = left.listing.servers.iter().filter(is_left).collect();
         (!servers.is_empty()).then(|| Leftovers {
@@ -276,6 +278,21 @@ impl<'r, 'd> Survey<'r, 'd> {
             count: servers.len(),
             rules: servers.iter().take(NAMED).map(|server| RuleRef { text: left.text, line: server.line }).collect(),
         })
+    }
+
+    /// True if something tells that virtual servers are kube-proxy's: its ipsets, its interface, or a cluster IP that the rules
+    /// of the mode in use have too. Others balance with IPVS as well (keepalived and kube-vip before API servers), and what takes
+    /// leftovers away would take theirs (`ipvs.Flush` of cleanupLeftovers, pkg/proxy/ipvs/cleanup.go).
+    fn was_in_ipvs_mode(&self) -> bool {
+        if self.rules.sets.names().any(|name| name.starts_with("KUBE-"))
+            || self.rules.interfaces.is_some_and(|interfaces| interfaces.get("kube-ipvs0").is_some())
+        {
+            return true;
+        }
+        let sketches = self.sketches();
+        let cluster_ips: HashSet<IpAddr> = sketches.iter().filter_map(Sketch::cluster_ip).collect();
+        let servers = self.rules.ipvs.into_iter().flat_map(|ipvs| &ipvs.listing.servers);
+        servers.filter_map(|server| server.key.address()).any(|ip| cluster_ips.contains(&ip))
     }
 
     /// The tables an answer is made from, by their names.

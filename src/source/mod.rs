@@ -96,6 +96,11 @@ impl Bundle {
         self.origin == Origin::Here
     }
 
+    /// True if this command was run for it, now or when a snapshot was made.
+    pub fn has_asked(&self, command: Allowed) -> bool {
+        self.commands.contains(&command.typed())
+    }
+
     /// True if the rules were listed just now, here or on another node.
     pub fn is_live(&self) -> bool {
         self.origin != Origin::Saved

@@ -34,6 +34,15 @@ impl<'d> Ruleset<'d> {
         (nat + filter) as usize
     }
 
+    /// True if there are chains that kube-proxy makes in iptables mode only. Kubelets make KUBE-FIREWALL and KUBE-KUBELET-CANARY,
+    /// and before 1.28 KUBE-MARK-MASQ, KUBE-MARK-DROP and KUBE-POSTROUTING, on every node (pkg/kubelet/kubelet_network_linux.go).
+    pub fn has_chains_of_proxy(&self) -> bool {
+        const PORTALS: [&str; 5] =
+            ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL"];
+        let is_its = |name: &str| PORTALS.contains(&name) || ChainKind::of(name).is_of_services();
+        [self.nat, self.filter].into_iter().flatten().any(|t| t.section.chains().iter().any(|chain| is_its(chain.name)))
+    }
+
     /// The table of this name.
     pub fn table(&self, name: TableName) -> Option<Table<'d>> {
         match name {
