@@ -1,7 +1,8 @@
 //! A virtual server has no real servers, though its Service has usable endpoints.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, Mode, ServicePort, Verdict};
+use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort, Verdict};
+use crate::net::Host;
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -37,6 +38,22 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 ..found.on(at, port)
             });
         }
+    }
+    for (at, closed) in input.closed().filter(|(_, closed)| closed.is_empty) {
+        let port = &input.services[at];
+        found.add(Finding {
+            frontend: Some(Frontend::blank(FrontendKind::NodePort, None, closed.port).at()),
+            address: Some(Host(closed.address).to_string()),
+            reason: Some("node-address"),
+            message: format!(
+                "the virtual server of node port {} at {} has no real server, though those at other addresses have",
+                closed.port, closed.address
+            ),
+            hint: super::rewrite(input),
+            rules: closed.rules.clone(),
+            objects: input.endpoints_object(port),
+            ..found.on(at, port)
+        });
     }
 }
 

@@ -1,10 +1,12 @@
 //! What checks look at, and where they put what they find.
 
+use std::cell::LazyCell;
+
 use hashbrown::HashMap;
 
 use super::evidence::Places;
 use super::{Check, Finding};
-use crate::dataplane::{Mode, ServicePort, Wiring};
+use crate::dataplane::{Closed, Mode, ServicePort, Wiring};
 use crate::expect::Cluster;
 use crate::net::{Family, Moment, Protocol};
 
@@ -40,6 +42,16 @@ impl<'i> Input<'i, '_> {
     /// The places of service ports by family, key and protocol, which rules that are of no service port alone name them by.
     pub(super) fn places_by_key(&self) -> HashMap<(Family, &'i str, Option<Protocol>), usize> {
         self.ports().map(|(at, port)| ((port.family, port.key.as_str(), port.protocol), at)).collect()
+    }
+
+    /// Node ports that are not open on some address of the node, with the places of their service ports.
+    pub(super) fn closed(&self) -> impl Iterator<Item = (usize, &'i Closed)> {
+        let places = LazyCell::new(|| self.places_by_key());
+        let all =
+            self.wirings.iter().flat_map(|wiring| wiring.closed.iter().map(move |closed| (wiring.family, closed)));
+        all.filter_map(move |(family, closed)| {
+            Some((*places.get(&(family, closed.key.as_str(), closed.protocol))?, closed))
+        })
     }
 
     /// The rules of a family as a whole.

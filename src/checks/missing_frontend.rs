@@ -73,12 +73,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 
 /// Node ports that are open on some addresses of the node only.
 fn closed(input: &Input<'_, '_>, found: &mut Found) {
-    if input.wirings.iter().all(|wiring| wiring.closed.is_empty()) {
-        return;
-    }
-    let ports = input.places_by_key();
-    for (wiring, closed) in input.wirings.iter().flat_map(|wiring| wiring.closed.iter().map(move |c| (wiring, c))) {
-        let Some(&at) = ports.get(&(wiring.family, closed.key.as_str(), closed.protocol)) else { continue };
+    for (at, closed) in input.closed().filter(|(_, closed)| !closed.is_empty) {
         let port = &input.services[at];
         let frontend = Frontend::blank(FrontendKind::NodePort, None, closed.port);
         found.add(Finding {

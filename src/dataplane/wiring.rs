@@ -119,7 +119,9 @@ pub struct Closed {
     pub port: u16,
     /// The address.
     pub address: IpAddr,
-    /// Its virtual servers on other addresses.
+    /// There is a virtual server, and it has no real servers, which those on other addresses have.
+    pub is_empty: bool,
+    /// That virtual server, else those on other addresses.
     pub rules: Vec<RuleRef>,
 }
 

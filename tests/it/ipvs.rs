@@ -268,6 +268,12 @@ fn a_node_port_that_is_closed_at_an_address_of_the_node_is_missed() {
     let message =
         "node port 31879 is not captured at 10.200.0.12, where other node ports are: connections to it are refused";
     assert_eq!(found[0]["message"], message);
+    let emptied = of_ipvs().without(|line| line.starts_with("-a -t 10.200.0.12:31879 "));
+    let found = emptied.check();
+    assert_eq!(told(&found), ["empty-virtual-server warning edge/gw-lb-ranges:https 10.200.0.12 node-address"]);
+    let message =
+        "the virtual server of node port 31879 at 10.200.0.12 has no real server, though those at other addresses have";
+    assert_eq!(found[0]["message"], message);
 }
 
 #[test]

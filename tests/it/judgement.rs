@@ -479,6 +479,40 @@ fn a_rule_that_takes_a_part_of_the_connections_is_a_warning() {
 }
 
 #[test]
+fn what_leads_back_before_a_rule_takes_the_rest_is_left_out() {
+    let there = "-p tcp -m tcp --dport 31589 -j DNAT --to-destination 10.244.1.99:80\n";
+    let chained = |leads_back: &str| {
+        let rules = format!("-A PREROUTING -p tcp -j PX\n-A PX {leads_back}\n-A PX {there}");
+        clean("node1").before("-A PREROUTING ", &rules).before(":KUBE-SERVICES - ", ":PX - [0:0]\n:BYE - [0:0]\n")
+    };
+    for (leads_back, which) in [
+        ("-d 10.200.0.12/32 -j RETURN", "at another address than 10.200.0.12"),
+        ("-d 10.200.0.12/32 -g BYE\n-A BYE -p udp -j RETURN", "at another address than 10.200.0.12"),
+        ("-i eth0 -j RETURN", "that do not come in by eth0"),
+        ("! -i eth0 -j RETURN", "that come in by eth0"),
+    ] {
+        let node = chained(leads_back);
+        assert_eq!(told(&node.check()), ["shadowed-frontend warning shop/web :31589"], "{leads_back}");
+        assert!(
+            message(&node, "shadowed-frontend")
+                .contains(&format!(" to node port :31589 {which} never get to its rule"))
+        );
+    }
+    // Whom it leaves cannot be told, or it may be all of them.
+    for leads_back in ["-s 192.0.2.0/24 -j RETURN", "-m set --match-set friends src -j RETURN"] {
+        assert_eq!(told(&chained(leads_back).check()), [""; 0], "{leads_back}");
+    }
+    let proxied = "-A PREROUTING -p tcp -j PX\n-A PX -d 10.200.0.12/32 -j RETURN\n-A PX -d 10.96.0.0/16 -j RETURN\n\
+        -A PX -p tcp -j REDIRECT --to-ports 12345\n";
+    let node = clean("node1").before("-A PREROUTING ", proxied).before(":KUBE-SERVICES - ", ":PX - [0:0]\n");
+    assert_eq!(told(&node.check()).iter().filter(|f| f.contains("shop/web ")).count(), 0);
+    // What is asked for twice is told once.
+    let twice = format!("-A PREROUTING -d 10.200.0.12/32 -j PX\n-A PX -d 10.200.0.12/32 {there}");
+    let node = clean("node1").before("-A PREROUTING ", &twice).before(":KUBE-SERVICES - ", ":PX - [0:0]\n");
+    assert!(message(&node, "shadowed-frontend").contains(":31589 at 10.200.0.12 never get"));
+}
+
+#[test]
 fn rules_ahead_that_cannot_be_judged_are_counted() {
     let skipped = |rules: &str| {
         let node = clean("node1").before("-A PREROUTING ", rules);

@@ -147,6 +147,16 @@ fn what_another_mode_left_is_one_finding_and_is_never_mixed_in() {
         ["34 virtual servers of IPVS mode left over, while kube-proxy runs in iptables mode: TCP 192.0.2.10:8443, \
           TCP 192.0.2.11:8443, TCP 203.0.113.77:443 and others"]
     );
+    // Others balance with IPVS too (keepalived, kube-vip), and cleaning up would take theirs.
+    let folder = tempfile::tempdir().expect("a folder");
+    let foreign = folder.path().join("ipvsadm.txt");
+    fs::write(&foreign, "-A -t 10.200.0.100:6443 -s rr\n-a -t 10.200.0.100:6443 -r 10.200.0.11:6443 -m -w 1\n")
+        .expect("writable");
+    assert_eq!(shown(&[foreign.clone(), nodes().join("seed/in-sync/save.txt")]), [""; 0]);
+    let interface = folder.path().join("ip-addr.txt");
+    fs::write(&interface, "5: kube-ipvs0    inet 10.96.0.1/32 scope global kube-ipvs0\\       valid_lft forever\n")
+        .expect("writable");
+    assert_eq!(shown(&[foreign, nodes().join("seed/in-sync/save.txt"), interface]).len(), 1);
     let tables = [nodes().join("nftables/node2/table-ip.nft"), nodes().join("seed/in-sync/save.txt")];
     assert_eq!(
         shown(&tables),

@@ -354,3 +354,22 @@ fn tables_without_number_cost_no_square() {
     let services = listed(kube_ipt("list --no-api").stdin(others + &read("nftables/node2/table-ip.nft")));
     assert_eq!(services, listed(kube_ipt("list --no-api -f").arg(node("nftables/node2/table-ip.nft"))));
 }
+
+#[test]
+fn tables_of_iptables_alone_do_not_accuse_a_node_in_nftables_mode() {
+    // What kubelets leave on every node.
+    let dump = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:KUBE-FIREWALL - [0:0]\n\
+        :KUBE-KUBELET-CANARY - [0:0]\n-A INPUT -j KUBE-FIREWALL\nCOMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n\
+        :OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n";
+    let run = kube_ipt("check --node node2 -f - --objects").arg(node("nftables/node2/cluster.json"));
+    let error = "error: no Services in the only rule of stdin: there is no chain KUBE-SERVICES (does kube-proxy run in iptables mode \
+                 there? its other modes are seen by nft list ruleset and ipvsadm -Sn)";
+    run.stdin(dump).status(1).stderr(error).stdout();
+    // With a chain of kube-proxy's the mode is clear, and its Services are missing.
+    let flushed = dump.replace(":KUBE-FIREWALL", ":KUBE-FORWARD - [0:0]\n:KUBE-FIREWALL");
+    let run = kube_ipt("check --node node2 -o json -f - --objects").arg(node("nftables/node2/cluster.json"));
+    let (stdout, ..) = run.stdin(flushed).output();
+    let found: Value = serde_json::from_str(&stdout).expect("JSON");
+    let missing = found["findings"].as_array().expect("findings").iter().filter(|f| f["id"] == "KI104").count();
+    assert!(missing > 10, "{missing}");
+}

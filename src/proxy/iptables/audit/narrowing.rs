@@ -30,6 +30,21 @@ impl Sofar {
         own
     }
 
+    /// Without those that meet the conditions of a rule.
+    pub(super) fn leave_out(&mut self, rule: &Rule<'_>, connection: &Connection<'_>) {
+        let chance = rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
+        let mut asked = rule.matches.iter().filter(|item| meets(connection, item) != Truth::Yes);
+        match (asked.next(), asked.next()) {
+            (Some(Match::Destination { not, network }), None) if !chance => {
+                add(&mut self.only.to, !*not, plain(network))
+            }
+            (Some(Match::InInterface { not, name }), None) if !chance => {
+                add(&mut self.only.by, !*not, (*name).to_owned())
+            }
+            _ => self.opaque = true,
+        }
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         self.only.is_all() && !self.opaque
     }
@@ -59,12 +74,24 @@ fn narrow(only: &mut Only, rule: &Rule<'_>, connection: &Connection<'_>) -> bool
     for item in rule.matches.iter().filter(|item| meets(connection, item) != Truth::Yes) {
         match item {
             Match::Source { not: false, network } => only.from.push(plain(network)),
-            Match::Destination { not, network } => only.to.push((*not, plain(network))),
-            Match::InInterface { not, name } => only.by.push((*not, (*name).to_owned())),
+            Match::Destination { not, network } => add(&mut only.to, *not, plain(network)),
+            Match::InInterface { not, name } => add(&mut only.by, *not, (*name).to_owned()),
             _ => told = false,
         }
     }
     told
+}
+
+/// Adds what is asked for, or for anything else where `not`. What is one thing is no other, so that exceptions need not be told
+/// then.
+fn add(asked: &mut Vec<(bool, String)>, not: bool, what: String) {
+    if !not {
+        asked.retain(|(not, other)| !*not || *other == what);
+    }
+    let one = asked.iter().any(|(not, _)| !*not);
+    if !asked.contains(&(not, what.clone())) && !(not && one) {
+        asked.push((not, what));
+    }
 }
 
 /// A network as people write it, which one address is not.

@@ -22,7 +22,7 @@ use super::held::Held;
 use super::narrowing::{self, Sofar};
 use super::reference;
 use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
-use crate::dump::iptables::{Match, Ports, RawRule};
+use crate::dump::iptables::{Match, Ports, RawRule, Rule};
 use crate::net::Protocol;
 use crate::proxy::chain_name::ChainKind;
 
@@ -116,6 +116,11 @@ fn taking<'d>(frontend: &FrontendSketch<'d>) -> Option<RawRule<'d>> {
         plain && rule.target.is_some_and(|target| ChainKind::of(target.name).serves())
     };
     frontend.rules.iter().find(takes).copied()
+}
+
+/// True if a rule leads back to where the jump to its chain stands.
+fn leads_back(rule: &Rule<'_>) -> bool {
+    rule.target.as_ref().is_some_and(|target| target.name == "RETURN" || target.goto)
 }
 
 struct Search<'s, 'd> {
@@ -244,7 +249,8 @@ impl<'s, 'd> Search<'s, 'd> {
         if raw.text.len() <= Held::LONG { parsed() } else { self.long.entry(raw.line).or_insert_with(parsed).clone() }
     }
 
-    /// Follows rules of `chain` until one is certain to take the connection. At depth 0 a RETURN leaves for good.
+    /// Follows rules of `chain` until one is certain to take the connection. At depth 0 a RETURN leaves for good. Nothing is
+    /// certain in a chain behind a rule that may lead back from it.
     fn follow(&mut self, rules: &[RawRule<'d>], chain: &str, connection: Connection<'_>, depth: usize) -> Met {
         for &raw in rules {
             if self.left == 0 {
@@ -254,7 +260,11 @@ impl<'s, 'd> Search<'s, 'd> {
             self.left = self.left.saturating_sub(held.as_ref().map_or(1, |held| held.cost));
             let Some(held) = held else { continue };
             let chance = held.rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
-            if chance || held.judge(&connection) != Truth::Yes {
+            let truth = held.judge(&connection);
+            if chance || truth != Truth::Yes {
+                if truth != Truth::No && depth > 0 && leads_back(&held.rule) {
+                    return Met::Returns;
+                }
                 continue;
             }
             let Some(target) = held.rule.target.as_ref() else { continue };
@@ -297,6 +307,7 @@ impl<'s, 'd> Search<'s, 'd> {
         sofar: &Sofar,
         depth: usize,
     ) -> Option<(Only, Taker, Vec<RuleRef>)> {
+        let mut sofar = sofar.clone();
         for &raw in rules {
             if self.left == 0 {
                 return None;
@@ -320,6 +331,9 @@ impl<'s, 'd> Search<'s, 'd> {
                 if certain && target.goto {
                     return None;
                 }
+                if target.goto {
+                    sofar.leave_out(&held.rule, &connection);
+                }
             } else if let (Some(Translation::To(to)), true) = (translate::of(target), here.is_told()) {
                 let by = Taker::Translation { chain: chain.to_owned(), to: to.to_string() };
                 return Some((here.only, by, vec![reference(self.nat, raw)]));
@@ -327,6 +341,7 @@ impl<'s, 'd> Search<'s, 'd> {
                 if certain {
                     return None;
                 }
+                sofar.leave_out(&held.rule, &connection);
             } else if ends(&held.rule) && !here.is_nothing() {
                 self.undecided.insert(raw.line);
             }

@@ -59,7 +59,21 @@ impl Survey<'_> {
                 protocol: sketch.protocol,
                 port: frontend.port,
                 address,
+                is_empty: false,
                 rules: frontend.servers.iter().map(rule).collect(),
+            }));
+            let serves = frontend.servers.iter().any(|server| !server.real.is_empty());
+            let empty =
+                frontend.servers.iter().filter(|server| serves && server.real.is_empty() && !server.is_doubtful);
+            closed.extend(empty.filter_map(|server| {
+                Some(Closed {
+                    key: sketch.key.clone(),
+                    protocol: sketch.protocol,
+                    port: frontend.port,
+                    address: server.key.address()?,
+                    is_empty: true,
+                    rules: vec![rule(&server)],
+                })
             }));
         }
         closed.sort_unstable_by_key(|closed| (closed.port, closed.protocol, closed.address));
