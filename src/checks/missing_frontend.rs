@@ -50,13 +50,22 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             };
             let frontend = Frontend::blank(kind, address, number);
             let (kind, at_text) = (frontend.kind.words(), frontend.at());
-            let message = match (wanted, refused.is_some()) {
-                (true, false) => format!("{kind} {at_text} is not captured: connections to it go on untranslated"),
-                (true, true) => format!("{kind} {at_text} is not captured: connections to it are refused"),
-                (false, _) => format!(
+            let becomes = || match rivals.taker(port, address, number) {
+                _ if refused.is_some() => "connections to it are refused".to_owned(),
+                Some(other) => format!("connections to it go to {other} instead"),
+                None if input.mode() == Mode::Ipvs => "no virtual server takes connections to it".to_owned(),
+                None if rivals.may_be_others() => {
+                    "connections to it go on untranslated, if no rules of another Service take them".to_owned()
+                }
+                None => "connections to it go on untranslated".to_owned(),
+            };
+            let message = if wanted {
+                format!("{kind} {at_text} is not captured: {}", becomes())
+            } else {
+                format!(
                     "{kind} {at_text} is not refused, though the Service has no usable endpoint: clients wait instead of \
                      being told"
-                ),
+                )
             };
             found.add(Finding {
                 severity: if wanted { Severity::Error } else { Severity::Warning },

@@ -13,8 +13,8 @@ use crate::net::Protocol;
 pub(super) struct Rivals<'i> {
     /// Names of the Services that kube-proxy should serve there.
     claims: HashMap<(Protocol, IpAddr, u16), Vec<ServiceName>>,
-    /// Names of the Services that are served there.
-    served: HashMap<(IpAddr, u16), Vec<&'i ServiceName>>,
+    /// Names of the Services that are served there; at a node port where there is no address.
+    served: HashMap<(Option<Protocol>, Option<IpAddr>, u16), Vec<&'i ServiceName>>,
     /// Those whose rules were looked at, where not all were.
     seen: Option<HashSet<&'i ServiceName>>,
 }
@@ -36,8 +36,8 @@ impl<'i> Rivals<'i> {
         for (port, name) in names() {
             let leads = |frontend: &&Frontend| frontend.routes.iter().any(|route| route.verdict.is_pool());
             for frontend in port.frontends.iter().filter(leads) {
-                if let (Some(address), Some(number)) = (frontend.address, frontend.port) {
-                    served.entry((address, number)).or_default().push(name);
+                if let Some(number) = frontend.port {
+                    served.entry((port.protocol, frontend.address, number)).or_default().push(name);
                 }
             }
         }
@@ -57,8 +57,20 @@ impl<'i> Rivals<'i> {
         let mut others = self.claims.get(&(port.protocol?, address, number))?.iter();
         let other = others.find(|name| Some(*name) != port.name.as_ref())?;
         // Where its rules were looked at too, they tell whether they lead anywhere.
-        let has_it = self.served.get(&(address, number)).is_some_and(|names| names.contains(&other));
+        let has_it =
+            self.served.get(&(port.protocol, Some(address), number)).is_some_and(|names| names.contains(&other));
         let is_its = has_it || self.seen.as_ref().is_some_and(|seen| !seen.contains(other));
         is_its.then(|| (Frontend::blank(kind, Some(address), number), other))
+    }
+
+    /// The other Service to which connections to a frontend that is not captured go.
+    pub(super) fn taker(&self, port: &ServicePort, address: Option<IpAddr>, number: u16) -> Option<&'i ServiceName> {
+        let names = self.served.get(&(port.protocol, address, number))?;
+        names.iter().find(|name| Some(**name) != port.name.as_ref()).copied()
+    }
+
+    /// True if there may be other Services than those that were looked at.
+    pub(super) fn may_be_others(&self) -> bool {
+        self.seen.is_some()
     }
 }

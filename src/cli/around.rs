@@ -135,7 +135,7 @@ pub(super) fn nothing_here(
     }
     let kube = if chain("KUBE-SERVICES") { "KUBE-SERVICES leads to none" } else { "there is no chain KUBE-SERVICES" };
     format!(
-        "no Services in {count} of {from}: {kube} (does kube-proxy run in iptables mode there? its other modes are seen by \
+        "no Services in {count} of {from}: {kube} (does kube-proxy run in iptables mode there? its other modes are seen with \
          nft list ruleset and ipvsadm -Sn)"
     )
 }
@@ -260,6 +260,7 @@ pub(super) fn should_have_services(
     rules: Rules<'_, '_>,
     bundle: &Bundle,
     dumps: &[Dump<'_>],
+    configured: Option<Mode>,
 ) -> bool {
     match survey.mode() {
         Some(Mode::Nftables) => rules.nftables.iter().any(crate::proxy::nftables::Ruleset::is_whole),
@@ -267,7 +268,10 @@ pub(super) fn should_have_services(
         _ => {
             // Tables of another mode may have followed, or were not saved: a node in nftables mode has none of these chains.
             let asked = source::lists_table(Family::Ipv4).is_some_and(|list| bundle.has_asked(list));
-            let is_its_mode = bundle.is_live() || asked || rules.iptables.iter().any(Ruleset::has_chains_of_proxy);
+            let is_its_mode = bundle.is_live()
+                || asked
+                || configured == Some(Mode::Iptables)
+                || rules.iptables.iter().any(Ruleset::has_chains_of_proxy);
             is_its_mode
                 && !dumps.iter().any(ends_early)
                 && rules.iptables.iter().any(|r| r.nat.is_some_and(|nat| nat.is_whole_nat()))

@@ -15,7 +15,7 @@ use super::choose::suggestion;
 use super::fleet::{Fleet, Pace, Read};
 use super::scene::{self, Question, Scene};
 use super::side::Sides;
-use super::{Answer, Failure, Note, Outcome, answer, around};
+use super::{Answer, Failure, Note, Outcome, answer};
 use crate::dataplane::{self, Absent, Comparison, Known, Mode, Select, ServicePort, nearest};
 use crate::net::Family;
 use crate::proxy::chain_name;
@@ -218,7 +218,7 @@ fn written(
 /// A text that cannot hold Services is no side of a comparison; a node whose rules lost every Service is.
 fn has_rules(scene: &mut Scene<'_, '_, '_>, side: &str) -> Result<(), Failure> {
     match scene.nothing.take() {
-        Some(why) if around::should_have_services(scene.survey, scene.rules, scene.bundle, scene.dumps) => {
+        Some(why) if scene.should_have_services() => {
             scene.outcome.note([why]);
             Ok(())
         }

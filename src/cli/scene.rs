@@ -182,8 +182,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     outcome.note(objects.facts.iter().flat_map(|facts| facts.left_out.iter().cloned()));
     let cluster = objects.facts.as_ref().map(|facts| Cluster::new(facts, objects.viewpoint.clone()));
     let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
-    let configured = cluster.as_ref().and_then(|cluster| cluster.facts().proxy.as_ref());
-    let configured = configured.and_then(|proxy| Mode::parse(&proxy.mode));
+    let configured = cluster.as_ref().and_then(configured);
     let survey = || Survey::of(rules, &names, configured);
     let all_are_followed = question.what.is_empty() && question.namespace.is_none();
     let survey = phase("survey", || {
@@ -208,8 +207,9 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
         _ => around::nothing_here(&survey, rules, &bundle, &texts),
     });
     // Rules that lost every Service are worth comparing all the same.
-    let join =
-        join.filter(|_| nothing.is_none() || around::should_have_services(&survey, rules, &bundle, &texts.dumps));
+    let join = join.filter(|_| {
+        nothing.is_none() || around::should_have_services(&survey, rules, &bundle, &texts.dumps, configured)
+    });
     let chosen = phase("follow", || choose(&survey, join.as_ref(), question, &mut outcome.missing));
     let Chosen { sketches, mut services } = chosen;
     if of_iptables && nothing.is_none() {
@@ -237,7 +237,18 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     Ok(())
 }
 
+/// The mode that kube-proxy's ConfigMap names.
+fn configured(cluster: &Cluster<'_>) -> Option<Mode> {
+    Mode::parse(&cluster.facts().proxy.as_ref()?.mode)
+}
+
 impl Scene<'_, '_, '_> {
+    /// True if the rules should lead to Services, so that those they do not lead to are missing from the node.
+    pub(super) fn should_have_services(&self) -> bool {
+        let configured = self.cluster.and_then(configured);
+        around::should_have_services(self.survey, self.rules, self.bundle, self.dumps, configured)
+    }
+
     /// Makes the checks `pick` wants of the service ports, and of the rules as a whole as far as `depth` says. Where there
     /// was an earlier look, only what it showed too is kept.
     pub(super) fn check(&self, pick: &Pick, depth: Depth, earlier: Option<&Checked>) -> Checked {

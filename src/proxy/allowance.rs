@@ -15,6 +15,9 @@ const LEAST: usize = 64;
 /// lead there.
 const FOR_EACH: usize = 4;
 
+/// Oddities that are kept of one pool: a damaged text may have one for each endpoint.
+pub(super) const MOST_ODDITIES: usize = 20;
+
 /// What a pool may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Allowance(usize);

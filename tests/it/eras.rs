@@ -161,6 +161,39 @@ fn masquerade_rules_stood_in_kube_services_until_1_21() {
 }
 
 #[test]
+fn hooks_of_the_filter_table_are_missed_in_older_layouts_too() {
+    let dump = |hooks: &str| {
+        format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:KUBE-EXTERNAL-SERVICES - [0:0]\n\
+             :KUBE-FORWARD - [0:0]\n:KUBE-SERVICES - [0:0]\n{hooks}\
+             -A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+             -A KUBE-SERVICES -d 10.96.0.9/32 -p tcp -m comment --comment \"d/none has no endpoints\" -m tcp --dport 80 -j REJECT --reject-with icmp-port-unreachable\n\
+             COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n\
+             :KUBE-SERVICES - [0:0]\n:KUBE-SVC-NPX46M4PTMTKRN6Y - [0:0]\n:KUBE-SEP-YKINUIM5IPE47EYF - [0:0]\n\
+             -A PREROUTING -j KUBE-SERVICES\n-A OUTPUT -j KUBE-SERVICES\n\
+             -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j KUBE-SVC-NPX46M4PTMTKRN6Y\n\
+             -A KUBE-SVC-NPX46M4PTMTKRN6Y -j KUBE-SEP-YKINUIM5IPE47EYF\n\
+             -A KUBE-SEP-YKINUIM5IPE47EYF -p tcp -m tcp -j DNAT --to-destination 10.200.0.1:6443\nCOMMIT\n"
+        )
+    };
+    let missed = |hooks: &str| {
+        let (stdout, ..) = kube_ipt("check --no-api --select KI301 -o json").stdin(dump(hooks)).output();
+        let document: Value = serde_json::from_str(&stdout).expect("JSON");
+        let found = document["findings"].as_array().expect("findings").clone();
+        found.iter().map(|f| f["message"].as_str().expect("a message")[..60].to_owned()).collect::<Vec<_>>()
+    };
+    // A chain without rules needs no hook.
+    assert_eq!(missed("-A FORWARD -j KUBE-FORWARD\n-A OUTPUT -j KUBE-SERVICES\n"), [""; 0]);
+    assert_eq!(
+        missed(""),
+        [
+            "FORWARD of the filter table does not lead to KUBE-FORWARD: f",
+            "OUTPUT of the filter table does not lead to KUBE-SERVICES: c"
+        ]
+    );
+}
+
+#[test]
 fn xlb_chains_hold_the_local_endpoints_until_1_23() {
     let dump = |last: &str| {
         format!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::broken::{Node, clean, of_ipvs, told};
+use crate::broken::{Node, clean, of_ipvs, slice, told};
 
 /// A load balancer under Local policy, on a node that has none of its endpoints.
 fn without_local_endpoints() -> Node {
@@ -476,6 +476,36 @@ fn a_rule_that_takes_a_part_of_the_connections_is_a_warning() {
     // Of a Service's address it is known whether it is meant.
     let other = clean("node1").before("-A PREROUTING ", "-A PREROUTING -d 10.200.0.12/32 -j RETURN\n-A PREROUTING -d 192.0.2.9/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.1.99:80\n");
     assert_eq!(told(&other.check()), [""; 0]);
+}
+
+#[test]
+fn where_connections_go_instead_is_told() {
+    let moved = clean("node1")
+        .change("Service", "shop/web", |service| service["spec"]["type"] = json!("ClusterIP"))
+        .change("Service", "shop/web", |service| service["spec"]["ports"][0]["nodePort"] = Value::Null)
+        .change("Service", "shop/web-sticky", |service| service["spec"]["type"] = json!("NodePort"))
+        .change("Service", "shop/web-sticky", |service| service["spec"]["ports"][0]["nodePort"] = json!(31589));
+    let instead = "node port :31589 is not captured: connections to it go to shop/web instead";
+    assert_eq!(message(&moved, "missing-frontend"), instead);
+    let alone = moved.run("check shop/web-sticky").json();
+    let words = "node port :31589 is not captured: connections to it go on untranslated, if no rules of another Service take them";
+    assert_eq!(alone["findings"][0]["message"], words);
+    // A cluster IP is given out again.
+    let mut given = clean("node1");
+    let mut service = given.object("Service", "shop/web").clone();
+    service["metadata"]["name"] = json!("again");
+    service["spec"]["type"] = json!("ClusterIP");
+    service["spec"]["ports"][0]["nodePort"] = Value::Null;
+    let port = json!({"name": "", "port": 8080, "protocol": "TCP"});
+    let given = given.without_object("Service", "shop/web").with_object(service).with_object(slice(
+        "shop",
+        "again",
+        &port,
+        "10.244.1.200",
+        "node1",
+    ));
+    let told = message(&given, "missing-service");
+    assert!(told.ends_with("; those to 10.96.182.118:80 go to shop/web instead"), "{told}");
 }
 
 #[test]

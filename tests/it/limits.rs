@@ -212,6 +212,104 @@ fn what_comes_again_and_again_costs_no_square() {
     survives("servers", server.repeat(5_000));
 }
 
+/// Seconds of a processor that are enough where time grows in step with the input, and not where it grows with its square.
+const IN_STEP: u64 = 20;
+
+/// The address of a number, in 11.0.0.0/8.
+fn address(n: usize) -> String {
+    format!("11.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255)
+}
+
+/// A Service and its ready endpoints, all on port 80.
+fn service(name: &str, cluster_ip: &str, external: &[String], endpoints: &[String]) -> [Value; 2] {
+    let endpoints: Vec<Value> =
+        endpoints.iter().map(|ip| json!({"addresses": [ip], "conditions": {"ready": true}, "nodeName": "n"})).collect();
+    [
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "a"},
+            "spec": {"type": "ClusterIP", "clusterIP": cluster_ip, "clusterIPs": [cluster_ip], "externalIPs": external,
+                "ports": [{"port": 80, "protocol": "TCP"}]}}),
+        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": name, "namespace": "a", "labels": {"kubernetes.io/service-name": name}},
+            "ports": [{"name": "", "port": 80, "protocol": "TCP"}], "endpoints": endpoints}),
+    ]
+}
+
+/// Runs a command on rules and objects, in time that is in step with them; stdout.
+#[track_caller]
+fn in_step(args: &str, rules: &str, objects: &[Value]) -> String {
+    let (_room, path) = kept("rules", rules.as_bytes());
+    let (_other, objects) =
+        kept("objects", json!({"kind": "List", "apiVersion": "v1", "items": objects}).to_string().as_bytes());
+    let run = kube_ipt(args).bounded(MEMORY, IN_STEP).arg("-f").arg(&path).arg("--objects").arg(&objects);
+    let (stdout, stderr, status) = run.output();
+    assert!(matches!(status, Some(0..=1)), "{args}: {status:?} {stderr}");
+    stdout
+}
+
+#[test]
+fn one_service_of_many_endpoints_is_compared_in_step() {
+    const MANY: usize = 40_000;
+    let endpoints: Vec<String> = (1..=MANY).map(address).collect();
+    let mut rules = String::new();
+    for (n, ip) in endpoints.iter().enumerate() {
+        let left = MANY - n;
+        let part = if left == 1 {
+            String::new()
+        } else {
+            format!("-m statistic --mode random --probability {:.11} ", 1.0 / left as f64)
+        };
+        let _ = writeln!(rules, "-A KUBE-SVC-X {part}-j KUBE-SEP-{n}");
+        let _ = writeln!(rules, "-A KUBE-SEP-{n} -p tcp -m tcp -j DNAT --to-destination {ip}:80");
+    }
+    let objects = service("b", "10.96.0.1", &[], &endpoints);
+    let found = in_step("check --node n --select KI102", &nat(&rules), &objects);
+    assert!(found.starts_with("no findings in 1 service port"), "{found}");
+    let shown = in_step("show --rules --node n", &nat(&rules), &objects);
+    assert!(shown.contains("└─ 40000 endpoints  KUBE-SVC-X"), "{}", &shown[..2000]);
+}
+
+#[test]
+fn many_addresses_are_looked_up_in_step() {
+    // Virtual servers that no Service has, and as many Services.
+    const MANY: usize = 16_000;
+    let mut servers = String::new();
+    let mut objects = Vec::new();
+    for n in 1..=MANY {
+        let _ = writeln!(servers, "-A -t {}:80 -s rr\n-a -t {0}:80 -r 10.0.0.1:80 -m -w 1", address(n));
+        let [service, _] = service(&format!("s{n}"), &address(n + (1 << 20)), &[], &[]);
+        objects.push(service);
+    }
+    let listed = in_step("list --node n", &servers, &objects);
+    assert!(listed.lines().count() > MANY, "{}", listed.lines().count());
+    // External addresses that the rules do not have.
+    let external: Vec<String> = (1..=8_000).map(address).collect();
+    let mut objects = service("b", "10.96.0.1", &external, &["10.0.0.1".to_owned()]).to_vec();
+    objects.extend((1..=8_000).map(|n| service(&format!("s{n}"), &address(n + (1 << 20)), &[], &[])[0].clone()));
+    let own = "\tchain service-ABCDEFGH-a/b/tcp/ {\n\t\tmeta l4proto tcp dnat to 10.0.0.1:80\n\t}\n";
+    let found = in_step("check --node n --select KI106 -o json", &nft(own), &objects);
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    assert_eq!(found["findings"].as_array().map(Vec::len), Some(external.len()));
+}
+
+#[test]
+fn what_many_endpoints_lack_is_told_in_step() {
+    const MANY: usize = 40_000;
+    let mut chains = format!("\tchain service-ABCDEFGH-a/b/tcp/ {{\n\t\tnumgen random mod {MANY} vmap {{ ");
+    for n in 0..MANY {
+        let _ = write!(chains, "{}{n} : goto endpoint-{n}", if n > 0 { ", " } else { "" });
+    }
+    chains.push_str(" }\n\t}\n");
+    for n in 0..MANY {
+        let ip = address(n);
+        let _ = write!(
+            chains,
+            "\tchain endpoint-{n} {{\n\t\tip saddr {ip} jump mark-{n}\n\t\tmeta l4proto tcp dnat to {ip}:80\n\t}}\n"
+        );
+    }
+    let listed = in_step("list", &nft(&chains), &service("b", "10.96.0.1", &[], &[]));
+    assert!(listed.contains(&MANY.to_string()), "{listed}");
+}
+
 #[test]
 fn lines_of_ten_megabytes_are_lines() {
     let long = 10 << 20;

@@ -363,7 +363,7 @@ fn tables_of_iptables_alone_do_not_accuse_a_node_in_nftables_mode() {
         :OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n";
     let run = kube_ipt("check --node node2 -f - --objects").arg(node("nftables/node2/cluster.json"));
     let error = "error: no Services in the only rule of stdin: there is no chain KUBE-SERVICES (does kube-proxy run in iptables mode \
-                 there? its other modes are seen by nft list ruleset and ipvsadm -Sn)";
+                 there? its other modes are seen with nft list ruleset and ipvsadm -Sn)";
     run.stdin(dump).status(1).stderr(error).stdout();
     // With a chain of kube-proxy's the mode is clear, and its Services are missing.
     let flushed = dump.replace(":KUBE-FIREWALL", ":KUBE-FORWARD - [0:0]\n:KUBE-FIREWALL");

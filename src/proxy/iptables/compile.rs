@@ -18,7 +18,7 @@ use super::targets;
 use super::translate::{self, Recovery, Translation};
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
 use crate::dump::iptables::{Match, RawRule, RecentVerb, Rule, Target, Usual};
-use crate::proxy::allowance::Allowance;
+use crate::proxy::allowance::{Allowance, MOST_ODDITIES};
 use crate::proxy::chain_name::ChainKind;
 
 mod missing;
@@ -26,9 +26,6 @@ mod usual;
 
 /// An endpoint's chain, which has two rules or three, leads nowhere.
 const WORTH_LOOKING_AHEAD: usize = 3;
-
-/// More of a kind are not kept for one pool.
-const MOST_ODDITIES: usize = 20;
 
 /// What a target does.
 enum Effect {
@@ -371,7 +368,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
     }
 
     pub(super) fn oddity(&mut self, oddity: Oddity) {
-        if !self.found.oddities.contains(&oddity) && self.found.oddities.len() < MOST_ODDITIES {
+        if self.found.oddities.len() < MOST_ODDITIES && !self.found.oddities.contains(&oddity) {
             self.found.oddities.push(oddity);
         }
     }

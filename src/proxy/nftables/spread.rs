@@ -9,7 +9,7 @@ use super::names::{self, ChainKind};
 use crate::dataplane::{Address, Client, DeadEnd, Endpoint, Oddity, Policy, Pool, RuleRef, Traffic};
 use crate::dump::nft::{Data, Key, Map, Rule, Selector, Statement, Table, Verdict, parts};
 use crate::net::{Protocol, split_host_port};
-use crate::proxy::allowance::Allowance;
+use crate::proxy::allowance::{Allowance, MOST_ODDITIES};
 use crate::proxy::iptables::Truth;
 
 /// See [`super::walk`].
@@ -152,7 +152,7 @@ impl<'d> Spread<'_, 'd> {
 
     fn odd(&mut self, oddity: Oddity) {
         self.known = self.known && matches!(oddity, Oddity::Deep(_));
-        if !self.oddities.contains(&oddity) {
+        if self.oddities.len() < MOST_ODDITIES && !self.oddities.contains(&oddity) {
             self.oddities.push(oddity);
         }
     }

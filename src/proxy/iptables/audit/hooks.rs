@@ -22,6 +22,10 @@ const FILTER: [(&str, &str); 9] = [
     ("OUTPUT", "KUBE-SERVICES"),
 ];
 
+/// Those that every release before that has for a chain that it has (`iptablesJumpChains` of 1.10 to 1.23).
+const OLDER: [(&str, &str); 3] =
+    [("INPUT", "KUBE-EXTERNAL-SERVICES"), ("FORWARD", "KUBE-FORWARD"), ("OUTPUT", "KUBE-SERVICES")];
+
 /// The same in IPVS mode (`iptablesJumpChain`, pkg/proxy/ipvs/proxier.go). Releases differ in which of these chains they have; one
 /// that has rules is led to.
 const FILTER_OF_IPVS: [(&str, &str); 6] = [
@@ -59,6 +63,8 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
         let is_of_today = has_firewall || nat.is_some_and(has_todays_layout);
         let wanted = FILTER.iter().filter(|(_, target)| has_firewall || *target != "KUBE-PROXY-FIREWALL");
         let wanted = wanted.filter(|_| is_of_today);
+        let needed = |(_, target): &&(&str, &str)| !is_of_today && filter.rules(target).next().is_some();
+        let wanted = wanted.chain(OLDER.iter().filter(needed));
         missing.extend(wanted.filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
     }
     if let Some(filter) = filter.filter(|_| mode == Some(Mode::Ipvs)) {
