@@ -20,9 +20,9 @@ pub(super) fn deliver(path: &Path, outcome: &mut Outcome) -> Result<(), Failure>
 }
 
 /// Who may read a file, and whether it may take the place of another.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Manner {
-    /// Permissions, whatever the umask.
+    /// Permissions of a file that was not there, whatever the umask.
     mode: u32,
     replaces: bool,
     /// What makes stdout of it.
@@ -33,13 +33,26 @@ impl Manner {
     /// An answer for programs of other users: node_exporter runs as somebody else.
     const ANSWER: Self = Self { mode: 0o644, replaces: true, stdout: "leave out --out" };
 
+    /// The permissions that a file gets: those of the one it takes the place of, if everybody may read it otherwise.
+    fn mode_of(self, target: &Path) -> u32 {
+        #[cfg(unix)]
+        if self == Self::ANSWER
+            && let Ok(earlier) = fs::metadata(target)
+        {
+            return std::os::unix::fs::PermissionsExt::mode(&earlier.permissions()) & 0o777;
+        }
+        #[cfg(not(unix))]
+        let _ = target;
+        self.mode
+    }
+
     /// For its owner alone, and only with `force` in the place of another.
     pub(super) fn private(force: bool) -> Self {
         Self { mode: 0o600, replaces: force, stdout: "-" }
     }
 }
 
-/// Writes what `content` writes to `path`, whole or not at all, readable by everyone (0644).
+/// Writes what `content` writes to `path`, whole or not at all, readable by everyone (0644) or by whom an earlier file was.
 ///
 /// # Errors
 ///
@@ -62,7 +75,8 @@ pub(super) fn write_as(
     }
     let failed = |error: &io::Error| failure(path, &target, error);
     let beside = Beside::of(&target).map_err(|error| failed(&error))?;
-    let placed = beside.fill(manner.mode, content).and_then(|()| beside.place(&target, manner));
+    let mode = manner.mode_of(&target);
+    let placed = beside.fill(mode, content).and_then(|()| beside.place(&target, manner));
     placed.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => taken(path),
         // Somebody made a folder there since it was looked at.
@@ -112,6 +126,9 @@ fn taken(path: &Path) -> Failure {
     Failure { what, hints: vec!["--force to overwrite it, or another name".to_owned()] }
 }
 
+/// Bytes of a file's name that the one beside it has: the rest of its own leaves room for them in 255.
+const OF_NAME: usize = 200;
+
 /// A file in the folder of another, that goes if it does not take its place.
 struct Beside {
     path: PathBuf,
@@ -121,8 +138,10 @@ impl Beside {
     /// `.NAME.PID.new`: hidden, and no name that node_exporter reads (`*.prom`). One that a killed run left is taken away, for
     /// in a container every run has the same number.
     fn of(target: &Path) -> io::Result<Self> {
-        let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
-        let path = target.with_file_name(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_string_lossy();
+        // The name may be as long as a name can be.
+        let name = &name[..name.floor_char_boundary(OF_NAME)];
+        let path = target.with_file_name(format!(".{name}.{}.new", std::process::id()));
         let _ = fs::remove_file(&path);
         // Never through a link that somebody else put there.
         let mut options = OpenOptions::new();

@@ -1,6 +1,8 @@
 //! `snapshot --redact`: what leaves the cluster without its names and addresses.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -14,6 +16,9 @@ use crate::source::{self, Bundle, Capture, Machine, Origin};
 
 /// A key that can be tried out is none.
 const SHORTEST: usize = 16;
+
+/// The longest key, in bytes: a file without end is none.
+const LONGEST: u64 = 1 << 20;
 
 /// Nodes and their cluster under other names.
 pub(super) struct Redacted {
@@ -32,13 +37,16 @@ pub(super) fn key(file: Option<&Path>) -> Result<[u8; 32], Failure> {
         });
     };
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| Failure {
-        what: format!("cannot read the key {shown}: {error}"),
-        hints: vec!["head -c 32 /dev/urandom > FILE".to_owned()],
-    })?;
+    let failure = |what: String| Failure { what, hints: vec!["head -c 32 /dev/urandom > FILE".to_owned()] };
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    read.map_err(|error| failure(format!("cannot read the key {shown}: {error}")))?;
     if bytes.len() < SHORTEST {
         let what = format!("the key {shown} has {} bytes, and fewer than {SHORTEST} can be guessed", bytes.len());
-        return Err(Failure { what, hints: vec!["head -c 32 /dev/urandom > FILE".to_owned()] });
+        return Err(failure(what));
+    }
+    if bytes.len() as u64 > LONGEST {
+        return Err(failure(format!("the key {shown} is longer than {} MiB, or has no end", LONGEST >> 20)));
     }
     Ok(Sha256::digest(bytes).into())
 }

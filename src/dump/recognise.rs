@@ -67,7 +67,10 @@ pub fn recognise(bytes: &[u8]) -> Foreign {
     }
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(64 * 1024)]);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let Some(first) = lines().next() else { return Foreign::Empty };
+    let Some(first) = lines().next() else {
+        // Nothing but comments, or what looks like one because its lines end in another way.
+        return if text.trim().is_empty() { Foreign::Empty } else { Foreign::Unknown };
+    };
     let any = |test: fn(&str) -> bool| lines().take(200).any(test);
     if any(|l| {
         l.starts_with("IP Virtual Server")

@@ -28,11 +28,14 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 }
 
 /// True for characters that must not reach a terminal as they are: they steer it, part lines, or are not seen, so that two names
-/// would look alike (Default_Ignorable_Code_Point of Unicode 17, DerivedCoreProperties.txt).
+/// would look alike (Default_Ignorable_Code_Point of Unicode 17, DerivedCoreProperties.txt; blanks that are no space; format
+/// controls of hieroglyphs; what is no character).
 pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
+        || c.is_whitespace() && c != ' '
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            '\u{2800}' | '\u{13430}'..='\u{1343f}' | '\u{fffe}' | '\u{ffff}'
+            | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')

@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use crate::bundles::{gzip, tar_of};
 use crate::run::{Run, called, kube_ipt, node};
 
-/// A title, a colour, an order of reading, the eight-bit form of a sequence, nothing of any width, and what goes back on a line.
-const EVIL: &str =
-    "\u{1b}]0;owned\u{7}\u{1b}[31m\u{202e}\u{9b}2J\u{200b}\u{2066}\u{feff}\u{34f}\u{3164}\u{fe0f}\u{e0101}\u{8}";
+/// A title, a colour, an order of reading, the eight-bit form of a sequence, nothing of any width, what goes back on a line, and
+/// blanks that are no space.
+const EVIL: &str = "\u{1b}]0;owned\u{7}\u{1b}[31m\u{202e}\u{9b}2J\u{200b}\u{2066}\u{feff}\u{34f}\u{3164}\u{fe0f}\u{e0101}\u{8}\u{a0}\u{2003}\u{2800}\u{13430}";
 
 /// The first character of `text` that a terminal would act on, with what stands around it.
 fn acting(text: &str) -> Option<String> {
     let acts = |c: char| {
         (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{34f}' | '\u{3164}' | '\u{fe0f}' | '\u{e0101}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{34f}' | '\u{3164}' | '\u{fe0f}' | '\u{e0101}' | '\u{a0}' | '\u{2003}' | '\u{2800}' | '\u{13430}')
     };
     let at = text.find(acts)?;
     Some(text[at..].chars().take(40).collect())

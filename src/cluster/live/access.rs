@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::Config;
-use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Context, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::trouble::innermost;
 use super::{credentials, kubeconfig};
@@ -46,6 +46,9 @@ pub(super) async fn configuration(access: &Access) -> Result<Option<Config>, Tro
     if let Some(mut kubeconfig) = kubeconfig.filter(|config| access.kubeconfig.is_some() || !is_empty(config)) {
         if access.unattended && may_ask(&kubeconfig, access.context.as_deref()) {
             return Ok(None);
+        }
+        for path in named_files(&kubeconfig, access.context.as_deref()) {
+            kubeconfig::check_named(path).map_err(Trouble::Configuration)?;
         }
         keep_stdin(&mut kubeconfig);
         let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
@@ -107,12 +110,30 @@ pub fn contexts(kubeconfig: Option<&Path>) -> Vec<String> {
 
 /// True if the user of the context has a credential plugin and the kubeconfig does not say that it never asks.
 fn may_ask(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
-    let wanted = context.or(kubeconfig.current_context.as_deref());
-    let named = kubeconfig.contexts.iter().find(|context| Some(context.name.as_str()) == wanted);
-    let user = named.and_then(|named| named.context.as_ref()).and_then(|context| context.user.as_deref());
-    let found = kubeconfig.auth_infos.iter().find(|one| Some(one.name.as_str()) == user);
-    let exec = found.and_then(|found| found.auth_info.as_ref()).and_then(|info| info.exec.as_ref());
+    let exec = user(kubeconfig, context).and_then(|user| user.exec.as_ref());
     exec.is_some_and(credentials::may_ask)
+}
+
+/// The context that is used.
+fn used<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> Option<&'k Context> {
+    let wanted = context.or(kubeconfig.current_context.as_deref());
+    kubeconfig.contexts.iter().find(|context| Some(context.name.as_str()) == wanted)?.context.as_ref()
+}
+
+/// The user of the context that is used.
+fn user<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> Option<&'k AuthInfo> {
+    let name = used(kubeconfig, context)?.user.as_deref();
+    kubeconfig.auth_infos.iter().find(|one| Some(one.name.as_str()) == name)?.auth_info.as_ref()
+}
+
+/// The files of certificates, keys and tokens that the context that is used names.
+fn named_files<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> impl Iterator<Item = &'k Path> {
+    let name = used(kubeconfig, context).map(|context| context.cluster.as_str());
+    let cluster = kubeconfig.clusters.iter().find(|one| Some(one.name.as_str()) == name);
+    let authority = cluster.and_then(|one| one.cluster.as_ref()?.certificate_authority.as_ref());
+    let user = user(kubeconfig, context);
+    let own = user.into_iter().flat_map(|user| [&user.token_file, &user.client_certificate, &user.client_key]);
+    authority.into_iter().chain(own.flatten()).map(Path::new)
 }
 
 /// Keeps credential plugins from our standard input, which may be a dump, unless a person sits there.

@@ -19,6 +19,26 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     refused("a kubeconfig is a regular file or a pipe, and this is neither")
 }
 
+/// The longest file that a kubeconfig names: room for hundreds of certificates.
+const LONGEST_NAMED: u64 = 1 << 20;
+
+/// Fails if what `path` names cannot be the certificate, key or token that a kubeconfig has there: these are read whole too.
+/// What is not there is told when it is read.
+pub(super) fn check_named(path: &Path) -> Result<(), String> {
+    let Ok(about) = fs::metadata(path) else { return Ok(()) };
+    let refused = |why: &str| Err(format!("cannot read {}, which the kubeconfig names: {why}", path.display()));
+    if !about.is_file() {
+        return refused("it is no regular file");
+    }
+    if about.len() > LONGEST_NAMED {
+        return refused(&format!(
+            "it is larger than {} MiB, which no certificate, key or token is",
+            LONGEST_NAMED >> 20
+        ));
+    }
+    Ok(())
+}
+
 /// True for what a shell makes of `<(…)`.
 #[cfg(unix)]
 fn is_pipe(about: &Metadata) -> bool {

@@ -190,7 +190,8 @@ fn truncated(text: &str, longest: usize) -> String {
     let hash = BASE32.encode(&Sha256::digest(text.as_bytes()));
     let mut key = format!("{}-{text}", &hash[..HASHED]);
     if key.len() > longest {
-        key.truncate(longest - CUT.len());
+        // A name that no object of an API server has may be cut within a character.
+        key.truncate(key.floor_char_boundary(longest - CUT.len()));
         key.push_str(CUT);
     }
     key
@@ -204,6 +205,14 @@ mod tests {
 
     fn name(text: &str) -> ServiceName {
         ServiceName::parse(text).expect("a name")
+    }
+
+    #[test]
+    fn a_name_is_cut_between_characters() {
+        for shift in ["", "a", "aa"] {
+            let long = truncated(&(shift.to_owned() + &"\u{2003}".repeat(200)), LONGEST);
+            assert!(long.ends_with("\u{2003}...") && (LONGEST - 2..=LONGEST).contains(&long.len()), "{}", long.len());
+        }
     }
 
     #[test]
