@@ -160,3 +160,28 @@ fn a_client_certificate_that_is_none_is_ours_and_not_the_servers() {
         assert!(stderr.starts_with(&format!("{begin}{why}")), "{stderr}");
     }
 }
+
+#[test]
+fn what_a_kubeconfig_names_has_an_end() {
+    let room = tempfile::tempdir().expect("a folder");
+    let server = StandIn::new(seed);
+    let large = room.path().join("large");
+    fs::File::create(&large).and_then(|file| file.set_len((1 << 20) + 1)).expect("writable");
+    let large = large.display().to_string();
+    for (user, path, why) in [
+        (json!({"tokenFile": "/dev/zero"}), "/dev/zero", "it is no regular file"),
+        (json!({"client-certificate": "/dev/zero"}), "/dev/zero", "it is no regular file"),
+        (json!({"tokenFile": large}), &*large, "it is larger than 1 MiB, which no certificate, key or token is"),
+    ] {
+        let error = format!("error: cannot read {path}, which the kubeconfig names: {why}\n");
+        let (stdout, stderr, status) = list(&server, &user).output();
+        assert_eq!((stdout.as_str(), stderr.as_str(), status), ("", error.as_str(), Some(2)), "{user}");
+    }
+    let user = json!({"token": "t0k3n"}).to_string();
+    let config =
+        server.kubeconfig_of(r#"{"server": "https://127.0.0.1:1", "certificate-authority": "/dev/zero"}"#, &user);
+    let (_, stderr, status) = kube_ipt("list --kubeconfig").arg(&config).arg("-f").arg(rules()).output();
+    let error = "error: cannot read /dev/zero, which the kubeconfig names: it is no regular file\n";
+    assert_eq!((stderr.as_str(), status), (error, Some(2)));
+    assert_eq!(server.requests().len(), 0);
+}

@@ -124,3 +124,38 @@ fn what_stands_for_an_open_file_is_not_replaced() {
         crate::run::kube_ipt("check --demo --out").arg(path).status(2).stderr(error).stdout();
     }
 }
+
+#[test]
+fn a_file_that_others_may_not_read_stays_so() {
+    let room = tempfile::tempdir().expect("a folder");
+    let file = room.path().join("answer");
+    fs::write(&file, "before").expect("writable");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    assert_eq!(check("--demo", &file).stdout(), "");
+    assert!(fs::read_to_string(&file).expect("the answer").starts_with("no findings"));
+    assert_eq!(fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn the_longest_name_of_a_file_is_one() {
+    let room = tempfile::tempdir().expect("a folder");
+    let name = "n".repeat(255);
+    assert_eq!(check("--demo", &room.path().join(&name)).stdout(), "");
+    assert_eq!(names(room.path()), [name]);
+}
+
+#[test]
+fn a_file_that_may_grow_no_further_is_an_error() {
+    let room = tempfile::tempdir().expect("a folder");
+    // In units of 512 or 1024 bytes.
+    let script = format!(
+        "ulimit -f 1; exec {} snapshot --demo -o {}/a.tar.gz",
+        env!("CARGO_BIN_EXE_kube-ipt"),
+        room.path().display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().expect("sh");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.starts_with("error: cannot write ") && said.to_lowercase().contains("file too large"), "{said}");
+    assert_eq!(names(room.path()), [""; 0]);
+}

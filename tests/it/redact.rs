@@ -540,3 +540,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_without_end_is_none() {
+    let run = kube_ipt("snapshot --demo --redact --redact-key /dev/zero -o -").bounded(1000, 20);
+    let error = "error: the key /dev/zero is longer than 1 MiB, or has no end\n  try:  head -c 32 /dev/urandom > FILE";
+    run.status(2).stderr(error).stdout();
+}

@@ -111,6 +111,7 @@ impl Feed {
         self.shared.tell(|state| {
             let part = &mut state.parts[self.part];
             part.saved = saved;
+            part.told = 0;
             part.listed = true;
             part.lag = None;
         });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Subject;
 use crate::cluster::Scope;
-use crate::cluster::live::Server;
+use crate::cluster::live::{LONGEST_ANSWER, Server};
 use crate::cluster::problem::Problem;
 use crate::cluster::saved::{Saved, Told};
 use crate::net::Moment;
@@ -52,6 +52,8 @@ pub(super) struct Part {
     pub(super) scope: Scope,
     /// The objects, kept over troubles.
     pub(super) saved: Saved,
+    /// Bytes of what watches told since the list was read.
+    pub(super) told: usize,
     /// It was read, and what it said may be shown.
     pub(super) listed: bool,
     /// What keeps it from being current.
@@ -70,7 +72,7 @@ pub(super) struct Lag {
 
 impl Part {
     pub(super) fn new(subject: Subject, scope: Scope) -> Self {
-        Self { subject, scope, saved: Saved::default(), listed: false, lag: None, retired: false }
+        Self { subject, scope, saved: Saved::default(), told: 0, listed: false, lag: None, retired: false }
     }
 }
 
@@ -111,10 +113,16 @@ impl Shared {
         result
     }
 
-    /// Takes over a line of a watch.
+    /// Takes over a line of a watch. After as much as a list may have the list is read again, so that what a server adds without
+    /// end is not kept without end.
     pub(super) fn event(&self, part: usize, line: &str) -> Result<Told, String> {
         let mut state = self.state();
-        let told = state.parts[part].saved.follow(line)?;
+        let of = &mut state.parts[part];
+        of.told += line.len();
+        if of.told > LONGEST_ANSWER {
+            return Ok(Told::Refused { code: 410, message: "a watch told as much as a list may have".to_owned() });
+        }
+        let told = of.saved.follow(line)?;
         if matches!(told, Told::Moved { changed: true, .. }) {
             state.version += 1;
         }
@@ -163,5 +171,23 @@ impl Shared {
             state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_tells_without_end_is_asked_for_anew() {
+        let shared = Shared::new(Box::new(|| ()));
+        shared.state().parts.push(Part::new(Subject::Services, Scope::All));
+        let line =
+            r#"{"type":"BOOKMARK","object":{"kind":"Service","apiVersion":"v1","metadata":{"resourceVersion":"7"}}}"#;
+        assert!(matches!(shared.event(0, line), Ok(Told::Moved { .. })));
+        shared.state().parts[0].told = LONGEST_ANSWER - line.len();
+        assert!(matches!(shared.event(0, line), Ok(Told::Moved { .. })));
+        // As if the server had forgotten from where on: the list is read again.
+        assert!(matches!(shared.event(0, line), Ok(Told::Refused { code: 410, .. })));
     }
 }

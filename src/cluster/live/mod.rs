@@ -34,7 +34,7 @@ const AGAIN: [u64; 5] = [100, 200, 400, 800, 1600];
 const LONGEST_LINE: usize = 64 << 20;
 
 /// The longest answer, unpacked: as long as a file of objects.
-const LONGEST_ANSWER: usize = 1 << 30;
+pub(super) const LONGEST_ANSWER: usize = 1 << 30;
 
 /// A connection to an API server, which many threads may share.
 #[derive(Clone)]
