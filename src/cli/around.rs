@@ -1,11 +1,17 @@
 //! What is said around an answer: what it was made from, and what could not be judged.
 
+use std::net::IpAddr;
+
+use hashbrown::HashSet;
+
 use super::Note;
 use super::objects::Objects;
 use super::others;
 use super::texts::Texts;
+use crate::cluster::Endpoint;
 use crate::dataplane::{Gap, Mode, Oddity, ServicePort, count};
 use crate::dump::iptables::{Backend, Dump};
+use crate::expect::Cluster;
 use crate::net::Family;
 use crate::proxy::iptables::Ruleset;
 use crate::proxy::nftables::Lack;
@@ -48,6 +54,35 @@ pub(super) fn configured_otherwise(survey: &Survey<'_, '_>, configured: Option<M
              {seen} mode"
         )
     })
+}
+
+/// The rules take other networks for the pods' than those the node's own pods have. Pods of other nodes tell nothing: kube-proxy
+/// may know pods by the node's own network (`detectLocalMode: NodeCIDR`).
+pub(super) fn other_pods(survey: &Survey<'_, '_>, cluster: &Cluster<'_>) -> Vec<String> {
+    let facts = cluster.facts();
+    let Some(node) = cluster.viewpoint().node.as_deref() else { return Vec::new() };
+    // Without its Node it is not known which Pods have the addresses of hosts.
+    if !facts.nodes.iter().any(|one| one.name == node) {
+        return Vec::new();
+    }
+    let of_hosts: HashSet<IpAddr> = facts.nodes.iter().flat_map(|node| &node.addresses).copied().collect();
+    let told = |family: Family| {
+        let networks = survey.pods(family).networks;
+        let slices = facts.slices.iter().filter(|slice| slice.family == family && !networks.is_empty());
+        let own = |e: &&Endpoint| e.pod.is_some() && e.node.as_deref() == Some(node) && !of_hosts.contains(&e.address);
+        let mut pods = slices.flat_map(|slice| &slice.endpoints).filter(own).map(|endpoint| endpoint.address);
+        let first = pods.next()?;
+        let is_in = |ip: IpAddr| networks.iter().any(|network| network.contains(ip));
+        if is_in(first) || pods.any(is_in) {
+            return None;
+        }
+        let all = networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "the rules take {all} for the pods' network, and no pod of {node} is in it ({first} is one): what is said of pods here does \
+             not hold for them, they are masqueraded as clients from outside are (clusterCIDR of kube-proxy)"
+        ))
+    };
+    [Family::Ipv4, Family::Ipv6].into_iter().filter_map(told).collect()
 }
 
 /// IPVS mode without its ipsets or rules: what they would tell is missing.

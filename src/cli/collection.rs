@@ -11,6 +11,9 @@ use crate::dump::{Foreign, nft, recognise};
 use crate::shell;
 use crate::source::{Bundle, Capture, Collection, ObjectText};
 
+/// Nodes that an error lists before it counts: one must be chosen of them.
+const NODES: usize = 20;
+
 /// Names that a note lists before it counts.
 const NAMED: usize = 3;
 
@@ -74,7 +77,8 @@ pub(super) fn bundle(collection: Collection, node: Option<&str>, verbose: bool) 
         return Ok(bundles.remove(0));
     }
     let names: Vec<String> = bundles.iter().filter_map(|bundle| bundle.node.clone()).collect();
-    let listed = names.join(", ");
+    let more = if names.len() > NODES { format!(" and {} more", names.len() - NODES) } else { String::new() };
+    let listed = names[..names.len().min(NODES)].join(", ") + &more;
     let hints = || names.first().map(|name| format!("--node {}", shell::word(name))).into_iter().collect();
     let Some(node) = node else {
         let what = format!("{label} holds the rules of {} nodes: {listed}", bundles.len());

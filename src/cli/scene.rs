@@ -219,6 +219,9 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     outcome.notes.extend(objects.complete(&mut services));
     let foreign = cluster.as_ref().is_some_and(|cluster| join::looks_foreign(cluster, &survey.sketches()));
     outcome.note(foreign.then(|| around::foreign(&objects)));
+    if let Some(cluster) = cluster.as_ref().filter(|_| !foreign) {
+        outcome.note(around::other_pods(&survey, cluster));
+    }
     then(Scene {
         bundle: &bundle,
         dumps: &texts.dumps,

@@ -673,3 +673,27 @@ fn objects_picked_from_several_namespaces_are_not_the_cluster() {
     assert_eq!(code, Some(0));
     assert!(!stdout.contains('✗'), "{stdout}");
 }
+
+#[test]
+fn pods_that_the_rules_do_not_take_for_pods_are_told() {
+    let text = std::fs::read_to_string(node("kitchen-sink/node2/save.txt")).expect("the recording is there");
+    let told = |dump: &str, of: &str| {
+        let run = kube_ipt("show nginx-service")
+            .arg("--node")
+            .arg(of)
+            .arg("--objects")
+            .arg(node("kitchen-sink/cluster.json"));
+        run.stdin(dump).output().1
+    };
+    assert_eq!(told(&text, "node2"), "");
+    let other = text.replace("10.244.0.0/16", "10.42.0.0/16");
+    let said = told(&other, "node2");
+    assert!(
+        said.starts_with(
+            "note: the rules take 10.42.0.0/16 for the pods' network, and no pod of node2 is in it (10.244.2."
+        ),
+        "{said}"
+    );
+    // By the node's own network (NodeCIDR) the pods of others are outside.
+    assert_eq!(told(&text.replace("10.244.0.0/16", "10.244.2.0/24"), "node2"), "");
+}

@@ -70,7 +70,9 @@ impl Server {
         let Some(mut config) = config else { return Ok(None) };
         config.connect_timeout = Some(CONNECT);
         config.default_retry = false;
-        let url = without_users(config.cluster_url.to_string().trim_end_matches('/'));
+        // Nor is what is asked of it told, which may be a token.
+        let url = config.cluster_url.to_string();
+        let url = without_users(url.split('?').next().unwrap_or_default().trim_end_matches('/'));
         let plugin_limit = access.plugin_limit();
         let session = runtime.block_on(Session::begin(config, plugin_limit));
         let session = Arc::new(Mutex::new(session.map_err(|trouble| (trouble, Some(url.clone())))?));
@@ -157,6 +159,10 @@ impl Server {
                 let known = rest.len();
                 let read = answer.next(|piece| rest.extend_from_slice(piece));
                 let read = match tokio::time::timeout(silence, read).await {
+                    // No server of Kubernetes says that.
+                    Ok(Ok((0, ()))) if rest.trim_ascii_start().starts_with(b"<") => {
+                        return Err(Trouble::Nonsense("a page of HTML, as a proxy sends it".to_owned()));
+                    }
                     // What is left is the beginning of a line that will never be whole.
                     Err(_) | Ok(Ok((0, ()))) => return Ok(()),
                     Ok(read) => read?.0,
