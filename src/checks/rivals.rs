@@ -8,13 +8,16 @@ use super::Input;
 use crate::dataplane::{Drift, Frontend, FrontendKind, ServiceName, ServicePort};
 use crate::net::Protocol;
 
+/// Protocol, address and port that rules capture.
+type Place = (Option<Protocol>, Option<IpAddr>, u16);
+
 /// Who claims an address and port, and whose rules lead on from there. Built once for all that is asked of it.
 #[derive(Debug)]
 pub(super) struct Rivals<'i> {
     /// Names of the Services that kube-proxy should serve there.
     claims: HashMap<(Protocol, IpAddr, u16), Vec<ServiceName>>,
     /// Names of the Services that are served there; at a node port where there is no address.
-    served: HashMap<(Option<Protocol>, Option<IpAddr>, u16), Vec<&'i ServiceName>>,
+    served: HashMap<Place, Vec<&'i ServiceName>>,
     /// Those whose rules were looked at, where not all were.
     seen: Option<HashSet<&'i ServiceName>>,
 }

@@ -34,8 +34,26 @@ pub(super) fn undecided(services: &[ServicePort]) -> Option<String> {
     Some(format!("{count} a condition or target that a dump does not decide, so that shares are unknown"))
 }
 
+/// What is to be said of the rules as a whole. `sets_are_used`: the answer depends on ipsets.
+pub(super) fn of_rules(
+    survey: &Survey<'_, '_>,
+    rules: Rules<'_, '_>,
+    bundle: &Bundle,
+    configured: Option<Mode>,
+    sets_are_used: bool,
+) -> impl Iterator<Item = String> {
+    let unused = || "the ipsets that were given are looked into by kube-ipt trace only".to_owned();
+    let all = [
+        unplaced(survey, bundle),
+        without_sets(survey, rules),
+        configured_otherwise(survey, configured),
+        (!sets_are_used && !rules.sets.is_empty()).then(unused),
+    ];
+    all.into_iter().flatten()
+}
+
 /// Rules that capture an address and cannot be followed.
-pub(super) fn unplaced(survey: &Survey<'_, '_>, bundle: &Bundle) -> Option<String> {
+fn unplaced(survey: &Survey<'_, '_>, bundle: &Bundle) -> Option<String> {
     let first = survey.unplaced().first()?;
     let label = bundle.captures.get(usize::from(first.text)).map_or("", |capture| &capture.label);
     let rules = count(survey.unplaced().len(), "rule");
@@ -46,7 +64,7 @@ pub(super) fn unplaced(survey: &Survey<'_, '_>, bundle: &Bundle) -> Option<Strin
 }
 
 /// The rules are of another mode than kube-proxy is configured for.
-pub(super) fn configured_otherwise(survey: &Survey<'_, '_>, configured: Option<Mode>) -> Option<String> {
+fn configured_otherwise(survey: &Survey<'_, '_>, configured: Option<Mode>) -> Option<String> {
     let (seen, configured) = (survey.mode()?, configured?);
     (seen != configured).then(|| {
         format!(
@@ -86,7 +104,7 @@ pub(super) fn other_pods(survey: &Survey<'_, '_>, cluster: &Cluster<'_>) -> Vec<
 }
 
 /// IPVS mode without its ipsets or rules: what they would tell is missing.
-pub(super) fn without_sets(survey: &Survey<'_, '_>, rules: Rules<'_, '_>) -> Option<String> {
+fn without_sets(survey: &Survey<'_, '_>, rules: Rules<'_, '_>) -> Option<String> {
     if survey.mode() != Some(Mode::Ipvs) || survey.lacks_services_of_mode() {
         return None;
     }

@@ -190,13 +190,9 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     });
     let join = cluster.as_ref().map(|cluster| Join::new(cluster, survey.extents()));
 
-    outcome.note(around::unplaced(&survey, &bundle));
-    outcome.note(around::without_sets(&survey, rules));
-    outcome.note(around::configured_otherwise(&survey, configured));
     let of_iptables = !matches!(survey.mode(), Some(Mode::Ipvs | Mode::Nftables));
-    if of_iptables && !rules.sets.is_empty() && !question.beside.way && !question.beside.everything {
-        outcome.note(["the ipsets that were given are looked into by kube-ipt trace only".to_owned()]);
-    }
+    let sets_are_used = !of_iptables || question.beside.way || question.beside.everything;
+    outcome.note(around::of_rules(&survey, rules, &bundle, configured, sets_are_used));
     let nothing = survey.sketches().is_empty().then(|| match (family, families.as_slice()) {
         (Some(only), _) if without_table == Some(only) => {
             format!("no Services of {only}: kube-proxy has no table of it here, though it has one of {}", only.other())

@@ -1,7 +1,7 @@
 //! What the cluster knows: Services, EndpointSlices, Pods, Nodes and kube-proxy's configuration as slim [`Facts`].
 //!
 //! The only folder that names k8s-openapi. Objects come from files ([`Saved`]) or, with the feature `live`, from the API
-//! server ([`Api`]); both go through the same conversion. [`emit`] writes facts as objects again.
+//! server (`Api`); both go through the same conversion. [`emit`] writes facts as objects again.
 
 #[cfg(feature = "live")]
 mod api;

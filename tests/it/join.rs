@@ -454,13 +454,13 @@ fn a_node_that_lost_its_rules_lists_what_it_should_have() {
     let why = "no Services in the 0 rules of stdin: there is no chain KUBE-SERVICES (does kube-proxy run in iptables mode there? its \
                other modes are seen with nft list ruleset and ipvsadm -Sn)";
     // Unless that is known, it may run in another one.
-    list().stdin(flushed).status(1).stderr(&format!("error: {why}")).stdout();
+    list().stdin(flushed).status(1).stderr(format!("error: {why}")).stdout();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("config.json");
     let map = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
         "data": {"config.conf": "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: iptables\n"}});
     std::fs::write(&path, map.to_string()).expect("writable");
-    let table = list().arg("--objects").arg(&path).stdin(flushed).stderr(&format!("note: {why}")).stdout();
+    let table = list().arg("--objects").arg(&path).stdin(flushed).stderr(format!("note: {why}")).stdout();
     assert_eq!(table.lines().filter(|line| line.ends_with("✗ no rules")).count(), 5, "{table}");
     // Of a part of a dump this is not said.
     let run = kube_ipt("list --node node1 --objects")

@@ -248,15 +248,15 @@ fn in_step(args: &str, rules: &str, objects: &[Value]) -> String {
 
 #[test]
 fn one_service_of_many_endpoints_is_compared_in_step() {
-    const MANY: usize = 40_000;
-    let endpoints: Vec<String> = (1..=MANY).map(address).collect();
+    const MANY: u16 = 40_000;
+    let endpoints: Vec<String> = (1..=usize::from(MANY)).map(address).collect();
     let mut rules = String::new();
-    for (n, ip) in endpoints.iter().enumerate() {
+    for (n, ip) in (0..).zip(&endpoints) {
         let left = MANY - n;
         let part = if left == 1 {
             String::new()
         } else {
-            format!("-m statistic --mode random --probability {:.11} ", 1.0 / left as f64)
+            format!("-m statistic --mode random --probability {:.11} ", 1.0 / f64::from(left))
         };
         let _ = writeln!(rules, "-A KUBE-SVC-X {part}-j KUBE-SEP-{n}");
         let _ = writeln!(rules, "-A KUBE-SEP-{n} -p tcp -m tcp -j DNAT --to-destination {ip}:80");

@@ -36,10 +36,10 @@ impl Sofar {
         let mut asked = rule.matches.iter().filter(|item| meets(connection, item) != Truth::Yes);
         match (asked.next(), asked.next()) {
             (Some(Match::Destination { not, network }), None) if !chance => {
-                add(&mut self.only.to, !*not, plain(network))
+                add(&mut self.only.to, !*not, plain(network));
             }
             (Some(Match::InInterface { not, name }), None) if !chance => {
-                add(&mut self.only.by, !*not, (*name).to_owned())
+                add(&mut self.only.by, !*not, (*name).to_owned());
             }
             _ => self.opaque = true,
         }
@@ -88,9 +88,10 @@ fn add(asked: &mut Vec<(bool, String)>, not: bool, what: String) {
     if !not {
         asked.retain(|(not, other)| !*not || *other == what);
     }
-    let one = asked.iter().any(|(not, _)| !*not);
-    if !asked.contains(&(not, what.clone())) && !(not && one) {
-        asked.push((not, what));
+    let is_one = asked.iter().any(|(not, _)| !*not);
+    let asked_for = (not, what);
+    if !(not && is_one || asked.contains(&asked_for)) {
+        asked.push(asked_for);
     }
 }
 

@@ -72,7 +72,7 @@ impl Survey<'_> {
                     port: frontend.port,
                     address: server.key.address()?,
                     is_empty: true,
-                    rules: vec![rule(&server)],
+                    rules: vec![rule(server)],
                 })
             }));
         }
