@@ -12,7 +12,7 @@ use crate::cluster::Endpoint;
 use crate::dataplane::{Gap, Mode, Oddity, ServicePort, count};
 use crate::dump::iptables::{Backend, Dump};
 use crate::expect::Cluster;
-use crate::net::Family;
+use crate::net::{Family, Network};
 use crate::proxy::iptables::Ruleset;
 use crate::proxy::nftables::Lack;
 use crate::proxy::{Rules, Survey};
@@ -85,9 +85,11 @@ pub(super) fn other_pods(survey: &Survey<'_, '_>, cluster: &Cluster<'_>) -> Vec<
     }
     let of_hosts: HashSet<IpAddr> = facts.nodes.iter().flat_map(|node| &node.addresses).copied().collect();
     let told = |family: Family| {
-        let networks = survey.pods(family).networks;
+        let networks: Vec<&Network> = survey.pods(family).networks.iter().filter(|n| n.family() == family).collect();
         let slices = facts.slices.iter().filter(|slice| slice.family == family && !networks.is_empty());
-        let own = |e: &&Endpoint| e.pod.is_some() && e.node.as_deref() == Some(node) && !of_hosts.contains(&e.address);
+        let is_pod =
+            |e: &Endpoint| e.pod.is_some() && Family::of(e.address) == family && !of_hosts.contains(&e.address);
+        let own = |e: &&Endpoint| is_pod(e) && e.node.as_deref() == Some(node);
         let mut pods = slices.flat_map(|slice| &slice.endpoints).filter(own).map(|endpoint| endpoint.address);
         let first = pods.next()?;
         let is_in = |ip: IpAddr| networks.iter().any(|network| network.contains(ip));

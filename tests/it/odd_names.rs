@@ -56,7 +56,7 @@ fn hints_quote_names_for_a_shell() {
 fn a_node_is_no_command_and_no_flag() {
     let (_, stderr, _) = kube_ipt("list").arg("--node=a;id").output();
     assert!(stderr.contains("ssh 'a;id' sudo iptables-save"), "{stderr}");
-    assert!(stderr.contains("NODE_NAME='a;id' kube-ipt show"), "{stderr}");
+    assert!(stderr.contains("NODE_NAME='a;id' kube-ipt list '--node=a;id'"), "{stderr}");
     let (_, stderr, _) = kube_ipt("list").arg("--node=-oProxyCommand=id").output();
     assert!(stderr.contains("ssh -- -oProxyCommand=id sudo"), "{stderr}");
 }

@@ -26,7 +26,7 @@ pub(crate) fn nat(services: usize, endpoints: usize) -> String {
         let ip = address(0x0a60_0001 + n);
         let vip = format!("-d {ip}/32 -p tcp -m comment --comment \"{label} cluster IP\" -m tcp --dport 80");
         let _ = writeln!(portal, "-A KUBE-SERVICES {vip} -j KUBE-SVC-{key}");
-        let mut rules = format!("-A KUBE-SVC-{key} ! -s 10.244.0.0/16 {vip} -j KUBE-MARK-MASQ\n");
+        let mut rules = format!("-A KUBE-SVC-{key} ! -s 10.128.0.0/9 {vip} -j KUBE-MARK-MASQ\n");
         for e in 0..endpoints {
             let ip = address(0x0a80_0000 + n * endpoints + e);
             let sep = chain_name::endpoint_key(&name, Protocol::Tcp, &format!("{ip}:8080"));
