@@ -6,7 +6,9 @@ use crate::cluster::{Api, End, NoPlace, Place, Problem, Server};
 use crate::cores;
 use crate::net::Family;
 use crate::shell;
-use crate::source::{self, Allowed, Bundle, Finished, Host, Machine, NotRun, Origin, SourceError, Tables, allowed};
+use crate::source::{
+    self, Allowed, Bundle, Finished, Host, IPTABLES, Machine, NotRun, Origin, SourceError, Tables, allowed,
+};
 
 impl From<NoPlace> for Failure {
     fn from(no: NoPlace) -> Self {
@@ -93,19 +95,15 @@ struct InPod<'a> {
     legacy: [Option<Vec<String>>; 2],
 }
 
-/// Programs that list rules of iptables.
-const VARIANTS: [&str; 6] =
-    ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
-
 impl<'a> InPod<'a> {
     /// Asks the container what it has, all at once.
     fn new(api: &'a Api, place: Place) -> Result<Self, SourceError> {
         let mut host = Self { api, place, variants: Vec::new(), legacy: [None, None] };
         let ((four, six), variants) = cores::both(
             || cores::both(|| host.names(Family::Ipv4), || host.names(Family::Ipv6)),
-            || cores::each(VARIANTS, |program| host.is_there(program)),
+            || cores::each(IPTABLES.into_iter().flatten(), |program| host.is_there(program)),
         );
-        for (program, there) in VARIANTS.into_iter().zip(variants) {
+        for (program, there) in IPTABLES.into_iter().flatten().zip(variants) {
             if there? {
                 host.variants.push(program);
             }

@@ -11,9 +11,6 @@ use crate::net::Family;
 use crate::proxy::nftables;
 use crate::source::{self, Bundle, Capture, Language};
 
-/// The table of kube-proxy in nftables.
-const TABLE: &str = "kube-proxy";
-
 /// The texts in their languages.
 #[derive(Debug, Default)]
 pub(super) struct Texts<'b> {
@@ -173,7 +170,9 @@ fn said(text: &str) -> Option<Mode> {
 pub(super) fn has_own_table(text: &str) -> bool {
     text.lines().any(|line| {
         let mut words = line.split_ascii_whitespace();
-        words.next() == Some("table") && matches!(words.next(), Some("ip" | "ip6")) && words.next() == Some(TABLE)
+        words.next() == Some("table")
+            && matches!(words.next(), Some("ip" | "ip6"))
+            && words.next() == Some(nftables::TABLE)
     })
 }
 

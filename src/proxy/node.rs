@@ -300,7 +300,7 @@ impl<'r, 'd> Survey<'r, 'd> {
         let has = |name: TableName| self.rules.iptables.iter().any(|r| r.table(name).is_some());
         let mut tables = Vec::new();
         match self.mode {
-            Some(Mode::Nftables) => tables.push("kube-proxy"),
+            Some(Mode::Nftables) => tables.push(nftables::TABLE),
             Some(Mode::Ipvs) if self.rules.ipvs.is_some() => tables.push("ipvs"),
             _ => {}
         }

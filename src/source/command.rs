@@ -49,14 +49,19 @@ pub struct Invocation {
     pub table: &'static str,
 }
 
+/// Programs that list rules of iptables: of each family the one without a variant in its name, and both variants.
+pub const IPTABLES: [[&str; 3]; 2] =
+    [["iptables", "iptables-nft", "iptables-legacy"], ["ip6tables", "ip6tables-nft", "ip6tables-legacy"]];
+
+/// The table of kube-proxy in nftables.
+pub(super) const TABLE: &str = "kube-proxy";
+
 /// The list. `-w` waits for the lock; programs too old for it (before 1.4.20) are run again without.
 pub fn allowed() -> impl Iterator<Item = Allowed> {
-    const PROGRAMS: [&str; 6] =
-        ["iptables", "iptables-nft", "iptables-legacy", "ip6tables", "ip6tables-nft", "ip6tables-legacy"];
     /// The table of kube-proxy's nftables mode; virtual servers and ipsets of its IPVS mode.
     const OTHERS: [Allowed; 6] = [
-        Allowed { program: "nft", args: &["-j", "list", "table", "ip", "kube-proxy"] },
-        Allowed { program: "nft", args: &["-j", "list", "table", "ip6", "kube-proxy"] },
+        Allowed { program: "nft", args: &["-j", "list", "table", "ip", TABLE] },
+        Allowed { program: "nft", args: &["-j", "list", "table", "ip6", TABLE] },
         Allowed { program: "ipvsadm", args: &["-Sn"] },
         Allowed { program: "ipset", args: &["save"] },
         // Names of the legacy tables the kernel has; in a Pod only, here the files are read.
@@ -75,7 +80,7 @@ pub fn allowed() -> impl Iterator<Item = Allowed> {
         &["-t", "mangle", "-S"],
     ];
     let of_iptables =
-        PROGRAMS.into_iter().flat_map(|program| ARGS.into_iter().map(move |args| Allowed { program, args }));
+        IPTABLES.into_iter().flatten().flat_map(|program| ARGS.into_iter().map(move |args| Allowed { program, args }));
     of_iptables.chain(OTHERS)
 }
 

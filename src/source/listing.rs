@@ -5,7 +5,7 @@
 //! it is asked for (xtables autoloads `iptable_nat`), so it is run only for tables that /proc says exist: looking must
 //! not change the node.
 
-use super::command::{Allowed, Backend, Invocation, Language, allowed};
+use super::command::{Allowed, Backend, IPTABLES, Invocation, Language, allowed};
 use super::host::{Finished, Host, NotRun};
 use super::{Bundle, Capture, SourceError, Tables, Wanted, everything, modes};
 use crate::cores;
@@ -100,14 +100,6 @@ impl Bundle {
     }
 }
 
-/// Programs of one family: the one without a variant in its name, and both variants.
-fn programs(family: Family) -> [&'static str; 3] {
-    match family {
-        Family::Ipv4 => ["iptables", "iptables-nft", "iptables-legacy"],
-        Family::Ipv6 => ["ip6tables", "ip6tables-nft", "ip6tables-legacy"],
-    }
-}
-
 /// Which programs to run for which tables.
 fn plan(
     host: &dyn Host,
@@ -115,7 +107,8 @@ fn plan(
     tables: Tables,
     bundle: &mut Bundle,
 ) -> Result<Vec<(&'static str, Invocation)>, SourceError> {
-    let [plain, nft, legacy] = programs(family);
+    let [four, six] = IPTABLES;
+    let [plain, nft, legacy] = if family == Family::Ipv4 { four } else { six };
     let mut programs = Vec::new();
     if host.has(nft) && host.has(legacy) {
         programs.push((nft, Some(Backend::NfTables)));

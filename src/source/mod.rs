@@ -28,7 +28,7 @@ mod unpack;
 mod whole;
 
 pub use archive::{Collection, Input, open, stdin};
-pub use command::{Allowed, Backend, Invocation, Language, allowed, lists_table};
+pub use command::{Allowed, Backend, IPTABLES, Invocation, Language, allowed, lists_table};
 pub use demo::Demo;
 pub use file::{reason, stdin_offers_text};
 #[cfg(feature = "live")]

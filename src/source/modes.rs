@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::command::{Invocation, Language, allowed, lists_table};
+use super::command::{Invocation, Language, TABLE, allowed, lists_table};
 use super::host::{Host, NotRun};
 use super::listing::taken;
 use super::{Bundle, Capture, SourceError, Wanted, proxy_mode};
@@ -69,7 +69,7 @@ pub(super) fn nftables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> 
                 bundle.notes.extend(listing.warnings);
                 let label = listing.typed.clone();
                 bundle.commands.push(listing.typed);
-                let command = Invocation { language: Language::Nft, family, backend: None, table: "kube-proxy" };
+                let command = Invocation { language: Language::Nft, family, backend: None, table: TABLE };
                 bundle.captures.push(Capture { label, text: listing.text.into(), command: Some(command) });
             }
         }

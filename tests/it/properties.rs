@@ -132,7 +132,19 @@ proptest! {
 
     #[test]
     fn any_what_is_understood_or_refused(text in "\\PC{0,30}") {
-        let _ = Select::parse(&text);
+        match Select::parse(&text) {
+            Ok(Select::Name { namespace, service, port }) => {
+                // Typed in the usual form it is read as the same.
+                let behind = port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
+                let before = namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+                let again = Select::parse(&format!("{before}{service}{behind}")).map(|select| format!("{select:?}"));
+                prop_assert_eq!(again, Ok(format!("{:?}", Select::Name { namespace, service, port })));
+            }
+            Ok(Select::NodePort(port, _)) => prop_assert!(text.contains(&port.to_string())),
+            Ok(_) => {}
+            // An error names what cannot be read: of a pattern, what stands between the slashes.
+            Err(error) => prop_assert!(error.to_string().contains(text.trim_matches('/')), "{error}"),
+        }
     }
 }
 

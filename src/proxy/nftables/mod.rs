@@ -14,4 +14,4 @@ mod walk;
 mod walkthrough;
 
 pub use names::{Renamed, fits as name_fits, keys as name_keys, renamed, service_of};
-pub use survey::{Lack, Ruleset, Sketch, Survey, family_without_table, rulesets};
+pub use survey::{Lack, Ruleset, Sketch, Survey, TABLE, family_without_table, rulesets};

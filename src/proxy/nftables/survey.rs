@@ -19,7 +19,7 @@ use crate::proxy::client::{self, Client};
 use crate::proxy::iptables::{PodSide, Truth};
 
 /// The name of kube-proxy's tables.
-const TABLE: &str = "kube-proxy";
+pub const TABLE: &str = "kube-proxy";
 
 /// kube-proxy's table of one family.
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::net::Family;
+use crate::source::command::TABLE;
 use crate::source::{Backend, Invocation, Language};
 
 /// `snapshot.json`
@@ -77,7 +78,7 @@ pub(super) struct CommandIndex {
 }
 
 /// What an invocation may name as its table.
-const TABLES: [&str; 7] = ["nat", "filter", "raw", "mangle", "security", "kube-proxy", ""];
+const TABLES: [&str; 7] = ["nat", "filter", "raw", "mangle", "security", TABLE, ""];
 
 impl CommandIndex {
     pub(super) fn of(command: &Invocation) -> Self {
