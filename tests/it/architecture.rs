@@ -1,8 +1,9 @@
 //! Imports go only towards the left of the flow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What each folder of `src/` may import from the others.
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
@@ -86,6 +87,17 @@ fn imports_go_towards_the_left() {
             assert!(fine, "{} imports crate::{target}, which {folder} must not", inside.display());
         }
     }
+}
+
+/// What belongs to the project at its top level; without a repository, as in a package, nothing is known of the rest.
+#[test]
+fn the_top_level_holds_what_the_plan_says() {
+    let listed = Command::new("git").args(["ls-files", "--full-name"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let Some(listed) = listed.ok().filter(|listed| listed.status.success()) else { return };
+    let kept = String::from_utf8(listed.stdout).expect("UTF-8");
+    let top: BTreeSet<&str> = kept.lines().filter_map(|path| path.split('/').next()).collect();
+    let shown: Vec<&str> = top.into_iter().filter(|name| !name.starts_with('.')).collect();
+    assert_eq!(shown, ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "fixtures", "src", "tests"]);
 }
 
 #[test]
