@@ -1,7 +1,5 @@
 //! An address or node port of the Service is not captured: connections to it go on untranslated.
 
-use std::cell::LazyCell;
-
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort};
@@ -34,7 +32,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         found.skip_for_lines(super::SERVERS);
     }
     closed(input, found);
-    let rivals = LazyCell::new(|| Rivals::of(input));
+    let rivals = Rivals::of(input);
     for (at, port) in input.ports() {
         for drift in port.drifts() {
             if rivals.holder(port, drift).is_some() {

@@ -1,7 +1,5 @@
 //! A service port with usable endpoints has no rules: its clients get nowhere from this node.
 
-use std::cell::LazyCell;
-
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Mode, ServicePort, Standing, Verdict};
@@ -18,7 +16,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    let rivals = LazyCell::new(|| Rivals::of(input));
+    let rivals = Rivals::of(input);
     for (at, port) in input.ports() {
         let Some(about) = &port.about else { continue };
         if !about.rules_complete && port.pools.is_empty() && about.standing == Standing::Served {
@@ -35,7 +33,7 @@ fn leads_somewhere(port: &ServicePort) -> bool {
     port.frontends.iter().flat_map(|frontend| &frontend.routes).any(|route| route.verdict == Verdict::Unknown)
 }
 
-fn finding(input: &Input<'_, '_>, rivals: &Rivals<'_>, blank: Finding, port: &ServicePort) -> Finding {
+fn finding(input: &Input<'_, '_>, rivals: &Rivals<'_, '_, '_>, blank: Finding, port: &ServicePort) -> Finding {
     let refused = port.frontends.iter().any(|frontend| !frontend.rules.is_empty());
     let about = port.about.as_deref();
     let frontends = port.frontends.iter().map(crate::dataplane::Frontend::at).collect::<Vec<_>>().join(", ");

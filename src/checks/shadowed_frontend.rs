@@ -65,7 +65,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 /// Frontends that another Service has on this node. Virtual servers of IPVS and elements of nftables' maps exist once for an
 /// address and port, so that the loser has no rule of its own (kubernetes/kubernetes#69599).
 fn claimed(input: &Input<'_, '_>, found: &mut Found) {
-    let rivals = LazyCell::new(|| Rivals::of(input));
+    let rivals = Rivals::of(input);
     for (at, port) in input.ports() {
         for drift in port.drifts() {
             let Some((frontend, owner)) = rivals.holder(port, drift) else { continue };

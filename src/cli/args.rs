@@ -289,21 +289,12 @@ pub(super) enum Color {
 }
 
 impl Color {
-    /// Decides for streams that nobody asks about.
+    /// Decides for every stream of anstream.
     pub(super) fn settle(self) {
         match self {
             Self::Auto => {}
             Self::Always => anstream::ColorChoice::AlwaysAnsi.write_global(),
             Self::Never => anstream::ColorChoice::Never.write_global(),
-        }
-    }
-
-    /// Decides for one stream.
-    pub(super) fn choice(self, stream: &impl anstream::stream::RawStream) -> anstream::ColorChoice {
-        match self {
-            Self::Auto => anstream::AutoStream::choice(stream),
-            Self::Always => anstream::ColorChoice::AlwaysAnsi,
-            Self::Never => anstream::ColorChoice::Never,
         }
     }
 }

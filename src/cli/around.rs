@@ -158,7 +158,7 @@ pub(super) fn nothing_here(
                  tables: give the output of nft list ruleset"
             );
         }
-        Some(Mode::Nftables) if rules.nftables.iter().any(|ruleset| ruleset.lack() == Some(Lack::Elements)) => {
+        Some(Mode::Nftables) if rules.nftables.iter().any(|ruleset| ruleset.lack == Some(Lack::Elements)) => {
             return format!(
                 "no Services in kube-proxy's tables of {from}: their maps have no elements, as nft -t lists them: give the output of \
                  nft list ruleset"
@@ -264,7 +264,7 @@ pub(super) fn partial(
     match survey.mode() {
         Some(Mode::Nftables) => {
             why.extend(rules.nftables.iter().filter_map(|ruleset| {
-                let what = match ruleset.lack()? {
+                let what = match ruleset.lack? {
                     Lack::Parts => "parts of kube-proxy's table are missing",
                     Lack::Elements => "the sets and maps of kube-proxy's table have no elements, as nft -t lists them",
                     Lack::Numbers => "ports have names in kube-proxy's table, as nft -S prints them",

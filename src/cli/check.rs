@@ -13,7 +13,7 @@ use super::fleet::{self, FleetArgs};
 use super::scene::{self, Question, Scene};
 #[cfg(feature = "live")]
 use super::watch;
-use super::{Answer, Failure, Outcome, Screen, answer, out};
+use super::{Answer, Failure, Outcome, answer, out};
 use crate::checks::{Checked, Finding, Pick, Severity};
 use crate::net::Moment;
 use crate::proxy::iptables::Depth;
@@ -131,8 +131,8 @@ impl FailOn {
     }
 }
 
-pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome, Failure> {
-    let width = screen.width.filter(|_| args.out.is_none());
+pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
+    let width = width.filter(|_| args.out.is_none());
     let pick = Pick::new(args.select.clone(), args.ignore.clone());
     let pick = pick.map_err(|what| Failure { what, hints: vec!["kube-ipt explain".to_owned()] })?;
     let mut question = Question::new(&args.what, args.namespace.only(), &args.source, verbose)?;
@@ -141,7 +141,7 @@ pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome,
     if let Some(every) = args.watch.watch {
         fleet::not_watched(&args.fleet)?;
         let shape = args.output.watched(args.out.is_some())?;
-        return watch::run(question, every, shape, screen, Watching { args, pick, last: None });
+        return watch::run(question, every, shape, width, Watching { args, pick, last: None });
     }
     #[cfg(feature = "live")]
     let mut outcome = if args.fleet.all_nodes {

@@ -11,7 +11,7 @@ use super::fleet::{self, FleetArgs};
 use super::scene::Question;
 #[cfg(feature = "live")]
 use super::watch;
-use super::{Failure, Outcome, Screen};
+use super::{Failure, Outcome};
 #[cfg(feature = "live")]
 use crate::render::View;
 use crate::report::Kind;
@@ -60,21 +60,21 @@ impl From<ListFormat> for Format {
     }
 }
 
-pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
     let question = Question::new(&[], args.shared.namespace.only(), &args.source, verbose)?;
     #[cfg(feature = "live")]
     if args.fleet.all_nodes {
         if args.watch.watch.is_some() {
             fleet::not_watched(&args.fleet)?;
         }
-        let view = View { width: screen.width, all: args.shared.all };
+        let view = View { width, all: args.shared.all };
         return fleet::list(&question, &args.fleet, args.output.into(), view);
     }
     let format: Format = args.output.into();
-    let form = Form { kind: Kind::List, rules: false, format, shared: &args.shared, width: screen.width };
+    let form = Form { kind: Kind::List, rules: false, format, shared: &args.shared, width };
     #[cfg(feature = "live")]
     if let Some(every) = args.watch.watch {
-        return watch::run(question, every, format.into(), screen, form);
+        return watch::run(question, every, format.into(), width, form);
     }
     answer::answer(&question, &form)
 }

@@ -162,15 +162,6 @@ impl Answer {
     }
 }
 
-/// What the answer is printed to.
-#[derive(Debug, Clone, Copy)]
-struct Screen {
-    /// Columns of the terminal that reads it; `None` if none does.
-    width: Option<usize>,
-    #[cfg_attr(not(feature = "live"), expect(dead_code, reason = "only a watch prints by itself"))]
-    color: Color,
-}
-
 /// Runs the program and gives its exit status: 0 fine, 1 nothing matched or there are findings, 2 an error.
 pub fn main() -> ExitCode {
     abort::ends_with_two();
@@ -188,15 +179,14 @@ pub fn main() -> ExitCode {
     };
     cli.color.settle();
     let width = terminal_width();
-    let screen = Screen { width, color: cli.color };
     if cli.verbose > 1 {
         phases::measure();
     }
     let verbose = cli.verbose > 0;
     let result = match &cli.command {
-        Command::Show(args) => show::run(args, verbose, screen),
-        Command::List(args) => list::run(args, verbose, screen),
-        Command::Check(args) => check::run(args, verbose, screen),
+        Command::Show(args) => show::run(args, verbose, width),
+        Command::List(args) => list::run(args, verbose, width),
+        Command::Check(args) => check::run(args, verbose, width),
         Command::Trace(args) => trace::run(args, verbose, width),
         Command::Diff(args) => diff::run(args, verbose, width),
         Command::Snapshot(args) => snapshot::run(args, verbose),
@@ -207,7 +197,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(outcome) => {
-            let status = phases::phase("write", || finish(&outcome, cli.color));
+            let status = phases::phase("write", || finish(&outcome));
             if let Some(told) = phases::told() {
                 say(&told);
             }
@@ -216,7 +206,7 @@ pub fn main() -> ExitCode {
             status
         }
         Err(failure) => {
-            let mut err = anstream::AutoStream::new(std::io::stderr(), cli.color.choice(&std::io::stderr()));
+            let mut err = anstream::stderr();
             let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&called.told(&failure.what)));
             let typed = typed();
             for hint in &failure.hints {
@@ -229,10 +219,10 @@ pub fn main() -> ExitCode {
 }
 
 /// Prints an outcome. A reader that closes the pipe has what it wanted.
-fn finish(outcome: &Outcome, color: Color) -> ExitCode {
-    tell(&outcome.notes, &outcome.missing, color);
+fn finish(outcome: &Outcome) -> ExitCode {
+    tell(&outcome.notes, &outcome.missing);
     let written = match &outcome.answer {
-        Answer::Text(text) => put(text, color),
+        Answer::Text(text) => put(text),
         Answer::Data(text) => std::io::stdout().lock().write_all(text.as_bytes()),
         Answer::Bytes(bytes) => std::io::stdout().lock().write_all(bytes),
         // Has no colours to be taken out.
@@ -278,9 +268,9 @@ fn unwritten(error: &std::io::Error) -> ExitCode {
 }
 
 /// Says what is to be said around an answer.
-fn tell(notes: &[Note], missing: &[String], color: Color) {
+fn tell(notes: &[Note], missing: &[String]) {
     let called = Called::now();
-    let mut err = anstream::AutoStream::new(std::io::stderr(), color.choice(&std::io::stderr()));
+    let mut err = anstream::stderr();
     for note in notes {
         let _ = writeln!(err, "{} {}", "note:".style(NOTE), clean(&called.told(&note.what)));
         if let Some(hint) = &note.hint {
@@ -293,15 +283,14 @@ fn tell(notes: &[Note], missing: &[String], color: Color) {
 }
 
 /// Writes a part of the answer.
-fn put(text: &str, color: Color) -> std::io::Result<()> {
+fn put(text: &str) -> std::io::Result<()> {
     let text = Called::now().told(text);
-    let choice = color.choice(&std::io::stdout());
-    if choice == anstream::ColorChoice::Never {
+    if !is_colored() {
         // Colours are taken out piece by piece, and not each piece is worth a write.
         let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
         return write!(out, "{}", anstream::adapter::strip_str(&text)).and_then(|()| out.flush());
     }
-    let mut out = anstream::AutoStream::new(std::io::stdout(), choice);
+    let mut out = anstream::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
@@ -328,9 +317,8 @@ fn terminal() -> Option<(usize, usize)> {
 }
 
 /// True if colours stay.
-#[cfg(feature = "live")]
-fn is_colored(color: Color) -> bool {
-    color.choice(&std::io::stdout()) != anstream::ColorChoice::Never
+fn is_colored() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
 }
 
 /// Says something on stderr while a command still works.

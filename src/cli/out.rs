@@ -20,10 +20,12 @@ pub(super) fn deliver(path: &Path, outcome: &mut Outcome) -> Result<(), Failure>
 }
 
 /// Who may read a file, and whether it may take the place of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Manner {
     /// Permissions of a file that was not there, whatever the umask.
     mode: u32,
+    /// The permissions of a file that it takes the place of stay.
+    keeps: bool,
     replaces: bool,
     /// What makes stdout of it.
     stdout: &'static str,
@@ -31,14 +33,12 @@ pub(super) struct Manner {
 
 impl Manner {
     /// An answer for programs of other users: node_exporter runs as somebody else.
-    const ANSWER: Self = Self { mode: 0o644, replaces: true, stdout: "leave out --out" };
+    const ANSWER: Self = Self { mode: 0o644, keeps: true, replaces: true, stdout: "leave out --out" };
 
-    /// The permissions that a file gets: those of the one it takes the place of, if everybody may read it otherwise.
+    /// The permissions that a file gets.
     fn mode_of(self, target: &Path) -> u32 {
         #[cfg(unix)]
-        if self == Self::ANSWER
-            && let Ok(earlier) = fs::metadata(target)
-        {
+        if let (true, Ok(earlier)) = (self.keeps, fs::metadata(target)) {
             return std::os::unix::fs::PermissionsExt::mode(&earlier.permissions()) & 0o777;
         }
         #[cfg(not(unix))]
@@ -48,7 +48,7 @@ impl Manner {
 
     /// For its owner alone, and only with `force` in the place of another.
     pub(super) fn private(force: bool) -> Self {
-        Self { mode: 0o600, replaces: force, stdout: "-" }
+        Self { mode: 0o600, keeps: false, replaces: force, stdout: "-" }
     }
 }
 

@@ -7,7 +7,7 @@ use super::args::{Format, OutputArgs, SourceArgs};
 use super::scene::Question;
 #[cfg(feature = "live")]
 use super::watch;
-use super::{Failure, Outcome, Screen};
+use super::{Failure, Outcome};
 use crate::report::Kind;
 
 #[derive(Debug, clap::Args)]
@@ -30,13 +30,12 @@ pub(super) struct Args {
     source: SourceArgs,
 }
 
-pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, verbose: bool, width: Option<usize>) -> Result<Outcome, Failure> {
     if args.rules && args.output != Format::Tree {
         let what = "--rules is for people: it goes with the tree only".to_owned();
         return Err(Failure { what, hints: vec!["leave out -o, or leave out --rules".to_owned()] });
     }
     let question = Question::new(&args.what, args.shared.namespace.only(), &args.source, verbose)?;
-    let width = screen.width;
     let form = Form { kind: Kind::Show, rules: args.rules, format: args.output, shared: &args.shared, width };
     #[cfg(feature = "live")]
     if let Some(every) = args.watch.watch {
@@ -44,7 +43,7 @@ pub(super) fn run(args: &Args, verbose: bool, screen: Screen) -> Result<Outcome,
             let what = "a drawing is one answer, and --watch gives many".to_owned();
             return Err(Failure { what, hints: vec!["leave out --watch, or -o".to_owned()] });
         }
-        return watch::run(question, every, args.output.into(), screen, form);
+        return watch::run(question, every, args.output.into(), width, form);
     }
     answer::answer(&question, &form)
 }

@@ -14,7 +14,7 @@ use super::afar::Afar;
 use super::api::plugin_limit;
 use super::objects::Known;
 use super::scene::{Given, Question};
-use super::{Failure, Outcome, Screen, follow};
+use super::{Failure, Outcome, follow};
 use crate::cluster::Follower;
 use crate::net::Moment;
 use crate::report::Watched;
@@ -55,7 +55,7 @@ pub(super) fn run(
     question: Question<'_>,
     every: Duration,
     shape: Shape,
-    screen: Screen,
+    width: Option<usize>,
     answers: impl Answers,
 ) -> Result<Outcome, Failure> {
     let source = question.source;
@@ -77,7 +77,7 @@ pub(super) fn run(
         question,
         answers,
         follower,
-        output: Output::new(shape, screen, title),
+        output: Output::new(shape, width, title),
         begun: Instant::now(),
         waits: false,
         afar: None,

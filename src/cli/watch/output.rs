@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::cli::args::Format;
-use crate::cli::{Answer, Note, Outcome, Screen, is_colored, put, put_line, put_raw, tell, terminal};
+use crate::cli::{Answer, Note, Outcome, is_colored, put, put_line, put_raw, tell, terminal};
 use crate::net::Moment;
 use crate::render::{Frame, Head};
 
@@ -45,14 +45,13 @@ pub(super) struct Around {
 /// Where answers go.
 pub(super) enum Output {
     /// `said` is what was said around the last answer.
-    Stream { shape: Shape, screen: Screen, said: Vec<String> },
+    Stream { shape: Shape, width: Option<usize>, said: Vec<String> },
     /// A terminal.
     Terminal(Box<Terminal>),
 }
 
 /// A terminal that is redrawn.
 pub(super) struct Terminal {
-    screen: Screen,
     /// What is said of the watch itself.
     title: String,
     head: Head,
@@ -60,19 +59,19 @@ pub(super) struct Terminal {
 }
 
 impl Output {
-    pub(super) fn new(shape: Shape, screen: Screen, title: String) -> Self {
+    pub(super) fn new(shape: Shape, width: Option<usize>, title: String) -> Self {
         match terminal() {
             Some(_) if shape == Shape::Text => {
-                Self::Terminal(Box::new(Terminal { screen, title, head: Head::default(), frame: None }))
+                Self::Terminal(Box::new(Terminal { title, head: Head::default(), frame: None }))
             }
-            _ => Self::Stream { shape, screen, said: Vec::new() },
+            _ => Self::Stream { shape, width, said: Vec::new() },
         }
     }
 
     /// Columns an answer may have; `None` for any.
     pub(super) fn width(&self) -> Option<usize> {
         match self {
-            Self::Stream { screen, .. } => screen.width,
+            Self::Stream { width, .. } => *width,
             Self::Terminal(_) => terminal().map(|(columns, _)| columns.saturating_sub(MARGIN)),
         }
     }
@@ -80,14 +79,14 @@ impl Output {
     /// Gives an answer; `changed` if it says something else than the one before.
     pub(super) fn give(&mut self, outcome: Outcome, around: &Around, changed: bool) -> io::Result<()> {
         match self {
-            Self::Stream { shape, screen, said } => {
+            Self::Stream { shape, said, .. } => {
                 let is_new = |what: &String| !said.contains(what);
                 let new: Vec<Note> = outcome.notes.iter().filter(|note| is_new(&note.what)).cloned().collect();
                 let missing: Vec<String> = outcome.missing.iter().filter(|missing| is_new(missing)).cloned().collect();
-                tell(&new, &missing, screen.color);
-                tell(&around.news, &[], screen.color);
+                tell(&new, &missing);
+                tell(&around.news, &[]);
                 *said = outcome.notes.into_iter().map(|note| note.what).chain(outcome.missing).collect();
-                if changed { stream(&outcome.answer, *shape, *screen, around) } else { Ok(()) }
+                if changed { stream(&outcome.answer, *shape, around) } else { Ok(()) }
             }
             Self::Terminal(terminal) => terminal.give(outcome, around, changed),
         }
@@ -96,8 +95,8 @@ impl Output {
     /// Says what goes wrong while there is no other answer.
     pub(super) fn news(&mut self, around: &Around) -> io::Result<()> {
         match self {
-            Self::Stream { screen, .. } => {
-                tell(&around.news, &[], screen.color);
+            Self::Stream { .. } => {
+                tell(&around.news, &[]);
                 Ok(())
             }
             Self::Terminal(terminal) => {
@@ -117,7 +116,7 @@ impl Output {
 }
 
 /// One whole answer.
-fn stream(answer: &Answer, shape: Shape, screen: Screen, around: &Around) -> io::Result<()> {
+fn stream(answer: &Answer, shape: Shape, around: &Around) -> io::Result<()> {
     match answer {
         Answer::Json(document) => put_line(document),
         Answer::Data(text) if shape == Shape::Documents => put_raw(&format!("---\n{text}")),
@@ -126,7 +125,7 @@ fn stream(answer: &Answer, shape: Shape, screen: Screen, around: &Around) -> io:
         Answer::Bytes(_) => Ok(()),
         Answer::Text(text) => {
             let old = around.outdated.map(|since| format!(", may be out of date since {}", since.to_words()));
-            put(&format!("── {}{}\n{text}\n", around.at.to_words(), old.unwrap_or_default()), screen.color)
+            put(&format!("── {}{}\n{text}\n", around.at.to_words(), old.unwrap_or_default()))
         }
     }
 }
@@ -162,6 +161,6 @@ impl Terminal {
     fn draw(&self) -> io::Result<()> {
         let (Some(frame), Some(size)) = (&self.frame, terminal()) else { return Ok(()) };
         let drawn = frame.draw(&self.head, size);
-        put_raw(&if is_colored(self.screen.color) { drawn.colored() } else { drawn.plain() })
+        put_raw(&if is_colored() { drawn.colored() } else { drawn.plain() })
     }
 }

@@ -6,6 +6,9 @@ use std::path::Path;
 /// The longest kubeconfig: room for the credentials of a thousand clusters.
 const LONGEST: u64 = 16 << 20;
 
+/// The longest file that a kubeconfig names: room for hundreds of certificates.
+const LONGEST_NAMED: u64 = 1 << 20;
+
 /// Fails if what `path` names cannot be a kubeconfig. What is not there, or is a folder, is told when it is read.
 pub(super) fn check(path: &Path) -> Result<(), String> {
     let Ok(about) = fs::metadata(path) else { return Ok(()) };
@@ -18,9 +21,6 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     }
     refused("a kubeconfig is a regular file or a pipe, and this is neither")
 }
-
-/// The longest file that a kubeconfig names: room for hundreds of certificates.
-const LONGEST_NAMED: u64 = 1 << 20;
 
 /// Fails if what `path` names cannot be the certificate, key or token that a kubeconfig has there: these are read whole too.
 /// What is not there is told when it is read.

@@ -30,6 +30,8 @@ pub struct Ruleset<'d> {
     pub table: &'d Table<'d>,
     /// Which of the texts it stands in, from 0.
     pub text: u16,
+    /// Why not all of it can be told, if it is so.
+    pub lack: Option<Lack>,
 }
 
 /// kube-proxy's tables among all that were read, one of each family: the first, which is the whole one where there is one.
@@ -39,7 +41,7 @@ pub fn rulesets<'d>(listings: impl Iterator<Item = (u16, &'d Listing<'d>)>) -> V
         for table in listing.tables.iter().filter(|table| table.name == TABLE) {
             let families = [Family::Ipv4, Family::Ipv6];
             let Some(family) = families.into_iter().find(|family| family.nft_name() == table.family) else { continue };
-            let ruleset = Ruleset { family, table, text };
+            let ruleset = Ruleset { family, table, text, lack: Lack::of(table) };
             match all.iter_mut().find(|known| known.family == family) {
                 Some(known) if !known.is_whole() && ruleset.is_whole() => *known = ruleset,
                 Some(_) => {}
@@ -83,24 +85,24 @@ pub enum Lack {
 impl Ruleset<'_> {
     /// True if nothing suggests that a part of the table is missing.
     pub fn is_whole(&self) -> bool {
-        self.lack().is_none()
+        self.lack.is_none()
     }
+}
 
-    /// Why not all of the table can be told, if it is so.
-    pub fn lack(&self) -> Option<Lack> {
-        let table = self.table;
-        let Some(addresses) = table.set("service-ips") else { return Some(Lack::Parts) };
+impl Lack {
+    fn of(table: &Table<'_>) -> Option<Self> {
+        let Some(addresses) = table.set("service-ips") else { return Some(Self::Parts) };
         if table.cut_off || table.chain("services").is_none() {
-            return Some(Lack::Parts);
+            return Some(Self::Parts);
         }
         // Where somebody flushed a map, others have elements: every Service has its cluster IP in two of them.
         let leads_on = |chain: &Chain<'_>| names::split(chain.name).is_some() && !chain.rules.is_empty();
         if table.sets().iter().all(|set| set.elements.is_empty()) && table.chains().iter().any(leads_on) {
-            return Some(Lack::Elements);
+            return Some(Self::Elements);
         }
         let of_ports = table.set("service-nodeports").into_iter().chain([addresses]);
         let is_named = |element: &Element<'_>| element.parts().last().is_some_and(|port| number(port).is_none());
-        of_ports.flat_map(|set| &set.elements).any(is_named).then_some(Lack::Numbers)
+        of_ports.flat_map(|set| &set.elements).any(is_named).then_some(Self::Numbers)
     }
 }
 

@@ -328,23 +328,23 @@ impl<'s, 'd> Search<'s, 'd> {
                     rules.push(reference(self.nat, raw));
                     return Some((only, by, rules));
                 }
-                if certain && target.goto {
-                    return None;
-                }
-                if target.goto {
-                    sofar.leave_out(&held.rule, &connection);
+                if !target.goto {
+                    continue;
                 }
             } else if let (Some(Translation::To(to)), true) = (translate::of(target), here.is_told()) {
                 let by = Taker::Translation { chain: chain.to_owned(), to: to.to_string() };
                 return Some((here.only, by, vec![reference(self.nat, raw)]));
-            } else if target.name == "RETURN" && depth > 0 {
-                if certain {
-                    return None;
+            } else if target.name != "RETURN" || depth == 0 {
+                if ends(&held.rule) && !here.is_nothing() {
+                    self.undecided.insert(raw.line);
                 }
-                sofar.leave_out(&held.rule, &connection);
-            } else if ends(&held.rule) && !here.is_nothing() {
-                self.undecided.insert(raw.line);
+                continue;
             }
+            // It leads back from here.
+            if certain {
+                return None;
+            }
+            sofar.leave_out(&held.rule, &connection);
         }
         None
     }

@@ -54,27 +54,21 @@ impl Survey<'_> {
             let of_port = sketch.frontends.iter().filter(|other| other.port == frontend.port);
             let own: HashSet<IpAddr> = of_port.flat_map(FrontendSketch::addresses).collect();
             let rule = |server: &&VirtualServer<'_>| RuleRef { text: self.at.text, line: server.line };
-            closed.extend(open.keys().filter(|address| !own.contains(*address)).map(|&address| Closed {
+            let at = |address: IpAddr, is_empty: bool, rules: Vec<RuleRef>| Closed {
                 key: sketch.key.clone(),
                 protocol: sketch.protocol,
                 port: frontend.port,
                 address,
-                is_empty: false,
-                rules: frontend.servers.iter().map(rule).collect(),
-            }));
+                is_empty,
+                rules,
+            };
+            let all = || frontend.servers.iter().map(rule).collect();
+            let lacking = open.keys().filter(|address| !own.contains(*address));
+            closed.extend(lacking.map(|address| at(*address, false, all())));
             let serves = frontend.servers.iter().any(|server| !server.real.is_empty());
             let empty =
                 frontend.servers.iter().filter(|server| serves && server.real.is_empty() && !server.is_doubtful);
-            closed.extend(empty.filter_map(|server| {
-                Some(Closed {
-                    key: sketch.key.clone(),
-                    protocol: sketch.protocol,
-                    port: frontend.port,
-                    address: server.key.address()?,
-                    is_empty: true,
-                    rules: vec![rule(server)],
-                })
-            }));
+            closed.extend(empty.filter_map(|server| Some(at(server.key.address()?, true, vec![rule(server)]))));
         }
         closed.sort_unstable_by_key(|closed| (closed.port, closed.protocol, closed.address));
         closed
