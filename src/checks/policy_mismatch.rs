@@ -1,7 +1,7 @@
 //! Traffic policy, session affinity or source ranges of the rules are not those of the Service.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Origin, Policy, ServicePort, Verdict, count};
+use crate::dataplane::{Drift, Frontend, FrontendKind, Origin, Policy, ServicePort, Verdict, count};
 use crate::net::Network;
 
 /// The check.
@@ -35,32 +35,7 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
         // What the filter table refuses is told by the check for that.
         Drift::Policy { origin: Origin::External, have: Verdict::Drop | Verdict::Reject, .. } => return None,
         Drift::Policy { frontend, origin, have, want } => {
-            let frontend = &port.frontends[*frontend];
-            let have = match have {
-                Verdict::Pool(policy) => format!("go to the {} pool", policy.as_str()),
-                _ => "reach no endpoint".to_owned(),
-            };
-            let of_cluster_ip = frontend.kind == crate::dataplane::FrontendKind::ClusterIp;
-            let field = if of_cluster_ip { "spec.internalTrafficPolicy" } else { "spec.externalTrafficPolicy" };
-            let who = match (of_cluster_ip, origin) {
-                (true, _) => "connections",
-                (_, Origin::External) => "connections from outside",
-                (_, Origin::Pod) => "connections from pods",
-                (_, Origin::Node) => "connections from the node itself",
-            };
-            // Pods and the node may use every endpoint whatever the policy for others.
-            let shortcut = !of_cluster_ip && *origin != Origin::External;
-            let but =
-                if shortcut { "may use every endpoint".to_owned() } else { format!("{field} is {}", name(*want)) };
-            Finding {
-                frontend: Some(frontend.at()),
-                reason: Some("traffic-policy"),
-                message: format!("{who} to {} {} {have}, but {but}", frontend.kind.words(), frontend.at()),
-                hint: if shortcut { super::rewrite(input) } else { hint },
-                rules: frontend.rules.clone(),
-                objects: if shortcut { Vec::new() } else { input.service_object(port, field, name(*want)) },
-                ..blank
-            }
+            of_policy(input, blank, port, &port.frontends[*frontend], (*origin, *have, *want))
         }
         Drift::NotLocal(address) => Finding {
             address: Some(address.to_string()),
@@ -119,6 +94,40 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
         }
         _ => return None,
     })
+}
+
+/// A frontend whose connections from `origin` have another fate than the policy of the Service gives them.
+fn of_policy(
+    input: &Input<'_, '_>,
+    blank: Finding,
+    port: &ServicePort,
+    frontend: &Frontend,
+    (origin, have, want): (Origin, Verdict, Policy),
+) -> Finding {
+    let have = match have {
+        Verdict::Pool(policy) => format!("go to the {} pool", policy.as_str()),
+        _ => "reach no endpoint".to_owned(),
+    };
+    let of_cluster_ip = frontend.kind == FrontendKind::ClusterIp;
+    let field = if of_cluster_ip { "spec.internalTrafficPolicy" } else { "spec.externalTrafficPolicy" };
+    let who = match (of_cluster_ip, origin) {
+        (true, _) => "connections",
+        (_, Origin::External) => "connections from outside",
+        (_, Origin::Pod) => "connections from pods",
+        (_, Origin::Node) => "connections from the node itself",
+    };
+    // Pods and the node may use every endpoint whatever the policy for others.
+    let shortcut = !of_cluster_ip && origin != Origin::External;
+    let but = if shortcut { "may use every endpoint".to_owned() } else { format!("{field} is {}", name(want)) };
+    Finding {
+        frontend: Some(frontend.at()),
+        reason: Some("traffic-policy"),
+        message: format!("{who} to {} {} {have}, but {but}", frontend.kind.words(), frontend.at()),
+        hint: if shortcut { super::rewrite(input) } else { super::syncing(input) },
+        rules: frontend.rules.clone(),
+        objects: if shortcut { Vec::new() } else { input.service_object(port, field, name(want)) },
+        ..blank
+    }
 }
 
 /// ClientIP affinity needs a rule for every endpoint. kube-proxy writes them together.

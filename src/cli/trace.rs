@@ -114,12 +114,7 @@ fn answer(
     let mut outcome = std::mem::take(&mut scene.outcome);
     let missing = std::mem::take(&mut outcome.missing);
     if let Some(mode @ (Mode::Ipvs | Mode::Nftables)) = scene.survey.mode() {
-        let what = format!(
-            "cannot follow single packets where kube-proxy runs in {mode} mode: only rules of iptables are followed"
-        );
-        let shown = destination::shown((&args.from, &args.to), &args.to);
-        let hints = vec![format!("{shown}    (where each origin's connections go)")];
-        return Err(Failure { what, hints });
+        return Err(unfollowed(args, mode));
     }
     let asked = meet::Asked {
         from,
@@ -146,29 +141,13 @@ fn answer(
     };
     outcome.note(met.notes.iter().cloned());
     outcome.note(unread(ruleset, scene.bundle.is_live()));
-    let pods = scene.survey.pods(met.family);
-    let journey = Journey {
-        origin: met.origin,
-        source: met.source.clone(),
-        source_port: met.source_port,
-        destination: met.destination,
-        port: met.port,
-        protocol: met.protocol,
-        locals: met.locals.clone(),
-        pod_networks: pods.networks,
-        pod_interfaces: pods.interfaces,
-        comes_in_by: args.in_interface.clone(),
-        goes_out_by: args.out_interface.clone(),
-        seen: args.sticky,
-        sets: scene.rules.sets,
-    };
     let endpoints = || scene.services.iter().flat_map(|s| &s.pools).flat_map(|pool| &pool.endpoints);
     let recovered: HashMap<RuleRef, Address> =
         endpoints().filter_map(|e| Some((*e.rules.last()?, e.address.clone()))).collect();
     let known: HashMap<&Address, &Endpoint> = endpoints().map(|endpoint| (&endpoint.address, endpoint)).collect();
     let about = |address: &Address| known.get(address).and_then(|endpoint| endpoint.about.as_deref());
     let every_rule = verbose && !matches!(args.output, TraceFormat::Dot | TraceFormat::Mermaid);
-    let trace = trace::trace(ruleset, &journey, &recovered, every_rule);
+    let trace = trace::trace(ruleset, &journey(args, &met, &scene), &recovered, every_rule);
     outcome.note(loopback_needs(&met, &trace));
     if met.service.is_some() {
         let checked = scene.check(&answer::pick(Kind::List)?, Depth::Services, None);
@@ -196,6 +175,35 @@ fn answer(
     drop(known);
     scene.leave();
     Ok(outcome)
+}
+
+/// Single packets are followed through rules of iptables only.
+fn unfollowed(args: &Args, mode: Mode) -> Failure {
+    let what = format!(
+        "cannot follow single packets where kube-proxy runs in {mode} mode: only rules of iptables are followed"
+    );
+    let shown = destination::shown((&args.from, &args.to), &args.to);
+    Failure { what, hints: vec![format!("{shown}    (where each origin's connections go)")] }
+}
+
+/// The connection that was asked for, as far as the command line and the ends tell it.
+fn journey<'s>(args: &Args, met: &Met, scene: &Scene<'s, '_, '_>) -> Journey<'s> {
+    let pods = scene.survey.pods(met.family);
+    Journey {
+        origin: met.origin,
+        source: met.source.clone(),
+        source_port: met.source_port,
+        destination: met.destination,
+        port: met.port,
+        protocol: met.protocol,
+        locals: met.locals.clone(),
+        pod_networks: pods.networks,
+        pod_interfaces: pods.interfaces,
+        comes_in_by: args.in_interface.clone(),
+        goes_out_by: args.out_interface.clone(),
+        seen: args.sticky,
+        sets: scene.rules.sets,
+    }
 }
 
 fn packet(args: &Args, met: &Met) -> Packet {
