@@ -1,11 +1,12 @@
 //! A usable endpoint gets no new connection from this node, so that the others carry its part.
 
+use std::borrow::Cow;
 use std::cell::LazyCell;
 
 use hashbrown::HashSet;
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{AboutEndpoint, Address, Endpoint, Gap, Pool, ServicePort, WithPod, count};
+use crate::dataplane::{AboutEndpoint, Absent, Address, Endpoint, Gap, Pool, ServicePort, WithPod, count};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -20,48 +21,64 @@ pub(super) static CHECK: Check = Check {
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     for (at, port) in input.ports() {
-        let absent =
-            port.pools.iter().flat_map(|pool| pool.missing.iter().map(|absent| (&absent.address, &absent.about)));
-        let mut told: HashSet<&Address> = HashSet::new();
-        for (address, about) in absent {
-            if told.insert(address) {
-                let words = about.words_if_absent();
-                found.add(finding(input, found.on(at, port), port, address, about, &words));
-            }
-        }
-        for (address, about) in drained(port) {
-            if told.insert(address) {
-                let words = "programmed with weight 0 (draining)";
-                found.add(finding(input, found.on(at, port), port, address, about, words));
-            }
-        }
-        for (address, about) in unreached(port) {
-            if told.insert(address) {
-                let words = "programmed, but no connection ever gets to its rule";
-                found.add(finding(input, found.on(at, port), port, address, about, words));
+        let reached = LazyCell::new(|| reached(port));
+        let mut told: HashSet<(&Address, Option<&str>)> = HashSet::new();
+        for lost in absent(port).chain(drained(port)).chain(unreached(port, &reached)) {
+            // One that another pool leads to gets nothing by this one only: in IPVS mode every virtual server is its own.
+            let by = reached.contains(lost.address).then_some(lost.pool.chain.as_str());
+            if told.insert((lost.address, by)) {
+                found.add(finding(input, found.on(at, port), port, &lost, by));
             }
         }
     }
     skips(input, found);
 }
 
-/// Endpoints that are wanted and get no new connections, because they are on their way out.
-fn drained(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint)> {
-    let all = port.pools.iter().flat_map(|pool| &pool.endpoints).filter(|endpoint| endpoint.draining);
-    all.filter_map(|e| Some((&e.address, e.about.as_deref().filter(|about| about.wanted == Some(true))?)))
+/// An endpoint that is wanted and that a pool brings no new connection.
+struct Lost<'p> {
+    pool: &'p Pool,
+    address: &'p Address,
+    about: &'p AboutEndpoint,
+    /// What it is instead.
+    words: Cow<'static, str>,
 }
 
-/// Endpoints that are wanted and stand behind a rule that takes everything, in every pool that holds them.
-fn unreached(port: &ServicePort) -> impl Iterator<Item = (&Address, &AboutEndpoint)> {
-    let all = || port.pools.iter().flat_map(|pool| pool.endpoints.iter().map(move |endpoint| (pool, endpoint)));
+impl<'p> Lost<'p> {
+    /// `endpoint` of `pool`, if it is wanted.
+    fn of(pool: &'p Pool, endpoint: &'p Endpoint, words: &'static str) -> Option<Self> {
+        let about = endpoint.about.as_deref().filter(|about| about.wanted == Some(true))?;
+        Some(Self { pool, address: &endpoint.address, about, words: words.into() })
+    }
+}
+
+/// Those a pool does not hold.
+fn absent(port: &ServicePort) -> impl Iterator<Item = Lost<'_>> {
+    let all = port.pools.iter().flat_map(|pool| pool.missing.iter().map(move |absent| (pool, absent)));
+    all.map(|(pool, Absent { address, about })| Lost { pool, address, about, words: about.words_if_absent().into() })
+}
+
+/// Those that a pool holds as if they were on their way out.
+fn drained(port: &ServicePort) -> impl Iterator<Item = Lost<'_>> {
+    let all = endpoints(port).filter(|(_, endpoint)| endpoint.draining);
+    all.filter_map(|(pool, endpoint)| Lost::of(pool, endpoint, "programmed with weight 0 (draining)"))
+}
+
+/// Those behind a rule that takes everything, in every pool that holds them.
+fn unreached<'p>(port: &'p ServicePort, reached: &HashSet<&Address>) -> impl Iterator<Item = Lost<'p>> {
+    let nowhere = |endpoint: &Endpoint| !endpoint.draining && !reached.contains(&endpoint.address);
+    let all = endpoints(port).filter(move |(pool, endpoint)| nowhere(endpoint) && gets_nothing(pool, endpoint));
+    let words = "programmed, but no connection ever gets to its rule";
+    all.filter_map(move |(pool, endpoint)| Lost::of(pool, endpoint, words))
+}
+
+/// The addresses that new connections may get to.
+fn reached(port: &ServicePort) -> HashSet<&Address> {
     let gets = |(pool, endpoint): &(&Pool, &Endpoint)| !gets_nothing(pool, endpoint);
-    let reached = LazyCell::new(move || all().filter(gets).map(|(_, e)| &e.address).collect::<HashSet<&Address>>());
-    all().filter(|(pool, endpoint)| !endpoint.draining && gets_nothing(pool, endpoint)).filter_map(
-        move |(_, endpoint)| {
-            let about = endpoint.about.as_deref().filter(|about| about.wanted == Some(true))?;
-            (!reached.contains(&endpoint.address)).then_some((&endpoint.address, about))
-        },
-    )
+    endpoints(port).filter(gets).map(|(_, endpoint)| &endpoint.address).collect()
+}
+
+fn endpoints(port: &ServicePort) -> impl Iterator<Item = (&Pool, &Endpoint)> {
+    port.pools.iter().flat_map(|pool| pool.endpoints.iter().map(move |endpoint| (pool, endpoint)))
 }
 
 /// True if no new connection gets there. The rule for new ones may be lost where that for clients who come back is not.
@@ -69,20 +86,16 @@ fn gets_nothing(pool: &Pool, endpoint: &Endpoint) -> bool {
     endpoint.probability == Some(0.0) && (!endpoint.remembered || pool.is_whole())
 }
 
-fn finding(
-    input: &Input<'_, '_>,
-    blank: Finding,
-    port: &ServicePort,
-    address: &Address,
-    about: &AboutEndpoint,
-    words: &str,
-) -> Finding {
-    let pod = WithPod(address, Some(about));
+fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, lost: &Lost<'_>, by: Option<&str>) -> Finding {
+    let pod = WithPod(lost.address, Some(lost.about));
+    let by_words = by.map(|chain| format!(" by {chain}")).unwrap_or_default();
+    let message = format!("{pod} is {}: it gets no new connection from {}{by_words}", lost.words, input.node());
     Finding {
-        address: Some(address.to_string()),
-        message: format!("{pod} is {words}: it gets no new connection from {}", input.node()),
+        chain: by.map(str::to_owned).or(blank.chain),
+        address: Some(lost.address.to_string()),
+        message,
         hint: super::syncing(input),
-        objects: input.endpoint_object(port, address),
+        objects: input.endpoint_object(port, lost.address),
         ..blank
     }
 }

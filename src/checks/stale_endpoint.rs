@@ -68,7 +68,12 @@ fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, places: &[
     let address = &first.address;
     let in_pool = |(pool, endpoint): &Place<'_>| {
         let percent = endpoint.probability.map_or_else(|| "some".to_owned(), percent);
-        if port.pools.len() > 1 { format!("{percent} ({} pool)", pool.policy.as_str()) } else { percent }
+        match port.pools.as_slice() {
+            [_] => percent,
+            [a, b] if a.policy != b.policy => format!("{percent} ({} pool)", pool.policy.as_str()),
+            // Virtual servers of one policy differ by themselves.
+            _ => format!("{percent} ({})", pool.chain),
+        }
     };
     let parts = places.iter().map(in_pool).collect::<Vec<_>>().join(" and ");
     let about = first.about.as_ref();

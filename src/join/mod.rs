@@ -19,7 +19,9 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::cluster::{Facts, Service};
 use crate::cores;
-use crate::dataplane::{AboutService, FrontendKind, Gone, Policy, ServiceName, ServicePort, Standing, Verdict};
+use crate::dataplane::{
+    AboutService, Address, FrontendKind, Gone, Policy, ServiceName, ServicePort, Standing, Verdict,
+};
 use crate::expect::{self, Cluster, Expected, Role};
 use crate::net::{Family, Protocol};
 use crate::proxy::{Extent, KnownFrontend, KnownNames, Sketch};
@@ -214,6 +216,13 @@ fn frontend_kinds(port: &mut ServicePort, service: &Service) {
 /// fault: it is the pool of the whole cluster there.
 fn fall_back(port: &mut ServicePort, expected: &Expected<'_>) {
     if !expected.pools.local.as_ref().is_some_and(|local| local.as_ref().is_ok_and(Vec::is_empty)) {
+        return;
+    }
+    // Until kube-proxy has noticed, its pool is still that of the endpoints this node had.
+    let members = expected.members.iter().filter(|member| member.local != Some(true));
+    let others: HashSet<Address> = members.map(|member| Address::Socket(member.address, member.port)).collect();
+    let mut local = port.pools.iter().filter(|pool| pool.policy == Policy::Local);
+    if !local.any(|pool| pool.endpoints.iter().any(|endpoint| others.contains(&endpoint.address))) {
         return;
     }
     for pool in &mut port.pools {

@@ -171,6 +171,46 @@ fn a_ready_endpoint_that_drains_is_missed() {
     assert!(found[0].contains("missing-endpoint") && found[0].contains("10.244.3.2:80"), "{found:?}");
 }
 
+/// Every virtual server has endpoints of its own: what one of them lacks, others may have.
+#[test]
+fn an_endpoint_that_one_virtual_server_lacks_is_missed_there() {
+    let endpoint = "-a -t 10.200.0.12:30517 -r 10.244.1.9:8080 -m -w 1";
+    let found = |node: Node| -> Vec<Value> {
+        let of_web = node.check().into_iter().filter(|finding| finding["service"] == "shop/web");
+        of_web.filter(|finding| finding["code"] == "missing-endpoint").collect()
+    };
+    let drained = endpoint.replace("-w 1", "-w 0");
+    let is_drained = "programmed with weight 0 (draining)";
+    for (instead, is) in [(None, "ready, but not programmed"), (Some(drained), is_drained)] {
+        let changed = |line: &str| if line == endpoint { instead.clone() } else { Some(line.to_owned()) };
+        let told = found(of_ipvs().lines(changed));
+        let by = "by TCP 10.200.0.12:30517";
+        assert_eq!(told.len(), 1, "{told:?}");
+        let pod = "10.244.1.9:8080 (web-77c65dd4d-dm6dg)";
+        assert_eq!(told[0]["message"], format!("{pod} is {is}: it gets no new connection from node2 {by}"));
+        assert_eq!(told[0]["chain"], "TCP 10.200.0.12:30517");
+    }
+    let nowhere = found(of_ipvs().without(|line| line.starts_with("-a") && line.contains("10.244.1.9:8080")));
+    assert_eq!(nowhere.len(), 1, "{nowhere:?}");
+    let message = nowhere[0]["message"].as_str().expect("words");
+    assert!(message.ends_with("it gets no new connection from node2"), "{message}");
+    assert_eq!(nowhere[0]["chain"], Value::Null);
+}
+
+/// The endpoints of this node are gone, and kube-proxy has not noticed: it has not gone over to those of other nodes.
+#[test]
+fn a_local_pool_that_is_only_stale_has_not_fallen_back() {
+    let gone = |slice: &mut Value| {
+        slice["endpoints"].as_array_mut().expect("a list").retain(|endpoint| endpoint["nodeName"] != "node2");
+    };
+    let node = of_ipvs().change("EndpointSlice", "edge/gw-lb", gone);
+    let of_lb = node.check().into_iter().filter(|finding| finding["service"] == "edge/gw-lb:https");
+    let told: Vec<String> = of_lb.map(|finding| finding["message"].as_str().expect("words").to_owned()).collect();
+    let stale = "20.00 % (cluster pool) and 100.00 % (local pool) of new connections go to 10.244.2.3:8080, which is stale: the \
+                 address is pod edge/gw-67fbcbfc4d-5v29g's, no endpoint of the Service";
+    assert_eq!(told, [stale]);
+}
+
 #[test]
 fn connections_that_are_left_are_shown() {
     let case = |file: &str| node(&format!("ipvs/graceful-termination/{file}"));
