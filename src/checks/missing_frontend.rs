@@ -57,13 +57,17 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 }
                 None => "connections to it go on untranslated".to_owned(),
             };
+            let stays = || match rivals.taker(port, address, number) {
+                Some(other) => format!("connections to it go to {other} instead"),
+                None if rivals.may_be_others() => {
+                    "clients wait instead of being told, if no rules of another Service take them".to_owned()
+                }
+                None => "clients wait instead of being told".to_owned(),
+            };
             let message = if wanted {
                 format!("{kind} {at_text} is not captured: {}", becomes())
             } else {
-                format!(
-                    "{kind} {at_text} is not refused, though the Service has no usable endpoint: clients wait instead of \
-                     being told"
-                )
+                format!("{kind} {at_text} is not refused, though the Service has no usable endpoint: {}", stays())
             };
             found.add(Finding {
                 severity: if wanted { Severity::Error } else { Severity::Warning },

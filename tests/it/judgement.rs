@@ -497,13 +497,14 @@ fn where_connections_go_instead_is_told() {
     service["spec"]["type"] = json!("ClusterIP");
     service["spec"]["ports"][0]["nodePort"] = Value::Null;
     let port = json!({"name": "", "port": 8080, "protocol": "TCP"});
-    let given = given.without_object("Service", "shop/web").with_object(service).with_object(slice(
-        "shop",
-        "again",
-        &port,
-        "10.244.1.200",
-        "node1",
-    ));
+    let idle = given.without_object("Service", "shop/web").with_object(service);
+    let not_refused = "cluster IP 10.96.182.118:80 is not refused, though the Service has no usable endpoint";
+    let instead = format!("{not_refused}: connections to it go to shop/web instead");
+    assert_eq!(message(&idle, "missing-frontend"), instead);
+    let alone = idle.run("check shop/again").json();
+    let words = "clients wait instead of being told, if no rules of another Service take them";
+    assert_eq!(alone["findings"][0]["message"], format!("{not_refused}: {words}"));
+    let given = idle.with_object(slice("shop", "again", &port, "10.244.1.200", "node1"));
     let told = message(&given, "missing-service");
     assert!(told.ends_with("; those to 10.96.182.118:80 go to shop/web instead"), "{told}");
 }
