@@ -201,8 +201,12 @@ impl Comparison<'_> {
         let differs = match (limited, open) {
             (false, true) => false,
             (false, false) if nobody => shown.iter().any(|network| !want.sources.contains(network)),
-            // Where the filter table does not say that it refuses them, nothing else tells that only some get in.
-            (false, false) => !shown.is_empty() || (within && self.extent.remote_fallback),
+            // Where the filter table does not say that it refuses them, nothing else tells that only some get in. The address
+            // itself among them says that there were ranges.
+            (false, false) => {
+                let some = to_pools().flat_map(|route| &route.sources).any(|network| !network.is_loopback());
+                some || (within && self.extent.remote_fallback)
+            }
             (true, true) => true,
             (true, false) if nobody && within => {
                 shown.iter().any(|network| !wanted.iter().any(|wanted| wanted.contains_network(network)))

@@ -122,6 +122,9 @@ fn ranges_are_compared_one_by_one_where_pods_get_in_by_one_of_them() {
     let words = format!("lets in {around}, {other}, but the Service wants everyone");
     assert_eq!(told([around, other], &[around, other, "0.0.0.0/0"]), [words]);
     assert_eq!(told([around, "0.0.0.0/0"], &[around, "0.0.0.0/0"]), [""; 0]);
+    // The rule that opens it may be gone where that for the address itself is not.
+    let (own, words) = ("203.0.113.78/32", "lets in nobody from outside, but the Service wants everyone");
+    assert_eq!(told([own, own], &["0.0.0.0/0"]), [words]);
 }
 
 #[test]
