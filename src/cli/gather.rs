@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::afar::Afar;
 use super::args::{Reads, SourceArgs};
-use super::{Failure, collection, texts};
+use super::{Failure, collection, parts, texts};
 use crate::dump::iptables::{
     Backend, Dump, Hints, Provenance, TableName, Why, mend, restore_line_breaks, restore_nft_view, restore_xml,
 };
@@ -61,7 +61,11 @@ pub(super) fn nodes(args: &SourceArgs, verbose: bool) -> Result<Vec<Bundle>, Fai
     for path in &args.file {
         let input = if path.as_os_str() == "-" { stdin()? } else { source::open(path, &collection::matters)? };
         match input {
-            Input::Collection(collection) => nodes.extend(collection::bundles(collection, verbose)?),
+            Input::Collection(collection) => {
+                let mut bundles = collection::bundles(collection, verbose)?;
+                bundles.iter_mut().for_each(with_all_of_nft);
+                nodes.extend(bundles);
+            }
             Input::Text(capture, _) => {
                 let what = format!(
                     "{} is the dump of one node: --all-nodes reads snapshots and folders of several",
@@ -86,17 +90,24 @@ fn files(args: &SourceArgs, verbose: bool) -> Result<Bundle, Failure> {
         let input = if path.as_os_str() == "-" { stdin()? } else { source::open(path, &collection::matters)? };
         add(&mut bundle, read(input, args, verbose)?);
     }
+    with_all_of_nft(&mut bundle);
     Ok(bundle)
+}
+
+fn with_all_of_nft(bundle: &mut Bundle) {
+    let more = parts::beside_own_table(&bundle.captures, &mut bundle.notes);
+    bundle.captures.extend(more);
 }
 
 /// What was given: one text as it is, or what a collection has of the node.
 fn read(input: Input, args: &SourceArgs, verbose: bool) -> Result<Bundle, Failure> {
     match input {
         Input::Collection(collection) => collection::bundle(collection, args.objects.node.as_deref(), verbose),
-        Input::Text(mut capture, note) => {
+        Input::Text(capture, note) => {
             let mut notes: Vec<String> = note.into_iter().collect();
-            restore(&mut capture, &mut notes)?;
-            Ok(Bundle { captures: vec![capture], notes, ..Bundle::default() })
+            let mut captures = parts::apart(capture, &mut notes);
+            captures.iter_mut().try_for_each(|capture| restore(capture, &mut notes))?;
+            Ok(Bundle { captures, notes, ..Bundle::default() })
         }
     }
 }
@@ -142,7 +153,11 @@ fn stdin() -> Result<Input, Failure> {
 fn piped(args: &SourceArgs, verbose: bool) -> Result<Option<Bundle>, Failure> {
     match stdin()? {
         Input::Text(capture, _) if capture.text.trim().is_empty() => Ok(None),
-        input => read(input, args, verbose).map(Some),
+        input => {
+            let mut bundle = read(input, args, verbose)?;
+            with_all_of_nft(&mut bundle);
+            Ok(Some(bundle))
+        }
     }
 }
 

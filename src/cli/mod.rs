@@ -33,6 +33,7 @@ mod node;
 mod objects;
 mod others;
 mod out;
+mod parts;
 mod phases;
 mod program;
 mod pseudonyms;

@@ -172,6 +172,61 @@ fn what_another_mode_left_is_one_finding_and_is_never_mixed_in() {
 }
 
 #[test]
+fn outputs_of_two_programs_in_one_file_are_read_apart() {
+    let read = |file: &str| fs::read_to_string(nodes().join(file)).expect("a recording");
+    let (rules, listing) = (read("seed/in-sync/save.txt"), read("nftables/node2/table-ip.nft"));
+    let asked = |command: &str, dump: &str| -> Value {
+        let note = "note: stdin holds rules of iptables and a listing of nft: each was read by itself";
+        let run = kube_ipt(command).stdin(dump);
+        let (stdout, stderr, _) = run.output();
+        assert!(stderr.contains(note), "{stderr}");
+        serde_json::from_str(&stdout).expect("JSON")
+    };
+    let pools =
+        |services: &[Value]| services.iter().map(|s| (s["service"].clone(), s["pools"].clone())).collect::<Vec<_>>();
+    let alone = pools(&listed(kube_ipt("list --no-api -f").arg(nodes().join("nftables/node2/table-ip.nft"))));
+    for (dump, lines_before) in
+        [(format!("{rules}{listing}"), 0), (format!("{listing}{rules}"), listing.lines().count())]
+    {
+        let document = asked("list -o json --no-api", &dump);
+        assert_eq!(pools(document["services"].as_array().expect("services")), alone);
+        let found = asked("check -o json --no-api --family ipv4 --select KI402", &dump);
+        let left = &found["findings"][0];
+        let message = left["message"].as_str().expect("words");
+        assert!(message.starts_with("16 chains of iptables mode left over"), "{message}");
+        let first = left["evidence"][0]["line"].as_u64().and_then(|line| usize::try_from(line).ok()).expect("a line");
+        let text = left["evidence"][0]["text"].as_str().expect("a rule");
+        assert_eq!(rules.lines().nth(first - lines_before - 1), Some(text));
+    }
+}
+
+#[test]
+fn what_an_earlier_mode_left_is_seen_in_all_that_nft_lists() {
+    let listing = fs::read_to_string(nodes().join("nftables/node2/table-ip.nft")).expect("a recording");
+    let shown = |beside: &str| {
+        let run = kube_ipt("check -o json --no-api --select KI402").stdin(&format!("{beside}{listing}"));
+        let (stdout, stderr, _) = run.output();
+        let document: Value = serde_json::from_str(&stdout).expect("JSON");
+        let found = document["findings"].as_array().expect("findings").iter();
+        (found.map(|f| f["message"].clone()).collect::<Vec<_>>(), stderr.contains("shows rules of iptables beside"))
+    };
+    let chains = |services: &str| {
+        format!(
+            "table ip nat {{\n\tchain KUBE-MARK-MASQ {{\n\t\tcounter packets 0 bytes 0 xt target \"MARK\"\n\t}}\n\n{services}\
+             \tchain PREROUTING {{\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n\t}}\n}}\n"
+        )
+    };
+    let services = "\tchain KUBE-SERVICES {\n\t\tmeta l4proto tcp ip daddr 10.96.0.1  tcp dport 443 counter packets 0 bytes 0 jump \
+                    KUBE-SVC-NPX46M4PTMTKRN6Y\n\t}\n\n\tchain KUBE-SVC-NPX46M4PTMTKRN6Y {\n\t\tcounter packets 0 bytes 0 jump \
+                    KUBE-SEP-YKINUIM5IPE47EYF\n\t}\n\n";
+    let left = "2 chains of iptables mode left over, while kube-proxy runs in nftables mode: KUBE-SERVICES, \
+                KUBE-SVC-NPX46M4PTMTKRN6Y";
+    assert_eq!(shown(&chains(services)), (vec![left.into()], true));
+    // What the kubelet and others have there is no mode of kube-proxy.
+    assert_eq!(shown(&chains("")), (Vec::new(), false));
+}
+
+#[test]
 fn a_configured_mode_that_is_not_the_one_in_use_is_named_with_both_sides() {
     let node = of_ipvs().with_object(json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "kube-system", "name": "kube-proxy"},
