@@ -1,7 +1,7 @@
 //! Traffic policy, session affinity or source ranges of the rules are not those of the Service.
 
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, FrontendKind, Origin, Policy, ServicePort, Verdict, count};
+use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, Origin, Policy, ServicePort, Verdict, count};
 use crate::net::Network;
 
 /// The check.
@@ -26,6 +26,17 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             }
         }
         forgetful(input, found, at, port);
+    }
+    let asks_more = |port: &ServicePort| {
+        let known = port.about.as_ref().is_some_and(|about| about.rules_complete);
+        known && port.frontends.iter().flat_map(|f| &f.routes).any(|route| route.verdict == Verdict::Unknown)
+    };
+    let unclear = input.ports().filter(|(_, port)| asks_more(port)).count();
+    if input.mode() == Mode::Iptables && unclear > 0 {
+        found.skip(format!(
+            "rules that lead to {} have conditions that a dump does not answer",
+            count(unclear, "service port")
+        ));
     }
 }
 
@@ -59,7 +70,12 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
                 ),
                 hint,
                 rules: frontend.rules.clone(),
-                objects: input.service_object(port, "spec.loadBalancerSourceRanges", networks(want)),
+                objects: match frontend.kind {
+                    FrontendKind::LoadBalancer => {
+                        input.service_object(port, "spec.loadBalancerSourceRanges", networks(want))
+                    }
+                    _ => Vec::new(),
+                },
                 ..blank
             }
         }

@@ -171,13 +171,14 @@ impl Comparison<'_> {
         of_origin.map_or(Verdict::None, |route| route.verdict)
     }
 
-    /// The networks that may connect to a load balancer's address. The Service's own such addresses may be among them: a node
-    /// that has one reaches itself from it, and all of them stand in one chain or set (pkg/proxy/iptables/proxier.go). What is
-    /// compared are addresses: nft joins networks that overlap or lie side by side.
+    /// The networks that may connect; only for a load balancer's address are there ranges. The Service's own such addresses may
+    /// be among them: a node that has one reaches itself from it, and all of them stand in one chain or set
+    /// (pkg/proxy/iptables/proxier.go). What is compared are addresses: nft joins networks that overlap or lie side by side.
     fn sources(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
-        if want.kind != FrontendKind::LoadBalancer || !self.extent.tells_sources {
+        if !self.extent.tells_sources {
             return;
         }
+        let has_ranges = want.kind == FrontendKind::LoadBalancer;
         let is_own = |network: &Network| {
             let address = network.address();
             let mut of_service = self.expected.frontends.iter().filter(|own| own.kind == FrontendKind::LoadBalancer);
@@ -200,12 +201,12 @@ impl Comparison<'_> {
         let nobody = !self.extent.remote_fallback && want.policy == Policy::Local && !self.has_local();
         let differs = match (limited, open) {
             (false, true) => false,
-            (false, false) if nobody => shown.iter().any(|network| !want.sources.contains(network)),
+            (false, false) if nobody => has_ranges && shown.iter().any(|network| !want.sources.contains(network)),
             // Where the filter table does not say that it refuses them, nothing else tells that only some get in. The address
             // itself among them says that there were ranges.
             (false, false) => {
                 let some = to_pools().flat_map(|route| &route.sources).any(|network| !network.is_loopback());
-                some || (within && self.extent.remote_fallback)
+                some || (within && self.extent.remote_fallback && has_ranges)
             }
             (true, true) => true,
             (true, false) if nobody && within => {

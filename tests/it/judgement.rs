@@ -84,6 +84,43 @@ fn source_ranges_that_differ_or_are_not_enforced() {
     assert_eq!(message(&open, "policy-mismatch"), words);
 }
 
+/// Only a load balancer's address has source ranges: whoever limits another one keeps clients away.
+#[test]
+fn a_frontend_that_only_some_may_use_is_no_one_of_kube_proxys() {
+    for (rule, frontend) in [
+        ("-A KUBE-NODEPORTS -p tcp -m comment --comment \"shop/web\" ", "node port :31589"),
+        ("-A KUBE-SERVICES -d 192.0.2.10/32 ", "external IP 192.0.2.10:8443"),
+        ("-A KUBE-SERVICES -d 10.96.182.118/32 ", "cluster IP 10.96.182.118:80"),
+    ] {
+        let (append, conditions) = rule.split_at(rule.find(" -d ").or(rule.find(" -p ")).expect("a condition"));
+        let limited = format!("{append} -s 203.0.113.0/24{conditions}");
+        let node = clean("node1").lines(|line| Some(line.replace(rule, &limited)));
+        let words = format!("{frontend} lets in 203.0.113.0/24, but the Service wants everyone");
+        assert_eq!(message(&node, "policy-mismatch"), words);
+        assert_eq!(found(&node).len(), 1);
+    }
+}
+
+/// A rule that asks for what no dump tells may take a connection or not.
+#[test]
+fn a_frontend_under_conditions_nobody_can_answer_is_unknown() {
+    let rule = "-A KUBE-SERVICES -d 10.96.182.118/32 ";
+    for (condition, [pod, of_node, external]) in [
+        ("-m mark --mark 0x1/0x1", [Value::Null, Value::Null, Value::Null]),
+        ("-i eth7", [Value::Null, json!("none"), Value::Null]),
+    ] {
+        let limited = format!("{rule}{condition} ");
+        let node = clean("node1").lines(|line| Some(line.replace(rule, &limited)));
+        assert_eq!(found(&node), [""; 0]);
+        let document = node.run("show shop/web").json();
+        let routes = document["services"][0]["frontends"][0]["routes"].as_array().expect("routes").iter();
+        let verdicts: Vec<Value> = routes.map(|route| route["verdict"].clone()).collect();
+        assert_eq!(verdicts, [pod, of_node, external], "{condition}");
+        let why = node.run("check").json()["summary"]["skipped"][0]["reason"].clone();
+        assert_eq!(why, "rules that lead to 1 service port have conditions that a dump does not answer", "{condition}");
+    }
+}
+
 #[test]
 fn ranges_are_compared_one_by_one_where_pods_get_in_by_one_of_them() {
     const OF_RULES: [&str; 2] = ["203.0.113.0/24", "198.51.100.0/25"];

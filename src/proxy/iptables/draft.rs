@@ -262,8 +262,10 @@ impl<'d> Draft<'d> {
     pub(super) fn pod_side(&self) -> (Vec<Network>, Vec<String>) {
         let mut told = PodsTold::default();
         if let Some(nat) = self.ruleset.nat {
-            // In older layouts the rules that mark stand here.
-            nat.rules("KUBE-SERVICES").take(SHARED_SAMPLE).for_each(|raw| tell_of_pods(&raw, &mut told));
+            // In older layouts the rules that mark stand here. No rule that leads to a Service from here asks for pods.
+            let marks = |raw: &RawRule<'_>| raw.target_name().map(ChainKind::of) == Some(ChainKind::MarkMasquerade);
+            let portal = nat.rules("KUBE-SERVICES").take(SHARED_SAMPLE);
+            portal.filter(marks).for_each(|raw| tell_of_pods(&raw, &mut told));
             // Those of Services stand behind those of endpoints, of which there are many more.
             let chains = nat.section.chains().iter().rev().filter(|chain| !chain.is_empty());
             let kinds = [ChainKind::Cluster, ChainKind::Local, ChainKind::External, ChainKind::ExternalLocal];

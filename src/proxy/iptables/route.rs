@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 
 use hashbrown::HashSet;
 
-use super::conditions::Truth;
+use super::conditions::{self, Truth};
 use super::followed::Followed;
 use super::matching::{Client, Connection, Destination, PodSide};
 use super::pool::PoolRef;
@@ -62,7 +62,8 @@ pub(super) fn routes<'d>(
         let connection = Connection { client: Client::At(origin), pods: around.pods, protocol, destination };
         let (marked, outcomes, pools) = (Truth::No, Vec::new(), &mut found.pools);
         let (left, shared) = (MAX_RULES, around.allowance.rules(0));
-        let mut walk = Walk { around, connection, key, marked, outcomes, pools, heads: &mut heads, left, shared };
+        let heads = &mut heads;
+        let mut walk = Walk { around, connection, key, marked, doubtful: false, outcomes, pools, heads, left, shared };
         let settled = walk.rules(rules.iter(), "", &[], 0) == Flow::Ended;
         let outcomes = std::mem::take(&mut walk.outcomes);
         let refused = around.rejects.at((frontend.address, protocol, frontend.port), Some(origin));
@@ -118,6 +119,8 @@ struct Walk<'w, 'd> {
     key: &'w str,
     /// Is the connection marked for masquerading?
     marked: Truth,
+    /// Whether the rule that captures it takes it is not known.
+    doubtful: bool,
     outcomes: Vec<Outcome>,
     pools: &'w mut Vec<PoolRef<'d>>,
     /// Marking rules of the pools' chains met so far.
@@ -149,6 +152,9 @@ impl<'d> Walk<'_, 'd> {
             let Some(target) = rule.target.as_ref().filter(|_| judgement.truth != Truth::No) else { continue };
             let chance = rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
             let certain = judgement.truth == Truth::Yes && judgement.sources.is_empty() && !chance;
+            if depth == 0 {
+                self.doubtful = judgement.truth == Truth::Unknown && self.asks_more(rule);
+            }
             let sources = if judgement.sources.is_empty() { within } else { &judgement.sources };
             let flow = match ChainKind::of(target.name) {
                 ChainKind::MarkMasquerade if target.goto && certain => return Flow::GoesOn,
@@ -230,12 +236,23 @@ impl<'d> Walk<'_, 'd> {
         if !self.pools.contains(&pool) {
             self.pools.push(pool);
         }
+        if self.doubtful {
+            return self.verdict(Some(Verdict::Unknown), sources);
+        }
         self.outcomes.push(Outcome {
             sources: sources.to_vec(),
             verdict: Some(Verdict::Pool(pool.policy)),
             masquerade,
         });
         Flow::Ended
+    }
+
+    /// True if a rule that captures a frontend asks for what kube-proxy asks for in no such rule, and a dump does not tell it. By
+    /// bridge ports and kinds of addresses it tells clients outside from those of the node (up to 1.20), all of which it takes.
+    fn asks_more(&self, rule: &Rule<'_>) -> bool {
+        let is_its = |item: &Match<'_>| matches!(item, Match::AddrType(_) | Match::Module { name: "physdev", .. });
+        let unknown = |item: &Match<'_>| conditions::meets(&self.connection, item) == Truth::Unknown;
+        rule.matches.iter().any(|item| !is_its(item) && unknown(item))
     }
 
     fn verdict(&mut self, verdict: Option<Verdict>, sources: &[Network]) -> Flow {
