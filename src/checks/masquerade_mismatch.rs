@@ -80,7 +80,19 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
     for masquerade in ports().flat_map(|(_, port)| &port.frontends).filter_map(of_cluster_ip) {
         *(if masquerade { &mut with } else { &mut without }) += 1;
     }
-    let clusters_do = with > without;
+    // kube-proxy that knows pods masquerades all others, if need be by one rule for every cluster IP (nftables mode since 1.35).
+    let tells_pods =
+        input.mode() != Mode::Ipvs && ports().flat_map(|(_, port)| &port.frontends).any(sends_pods_elsewhere);
+    let none_does = tells_pods && with == 0 && without > 1;
+    if none_does {
+        found.add(Finding {
+            message: "clients outside the pod network are not masqueraded at any cluster IP, though the rules tell pods from \
+                      others: the rule is missing"
+                .to_owned(),
+            ..missing_rule(input, found.about(family))
+        });
+    }
+    let clusters_do = with > without || (tells_pods && !none_does);
     let (mut hairpins, mut lacking) = (0, 0);
     for endpoint in ports().flat_map(|(_, port)| &port.pools).flat_map(|pool| &pool.endpoints) {
         match endpoint.hairpin {
@@ -137,6 +149,15 @@ fn of_cluster_ip(frontend: &Frontend) -> Option<bool> {
     let outside = frontend.routes.iter().find(|route| route.origin == Origin::External && route.sources.is_empty())?;
     let leads = frontend.kind == FrontendKind::ClusterIp && outside.verdict.is_pool();
     outside.masquerade.filter(|_| leads)
+}
+
+/// True if pods get to endpoints anywhere and clients from outside only to those of the node, as the rules of a kube-proxy that
+/// knows pods have it under Local policy.
+fn sends_pods_elsewhere(frontend: &Frontend) -> bool {
+    let goes = |origin, policy| {
+        frontend.routes.iter().any(|route| (route.origin, route.verdict) == (origin, Verdict::Pool(policy)))
+    };
+    goes(Origin::Pod, Policy::Cluster) && goes(Origin::External, Policy::Local)
 }
 
 /// True if clients from outside get to endpoints anywhere without being masqueraded: the answers would not come back by this

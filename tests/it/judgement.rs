@@ -101,6 +101,19 @@ fn a_frontend_that_only_some_may_use_is_no_one_of_kube_proxys() {
     }
 }
 
+/// A kube-proxy that knows pods masquerades all others. One that was never told them has no rule that names them.
+#[test]
+fn cluster_ips_without_any_rule_that_masquerades_are_told_where_pods_are_known() {
+    let masquerades = |line: &str| line.contains("! -s 10.244.0.0/16 ") && line.ends_with("-j KUBE-MARK-MASQ");
+    let node = clean("node1").without(masquerades);
+    let words = "clients outside the pod network are not masqueraded at any cluster IP, though the rules tell pods from others: \
+                 the rule is missing";
+    assert_eq!(message(&node, "masquerade-mismatch"), words);
+    assert_eq!(found(&node).len(), 1);
+    let tells = |line: &str| line.contains("-s 10.244.0.0/16 ") && line.contains("pod traffic for");
+    assert_eq!(found(&node.without(tells)), [""; 0]);
+}
+
 /// A rule that asks for what no dump tells may take a connection or not.
 #[test]
 fn a_frontend_under_conditions_nobody_can_answer_is_unknown() {
