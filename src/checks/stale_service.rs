@@ -39,7 +39,14 @@ fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, standing: 
         _ => format!("it should have no rules: {words}"),
     };
     let frontends = port.frontends.iter().map(crate::dataplane::Frontend::at).collect::<Vec<_>>().join(", ");
-    let (field, value) = object(standing);
+    let service = port.name.as_ref().zip(input.cluster).and_then(|(n, c)| c.service(&n.namespace, &n.service));
+    let (field, value) = match standing {
+        // Its cluster IP does not say so.
+        Standing::Headless if service.is_some_and(|service| !service.cluster_ips.is_empty()) => {
+            ("metadata.labels[service.kubernetes.io/headless]", "set".to_owned())
+        }
+        _ => object(standing),
+    };
     Finding {
         // What is refused by rules would be refused or lost without them too.
         severity: if refused_only { Severity::Warning } else { blank.severity },

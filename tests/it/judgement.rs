@@ -484,6 +484,18 @@ fn a_service_that_became_something_else_is_told_as_that() {
     });
     assert_eq!(told(&node.check()), ["stale-service error shop/web external-name"]);
     assert!(message(&node, "stale-service").starts_with("it should have no rules: DNS name web.example ("));
+    // What a Service is headless by is named.
+    let object =
+        |node: Node| node.check()[0]["evidence"].as_array().and_then(|all| all.last().cloned()).expect("evidence");
+    let none = clean("node1").change("Service", "shop/web", |service| {
+        service["spec"]["clusterIP"] = json!("None");
+        service["spec"]["clusterIPs"] = json!(["None"]);
+    });
+    assert_eq!(object(none)["field"], "spec.clusterIP");
+    let label = clean("node1").change("Service", "shop/web", |service| {
+        service["metadata"]["labels"] = json!({"service.kubernetes.io/headless": ""});
+    });
+    assert_eq!(object(label)["field"], "metadata.labels[service.kubernetes.io/headless]");
 }
 
 #[test]
