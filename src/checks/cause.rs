@@ -59,7 +59,8 @@ fn family(input: &Input<'_, '_>, missing: &[&Finding]) -> Option<String> {
 /// Hooks that are missing, those of the nat table first.
 fn hooks(missing: &[&Finding]) -> Option<String> {
     let chains = |nat: bool| {
-        let of_table = missing.iter().filter(|f| (f.severity == Severity::Error) == nat);
+        let flushed = missing.iter().filter(|f| f.reason.is_none());
+        let of_table = flushed.filter(|f| (f.severity == Severity::Error) == nat);
         let mut chains: Vec<&str> = of_table.filter_map(|f| f.chain.as_deref()).collect();
         chains.sort_unstable();
         chains.dedup();

@@ -29,10 +29,12 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             found.add(Finding {
                 severity: severity(input, wiring, hook),
                 chain: Some(hook.chain.to_owned()),
+                reason: hook.for_some.then_some("under-conditions"),
                 message: format!(
-                    "{} of the {} table does not lead to {}: {}",
+                    "{} of the {} table {} {}: {}",
                     hook.chain,
                     hook.table,
+                    if hook.for_some { "leads only some connections to" } else { "does not lead to" },
                     hook.target,
                     effect(hook, wiring.mode == Some(Mode::Ipvs))
                 ),
@@ -57,6 +59,10 @@ fn severity(input: &Input<'_, '_>, wiring: &Wiring, hook: &MissingHook) -> Sever
 
 /// What that means for connections. In IPVS mode the nat table only marks them.
 fn effect(hook: &MissingHook, ipvs: bool) -> &'static str {
+    if hook.for_some {
+        let masquerades = ipvs || hook.chain == "POSTROUTING";
+        return if masquerades { "the others are not masqueraded" } else { "the others reach no Service" };
+    }
     match (hook.table, hook.chain.to_ascii_uppercase().as_str(), hook.target) {
         ("nat", "PREROUTING", _) if ipvs => "connections from pods and from outside are not masqueraded",
         ("nat", "OUTPUT", _) if ipvs => "connections from the node itself are not masqueraded",

@@ -193,7 +193,8 @@ fn skip_unseen(input: &Input<'_, '_>, check: &Check, found: &mut Found) {
 fn soften(input: &Input<'_, '_>, findings: &mut [Finding]) {
     for wiring in input.wirings {
         let lacks = |chain: &str| {
-            wiring.missing_hooks.iter().any(|hook| hook.table == "nat" && hook.chain.eq_ignore_ascii_case(chain))
+            let mut missing = wiring.missing_hooks.iter().filter(|hook| hook.table == "nat" && !hook.for_some);
+            missing.any(|hook| hook.chain.eq_ignore_ascii_case(chain))
         };
         // What IPVS captures needs no hook.
         if lacks("PREROUTING") && lacks("OUTPUT") && wiring.mode != Some(Mode::Ipvs) {

@@ -162,7 +162,7 @@ pub struct BothBackends {
     pub rules: Vec<RuleRef>,
 }
 
-/// A built-in chain that does not reach a chain of kube-proxy.
+/// A built-in chain that does not reach a chain of kube-proxy, or not for all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingHook {
     /// `nat` or `filter`.
@@ -171,7 +171,9 @@ pub struct MissingHook {
     pub chain: &'static str,
     /// Where it should lead: `KUBE-SERVICES`.
     pub target: &'static str,
-    /// The rules `chain` has instead, the first of them.
+    /// It leads there under conditions, which kube-proxy has not.
+    pub for_some: bool,
+    /// The rules `chain` has instead, or those that lead there, the first of them.
     pub rules: Vec<RuleRef>,
 }
 

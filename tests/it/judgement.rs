@@ -114,6 +114,28 @@ fn cluster_ips_without_any_rule_that_masquerades_are_told_where_pods_are_known()
     assert_eq!(found(&node.without(tells)), [""; 0]);
 }
 
+/// kube-proxy's own hooks of nat are for every connection.
+#[test]
+fn a_hook_under_conditions_is_told() {
+    for (condition, chain, target, rest) in [
+        ("-i eth0", "PREROUTING", "KUBE-SERVICES", "the others reach no Service"),
+        ("-p tcp", "OUTPUT", "KUBE-SERVICES", "the others reach no Service"),
+        ("! -d 10.96.0.0/16", "POSTROUTING", "KUBE-POSTROUTING", "the others are not masqueraded"),
+    ] {
+        let begin = format!("-A {chain} -m comment ");
+        let limited = format!("-A {chain} {condition} -m comment ");
+        let narrow =
+            |line: &str| Some(if line.ends_with(target) { line.replace(&begin, &limited) } else { line.to_owned() });
+        let node = clean("node1").lines(narrow);
+        let words = format!("{chain} of the nat table leads only some connections to {target}: {rest}");
+        assert_eq!(message(&node, "missing-hook"), words);
+        assert_eq!(found(&node), [format!("missing-hook error {chain} under-conditions")]);
+        // Where another rule leads all of them there, it is no fault.
+        let whole = node.before(&format!("-A {chain} {condition} "), &format!("-A {chain} -j {target}\n"));
+        assert_eq!(found(&whole), [""; 0]);
+    }
+}
+
 /// A rule that asks for what no dump tells may take a connection or not.
 #[test]
 fn a_frontend_under_conditions_nobody_can_answer_is_unknown() {

@@ -108,7 +108,8 @@ fn leads(table: &Table<'_>, hook: &str, target: &str) -> bool {
 
 fn missing_hooks(table: &Table<'_>) -> Vec<MissingHook> {
     let missing = HOOKS.into_iter().filter(|(hook, target)| !leads(table, hook, target));
-    let missing = missing.map(|(chain, target)| MissingHook { table: "nat", chain, target, rules: Vec::new() });
+    let missing =
+        missing.map(|(chain, target)| MissingHook { table: "nat", chain, target, for_some: false, rules: Vec::new() });
     missing.chain(missing_filters(table)).collect()
 }
 
@@ -124,7 +125,7 @@ fn missing_filters(table: &Table<'_>) -> impl Iterator<Item = MissingHook> {
         reached_from(table, of_hook.map(|(chain, _)| chain)).into_iter().any(|chain| asks(chain, map))
     };
     let missing = FILTERS.into_iter().filter(move |(hook, map)| needed(map) && !asked(hook, map));
-    missing.map(|(chain, target)| MissingHook { table: "filter", chain, target, rules: Vec::new() })
+    missing.map(|(chain, target)| MissingHook { table: "filter", chain, target, for_some: false, rules: Vec::new() })
 }
 
 /// The maps lead to no Service, though chains of Services are there.

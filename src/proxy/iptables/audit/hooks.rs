@@ -6,6 +6,7 @@ use super::super::ruleset::Table;
 use super::{EVIDENCE, reference};
 use crate::dataplane::{MissingHook, Mode, Orphans};
 use crate::dump::iptables::{Match, RawRule, Rule};
+use crate::net::Network;
 use crate::proxy::chain_name::ChainKind;
 
 /// Hooks of the filter table since 1.25, when KUBE-PROXY-FIREWALL came (`iptablesJumpChains`,
@@ -95,11 +96,35 @@ fn serves(nat: Table<'_>) -> bool {
 
 /// `None` if `chain` leads to `target`.
 fn hook(table: Table<'_>, name: &'static str, chain: &'static str, target: &'static str) -> Option<MissingHook> {
-    if leads(table, chain, target) {
+    let for_some = leads(table, chain, target);
+    // kube-proxy has conditions for some hooks of the filter table, and for node ports.
+    if for_some && (name != "nat" || chain == "KUBE-SERVICES" || !leads_some(table, chain, target)) {
         return None;
     }
-    let rules = table.rules(chain).take(EVIDENCE).map(|raw| reference(table, raw)).collect();
-    Some(MissingHook { table: name, chain, target, rules })
+    let is_evidence = |raw: &RawRule<'_>| !for_some || raw.target_name() == Some(target);
+    let rules = table.rules(chain).filter(is_evidence).take(EVIDENCE).map(|raw| reference(table, raw)).collect();
+    Some(MissingHook { table: name, chain, target, for_some, rules })
+}
+
+/// True if `chain`, which leads to `target`, does so by rules under conditions alone.
+fn leads_some(table: Table<'_>, chain: &str, target: &str) -> bool {
+    table.rules(chain).all(|raw| match raw.target_name() {
+        Some(to) if to == target => raw.parse().is_ok_and(|rule| rule.matches.iter().any(limits)),
+        // By a detour it may lead all of them there.
+        Some(to) => table.section.chain(to).is_none() || !leads(table, to, target),
+        None => true,
+    })
+}
+
+/// True if a condition leaves out connections. What nobody knows may be a comment, as nft shows it.
+fn limits(item: &Match<'_>) -> bool {
+    match item {
+        Match::Source { not: false, network } | Match::Destination { not: false, network } => {
+            !Network::parse(network).is_some_and(|network| network.is_everything())
+        }
+        Match::Comment(_) | Match::Module { .. } => false,
+        _ => true,
+    }
 }
 
 /// True if packets get from `chain` to `target`. A jump under conditions counts: which packets it takes is another
