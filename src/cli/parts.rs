@@ -39,19 +39,14 @@ pub(super) fn beside_own_table(captures: &[Capture], notes: &mut Vec<String>) ->
         if !shows_them || captures.iter().any(is_rules) {
             continue;
         }
+        let of_family = |family| only(text, |table| table.is_some_and(|(of, name)| of == family && name != TABLE));
+        let rules = ["ip", "ip6"].into_iter().filter_map(|family| restore_nft_view(of_family(family).trim_start()));
+        more.extend(rules.map(|rules| Capture { label: capture.label.clone(), text: rules.into(), command: None }));
         notes.push(format!(
             "{} shows rules of iptables beside kube-proxy's own table, as far as nft does: their line numbers are not those of the \
              file",
             capture.label
         ));
-        let of_family = |family| only(text, |table| table.is_some_and(|(of, name)| of == family && name != TABLE));
-        more.extend(
-            ["ip", "ip6"].into_iter().filter_map(|family| restore_nft_view(&of_family(family))).map(|rules| Capture {
-                label: capture.label.clone(),
-                text: rules.into(),
-                command: None,
-            }),
-        );
     }
     more
 }
@@ -71,7 +66,9 @@ fn only(text: &str, is_wanted: impl Fn(Option<(&str, &str)>) -> bool) -> String 
     kept
 }
 
-/// Family and name of the table of nft that a line opens.
+/// Family and name of the table of nft that a line opens; `nft -a` has a handle behind it.
 fn table(line: &str) -> Option<(&str, &str)> {
-    line.strip_prefix("table ")?.strip_suffix('{')?.trim_end().split_once(' ')
+    let mut words = line.strip_prefix("table ")?.split_ascii_whitespace();
+    let (family, name) = (words.next()?, words.next()?);
+    (words.next() == Some("{")).then_some((family, name))
 }

@@ -222,6 +222,8 @@ fn what_an_earlier_mode_left_is_seen_in_all_that_nft_lists() {
     let left = "2 chains of iptables mode left over, while kube-proxy runs in nftables mode: KUBE-SERVICES, \
                 KUBE-SVC-NPX46M4PTMTKRN6Y";
     assert_eq!(shown(&chains(services)), (vec![left.into()], true));
+    let with_handles = chains(services).replace("{\n", "{ # handle 7\n");
+    assert_eq!(shown(&with_handles), (vec![left.into()], true));
     // What the kubelet and others have there is no mode of kube-proxy.
     assert_eq!(shown(&chains("")), (Vec::new(), false));
 }

@@ -11,10 +11,14 @@ use super::lossless::sample;
 
 /// The rules in the form of `iptables-save`; `None` if `text` is no such listing.
 pub fn restore_nft_view(text: &str) -> Option<String> {
-    let opens = |line: &str| (line.starts_with("table ") || line.starts_with("chain ")) && line.ends_with('{');
+    // `nft -a` has a handle behind it.
+    let opens = |line: &str| {
+        (line.starts_with("table ") || line.starts_with("chain "))
+            && matches!(words(line).as_slice(), ["table", _, _, "{"] | ["chain", _, "{"])
+    };
     // kube-proxy's own nftables mode has no chain with such a name.
     let is_view = || memmem::find(text.as_bytes(), b"chain KUBE-").is_some();
-    (sample(text).lines().any(|line| opens(line.trim())) && is_view()).then(|| View::default().run(text))
+    (sample(text).lines().any(|line| opens(line.trim_start())) && is_view()).then(|| View::default().run(text))
 }
 
 #[derive(Default)]
