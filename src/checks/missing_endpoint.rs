@@ -22,10 +22,11 @@ pub(super) static CHECK: Check = Check {
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     for (at, port) in input.ports() {
         let reached = LazyCell::new(|| reached(port));
+        let is_reached = |address: &Address| reached.contains(address);
         let mut told: HashSet<(&Address, Option<&str>)> = HashSet::new();
-        for lost in absent(port).chain(drained(port)).chain(unreached(port, &reached)) {
+        for lost in absent(port).chain(drained(port)).chain(unreached(port, is_reached)) {
             // One that another pool leads to gets nothing by this one only: in IPVS mode every virtual server is its own.
-            let by = reached.contains(lost.address).then_some(lost.pool.chain.as_str());
+            let by = is_reached(lost.address).then_some(lost.pool.chain.as_str());
             if told.insert((lost.address, by)) {
                 found.add(finding(input, found.on(at, port), port, &lost, by));
             }
@@ -64,9 +65,9 @@ fn drained(port: &ServicePort) -> impl Iterator<Item = Lost<'_>> {
 }
 
 /// Those behind a rule that takes everything, in every pool that holds them.
-fn unreached<'p>(port: &'p ServicePort, reached: &HashSet<&Address>) -> impl Iterator<Item = Lost<'p>> {
-    let nowhere = |endpoint: &Endpoint| !endpoint.draining && !reached.contains(&endpoint.address);
-    let all = endpoints(port).filter(move |(pool, endpoint)| nowhere(endpoint) && gets_nothing(pool, endpoint));
+fn unreached<'p>(port: &'p ServicePort, is_reached: impl Fn(&Address) -> bool) -> impl Iterator<Item = Lost<'p>> {
+    let nowhere = move |endpoint: &Endpoint| !endpoint.draining && !is_reached(&endpoint.address);
+    let all = endpoints(port).filter(move |(pool, endpoint)| gets_nothing(pool, endpoint) && nowhere(endpoint));
     let words = "programmed, but no connection ever gets to its rule";
     all.filter_map(move |(pool, endpoint)| Lost::of(pool, endpoint, words))
 }
