@@ -12,7 +12,7 @@ use super::args::{Format, SourceArgs};
 use super::objects::{self, Known, Told};
 use super::scene::{self, Given, Question, Scene};
 use super::{Answer, Failure, Note, Outcome, answer, gather, node};
-use crate::checks::{Checked, OUTDATED, Pick, Severity};
+use crate::checks::{self, Checked, OUTDATED, Pick, Severity};
 use crate::cluster::{Api, Facts, NoPlace, OnNode, Wanted};
 use crate::cores;
 use crate::net::{Family, Moment};
@@ -66,11 +66,12 @@ pub(super) fn list(question: &Question<'_>, args: &FleetArgs, format: Format, vi
     let fleet = Fleet::gather(question)?;
     let with_services = matches!(format, Format::Json | Format::Yaml);
     let pick = answer::pick(Kind::List)?;
-    let looks =
-        fleet.looks(question, args.pace.parallel, with_services, |scene| scene.check(&pick, Depth::Services, None));
+    let parallel = args.pace.parallel;
+    let (looks, missing) =
+        fleet.looks(question, parallel, &pick, with_services, |scene| scene.check(&pick, Depth::Services, None));
     let document = report::nodes_document(NodesKind::ListNodes, looks);
     let failed = document.summary.unreachable == document.summary.nodes;
-    Ok(Outcome { failed, ..fleet.outcome(document, format, view)? })
+    Ok(Outcome { failed, missing, ..fleet.outcome(document, format, view)? })
 }
 
 /// Checks every node. The second value is the worst that was found; a node whose rules could not be read counts as an error.
@@ -82,7 +83,8 @@ pub(super) fn check(
     view: View,
 ) -> Result<(Outcome, Option<Severity>), Failure> {
     let fleet = Fleet::gather(question)?;
-    let looks = fleet.looks(question, args.pace.parallel, false, |scene| scene.check(pick, Depth::Everything, None));
+    let (looks, missing) =
+        fleet.looks(question, args.pace.parallel, pick, false, |scene| scene.check(pick, Depth::Everything, None));
     let document = report::nodes_document(NodesKind::CheckNodes, looks);
     let sum = &document.summary;
     let found = [
@@ -91,7 +93,7 @@ pub(super) fn check(
         (sum.infos, Severity::Info),
     ];
     let worst = found.into_iter().find_map(|(count, severity)| (count > 0).then_some(severity));
-    Ok((fleet.outcome(document, format, view)?, worst))
+    Ok((Outcome { missing, ..fleet.outcome(document, format, view)? }, worst))
 }
 
 /// Nodes that are to be read, and what their cluster says.
@@ -246,24 +248,35 @@ impl Fleet {
         Ok(Outcome { answer, notes: self.notes, ..Outcome::default() })
     }
 
-    /// Reads every node and answers `question` of each; `check` makes the checks that are wanted.
+    /// Reads every node and answers `question` of each; `check` makes the checks of `pick`. Where no node that was read has what
+    /// was asked for, the second value says so.
     fn looks(
         &self,
         question: &Question<'_>,
         parallel: u16,
+        pick: &Pick,
         with_services: bool,
         check: impl Fn(&Scene<'_, '_, '_>) -> Checked + Sync,
-    ) -> Vec<Look> {
+    ) -> (Vec<Look>, Vec<String>) {
         let changes = self.told.as_ref().map(|told| changes(&told.facts));
-        self.each(question.source, parallel, Tables::OfServices, |Read { node, version, bundle }| {
+        let looks = self.each(question.source, parallel, Tables::OfServices, |Read { node, version, bundle }| {
             let seen = bundle.and_then(|bundle| {
                 scene::with(&question.given(self.given(Arc::new(bundle))), |scene| {
                     let checked = check(&scene);
-                    Ok(seen(scene, &checked, changes.as_ref(), with_services))
+                    Ok(seen(scene, &checked, pick, changes.as_ref(), with_services))
                 })
             });
-            Look { node, version, seen: seen.map_err(reason) }
-        })
+            let (seen, missing) = match seen {
+                Ok((seen, missing)) => (Ok(seen), Some(missing)),
+                Err(failure) => (Err(reason(failure)), None),
+            };
+            (Look { node, version, seen }, missing)
+        });
+        let (looks, missing): (Vec<Look>, Vec<Option<Vec<String>>>) = looks.into_iter().unzip();
+        let mut of_read = missing.into_iter().flatten();
+        let first = of_read.next().unwrap_or_default();
+        let missing = if of_read.all(|missing| !missing.is_empty()) { first } else { Vec::new() };
+        (looks, missing)
     }
 }
 
@@ -304,35 +317,44 @@ impl Nodes {
     }
 }
 
-/// What one node shows.
+/// What one node shows, and what of that which was asked for it does not have.
 fn seen(
     mut scene: Scene<'_, '_, '_>,
     checked: &Checked,
+    pick: &Pick,
     changes: Option<&HashMap<String, Moment>>,
     with_services: bool,
-) -> Seen {
+) -> (Seen, Vec<String>) {
     let outcome = scene.remarks();
     let header = scene.header();
     let check = report::check_document(&header, &scene.services, checked, &scene.quotes(checked));
-    let behind = changes.and_then(|changes| behind(&check, changes, scene.read_at()));
+    let asked = changes.filter(|_| outcome.missing.is_empty());
+    let behind = asked.and_then(|changes| behind(&check, pick, changes, scene.read_at()));
     let services = std::mem::take(&mut scene.services);
     let services = with_services
         .then(|| report::document(Kind::List, &header, services, &checked.findings, &scene.quotes(checked)).services);
     let mut notes: Vec<String> = outcome.notes.into_iter().map(|note| note.what).collect();
     // What was asked for and is not on this node, or that it has no Services at all.
-    notes.extend(outcome.missing);
+    notes.extend(outcome.missing.iter().cloned());
     notes.extend(scene.nothing.take());
-    Seen { check, services, behind, notes }
+    (Seen { check, services, behind, notes }, outcome.missing)
 }
 
 /// Findings of rules that a change of EndpointSlices is not in.
 const OF_SLICES: [&str; 4] = ["KI101", "KI102", "KI104", "KI403"];
 
 /// For how many seconds at least the rules have been behind: since the oldest change of EndpointSlices they do not show. 0 where
-/// they show all that the cluster wants; when a Service changed, its object does not tell.
-fn behind(check: &report::CheckDocument, changes: &HashMap<String, Moment>, read_at: Option<Moment>) -> Option<i64> {
+/// they show all that the cluster wants, and all of it was compared; when a Service changed, its object does not tell.
+fn behind(
+    check: &report::CheckDocument,
+    pick: &Pick,
+    changes: &HashMap<String, Moment>,
+    read_at: Option<Moment>,
+) -> Option<i64> {
     if !check.findings.iter().any(|finding| OUTDATED.contains(&finding.id)) {
-        return Some(0);
+        let was_made = |id: &&str| checks::find(id).is_ok_and(|check| pick.wants(check));
+        let was_skipped = |id: &&str| check.summary.skipped.iter().any(|skipped| skipped.id == *id);
+        return OF_SLICES.iter().all(|id| was_made(id) && !was_skipped(id)).then_some(0);
     }
     let of_slices = check.findings.iter().filter(|finding| OF_SLICES.contains(&finding.id));
     let service = |finding: &report::Finding| Some(finding.service.as_deref()?.split(':').next()?.to_owned());

@@ -218,6 +218,48 @@ fn a_snapshot_of_all_nodes_answers_as_they_do() {
     assert_eq!(one["services"][0]["status"], "stale");
 }
 
+fn two() -> StandIn {
+    let of = |name: &str, case: &str| (name.to_owned(), (recorded(case), true));
+    cluster(BTreeMap::from([of("node1", "seed/recovered"), of("node2", "seed/stale")])).0
+}
+
+#[test]
+fn nothing_is_in_sync_that_was_not_compared() {
+    let server = two();
+    let first = |run: Run| {
+        let (stdout, stderr, _) = run.output();
+        let document: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON: {stderr}"));
+        document["nodes"][0]["behind_seconds"].clone()
+    };
+    assert_eq!(first(run(&server, "check --all-nodes -o json")), 0);
+    for pick in ["--select KI3", "--ignore stale-endpoint,missing-endpoint"] {
+        assert_eq!(first(run(&server, &format!("check --all-nodes -o json {pick}"))), Value::Null, "{pick}");
+    }
+    let objects = std::fs::read_to_string(node("seed/recovered/cluster.json")).expect("a recording");
+    let mut objects: Value = serde_json::from_str(&objects).expect("JSON");
+    objects["items"].as_array_mut().expect("a list").retain(|item| item["kind"] != "EndpointSlice");
+    let room = tempfile::tempdir().expect("a folder");
+    let file = room.path().join("services.json");
+    std::fs::write(&file, objects.to_string()).expect("writable");
+    assert_eq!(first(server.run("check --all-nodes -o json --objects").arg(file.display().to_string())), Value::Null);
+}
+
+#[test]
+fn what_no_node_has_is_an_error() {
+    let server = two();
+    for (args, error) in [
+        ("check nginx-servce --all-nodes", "nothing is called 'nginx-servce'; did you mean nginx-demo/nginx-service?"),
+        (
+            "list --all-nodes -n kube-sytem",
+            "no Service of namespace 'kube-sytem' has rules here; did you mean kube-system?",
+        ),
+    ] {
+        let (_, stderr, code) = run(&server, args).output();
+        assert!(stderr.contains(&format!("error: {error}")), "{stderr}");
+        assert_eq!(code, Some(1), "{args}");
+    }
+}
+
 #[test]
 fn what_all_nodes_cannot_do_is_said() {
     let error = |args: &str| {
