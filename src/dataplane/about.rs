@@ -246,6 +246,11 @@ impl ServicePort {
         forbidden || self.pools.iter().any(|pool| pool.lost_endpoints().next().is_some())
     }
 
+    /// True if only its family is known: the rules that were read are of the other, so that nothing of it was compared.
+    pub fn is_of_unread_family(&self) -> bool {
+        self.about.as_ref().is_some_and(|about| about.standing == Standing::OtherFamily)
+    }
+
     /// Where its frontends and policies differ from those of the Service; none where that is not known.
     pub fn drifts(&self) -> &[Drift] {
         self.about.as_ref().map(|about| about.drifts.as_slice()).unwrap_or_default()

@@ -26,7 +26,7 @@ pub fn check_document(
         source: header.source(),
         watch: header.watch.clone(),
         summary: Summary {
-            services: services.len(),
+            services: services.iter().filter(|port| !port.is_of_unread_family()).count(),
             endpoints: services.iter().map(endpoints).sum(),
             errors: checked.count(Severity::Error),
             warnings: checked.count(Severity::Warning),
