@@ -16,11 +16,17 @@ impl Pick {
     ///
     /// # Errors
     ///
-    /// A name that fits no check, with the one that is meant, where one is near.
+    /// A name that fits no check, with the one that is meant, where one is near; names that leave no check, so that nothing would be
+    /// looked for.
     pub fn new(select: Vec<String>, ignore: Vec<String>) -> Result<Self, String> {
-        match select.iter().chain(&ignore).find(|name| !CHECKS.iter().any(|check| check.is_named(name))) {
-            Some(name) => Err(unknown(name)),
-            None => Ok(Self { select, ignore }),
+        if let Some(name) = select.iter().chain(&ignore).find(|name| !CHECKS.iter().any(|check| check.is_named(name))) {
+            return Err(unknown(name));
+        }
+        let pick = Self { select, ignore };
+        if CHECKS.iter().any(|check| pick.wants(check)) {
+            Ok(pick)
+        } else {
+            Err("nothing is left to look for: --ignore names all that --select does".to_owned())
         }
     }
 
@@ -73,6 +79,13 @@ mod tests {
         assert_eq!(wanted(&["ki1"], &[]), Ok(8));
         assert_eq!(wanted(&["KI1", "leaky-chain"], &["stale-endpoint"]), Ok(8));
         assert_eq!(wanted(&[], &["KI9"]), Ok(CHECKS.len() - 2));
+    }
+
+    #[test]
+    fn a_choice_of_nothing_is_refused() {
+        let error = "nothing is left to look for: --ignore names all that --select does";
+        assert_eq!(wanted(&["KI1"], &["KI1"]), Err(error.to_owned()));
+        assert_eq!(wanted(&["stale-endpoint"], &["KI1"]), Err(error.to_owned()));
     }
 
     #[test]

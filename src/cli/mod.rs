@@ -211,7 +211,7 @@ pub fn main() -> ExitCode {
             let _ = writeln!(err, "{} {}", "error:".style(ERROR), clean(&called.told(&failure.what)));
             let typed = typed();
             for hint in &failure.hints {
-                let hint = typed.as_ref().map_or_else(|| hint.clone(), |typed| hint.replace("kube-ipt show", typed));
+                let hint = typed.as_ref().map_or_else(|| hint.clone(), |typed| with_typed(hint, typed));
                 let _ = writeln!(err, "  {}  {}", "try:".style(HINT), clean(&called.told(&hint)));
             }
             ExitCode::from(2)
@@ -333,6 +333,14 @@ fn typed() -> Option<String> {
     let names_dump = |arg: &str| ["-f", "--file", "--demo"].iter().any(|flag| arg.starts_with(flag));
     let named = std::env::args_os().skip(1).any(|arg| names_dump(&arg.to_string_lossy()));
     (!named).then(|| retyped(&[]))
+}
+
+/// A hint that says how to ask the same of other rules, with the command that was typed in place of `kube-ipt show`. One that names
+/// what to show is a command as it is.
+fn with_typed(hint: &str, typed: &str) -> String {
+    let Some((before, behind)) = hint.split_once("kube-ipt show") else { return hint.to_owned() };
+    let is_any = ["    ", " -f FILE", " --node NODE"].iter().any(|next| behind.starts_with(next));
+    if is_any || behind.is_empty() { format!("{before}{typed}{behind}") } else { hint.to_owned() }
 }
 
 /// The command line as it was typed, for hints, with other words for some of its words, or none.

@@ -130,9 +130,11 @@ impl Problem {
 
     /// The server forbids to get, list or watch objects of one kind; `lost` says what is not known because of it.
     fn forbidden(message: &str, right: Right, lost: &str) -> Self {
+        // What `-n` narrows is asked for in one namespace.
+        let of_cluster = right.needed && message.contains("at the cluster scope");
         Self {
             what: format!("the API server forbids to read {}: {message}; {lost}", right.resource),
-            hint: Some(as_rule(right)),
+            hint: Some(as_rule(right) + if of_cluster { "; or -n NAMESPACE, with rights in one" } else { "" }),
             fatal: right.needed,
             of_configuration: false,
         }
@@ -144,8 +146,14 @@ const ALONE: &str = "(or --no-api for the rules alone)";
 /// The rule that gives a right.
 fn as_rule(right: Right) -> String {
     let verbs = Right::VERBS.map(|verb| format!("\"{verb}\"")).join(", ");
+    // Of one object only: the others of its kind may hold anything.
+    let (named, place) = match right {
+        Right::CONFIG => ("resourceNames: [\"kube-proxy\"], ", " in kube-system"),
+        _ => ("", ""),
+    };
     format!(
-        "allow {{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [{verbs}]}}; kube-ipt manifest rbac prints all that is needed",
+        "allow {{apiGroups: [\"{}\"], resources: [\"{}\"], {named}verbs: [{verbs}]}}{place}; kube-ipt manifest rbac prints all that is \
+         needed",
         right.group, right.resource
     )
 }

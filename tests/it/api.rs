@@ -220,7 +220,8 @@ fn services_that_may_not_be_read_leave_the_rules_and_name_the_right() {
     let note = format!(
         "note: the rules are shown alone: the API server forbids to read services: services is forbidden: User \
          \"system:anonymous\" cannot list resource \"services\" in API group \"\" at the cluster scope; which Services there should \
-         be is not known\n  try:  allow {{apiGroups: [\"\"], resources: [\"services\"], verbs: [\"get\", \"list\", \"watch\"]}}; {HINT}"
+         be is not known\n  try:  allow {{apiGroups: [\"\"], resources: [\"services\"], verbs: [\"get\", \"list\", \"watch\"]}}; {HINT}; or \
+         -n NAMESPACE, with rights in one"
     );
     degrades("/services", status(403, "unauthorized-or-forbidden-403.json"), &note);
 }
@@ -242,6 +243,18 @@ fn slices_that_may_not_be_read_leave_states_unknown_and_name_the_right() {
     assert_eq!(service["pools"][0]["endpoints"][0]["state"], "unknown");
     let (_, _, code) = on_node1(server.run("show nginx-service --require-api")).output();
     assert_eq!(code, Some(2));
+}
+
+#[test]
+fn of_the_config_maps_one_is_asked_for() {
+    let server = StandIn::new(|target| match target {
+        _ if target.contains("/configmaps") => status(403, "unauthorized-or-forbidden-403.json"),
+        _ => seed(target),
+    });
+    let (_, stderr, code) = server.run("check --node node1 -f").arg(stale()).output();
+    assert_eq!(code, Some(1), "{stderr}");
+    let right = r#"allow {apiGroups: [""], resources: ["configmaps"], resourceNames: ["kube-proxy"], verbs: ["get", "list", "watch"]} in kube-system; "#;
+    assert!(stderr.contains(&format!("  try:  {right}{HINT}\n")), "{stderr}");
 }
 
 #[test]

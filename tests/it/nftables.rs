@@ -373,3 +373,19 @@ fn tables_of_iptables_alone_do_not_accuse_a_node_in_nftables_mode() {
     let missing = found["findings"].as_array().expect("findings").iter().filter(|f| f["id"] == "KI104").count();
     assert!(missing > 10, "{missing}");
 }
+
+#[test]
+fn what_trace_does_not_follow_show_tells() {
+    let listing = std::fs::read_to_string(crate::run::node("nftables/node2/ruleset.nft")).expect("a recording");
+    let error = |words: &str| {
+        format!(
+            "error: cannot follow single packets where kube-proxy runs in nftables mode: only rules of iptables are followed\n  try:  \
+             kube-ipt show {words}    (where each origin's connections go)\n"
+        )
+    };
+    let of_pipe = crate::run::kube_ipt("trace pod nginx-service -v --no-api").stdin(&listing);
+    assert_eq!(of_pipe.status(2).stderr(&error("nginx-service -v --no-api")).stdout(), "");
+    let file = crate::run::node("nftables/node2/ruleset.nft");
+    let of_file = crate::run::kube_ipt("trace pod nginx-service -f").arg(&file);
+    assert_eq!(of_file.status(2).stderr(&error(&format!("nginx-service -f {file}"))).stdout(), "");
+}
