@@ -69,9 +69,15 @@ pub(super) fn iptables(host: &dyn Host, wanted: Wanted, bundle: &mut Bundle) -> 
         let plan = plan(host, family, wanted.tables, bundle)?;
         // All at once; what holds the lock makes the others wait by itself.
         let results: Vec<Result<Listing, SourceError>> = cores::each(&plan, |run| list(host, run));
+        let is_legacy = |run: &(&str, Invocation)| run.1.backend == Some(Backend::Legacy);
+        let reads_legacy = plan.iter().zip(&results).any(|(run, result)| is_legacy(run) && result.is_ok());
         for (run, result) in plan.into_iter().zip(results) {
             match result {
-                Ok(listing) => bundle.add(run, listing),
+                Ok(mut listing) => {
+                    // What iptables-nft warns that it does not list was read too.
+                    listing.warnings.retain(|said| !(reads_legacy && said.contains("tables-legacy tables present")));
+                    bundle.add(run, listing);
+                }
                 // A node without IPv6 is no fault; the IPv4 rules were read.
                 Err(error) if family == Family::Ipv6 && wanted.family.is_none() => bundle.notes.push(error.what),
                 // Kernels are built without these.

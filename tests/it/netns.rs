@@ -201,11 +201,8 @@ fn rules_in_both_backends_are_told() {
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     let both = "note: KUBE rules in both nf_tables and legacy (ipv4): both act on traffic, only nf_tables is shown\n";
     assert!(stderr.ends_with(both), "{stderr}");
-    // What iptables itself warns of is passed on.
-    assert!(
-        stderr.starts_with("note: iptables-nft -w 5 -t nat -S: Warning: iptables-legacy tables present"),
-        "{stderr}"
-    );
+    // What iptables-nft warns of was read.
+    assert!(!stderr.contains("Warning"), "{stderr}");
 }
 
 #[test]
