@@ -92,7 +92,7 @@ pub(super) fn choose<'s, 'd>(
     let Chosen { sketches, services } = follow(survey, join, &candidates);
     for a in &asked {
         if !candidates.iter().zip(&services).any(|(candidate, port)| a.means(candidate, port, join)) {
-            missing.push(not_found(&all, a.text, a.typed, wanted));
+            missing.push(not_found(&all, (a.text, a.typed), wanted, question.source.family.map(Family::from)));
         }
     }
     let together = candidates.iter().zip(sketches).zip(services);
@@ -224,35 +224,47 @@ fn needs_endpoints(survey: &Survey<'_, '_>, select: &Select) -> bool {
     there && select.needs_endpoints() && !survey.sketches().iter().any(settled)
 }
 
-fn not_found(all: &[Candidate<'_, '_, '_>], text: &str, select: &Select, namespace: Option<&str>) -> String {
-    let names = |inside: bool| -> Vec<String> {
-        all.iter()
-            .filter_map(Candidate::name)
-            .filter(|n| namespace.is_none_or(|wanted| (n.namespace == wanted) == inside))
-            .map(ToString::to_string)
-            .collect()
+/// That nothing among `all` of the namespace and family asked for is meant by what was typed.
+fn not_found(
+    all: &[Candidate<'_, '_, '_>],
+    (text, select): (&str, &Select),
+    namespace: Option<&str>,
+    family: Option<Family>,
+) -> String {
+    let inside = |c: &&Candidate<'_, '_, '_>| {
+        namespace.is_none_or(|wanted| c.name().is_some_and(|name| name.namespace == wanted))
+    };
+    let names = |inside_too: bool| -> Vec<String> {
+        let wanted = all.iter().filter(|c| inside(c) == inside_too);
+        wanted.filter_map(Candidate::name).map(ToString::to_string).collect()
     };
     let near = |names: &[String]| nearest(text, names.iter().map(String::as_str));
+    let of_family = family.map(|family| format!(" of {family}")).unwrap_or_default();
+    // What was asked for may be outside of what was looked at.
+    let of = namespace.map(|name| format!(" of namespace '{name}'")).unwrap_or_default() + &of_family;
+    let outside = all.iter().filter(|c| !inside(c)).find(|c| c.is_named_by(select)).and_then(Candidate::name);
+    let outside = outside.map(|name| format!("; without -n there is {name}")).unwrap_or_default();
     match (select, namespace) {
         (Select::Name { .. }, None) => match near(&names(true)).as_slice() {
-            [] => format!("nothing is called '{text}'; kube-ipt list names every Service"),
-            found => format!("nothing is called '{text}'{}", suggestion(found)),
+            [] => format!("nothing{of} is called '{text}'; kube-ipt list names every Service"),
+            found => format!("nothing{of} is called '{text}'{}", suggestion(found)),
         },
         (Select::Name { .. }, Some(namespace)) => {
-            let missing = format!("nothing in namespace '{namespace}' is called '{text}'");
+            let missing = format!("nothing{of_family} in namespace '{namespace}' is called '{text}'");
             match (near(&names(true)).as_slice(), near(&names(false)).as_slice()) {
                 ([], []) => missing,
                 ([], [found, ..]) => format!("{missing}; without -n there is {found}"),
                 (found, _) => format!("{missing}{}", suggestion(found)),
             }
         }
-        (Select::Address(..), _) => format!("no Service has the address {text} as frontend or endpoint"),
-        (Select::NodePort(..), _) => {
-            format!("no Service has the node port {text}; kube-ipt list -o wide names them all")
+        (Select::Address(..), _) => format!("no Service{of} has the address {text} as frontend or endpoint{outside}"),
+        (Select::NodePort(..), _) if outside.is_empty() => {
+            format!("no Service{of} has the node port {text}; kube-ipt list -o wide names them all")
         }
-        (Select::Chain(_), _) => format!("no Service uses the chain {text}"),
-        (Select::Pod { .. }, _) => format!("no pod is called '{text}', or no Service has it as endpoint"),
-        (Select::Pattern(_), _) => format!("no Service's name matches {text}"),
+        (Select::NodePort(..), _) => format!("no Service{of} has the node port {text}{outside}"),
+        (Select::Chain(_), _) => format!("no Service{of} uses the chain {text}{outside}"),
+        (Select::Pod { .. }, _) => format!("no pod is called '{text}', or no Service{of} has it as endpoint"),
+        (Select::Pattern(_), _) => format!("no Service's name{of} matches {text}"),
     }
 }
 

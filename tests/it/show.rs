@@ -185,6 +185,18 @@ fn nothing_found_says_so_and_suggests() {
             "carrt -n shop",
             "nothing in namespace 'shop' is called 'carrt'; did you mean shop/cart:http or shop/cart:metrics?",
         ),
+        // What -n and --family leave out may well be there.
+        (":31589 -n edge", "no Service of namespace 'edge' has the node port :31589; without -n there is shop/web"),
+        (
+            "10.96.182.118 -n edge",
+            "no Service of namespace 'edge' has the address 10.96.182.118 as frontend or endpoint; without -n there is shop/web",
+        ),
+        (
+            "KUBE-SVC-E3PXEPMWAWIUT6ZV -n edge",
+            "no Service of namespace 'edge' uses the chain KUBE-SVC-E3PXEPMWAWIUT6ZV; without -n there is shop/web",
+        ),
+        ("10.244.2.12 -n edge", "no Service of namespace 'edge' has the address 10.244.2.12 as frontend or endpoint"),
+        ("qqqqqqq --family ipv4", "nothing of ipv4 is called 'qqqqqqq'; kube-ipt list names every Service"),
     ] {
         assert_eq!(sink(what).status(1).stderr(format!("error: {error}")).stdout(), "", "{what}");
     }
