@@ -54,7 +54,8 @@ impl<'a> RawRule<'a> {
         // Behind a target's name its options may quote anything, even another ` -j `; people write several blanks, tabs,
         // and options of the rule behind the target.
         let is_plain = !rest.starts_with(' ') && !rest.bytes().any(is_odd) && !rest.contains(" -g ");
-        if !is_plain || memmem::find(&bytes[..at], b" -j ").is_some() {
+        // A quote may end right before another.
+        if !is_plain || memmem::find(&bytes[..at], b"-j ").is_some() {
             return parsed();
         }
         rest.split(' ').next()
