@@ -155,24 +155,25 @@ fn summary(document: &NodesDocument, width: Option<usize>, out: &mut String) {
 }
 
 /// Comparisons of many nodes: each with what is different on it, told by whether something is and its text. The second value
-/// is true if something is.
+/// is true if something is, or may be on a node that was not compared.
 pub fn diff_nodes(nodes: &[(DiffNode, Option<(bool, String)>)]) -> (String, bool) {
     let mut out = String::new();
-    let (mut equal, mut different) = (Vec::new(), 0);
+    let (mut equal, mut different, mut unknown) = (Vec::new(), 0, 0);
     for (node, compared) in nodes {
         let name = clean(&node.node);
-        let text = match (compared, node.only_in, &node.not_compared) {
+        let (text, counted) = match (compared, node.only_in, &node.not_compared) {
             (Some((false, _)), ..) => {
                 equal.push(name);
                 continue;
             }
-            (Some((true, text)), ..) => text.clone(),
-            (None, Some(side), _) => format!("only in {}\n", side.to_uppercase()),
+            (Some((true, text)), ..) => (text.clone(), &mut different),
+            (None, Some(side), _) => (format!("only in {}\n", side.to_uppercase()), &mut different),
             (None, None, why) => {
-                format!("was not compared: {}\n", clean(why.as_deref().unwrap_or("it gave no answer")))
+                let why = clean(why.as_deref().unwrap_or("it gave no answer"));
+                (format!("was not compared: {why}\n"), &mut unknown)
             }
         };
-        different += 1;
+        *counted += 1;
         push(&mut out, &paint(&name, STRONG));
         out.push_str(&text);
         out.push('\n');
@@ -180,8 +181,10 @@ pub fn diff_nodes(nodes: &[(DiffNode, Option<(bool, String)>)]) -> (String, bool
     if !equal.is_empty() {
         push(&mut out, &format!("no differences on {}: {}", count(equal.len(), "node"), equal.join(", ")));
     }
-    if different > 0 {
-        push(&mut out, &format!("{different} of {} differ", count(nodes.len(), "node")));
+    let all = count(nodes.len(), "node");
+    let sums = [(different, "differ"), (unknown, "could not be compared")];
+    for (number, what) in sums.into_iter().filter(|(number, _)| *number > 0) {
+        push(&mut out, &format!("{number} of {all} {what}"));
     }
-    (out, different > 0)
+    (out, different + unknown > 0)
 }

@@ -306,4 +306,13 @@ fn each_node_is_compared_with_itself() {
     assert!(text.ends_with("no differences on 2 nodes: a, c\n1 of 3 nodes differ\n"), "{text}");
     let same = crate::run::kube_ipt("diff --all-nodes").arg(file("after.tar.gz")).arg(file("after.tar.gz"));
     assert_eq!(same.stdout(), "no differences on 3 nodes: a, b, c\n");
+    // A node that cannot be read may differ or not.
+    let of = |name: &str| (name.to_owned(), (recorded("seed/recovered"), name != "c"));
+    let (pending, _) = cluster(["a", "b", "c"].map(of).into());
+    let (stdout, stderr, code) =
+        pending.run("diff --all-nodes --no-api").arg(file("before.tar.gz")).arg("now").output();
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stdout.contains("\nc\nwas not compared: "), "{stdout}");
+    let sums = "no differences on 1 node: a\n1 of 3 nodes differ\n1 of 3 nodes could not be compared\n";
+    assert!(stdout.ends_with(sums), "{stdout}");
 }
