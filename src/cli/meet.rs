@@ -160,9 +160,11 @@ impl Around<'_, '_, '_, '_> {
             From::Localhost => (Origin::Node, Source::Exactly(loopback(target.family))),
             From::Here => (Origin::Node, self.own(target, locals)),
             From::Node(name) => {
+                notes.extend(self.by_another_node(name, target, locals));
                 self.node(name, target, locals).ok_or_else(|| Unmet::missing(self.unknown("Node", name)))?
             }
             From::Name(name) if self.facts.nodes.iter().any(|node| node.name == *name) => {
+                notes.extend(self.by_another_node(name, target, locals));
                 let none = || Unmet::missing(format!("Node '{name}' has no {} address", target.family));
                 self.node(name, target, locals).ok_or_else(none)?
             }
@@ -200,6 +202,13 @@ impl Around<'_, '_, '_, '_> {
             "{} runs on {there}, whose rules decide about its connections; these are those of {here}",
             pod?.pod.as_str()
         ))
+    }
+
+    /// What another node sends, its own rules lead on first, unless it is meant for this node.
+    fn by_another_node(&self, name: &str, target: &Target, locals: &Locals) -> Option<String> {
+        let here = self.own_name.filter(|here| *here != name)?;
+        let comes_here = target.address.is_none_or(|ip| locals.contain(ip) == Truth::Yes);
+        (!comes_here).then(|| format!("the rules of {name} decide about its connections; these are those of {here}"))
     }
 
     /// The address the node itself uses towards `target`.

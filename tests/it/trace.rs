@@ -638,6 +638,13 @@ fn names_stand_for_addresses() {
     ] {
         assert_eq!(packet(args), expected, "{args}");
     }
+    // What another node sends to a Service, that node's rules lead on; what it sends here, these do.
+    let of_node1 = "note: the rules of node1 decide about its connections; these are those of node2";
+    for (args, is_said) in
+        [("node/node1 nginx-service", true), ("node1 nginx-service", true), ("node/node1 :31589", false)]
+    {
+        assert_eq!(run(args).output().1.contains(of_node1), is_said, "{args}");
+    }
     // Endpoints are told with their pods.
     let first = &found("external nginx-service")["destinations"][0];
     assert_eq!(
