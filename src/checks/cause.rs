@@ -4,7 +4,7 @@
 //! chains only when that service has changed (pkg/proxy/iptables/proxier.go): what is out of date says what broke.
 
 use super::{Finding, Input, Severity};
-use crate::dataplane::{Frontend, FrontendKind, Mode, ServicePort, count};
+use crate::dataplane::{Frontend, FrontendKind, Mode, Policy, ServicePort, count};
 use crate::net::{Family, span};
 
 /// What probably happened; `None` where nothing is wrong.
@@ -37,7 +37,25 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
         let portal = input.portal();
         return Some(format!("{portal} was flushed: kube-proxy's rules are there, but nothing leads to them."));
     }
-    behind(input, findings).or_else(|| edited(findings))
+    of_another_node(input, findings).or_else(|| behind(input, findings)).or_else(|| edited(findings))
+}
+
+/// So many pools of this node's endpoints tell together whose rules they are in; one alone may have moved.
+const TELLING_POOLS: usize = 2;
+
+/// The node whose endpoints all pools for this node's endpoints hold, if that is another one.
+fn of_another_node(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
+    findings.iter().find(|finding| finding.is_wrong())?;
+    let here = input.cluster?.viewpoint().node.as_deref()?;
+    let pools = || input.ports().flat_map(|(_, port)| &port.pools).filter(|pool| pool.policy == Policy::Local);
+    let mut nodes = pools().flat_map(|pool| &pool.endpoints).map(|endpoint| endpoint.about.as_deref()?.node.as_deref());
+    let there = nodes.next().flatten().filter(|there| *there != here)?;
+    let all = nodes.all(|node| node == Some(there)) && pools().count() >= TELLING_POOLS;
+    all.then(|| {
+        format!(
+            "The rules seem to be those of {there}: all endpoints of their local pools run there, and none on {here}."
+        )
+    })
 }
 
 /// A family of which kube-proxy has no table of nftables, or no virtual server, so that all its Services are missing.

@@ -464,6 +464,12 @@ fn what_cannot_be_checked_is_said() {
 #[test]
 fn causes_are_told_in_one_sentence() {
     let cause = |node: &Node| node.run("check").json()["summary"]["cause"].as_str().unwrap_or_default().to_owned();
+    // A wrong --node: what is local there is not here.
+    let mut of_node1 = clean("node1");
+    of_node1.name = "node2";
+    let another =
+        "The rules seem to be those of node1: all endpoints of their local pools run there, and none on node2.";
+    assert_eq!(cause(&of_node1), another);
     let recorded = |case: &str| {
         let folder = nodes().join("faults").join(case);
         let dump = fs::read_to_string(folder.join("save.txt")).expect("the recording is there");
