@@ -65,7 +65,7 @@ fn drained(port: &ServicePort) -> impl Iterator<Item = Lost<'_>> {
 }
 
 /// Those behind a rule that takes everything, in every pool that holds them.
-fn unreached<'p>(port: &'p ServicePort, is_reached: impl Fn(&Address) -> bool) -> impl Iterator<Item = Lost<'p>> {
+fn unreached(port: &ServicePort, is_reached: impl Fn(&Address) -> bool) -> impl Iterator<Item = Lost<'_>> {
     let nowhere = move |endpoint: &Endpoint| !endpoint.draining && !is_reached(&endpoint.address);
     let all = endpoints(port).filter(move |(pool, endpoint)| gets_nothing(pool, endpoint) && nowhere(endpoint));
     let words = "programmed, but no connection ever gets to its rule";

@@ -23,7 +23,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         match of_family.filter(|(_, port)| port.is_of_unread_family()).count() {
             0 => {}
             ports => {
-                found.skip(format!("{} of {family}: no rules of that family were read", count(ports, "service port")))
+                found.skip(format!("{} of {family}: no rules of that family were read", count(ports, "service port")));
             }
         }
     }

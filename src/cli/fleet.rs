@@ -71,7 +71,7 @@ pub(super) fn list(question: &Question<'_>, args: &FleetArgs, format: Format, vi
         fleet.looks(question, parallel, &pick, with_services, |scene| scene.check(&pick, Depth::Services, None));
     let document = report::nodes_document(NodesKind::ListNodes, looks);
     let failed = document.summary.unreachable == document.summary.nodes;
-    Ok(Outcome { failed, missing, ..fleet.outcome(document, format, view)? })
+    Ok(Outcome { missing, failed, ..fleet.outcome(document, format, view)? })
 }
 
 /// Checks every node. The second value is the worst that was found; a node whose rules could not be read counts as an error.

@@ -22,6 +22,7 @@ pub fn trace_document<'a>(
             masquerade: destination.masquerade,
             pod: about.and_then(|about| about.pod.as_deref()).map(str::to_owned),
             node: about.and_then(|about| about.node.as_deref()).map(str::to_owned),
+            state: about.map(|about| about.state.as_str()),
         }
     });
     TraceDocument {

@@ -75,6 +75,9 @@ pub struct TraceDestination {
     pub pod: Option<String>,
     /// The node it runs on; null where not known.
     pub node: Option<String>,
+    /// State in the cluster: `ready`, `serving-terminating`, `not-ready`, `stale` or `unknown`; null where it is no endpoint that is
+    /// known, or without objects.
+    pub state: Option<&'static str>,
 }
 
 /// A way a connection can end.

@@ -509,11 +509,11 @@ fn a_service_that_became_something_else_is_told_as_that() {
     // What a Service is headless by is named.
     let object =
         |node: Node| node.check()[0]["evidence"].as_array().and_then(|all| all.last().cloned()).expect("evidence");
-    let none = clean("node1").change("Service", "shop/web", |service| {
+    let without = clean("node1").change("Service", "shop/web", |service| {
         service["spec"]["clusterIP"] = json!("None");
         service["spec"]["clusterIPs"] = json!(["None"]);
     });
-    assert_eq!(object(none)["field"], "spec.clusterIP");
+    assert_eq!(object(without)["field"], "spec.clusterIP");
     let label = clean("node1").change("Service", "shop/web", |service| {
         service["metadata"]["labels"] = json!({"service.kubernetes.io/headless": ""});
     });

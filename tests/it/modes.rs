@@ -204,7 +204,7 @@ fn outputs_of_two_programs_in_one_file_are_read_apart() {
 fn what_an_earlier_mode_left_is_seen_in_all_that_nft_lists() {
     let listing = fs::read_to_string(nodes().join("nftables/node2/table-ip.nft")).expect("a recording");
     let shown = |beside: &str| {
-        let run = kube_ipt("check -o json --no-api --select KI402").stdin(&format!("{beside}{listing}"));
+        let run = kube_ipt("check -o json --no-api --select KI402").stdin(format!("{beside}{listing}"));
         let (stdout, stderr, _) = run.output();
         let document: Value = serde_json::from_str(&stdout).expect("JSON");
         let found = document["findings"].as_array().expect("findings").iter();

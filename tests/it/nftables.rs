@@ -384,8 +384,8 @@ fn what_trace_does_not_follow_show_tells() {
         )
     };
     let of_pipe = crate::run::kube_ipt("trace pod nginx-service -v --no-api").stdin(&listing);
-    assert_eq!(of_pipe.status(2).stderr(&error("nginx-service -v --no-api")).stdout(), "");
+    assert_eq!(of_pipe.status(2).stderr(error("nginx-service -v --no-api")).stdout(), "");
     let file = crate::run::node("nftables/node2/ruleset.nft");
     let of_file = crate::run::kube_ipt("trace pod nginx-service -f").arg(&file);
-    assert_eq!(of_file.status(2).stderr(&error(&format!("nginx-service -f {file}"))).stdout(), "");
+    assert_eq!(of_file.status(2).stderr(error(&format!("nginx-service -f {file}"))).stdout(), "");
 }

@@ -651,6 +651,11 @@ fn names_stand_for_addresses() {
         (&first["pod"], &first["node"]),
         (&json!("nginx-demo/nginx-deployment-85dbbcff49-f7lp4"), &json!("node1"))
     );
+    let stale = kube_ipt("trace external nginx-service --demo=stale").json()["destinations"].take();
+    let states: Vec<(&Value, &Value)> =
+        stale.as_array().expect("a list").iter().map(|one| (&one["address"], &one["state"])).collect();
+    assert!(states.contains(&(&json!("10.244.1.3:80"), &json!("stale"))), "{states:?}");
+    assert_eq!(first["state"], "ready");
     for (args, status, said) in [
         (
             "pod infra/dns",
