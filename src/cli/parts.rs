@@ -14,7 +14,8 @@ pub(super) fn apart(capture: Capture, notes: &mut Vec<String>) -> Vec<Capture> {
     let text = &*capture.text;
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let (first, last) = (lines.next().unwrap_or_default(), lines.next_back().unwrap_or_default());
-    let rules_first = gather::begins_like_rules(text) && last == "}";
+    let has_table = || text.lines().any(|line| table(line).is_some());
+    let rules_first = gather::begins_like_rules(text) && last == "}" && has_table();
     let rules_last = table(first).is_some() && ["COMMIT", "# Completed", "-A "].iter().any(|s| last.starts_with(s));
     if !(rules_first || rules_last) {
         return vec![capture];

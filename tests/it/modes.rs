@@ -198,6 +198,10 @@ fn outputs_of_two_programs_in_one_file_are_read_apart() {
         let text = left["evidence"][0]["text"].as_str().expect("a rule");
         assert_eq!(rules.lines().nth(first - lines_before - 1), Some(text));
     }
+    // What ends as a listing does is none.
+    let ends_so = kube_ipt("list --no-api").stdin(format!("{rules}}}\n"));
+    let (_, stderr, code) = ends_so.output();
+    assert_eq!((code, stderr.contains("each was read by itself")), (Some(0), false), "{stderr}");
 }
 
 #[test]

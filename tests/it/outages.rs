@@ -156,11 +156,14 @@ fn a_connection_that_is_closed_between_pages_is_opened_again() {
     assert_eq!(services(&whole), services(&of_seed));
 }
 
-/// A certificate that is valid in these years, on a port of this machine.
-fn certified(years: (i32, i32)) -> (u16, String) {
+/// A certificate that is valid in these years, on a port of this machine; that of an authority, if it says so.
+fn certified(years: (i32, i32), is_authority: bool) -> (u16, String) {
     let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
     params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
     params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+    if is_authority {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    }
     let key = rcgen::KeyPair::generate().expect("a key");
     let own = params.self_signed(&key).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -174,9 +177,13 @@ fn certified(years: (i32, i32)) -> (u16, String) {
 }
 
 #[test]
-fn a_certificate_of_another_time_is_told_as_such() {
-    for (years, word) in [((2990, 2999), "not valid yet"), ((1990, 1999), "expired")] {
-        let (port, pem) = certified(years);
+fn what_is_wrong_with_a_certificate_is_told() {
+    for (years, is_authority, word) in [
+        ((2990, 2999), false, "not valid yet"),
+        ((1990, 1999), false, "expired"),
+        ((1990, 2999), true, "it is that of a certificate authority, which should sign another for the server\n"),
+    ] {
+        let (port, pem) = certified(years, is_authority);
         let room = tempfile::tempdir().expect("a folder");
         let authority = room.path().join("ca.pem");
         fs::write(&authority, pem).expect("writable");

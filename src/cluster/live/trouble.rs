@@ -34,6 +34,11 @@ pub(super) fn trouble(error: &Error) -> Trouble {
     } else if has("fatal alert") && ["certificate", "unknownca", "accessdenied"].into_iter().any(has) {
         // The server's word on ours; what we think of the server's is no alert.
         Trouble::Credentials(format!("it refused the client certificate ({last})"))
+    } else if has("causedasendentity") {
+        // What `openssl req -x509` makes; kubectl takes it.
+        Trouble::Certificate(
+            "it is that of a certificate authority, which should sign another for the server".to_owned(),
+        )
     } else if has("certificate") || has("tls") {
         Trouble::Certificate(last)
     } else if has("deadline has elapsed") && has("connect") {
