@@ -545,7 +545,7 @@ fn memory_that_runs_out_ends_with_an_error_and_no_answer() {
     }
     let (_room, path) = kept("rules", nat(&rules).as_bytes());
     let mut exhausted = 0;
-    // The program itself needs room too, by its build; below that it is not even started.
+    // The program itself needs room too, by its build; below that it is not even started, or comes to nothing of its own.
     for megabytes in (48..MEMORY).step_by(8) {
         let (stdout, stderr, status) =
             ended(kube_ipt("list --no-api -f").arg(&path).env("RUST_BACKTRACE", "0").bounded(megabytes, SECONDS));
@@ -556,7 +556,7 @@ fn memory_that_runs_out_ends_with_an_error_and_no_answer() {
                 assert!(stderr.starts_with("memory allocation of ") || stderr.starts_with("error: "), "{stderr}");
                 assert!(stdout.is_empty());
             }
-            _ => assert!(exhausted == 0 && stderr.is_empty(), "{megabytes} MiB: {status:?} {stderr}"),
+            _ => assert!(exhausted == 0 && stdout.is_empty(), "{megabytes} MiB: {status:?} {stderr}"),
         }
     }
     assert!(exhausted > 0, "there was memory enough for all");
