@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 
 use super::evidence::Places;
 use super::{Check, Finding};
+use crate::cluster::Service;
 use crate::dataplane::{Closed, Mode, ServicePort, Wiring};
 use crate::expect::Cluster;
 use crate::net::{Family, Moment, Protocol};
@@ -57,6 +58,12 @@ impl<'i> Input<'i, '_> {
     /// The rules of a family as a whole.
     pub(super) fn wiring(&self, family: Family) -> Option<&'i Wiring> {
         self.wirings.iter().find(|wiring| wiring.family == family)
+    }
+
+    /// The Service of a service port, where the cluster knows it.
+    pub(super) fn service(&self, port: &ServicePort) -> Option<&Service> {
+        let name = port.name.as_ref()?;
+        self.cluster?.service(&name.namespace, &name.service)
     }
 
     /// True if no rules of the family's nat table are missing.

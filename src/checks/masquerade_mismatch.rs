@@ -178,7 +178,7 @@ fn is_here(endpoint: &Endpoint) -> bool {
 
 /// Under Local policy IPVS mode masquerades nobody, though without an endpoint of this node those of others are used.
 fn keeps_sources(input: &Input<'_, '_>, port: &ServicePort) -> bool {
-    let service = port.name.as_ref().zip(input.cluster).and_then(|(n, c)| c.service(&n.namespace, &n.service));
+    let service = input.service(port);
     input.mode() == Mode::Ipvs && service.is_none_or(|service| service.external_policy == Policy::Local)
 }
 

@@ -2,7 +2,7 @@
 
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Mode, ServicePort, Standing, Verdict, count};
+use crate::dataplane::{Mode, ServicePort, Standing, count};
 use crate::net::Family;
 
 /// The check.
@@ -32,15 +32,11 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         if !about.rules_complete && port.pools.is_empty() && about.standing == Standing::Served {
             found.skip_for_lines(if input.mode() == Mode::Ipvs { super::SERVERS } else { super::NAT_LINES });
         }
-        if port.lacks_rules() && !leads_somewhere(port) {
+        // A chain that is not there, or more rules than kube-proxy writes: what is behind them is not known to be nothing.
+        if port.lacks_rules() && !port.is_unclear() {
             found.add(finding(input, &rivals, found.on(at, port), port));
         }
     }
-}
-
-/// A chain that is not there, or more rules than kube-proxy writes: what is behind them is not known to be nothing.
-fn leads_somewhere(port: &ServicePort) -> bool {
-    port.frontends.iter().flat_map(|frontend| &frontend.routes).any(|route| route.verdict == Verdict::Unknown)
 }
 
 fn finding(input: &Input<'_, '_>, rivals: &Rivals<'_, '_, '_>, blank: Finding, port: &ServicePort) -> Finding {

@@ -27,10 +27,8 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         }
         forgetful(input, found, at, port);
     }
-    let asks_more = |port: &ServicePort| {
-        let known = port.about.as_ref().is_some_and(|about| about.rules_complete);
-        known && port.frontends.iter().flat_map(|f| &f.routes).any(|route| route.verdict == Verdict::Unknown)
-    };
+    let asks_more =
+        |port: &ServicePort| port.is_unclear() && port.about.as_ref().is_some_and(|about| about.rules_complete);
     let unclear = input.ports().filter(|(_, port)| asks_more(port)).count();
     if input.mode() == Mode::Iptables && unclear > 0 {
         found.skip(format!(

@@ -39,7 +39,7 @@ fn finding(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, standing: 
         _ => format!("it should have no rules: {words}"),
     };
     let frontends = port.frontends.iter().map(crate::dataplane::Frontend::at).collect::<Vec<_>>().join(", ");
-    let service = port.name.as_ref().zip(input.cluster).and_then(|(n, c)| c.service(&n.namespace, &n.service));
+    let service = input.service(port);
     let (field, value) = match standing {
         // Its cluster IP does not say so.
         Standing::Headless if service.is_some_and(|service| !service.cluster_ips.is_empty()) => {

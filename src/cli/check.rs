@@ -218,7 +218,7 @@ fn answered(
         CheckFormat::Text => {
             let view = render::View { width, all: args.all };
             let around = render::Surroundings {
-                services: scene.services.iter().filter(|port| !port.is_of_unread_family()).count(),
+                services: report::ports_checked(&scene.services),
                 node: header.node.as_deref(),
                 read_at: scene.read_at(),
             };

@@ -28,18 +28,21 @@ pub(super) fn apart(capture: Capture, notes: &mut Vec<String>) -> Vec<Capture> {
 /// The rules of iptables, one text for each family, that a listing of nft shows beside kube-proxy's own table, where chains of
 /// Services are among them: an earlier mode of kube-proxy left those.
 pub(super) fn beside_own_table(captures: &[Capture], notes: &mut Vec<String>) -> Vec<Capture> {
-    let is_rules = |capture: &Capture| texts::kind(capture) == Kind::Iptables;
+    let is = |capture: &Capture, kind: Kind| texts::kind(capture) == kind;
+    let shows_them = |capture: &&Capture| {
+        capture.command.is_none()
+            && memmem::find(capture.text.as_bytes(), b"chain KUBE-SERVICES {").is_some()
+            && is(capture, Kind::Nft)
+            && texts::has_own_table(&capture.text)
+    };
+    let showing: Vec<&Capture> = captures.iter().filter(shows_them).collect();
     let mut more = Vec::new();
-    for capture in captures {
+    // What iptables-save says of them is said better.
+    if showing.is_empty() || captures.iter().any(|capture| is(capture, Kind::Iptables)) {
+        return more;
+    }
+    for capture in showing {
         let text = &*capture.text;
-        let shows_them = capture.command.is_none()
-            && memmem::find(text.as_bytes(), b"chain KUBE-SERVICES {").is_some()
-            && texts::kind(capture) == Kind::Nft
-            && texts::has_own_table(text);
-        // What iptables-save says of them is said better.
-        if !shows_them || captures.iter().any(is_rules) {
-            continue;
-        }
         let of_family = |family| only(text, |table| table.is_some_and(|(of, name)| of == family && name != TABLE));
         let rules = ["ip", "ip6"].into_iter().filter_map(|family| restore_nft_view(of_family(family).trim_start()));
         more.extend(rules.map(|rules| Capture { label: capture.label.clone(), text: rules.into(), command: None }));

@@ -292,7 +292,19 @@ impl Pool {
     }
 }
 
+impl Frontend {
+    /// True if where it leads is not known, for some clients at least.
+    pub fn is_unclear(&self) -> bool {
+        self.routes.iter().any(|route| route.verdict == Verdict::Unknown)
+    }
+}
+
 impl ServicePort {
+    /// True if where one of its frontends leads is not known.
+    pub fn is_unclear(&self) -> bool {
+        self.frontends.iter().any(Frontend::is_unclear)
+    }
+
     /// The largest part that one of its pools loses.
     pub fn lost(&self) -> Option<f64> {
         self.pools.iter().filter_map(Pool::lost).max_by(f64::total_cmp)

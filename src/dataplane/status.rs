@@ -1,6 +1,6 @@
 //! The state of a service port in one word.
 
-use super::{Oddity, Pool, ServicePort, Standing, Verdict};
+use super::{Oddity, Pool, ServicePort, Standing};
 
 /// The worst that applies to a service port: from the rules, and with objects from what the cluster wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl ServicePort {
     pub fn status(&self) -> Status {
         let unknown =
             |pool: &Pool| pool.undelivered.is_none() || pool.oddities.iter().any(|o| !matches!(o, Oddity::Deep(_)));
-        let undecided = self.frontends.iter().flat_map(|f| &f.routes).any(|r| r.verdict == Verdict::Unknown)
+        let undecided = self.is_unclear()
             || self.pools.iter().any(unknown)
             || (self.pools.is_empty() && self.about.as_ref().is_some_and(|about| about.gap.is_some()));
         if self.is_stale() {

@@ -71,7 +71,6 @@ impl Comparison<'_> {
             return;
         }
         let captured = have.routes.iter().any(|route| route.verdict.is_pool());
-        let unclear = have.routes.iter().any(|route| route.verdict == Verdict::Unknown);
         let is_refusal = |verdict: &Verdict| matches!(verdict, Verdict::Drop | Verdict::Reject);
         let refused = have.routes.iter().map(|route| route.verdict).find(is_refusal);
         let Some(want) = wanted else {
@@ -86,13 +85,13 @@ impl Comparison<'_> {
                 let why = if nobody { NotWanted::NoEndpoints } else { NotWanted::NoLocalEndpoints };
                 drifts.push(Drift::StaleFrontend(self.at, why));
             }
-            Some(true) if captured && !unclear => {
+            Some(true) if captured && !have.is_unclear() => {
                 self.policy(want, drifts);
                 self.sources(want, drifts);
             }
             Some(true)
                 if refused.is_some()
-                    && !unclear
+                    && !have.is_unclear()
                     && !may_be_dropped(want, expected, self.extent)
                     && !self.may_be_let_in(want, refused) =>
             {

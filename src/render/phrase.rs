@@ -130,7 +130,7 @@ pub(super) fn without_pool(service: &ServicePort) -> &'static str {
         "no endpoints: rejected"
     } else if all(Verdict::Drop) {
         "no endpoints: dropped"
-    } else if service.frontends.iter().flat_map(|f| &f.routes).any(|r| r.verdict == Verdict::Unknown) {
+    } else if service.is_unclear() {
         "where it leads is unknown"
     } else {
         "no endpoints"

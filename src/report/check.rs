@@ -8,6 +8,11 @@ use super::{Header, Quotes};
 use crate::checks::{Checked, Finding, Severity};
 use crate::dataplane::{Address, ServicePort};
 
+/// How many of these service ports rules were read of, so that they could be checked.
+pub fn ports_checked(services: &[ServicePort]) -> usize {
+    services.iter().filter(|port| !port.is_of_unread_family()).count()
+}
+
 /// The document of `check`.
 pub fn check_document(
     header: &Header,
@@ -26,7 +31,7 @@ pub fn check_document(
         source: header.source(),
         watch: header.watch.clone(),
         summary: Summary {
-            services: services.iter().filter(|port| !port.is_of_unread_family()).count(),
+            services: ports_checked(services),
             endpoints: services.iter().map(endpoints).sum(),
             errors: checked.count(Severity::Error),
             warnings: checked.count(Severity::Warning),

@@ -17,7 +17,7 @@ mod v1_nodes;
 mod v1_trace;
 
 pub use build::{Header, Services, document};
-pub use check::check_document;
+pub use check::{check_document, ports_checked};
 pub use diff::{diff_document, diff_summary};
 pub use likeness::likeness;
 pub use nodes::{Look, Seen, nodes_document};
