@@ -22,6 +22,7 @@ pub mod dump;
 pub mod expect;
 pub mod join;
 pub mod net;
+mod order;
 pub mod proxy;
 pub mod redact;
 pub mod render;

@@ -6,6 +6,7 @@
 use super::{Finding, Input, Severity};
 use crate::dataplane::{Frontend, FrontendKind, Mode, Policy, ServicePort, count};
 use crate::net::{Family, span};
+use crate::order::Order as _;
 
 /// What probably happened; `None` where nothing is wrong.
 pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {
@@ -80,7 +81,7 @@ fn hooks(missing: &[&Finding]) -> Option<String> {
         let flushed = missing.iter().filter(|f| f.reason.is_none());
         let of_table = flushed.filter(|f| (f.severity == Severity::Error) == nat);
         let mut chains: Vec<&str> = of_table.filter_map(|f| f.chain.as_deref()).collect();
-        chains.sort_unstable();
+        chains.order();
         chains.dedup();
         chains.join(", ")
     };
@@ -114,7 +115,7 @@ fn services_with<'f>(findings: &'f [Finding], has: impl Fn(&Finding) -> bool) ->
     // The ports of a Service change together.
     let name = |f: &'f Finding| f.service.as_deref().map(|name| name.split(':').next().unwrap_or(name));
     let mut names: Vec<&str> = wrong.filter_map(name).collect();
-    names.sort_unstable();
+    names.order();
     names.dedup();
     names
 }

@@ -49,6 +49,7 @@ use hashbrown::HashSet;
 
 use crate::cores;
 use crate::dataplane::Mode;
+use crate::order::Order as _;
 
 /// A check. Its `id` and `slug` never change their meaning and are never used again.
 #[derive(Debug)]
@@ -141,7 +142,7 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
         let before: HashSet<_> = earlier.findings.iter().map(Finding::essence).collect();
         findings.retain(|finding| before.contains(&finding.essence()));
     }
-    findings.sort_by_cached_key(|f| {
+    findings.order_by_cached_key(|f| {
         let place = (f.service.is_some(), f.service.clone(), f.protocol, f.family);
         (f.check.id, place, f.chain.clone(), f.frontend.clone(), f.address.clone(), f.rules.first().copied())
     });

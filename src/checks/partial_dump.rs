@@ -3,6 +3,7 @@
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::Mode;
 use crate::net::Family;
+use crate::order::Order as _;
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -20,7 +21,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         return;
     }
     let mut codes: Vec<&str> = found.skipped.iter().filter(|s| s.for_lines).map(|s| s.check.slug).collect();
-    codes.sort_unstable();
+    codes.order();
     codes.dedup();
     let skipped = if codes.is_empty() {
         "no check was left out for it".to_owned()

@@ -2,6 +2,7 @@
 
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Address, RuleRef, count};
+use crate::order::Order as _;
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -18,7 +19,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     for wiring in input.wirings {
         let pools = || input.ports().filter(|(_, port)| port.family == wiring.family).flat_map(|(_, port)| &port.pools);
         let mut rules: Vec<RuleRef> = pools().flat_map(|pool| pool.garbled.iter().copied()).collect();
-        rules.sort_unstable();
+        rules.order();
         rules.dedup();
         if rules.is_empty() {
             continue;

@@ -15,6 +15,7 @@ use crate::cluster::{Api, Problem, Server, Wanted, lost_kubeconfigs};
 use crate::dataplane::{FrontendKind, Select, ServicePort};
 use crate::expect::Cluster;
 use crate::join;
+use crate::order::Order as _;
 use crate::proxy::KnownNames;
 use crate::proxy::{Rules, Survey};
 use crate::source::Bundle;
@@ -263,7 +264,7 @@ fn later(api: &mut Api, question: &Question<'_>, rules: Rules<'_, '_>) {
     }
     let wanted = match names {
         Some(mut names) => {
-            names.sort_unstable();
+            names.order();
             names.dedup();
             if names.len() <= ONE_BY_ONE { Wanted::Services(names) } else { all }
         }

@@ -13,6 +13,7 @@ use crate::dataplane::{Gap, Mode, Oddity, ServicePort, count};
 use crate::dump::iptables::{Backend, Dump};
 use crate::expect::Cluster;
 use crate::net::{Family, Network};
+use crate::order::Order as _;
 use crate::proxy::iptables::Ruleset;
 use crate::proxy::nftables::Lack;
 use crate::proxy::{Rules, Survey};
@@ -24,7 +25,7 @@ pub(super) fn undecided(services: &[ServicePort]) -> Option<String> {
     let oddities = services.iter().flat_map(|s| &s.pools).flat_map(|p| &p.oddities);
     let mut rules: Vec<_> =
         oddities.filter_map(|o| if let Oddity::Undecided(rule) = o { Some(rule) } else { None }).collect();
-    rules.sort_unstable();
+    rules.order();
     rules.dedup();
     let count = match rules.len() {
         0 => return None,

@@ -9,6 +9,7 @@ use crate::dataplane::{FrontendKind, Select, ServiceName, ServicePort, nearest};
 use crate::expect;
 use crate::join::{self, Join};
 use crate::net::{Family, Protocol};
+use crate::order::Order as _;
 use crate::proxy::{Sketch, Survey};
 
 /// The service ports asked for, in the order people read them.
@@ -119,7 +120,7 @@ fn candidates<'s, 'd, 'f>(
         }
     }
     // Stable: service ports of one name stay as the survey has them.
-    all.sort_by_cached_key(|c| (c.name().is_none(), c.name().cloned(), c.protocol(), c.family()));
+    all.order_by_cached_key(|c| (c.name().is_none(), c.name().cloned(), c.protocol(), c.family()));
     all
 }
 

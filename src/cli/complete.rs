@@ -20,6 +20,7 @@ use super::names::Names;
 use super::program::{Called, NAME};
 use crate::checks::CHECKS;
 use crate::dataplane::ServiceName;
+use crate::order::Order as _;
 use crate::render::clean;
 
 /// The command that completes; no command of the program, for it must not be completed itself.
@@ -170,7 +171,7 @@ fn forms(services: &[ServiceName], namespace: Option<&str>, typed: &str) -> Vec<
         .flatten()
         .filter(|form| form.starts_with(typed))
         .collect();
-    forms.sort_unstable();
+    forms.order();
     forms.dedup();
     forms
 }

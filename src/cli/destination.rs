@@ -9,6 +9,7 @@ use super::meet::{Around, Unmet, loopback};
 use super::{Failure, retyped};
 use crate::dataplane::{Frontend, FrontendKind, Select, ServicePort};
 use crate::net::{Family, Host, Protocol};
+use crate::order::Order as _;
 use crate::trace::Locals;
 
 /// Where a connection goes.
@@ -115,7 +116,7 @@ impl Around<'_, '_, '_, '_> {
             let found = frontends.chain(endpoints).filter_map(|port| Some((port, service.protocol?)));
             ports.extend(found.filter(|(_, its)| protocol.is_none_or(|wanted| *its == wanted)));
         }
-        ports.sort_unstable();
+        ports.order();
         ports.dedup();
         match ports.as_slice() {
             [only] => Ok(*only),

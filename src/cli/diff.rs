@@ -112,6 +112,8 @@ fn each_node(
     (a, b): (&Question<'_>, &Question<'_>),
     width: Option<usize>,
 ) -> Result<Outcome, Failure> {
+    use crate::order::Order as _;
+
     let (before, after) = (Fleet::gather(a)?, Fleet::gather(b)?);
     let kept: BTreeMap<String, Arc<Bundle>> = before
         .each(a.source, 1, Tables::OfServices, |read| Some((read.node, Arc::new(read.bundle.ok()?))))
@@ -147,7 +149,7 @@ fn each_node(
             nodes.push((lost, None));
         }
     }
-    nodes.sort_by(|(a, _), (b, _)| a.node.cmp(&b.node));
+    nodes.order_by(|(a, _), (b, _)| a.node.cmp(&b.node));
     let remarks = notes(before.notes, after.notes);
     if is_text {
         let (text, failed) = render::diff_nodes(&nodes);

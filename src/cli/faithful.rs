@@ -10,6 +10,7 @@ use crate::dump::addresses::Interfaces;
 use crate::dump::iptables::{Backend, Dump, Section, TableName};
 use crate::dump::nft;
 use crate::net::Family;
+use crate::order::Order as _;
 use crate::source::{self, Capture, Invocation, Language};
 
 /// How much a form keeps of the rules, the most first.
@@ -66,7 +67,7 @@ struct Worth {
 /// one that is read in its place.
 pub(super) fn choose(members: Vec<Member>) -> (Vec<Member>, Vec<(String, String)>) {
     let mut ranked: Vec<(Worth, Member)> = members.into_iter().map(|member| (worth(&member), member)).collect();
-    ranked.sort_by_key(|(worth, _)| worth.rank);
+    ranked.order_by_key(|(worth, _)| worth.rank);
     let mut read: Vec<(Worth, Member)> = Vec::new();
     let mut aside = Vec::new();
     for (worth, member) in ranked {
@@ -77,7 +78,7 @@ pub(super) fn choose(members: Vec<Member>) -> (Vec<Member>, Vec<(String, String)
             _ => read.push((worth, member)),
         }
     }
-    aside.sort();
+    aside.order();
     (read.into_iter().rev().map(|(_, member)| member).collect(), aside)
 }
 

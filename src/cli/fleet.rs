@@ -16,6 +16,7 @@ use crate::checks::{self, Checked, OUTDATED, Pick, Severity};
 use crate::cluster::{Api, Facts, NoPlace, OnNode, Wanted};
 use crate::cores;
 use crate::net::{Family, Moment};
+use crate::order::Order as _;
 use crate::proxy::iptables::Depth;
 use crate::render::{self, View};
 use crate::report::{self, Kind, Look, NodesDocument, NodesKind, Seen};
@@ -221,7 +222,7 @@ impl Fleet {
         let threads = 0..usize::from(parallel).min(count);
         let mut all: Vec<(usize, T)> = cores::each(threads, |_| work()).into_iter().flatten().collect();
         bar.finish_and_clear();
-        all.sort_by_key(|(at, _)| *at);
+        all.order_by_key(|(at, _)| *at);
         all.into_iter().map(|(_, one)| one).collect()
     }
 
@@ -382,7 +383,7 @@ fn add_bare(places: &mut Vec<OnNode>, facts: &Facts) {
             places.push((node.name.clone(), Err(NoPlace { what, hints: Vec::new() })));
         }
     }
-    places.sort_by(|a, b| a.0.cmp(&b.0));
+    places.order_by(|a, b| a.0.cmp(&b.0));
 }
 
 /// A bar on stderr that counts nodes, where a person sits there.

@@ -57,6 +57,8 @@ pub(super) fn restored(bundle: &mut Bundle) -> Result<(), Failure> {
 /// Every node that the files hold, by name.
 #[cfg(feature = "live")]
 pub(super) fn nodes(args: &SourceArgs, verbose: bool) -> Result<Vec<Bundle>, Failure> {
+    use crate::order::Order as _;
+
     let mut nodes = Vec::new();
     for path in &args.file {
         let input = if path.as_os_str() == "-" { stdin()? } else { source::open(path, &collection::matters)? };
@@ -75,7 +77,7 @@ pub(super) fn nodes(args: &SourceArgs, verbose: bool) -> Result<Vec<Bundle>, Fai
             }
         }
     }
-    nodes.sort_by(|a, b| a.node.cmp(&b.node));
+    nodes.order_by(|a, b| a.node.cmp(&b.node));
     Ok(nodes)
 }
 

@@ -227,10 +227,10 @@ fn finish(outcome: &Outcome) -> ExitCode {
         Answer::Data(text) => std::io::stdout().lock().write_all(text.as_bytes()),
         Answer::Bytes(bytes) => std::io::stdout().lock().write_all(bytes),
         // Has no colours to be taken out.
-        Answer::Json(document) if std::io::stdout().is_terminal() => json(document, std::io::stdout().lock()),
+        Answer::Json(document) if std::io::stdout().is_terminal() => json(document, &mut std::io::stdout().lock()),
         Answer::Json(document) => {
             widen_pipe(document);
-            json_lines(document, std::io::stdout().lock())
+            json_lines(document, &mut std::io::stdout().lock())
         }
     };
     match written {
@@ -298,7 +298,7 @@ fn put(text: &str) -> std::io::Result<()> {
 /// Writes a document as one line.
 #[cfg(feature = "live")]
 fn put_line(document: &report::Any) -> std::io::Result<()> {
-    crate::render::json_line(document, std::io::stdout().lock())
+    crate::render::json_line(document, &mut std::io::stdout().lock())
 }
 
 /// Writes what steers the terminal, as it is.

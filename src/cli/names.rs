@@ -12,6 +12,7 @@ use super::objects;
 use super::scene::{self, Question};
 use crate::cluster::Facts;
 use crate::dataplane::ServiceName;
+use crate::order::Order as _;
 
 /// Names come in this time or not at all.
 const LIMIT: Duration = Duration::from_millis(900);
@@ -109,7 +110,7 @@ impl Names {
 
 fn sorted(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut names: Vec<String> = names.into_iter().collect();
-    names.sort_unstable();
+    names.order();
     names.dedup();
     names
 }

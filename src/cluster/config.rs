@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::facts::ProxyConfig;
 use super::objects::ConfigMap;
+use super::yaml;
 
 /// The part of KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1) that matters here.
 #[derive(Debug, Default, Deserialize)]
@@ -21,7 +22,7 @@ pub(super) fn proxy_config(map: ConfigMap) -> Option<ProxyConfig> {
         return None;
     }
     let text = map.data?.remove("config.conf")?;
-    let configuration: Configuration = serde_saphyr::from_str(&text).ok()?;
+    let configuration: Configuration = yaml::parse(&text)?;
     let limits_node_ports = configuration.node_port_addresses.is_some_and(|addresses| !addresses.is_empty());
     Some(ProxyConfig { mode: configuration.mode, limits_node_ports })
 }

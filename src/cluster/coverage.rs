@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::order::Order as _;
+
 /// Coverage by kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -69,7 +71,7 @@ pub enum Scope {
 impl Scope {
     /// What belongs to these Services.
     pub fn services(mut services: Vec<(Option<String>, String)>) -> Self {
-        services.sort_unstable();
+        services.order();
         services.dedup();
         Self::Some { namespaces: Vec::new(), services }
     }
@@ -98,7 +100,7 @@ impl Scope {
             (Self::Some { namespaces, services }, Self::Some { namespaces: more, services: others }) => {
                 namespaces.extend(more);
                 services.extend(others);
-                services.sort_unstable();
+                services.order();
             }
         }
     }

@@ -10,6 +10,7 @@ use super::list::{paged, query, segment};
 use super::live::Server;
 use super::problem::{Problem, Trouble};
 use crate::dataplane::nearest;
+use crate::order::Order as _;
 use crate::shell;
 
 /// Where kube-proxy runs as Pods.
@@ -92,7 +93,7 @@ impl Api {
         if pods.is_empty() {
             pods = list(&[])?;
         }
-        pods.sort_by(|a, b| (&a.spec.node_name, &a.metadata.name).cmp(&(&b.spec.node_name, &b.metadata.name)));
+        pods.order_by(|a, b| (&a.spec.node_name, &a.metadata.name).cmp(&(&b.spec.node_name, &b.metadata.name)));
         let nodes = pods.chunk_by(|a, b| a.spec.node_name == b.spec.node_name);
         let of_node = |pods: &[Pod]| {
             let node = pods.first()?.spec.node_name.clone()?;

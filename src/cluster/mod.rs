@@ -25,6 +25,7 @@ mod rights;
 mod saved;
 #[cfg(feature = "live")]
 mod words;
+mod yaml;
 
 #[cfg(feature = "live")]
 pub use api::{Api, Wanted};

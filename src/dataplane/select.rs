@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::{Endpoint, FrontendKind, ServiceName, ServicePort};
 use crate::net::{Network, Protocol, split_host_port};
+use crate::order::Order as _;
 
 /// How many names a failed search suggests.
 const SUGGESTIONS: usize = 3;
@@ -81,7 +82,8 @@ impl Select {
     pub fn parse(text: &str) -> Result<Self, BadWhat> {
         if let Some(pattern) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|p| !p.is_empty())
         {
-            return match Regex::new(pattern) {
+            // Names are of ASCII: the tables of Unicode would be a tenth of a megabyte that nobody uses.
+            return match RegexBuilder::new(pattern).unicode(false).build() {
                 Ok(regex) => Ok(Self::Pattern(regex)),
                 Err(error) => {
                     let reason = error.to_string();
@@ -146,7 +148,7 @@ impl Select {
                     && namespace.as_ref().is_none_or(|n| *n == name.namespace)
                     && (port.is_none() || *port == name.port)
             }
-            Self::Pattern(regex) => regex.is_match(&name.to_string()),
+            Self::Pattern(regex) => regex.is_match(name.to_string().as_bytes()),
             _ => false,
         }
     }
@@ -230,7 +232,7 @@ pub fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<Stri
             (distance * 3 <= wanted.chars().count().max(3)).then_some((distance, name))
         })
         .collect();
-    ranked.sort_unstable();
+    ranked.order();
     ranked.dedup();
     ranked.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
 }

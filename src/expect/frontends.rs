@@ -6,6 +6,7 @@ use super::pools::Pools;
 use crate::cluster::{Port, Service};
 use crate::dataplane::{FrontendKind, Policy};
 use crate::net::{Family, Network};
+use crate::order::Order as _;
 
 /// An address or node port of a Service.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +99,6 @@ pub(super) fn of(service: &Service, port: &Port, family: Family, pools: &Pools) 
         captured: pools.usable,
     });
     let mut all: Vec<Frontend> = own.chain(others).collect();
-    all.sort_by_key(|f| (f.kind, f.address, f.port));
+    all.order_by_key(|f| (f.kind, f.address, f.port));
     all
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::Viewpoint;
 use crate::cluster::{Endpoint, Port, Slice};
 use crate::net::Family;
+use crate::order::Order as _;
 
 /// An endpoint of a service port.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +49,7 @@ pub(super) fn of<'f>(slices: impl Iterator<Item = &'f Slice>, port: &Port, viewp
             }));
         }
     }
-    members.sort_by(|a, b| (a.address, a.port).cmp(&(b.address, b.port)).then_with(|| b.rank().cmp(&a.rank())));
+    members.order_by(|a, b| (a.address, a.port).cmp(&(b.address, b.port)).then_with(|| b.rank().cmp(&a.rank())));
     members.dedup_by_key(|m| (m.address, m.port));
     members
 }

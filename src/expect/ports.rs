@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::cluster::{Port, Service, ServiceType};
 use crate::dataplane::{FrontendKind, ServiceName};
 use crate::net::{Family, Protocol};
+use crate::order::Order as _;
 
 /// A port of a Service in one family.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,7 +92,7 @@ pub(super) fn of(service: &Service) -> impl Iterator<Item = ServicePort<'_>> {
     if families.is_empty() {
         families.push(service.families.first().copied().unwrap_or(Family::Ipv4));
     }
-    families.sort_unstable();
+    families.order();
     families.dedup();
     let ports: Vec<Option<&Port>> =
         if service.ports.is_empty() { vec![None] } else { service.ports.iter().map(Some).collect() };

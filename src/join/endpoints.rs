@@ -8,6 +8,7 @@ use super::Join;
 use crate::cluster::PodRef;
 use crate::dataplane::{AboutEndpoint, Absent, Address, Endpoint, Oddity, Policy, Pool, Stale, State};
 use crate::expect::{Expected, Member};
+use crate::order::Order as _;
 
 impl Join<'_, '_> {
     /// Adds what the cluster says to a pool and its endpoints. `gone`: it does not have the service port any more.
@@ -97,7 +98,7 @@ fn beyond_hints<'e>(pool: &mut Pool, expected: &'e Expected<'_>, hinted: &'e [us
 pub(super) fn unprogrammed(expected: &Expected<'_>) -> Vec<Absent> {
     let pools = [Policy::Cluster, Policy::Local].into_iter().filter_map(|policy| expected.pools.get(policy));
     let mut members: Vec<usize> = pools.filter_map(|pool| pool.as_ref().ok()).flatten().copied().collect();
-    members.sort_unstable();
+    members.order();
     members.dedup();
     members.into_iter().map(|n| absent(&expected.members[n], true)).collect()
 }

@@ -7,6 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::cluster::{Facts, Pod};
 use crate::dataplane::{AboutEndpoint, Endpoint, ServicePort, Stale, State};
 use crate::expect::{Cluster, Viewpoint};
+use crate::order::Order as _;
 
 /// Who has which address. Pods that have ended gave theirs back.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ pub fn addresses_of_pod(facts: &Facts, namespace: Option<&str>, name: &str) -> V
     let endpoints = facts.slices.iter().flat_map(|slice| &slice.endpoints);
     let named = endpoints.filter(|e| e.pod.as_ref().is_some_and(|pod| is_it(pod.as_str()))).map(|e| e.address);
     let mut addresses: Vec<IpAddr> = pods.chain(named).collect();
-    addresses.sort_unstable();
+    addresses.order();
     addresses.dedup();
     addresses
 }
@@ -77,7 +78,7 @@ pub fn unsettled(services: &[ServicePort]) -> Vec<IpAddr> {
         _ => None,
     };
     let mut addresses: Vec<IpAddr> = endpoints.filter_map(of).collect();
-    addresses.sort_unstable();
+    addresses.order();
     addresses.dedup();
     addresses
 }

@@ -7,6 +7,8 @@ use ipnet::{IpNet, IpSubnets, Ipv4Net, Ipv4Subnets, Ipv6Subnets};
 
 use super::Family;
 
+use crate::order::Order as _;
+
 /// An address with a prefix length. Non-contiguous masks, which iptables also allows, are no `Network`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network(IpNet);
@@ -98,7 +100,7 @@ impl Network {
     pub fn joined<'n>(all: impl IntoIterator<Item = &'n Self>) -> Vec<Self> {
         let all: Vec<IpNet> = all.into_iter().map(|network| network.0).collect();
         let mut joined: Vec<Self> = IpNet::aggregate(&all).into_iter().map(Self).collect();
-        joined.sort_unstable();
+        joined.order();
         joined
     }
 

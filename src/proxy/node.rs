@@ -14,6 +14,7 @@ use crate::dump::iptables::{Section, TableName};
 use crate::dump::ipvs::VirtualServer;
 use crate::dump::nft;
 use crate::net::Family;
+use crate::order::Order as _;
 
 /// Things left over that are named.
 const NAMED: usize = 3;
@@ -79,7 +80,7 @@ impl Rules<'_, '_> {
         let tables = self.iptables.iter().map(|r| r.family).chain(self.nftables.iter().map(|r| r.family));
         let mut families: Vec<Family> =
             tables.chain(of_servers).filter(|f| self.only.is_none_or(|only| only == *f)).collect();
-        families.sort_unstable();
+        families.order();
         families.dedup();
         families
     }
@@ -236,7 +237,7 @@ impl<'r, 'd> Survey<'r, 'd> {
                 wiring.closed = self.ipvs.closed(wiring.family);
             }
         }
-        wirings.sort_by_key(|wiring| wiring.family);
+        wirings.order_by_key(|wiring| wiring.family);
         wirings
     }
 
@@ -325,7 +326,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             Some(Mode::Ipvs) => Vec::new(),
             _ => of_iptables.collect(),
         };
-        texts.sort_unstable();
+        texts.order();
         texts.dedup();
         texts
     }

@@ -2,6 +2,7 @@
 //! Local policy.
 
 use crate::net::Network;
+use crate::order::Order as _;
 
 /// How many chains of a kind are looked at: all of one kind name pods alike.
 const SAMPLE: usize = 64;
@@ -49,9 +50,9 @@ impl PodsTold {
 
     /// What was told, in order.
     pub(super) fn finish(mut self) -> (Vec<Network>, Vec<String>) {
-        self.networks.sort_unstable();
+        self.networks.order();
         self.networks.dedup();
-        self.interfaces.sort_unstable();
+        self.interfaces.order();
         self.interfaces.dedup();
         (self.networks, self.interfaces)
     }

@@ -6,6 +6,7 @@ use crate::cluster::{
     Coverage, Endpoint, Facts, Hints, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Scope, Service, Slice, SlicePort,
 };
 use crate::dataplane::Mode;
+use crate::order::Order as _;
 
 /// The names in facts.
 pub(super) fn names(facts: &Facts) -> impl Iterator<Item = (Kind, &str)> {
@@ -74,10 +75,10 @@ impl Redactor {
             coverage: self.coverage(&facts.coverage),
             left_out: Vec::new(),
         };
-        new.services.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        new.slices.sort_by(|a, b| (&a.namespace, &a.service, &a.name).cmp(&(&b.namespace, &b.service, &b.name)));
-        new.pods.sort_by(|a, b| a.pod.cmp(&b.pod));
-        new.nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        new.services.order_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        new.slices.order_by(|a, b| (&a.namespace, &a.service, &a.name).cmp(&(&b.namespace, &b.service, &b.name)));
+        new.pods.order_by(|a, b| a.pod.cmp(&b.pod));
+        new.nodes.order_by(|a, b| a.name.cmp(&b.name));
         new
     }
 

@@ -12,6 +12,7 @@ use crate::cluster::Facts;
 use crate::dataplane::ServiceName;
 use crate::dump::iptables::{Dump, Hints, Match, Rule};
 use crate::net::{Host, Network, Protocol, split_host_port};
+use crate::order::Order as _;
 use crate::proxy::chain_name::{self, ChainKind, EndpointKeys};
 use crate::proxy::nftables;
 
@@ -106,7 +107,7 @@ impl Redactor {
         let ports: BTreeSet<u16> = chains.values().flat_map(|chain| &chain.sockets).map(|socket| socket.1).collect();
         let ports: Vec<u16> = ports.into_iter().collect();
         let mut unknown: Vec<_> = chains.iter().filter(|(key, _)| !self.knows_key(key)).collect();
-        unknown.sort_unstable_by_key(|(key, _)| **key);
+        unknown.order_by_key(|(key, _)| **key);
         let mut tries = TRIED;
         for (key, chain) in unknown {
             let of_owners = chain.owners.iter().filter_map(|owner| owners.get(*owner).copied());

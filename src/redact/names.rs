@@ -7,6 +7,8 @@ use hashbrown::HashMap;
 
 use super::key::Key;
 
+use crate::order::Order as _;
+
 /// Letters of a pseudonym without a number.
 const LETTERS: usize = 8;
 
@@ -64,9 +66,9 @@ impl Names {
         let new = names.into_iter().filter(|(kind, name)| !kind.keeps(name));
         let mut new: Vec<_> = new.filter(|(kind, name)| !self.numbers.contains_key(&(*kind, (*name).into()))).collect();
         // The order of the names would tell which begin with which letter.
-        new.sort_unstable();
+        new.order();
         new.dedup();
-        new.sort_by_cached_key(|(_, name)| key.block("order", name.as_bytes()));
+        new.order_by_cached_key(|(_, name)| key.block("order", name.as_bytes()));
         for (kind, name) in new {
             let count = self.counts.entry(kind).or_default();
             *count += 1;

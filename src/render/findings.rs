@@ -15,6 +15,7 @@ use super::text::{clean, for_cell, percent, wrap};
 use crate::checks::{CHECKS, Checked, Finding, ObjectRef, Severity, Skipped};
 use crate::dataplane::count;
 use crate::net::{Family, Moment, span};
+use crate::order::Order as _;
 use crate::report::{Quote, Quotes};
 
 /// Findings of one kind about one service that are shown unless all are asked for.
@@ -91,11 +92,11 @@ fn groups<'f>(findings: &'f [Finding], node: Option<&str>) -> Vec<Group<'f>> {
     }
     let mut groups: Vec<Group<'_>> = Vec::new();
     for ((_, heading), mut findings) in by_heading {
-        findings.sort_by_key(|finding| Reverse(finding.severity));
+        findings.order_by_key(|finding| Reverse(finding.severity));
         groups.push(Group { heading, findings });
     }
     // Stable: the node as a whole stays before its services, and these in the order of their names.
-    groups.sort_by_key(|group| Reverse(group.findings.iter().map(|finding| finding.severity).max()));
+    groups.order_by_key(|group| Reverse(group.findings.iter().map(|finding| finding.severity).max()));
     groups
 }
 
@@ -259,7 +260,7 @@ fn runs(ids: &[&str]) -> String {
 /// What to do next, the worst first.
 fn next(findings: &[Finding], width: Option<usize>, out: &mut String) {
     let mut worst: Vec<&Finding> = findings.iter().collect();
-    worst.sort_by_key(|finding| Reverse(finding.severity));
+    worst.order_by_key(|finding| Reverse(finding.severity));
     let Some(first) = worst.first() else { return };
     let mut steps: Vec<&str> = Vec::new();
     for finding in &worst {
@@ -292,7 +293,7 @@ pub fn findings_table(checked: &Checked, width: Option<usize>) -> String {
     let header = ["SEVERITY", "CODE", "SERVICE", "PROTO", "WHERE", "SHARE", "MESSAGE"];
     let mut table = empty(&header);
     let mut findings: Vec<&Finding> = checked.findings.iter().collect();
-    findings.sort_by_key(|finding| Reverse(finding.severity));
+    findings.order_by_key(|finding| Reverse(finding.severity));
     for finding in findings {
         let (_, style) = look(finding.severity);
         let place = finding.address.as_ref().or(finding.frontend.as_ref()).or(finding.chain.as_ref());

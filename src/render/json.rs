@@ -19,14 +19,14 @@ const ENDPOINTS_AT_ONCE: usize = 1000;
 
 /// Writes `document` as indented JSON, for people. Characters a terminal would act on are written as escapes, which JSON
 /// allows in every string.
-pub fn json(document: &impl Serialize, out: impl Write) -> io::Result<()> {
+pub fn json(document: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut out = Escaping::of(out);
     serde_json::to_writer_pretty(&mut out, document)?;
     out.finish()
 }
 
 /// The same on one line, for readers that take a stream line by line.
-pub fn json_line(document: &impl Serialize, out: impl Write) -> io::Result<()> {
+pub fn json_line(document: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut out = Escaping::of(out);
     serde_json::to_writer(&mut out, document)?;
     out.finish()
@@ -34,7 +34,7 @@ pub fn json_line(document: &impl Serialize, out: impl Write) -> io::Result<()> {
 
 /// The same for programs: without indentation, which would be half of it, and with a line for each service port. These are
 /// shared out among the processor's cores.
-pub fn json_lines(document: &Any, out: impl Write) -> io::Result<()> {
+pub fn json_lines(document: &Any, out: &mut dyn Write) -> io::Result<()> {
     match document {
         Any::Services(document) if !document.services.is_empty() => {
             let mut out = Escaping::of(out);
@@ -46,7 +46,7 @@ pub fn json_lines(document: &Any, out: impl Write) -> io::Result<()> {
 }
 
 /// Writes the document of `show` or `list`, whose service ports come last in it.
-fn services<W: Write>(document: &Document, out: &mut Escaping<W>) -> io::Result<()> {
+fn services(document: &Document, out: &mut Escaping<'_>) -> io::Result<()> {
     let (source, watch) = (document.source.clone(), document.watch.clone());
     let frame = Document { services: Services::default(), source, watch, ..*document };
     let frame = serde_json::to_string(&frame)?;
@@ -87,14 +87,14 @@ fn part(services: &Services, range: Range<usize>, text: &mut Vec<u8>) -> io::Res
 }
 
 /// Escapes what is written. Every write ends where a character does, as serde_json's do.
-struct Escaping<W: Write> {
-    out: W,
+struct Escaping<'o> {
+    out: &'o mut dyn Write,
     /// What was not looked at yet.
     pending: Vec<u8>,
 }
 
-impl<W: Write> Escaping<W> {
-    fn of(out: W) -> Self {
+impl<'o> Escaping<'o> {
+    fn of(out: &'o mut dyn Write) -> Self {
         Self { out, pending: Vec::with_capacity(AT_ONCE) }
     }
 
@@ -117,7 +117,7 @@ impl<W: Write> Escaping<W> {
     }
 }
 
-impl<W: Write> Write for Escaping<W> {
+impl Write for Escaping<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.pending.len() + bytes.len() > AT_ONCE {
             self.pass_pending()?;
@@ -136,17 +136,17 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// `document` as YAML, with the same guarantee.
+/// `document` as YAML, with the same guarantee. It is made of the JSON: a writer of YAML for each type of the contract would
+/// be a large part of the program.
 ///
 /// Plain YAML strings know no escapes, so a document that needs some is written in the form of JSON, which is YAML too.
 pub fn yaml(document: &impl Serialize) -> Result<String, String> {
-    let text = serde_saphyr::to_string(document).map_err(|e| e.to_string())?;
-    if !text.chars().any(needs_escape) {
-        return Ok(text);
-    }
-    let mut escaped = Vec::new();
-    json(document, &mut escaped).map_err(|e| e.to_string())?;
-    String::from_utf8(escaped).map_err(|e| e.to_string())
+    let mut text = Vec::new();
+    json(document, &mut text).map_err(|e| e.to_string())?;
+    let text = String::from_utf8(text).map_err(|e| e.to_string())?;
+    let mut from = serde_json::Deserializer::from_str(&text);
+    let yaml = serde_saphyr::to_string(&serde_transcode::Transcoder::new(&mut from)).map_err(|e| e.to_string())?;
+    Ok(if yaml.chars().any(needs_escape) { text } else { yaml })
 }
 
 /// The text with its escapes, unless it surely needs none, as nearly all does.

@@ -4,6 +4,7 @@ use super::palette::{DIM, ERROR, NOTE};
 use super::text::clean;
 use super::tree::Detail;
 use crate::checks::{Finding, Severity};
+use crate::order::Order as _;
 
 /// Findings a tree shows by itself, where they are: on endpoints, in the heading, below a pool.
 const SHOWN: [&str; 5] = ["KI101", "KI102", "KI103", "KI104", "KI201"];
@@ -28,7 +29,7 @@ impl<'m> Marks<'m> {
     pub(super) fn at(&self, port: usize) -> Vec<&'m Finding> {
         let all = self.0.get(port).map(Vec::as_slice).unwrap_or_default();
         let mut hidden: Vec<&Finding> = all.iter().copied().filter(|f| !SHOWN.contains(&f.check.id)).collect();
-        hidden.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        hidden.order_by_key(|finding| std::cmp::Reverse(finding.severity));
         hidden
     }
 

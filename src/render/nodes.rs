@@ -10,6 +10,7 @@ use super::table::{empty, finish};
 use super::text::{clean, for_cell};
 use crate::dataplane::count;
 use crate::net::span;
+use crate::order::Order as _;
 use crate::report::{DiffNode, NodeRow, NodesDocument, SharedFinding};
 
 /// Node names in one list of them, unless all are asked for.
@@ -93,7 +94,7 @@ fn findings(document: &NodesDocument, view: View, out: &mut String) {
     let left = document.summary.errors + document.summary.warnings - shown.len();
     let read = document.summary.nodes - document.summary.unreachable;
     let mut headings: Vec<&[String]> = shown.iter().map(|shared| shared.nodes.as_slice()).collect();
-    headings.sort_by_key(|nodes| (std::cmp::Reverse(nodes.len()), *nodes));
+    headings.order_by_key(|nodes| (std::cmp::Reverse(nodes.len()), *nodes));
     headings.dedup();
     for nodes in headings {
         out.push('\n');
@@ -144,7 +145,7 @@ fn summary(document: &NodesDocument, width: Option<usize>, out: &mut String) {
     lines(&parts.join(" · "), Style::new(), 0, width, out);
     let skipped = document.nodes.iter().flat_map(|row| &row.notes);
     let mut reasons: Vec<&str> = skipped.map(String::as_str).collect();
-    reasons.sort_unstable();
+    reasons.order();
     for same in reasons.chunk_by(|a, b| a == b) {
         let text = format!("on {}: {}", count(same.len(), "node"), clean(same[0]));
         lines(&text, DIM, 0, width, out);

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use super::text::clean;
 use crate::checks::{CHECKS, Check, Checked, Finding, NO_OBJECTS, Pick, Severity, Skipped};
 use crate::net::{Family, Moment, Protocol};
+use crate::order::Order as _;
 use crate::report::CheckDocument;
 
 /// Service ports with a sample of their own, those that lose most. A node where everything is stale must not make as many
@@ -108,7 +109,7 @@ fn lost(findings: &[Finding], page: &mut Page) {
         "kube_ipt_lost_ratio",
         "The part of a service port's new connections, 0 to 1, that is lost or goes where it must not; of those that lose most.",
     );
-    all.sort_by(|(place, part), (other, least)| least.total_cmp(part).then_with(|| place.cmp(other)));
+    all.order_by(|(place, part), (other, least)| least.total_cmp(part).then_with(|| place.cmp(other)));
     all.truncate(SERVICES);
     for ((service, protocol, family, id, code), part) in all {
         let protocol = protocol.map(|protocol| protocol.to_string());

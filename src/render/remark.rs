@@ -8,6 +8,7 @@ use super::phrase;
 use super::text::{clean, percent};
 use crate::checks::{Finding, Severity};
 use crate::dataplane::{AboutEndpoint, Address, Endpoint, ServicePort, Standing, State};
+use crate::order::Order as _;
 
 /// A remark and how much it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub(super) fn service(service: &ServicePort, findings: &[&Finding], room: Room) 
     if all.is_empty() {
         return None;
     }
-    all.sort_by_key(|remark| remark.weight);
+    all.order_by_key(|remark| remark.weight);
     let weight = all[0].weight;
     // A heading has the worst only: the rest is in the tree below it.
     let shown = if room == Room::Heading { 1 } else { all.len() };

@@ -7,6 +7,7 @@ use super::v1::{CheckDocument, Finding};
 use super::v1_nodes::{NodeRow, NodesDocument, NodesKind, NodesSummary, SharedFinding};
 use crate::dataplane::count;
 use crate::net::Family;
+use crate::order::Order as _;
 
 /// What was seen of one node.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +57,7 @@ fn key(finding: &Finding) -> Key<'_> {
 
 /// The answer about all nodes.
 pub fn nodes_document(kind: NodesKind, mut looks: Vec<Look>) -> NodesDocument {
-    looks.sort_by(|a, b| a.node.cmp(&b.node));
+    looks.order_by(|a, b| a.node.cmp(&b.node));
     let odd = odd(&looks);
     let findings = shared(&looks);
     let of = |severity: &str| findings.iter().filter(|shared| shared.finding.severity == severity).count();
@@ -127,7 +128,7 @@ fn shared(looks: &[Look]) -> Vec<SharedFinding> {
         }
     }
     let rank = |severity: &str| ["error", "warning", "info"].iter().position(|known| *known == severity);
-    found.sort_by_key(|(nodes, finding)| (rank(finding.severity), std::cmp::Reverse(nodes.len()), finding.id));
+    found.order_by_key(|(nodes, finding)| (rank(finding.severity), std::cmp::Reverse(nodes.len()), finding.id));
     let of_all = |(nodes, finding): (Vec<&str>, &Finding)| {
         let mut finding = finding.clone();
         if let [first, _, ..] = nodes.as_slice() {
@@ -176,7 +177,7 @@ impl<'f> State<'f> {
     fn of(seen: &'f Seen) -> Self {
         let source = &seen.check.source;
         let mut findings: Vec<Key<'f>> = seen.check.findings.iter().map(key).collect();
-        findings.sort_unstable();
+        findings.order();
         findings.dedup();
         Self { mode: source.dataplane, backend: source.backend, families: &source.families, findings }
     }

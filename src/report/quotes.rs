@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use memchr::memchr_iter;
 
 use crate::dataplane::RuleRef;
+use crate::order::Order as _;
 
 /// Bytes of a line that are quoted. A line may be as long as the text, and every finding may quote it.
 const QUOTED: usize = 4096;
@@ -39,7 +40,7 @@ impl<'q> Quotes<'q> {
     /// Finds the lines that `rules` name in `texts`, each given with its label.
     pub fn of(texts: impl Iterator<Item = (&'q str, &'q str)>, rules: impl Iterator<Item = RuleRef>) -> Self {
         let mut wanted: Vec<RuleRef> = rules.collect();
-        wanted.sort_unstable();
+        wanted.order();
         wanted.dedup();
         let mut lines = HashMap::with_capacity(wanted.len());
         for ((from, text), number) in texts.zip(0u16..) {

@@ -17,6 +17,8 @@ use super::unpack::{self, CUT, LARGEST, Leashed, Limited, MOST, growth, is_gzip}
 use super::whole::{Bytes, Whole, too_large};
 use super::{Capture, SourceError, Text};
 
+use crate::order::Order as _;
+
 /// So much of a member is looked at to tell whether it matters; preambles of shells and log collectors are shorter.
 const HEAD: u64 = 64 << 10;
 
@@ -217,7 +219,7 @@ impl<'w> Collector<'w> {
             let links = if self.odd == 1 { "1 member is a link" } else { &format!("{} members are links", self.odd) };
             self.collection.notes.push(format!("{label}: {links} or no file, and not followed"));
         }
-        self.collection.others.sort();
+        self.collection.others.order();
         self.collection
     }
 

@@ -8,6 +8,8 @@ use super::SourceError;
 use super::file::{decoded, reason};
 use super::unpack::{MOST, gunzip, is_gzip};
 
+use crate::order::Order as _;
+
 /// Directories below the one that was named; `kubectl cluster-info dump` writes two.
 const DEPTH: usize = 8;
 
@@ -64,7 +66,7 @@ pub fn object_files(path: &Path) -> Result<ObjectFiles, SourceError> {
             }
         }
     }
-    found.files.sort();
+    found.files.order();
     Ok(found)
 }
 

@@ -429,7 +429,7 @@ fn objects_that_repeat_or_nest_without_end_are_an_error() {
     ] {
         let (stdout, stderr, status) = with_objects(name, text);
         assert_eq!((stdout.as_str(), status), ("", Some(2)), "{name}: {stderr}");
-        let words = ["expected string scalar", "expected mapping start", much];
+        let words = ["a key that is no text", much];
         assert!(
             stderr.starts_with("error: FILE line ") && words.iter().any(|word| stderr.contains(word)),
             "{name}: {stderr}"

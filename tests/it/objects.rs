@@ -176,8 +176,8 @@ fn what_cannot_be_read_is_told_with_its_place() {
         (&json[..3000], "text line 80 column 41: the text ends in the middle of an object: it was cut off"),
         (&yaml[..3000], "text line 114 column 1: the list ends without saying that it is one: it was cut off"),
         (wrong_json, "text line 3 column 37: Service shop/web: invalid type: string \"http\", expected i32"),
-        (wrong_yaml, "text line 13 column 13: Service shop/web: invalid i32"),
-        (no_address, "text line 3 column 1: Service shop/web: spec.clusterIPs: '10.0.0' is no IP address"),
+        (wrong_yaml, "text line 13 column 13: Service shop/web: invalid type: string \"http\", expected i32"),
+        (no_address, "text line 4 column 1: Service shop/web: spec.clusterIPs: '10.0.0' is no IP address"),
         (far_port, "text line 1 column 1: EndpointSlice b/a: ports: 70000 is no port"),
         (
             r#"{"items": [{"metadata": {}}]}"#,
@@ -189,7 +189,7 @@ fn what_cannot_be_read_is_told_with_its_place() {
              string",
         ),
         ("a: b\n", "text line 1 column 1: an object without kind: this is no output of kubectl"),
-        ("- a\n", "text line 1 column 1: not YAML of Kubernetes objects: expected mapping start"),
+        ("- a\n", "text line 1 column 3: not Kubernetes objects: invalid type: string \"a\", expected an object"),
         (
             r#"[{"kind": "List", "items": [{"kind": "Service", "apiVersion": "v1", "spec": 1}]}]"#,
             "text line 1 column 77: Service: invalid type: integer `1`, expected ServiceSpec",
@@ -216,18 +216,15 @@ fn what_is_made_to_hurt_does_not() {
     );
     assert_eq!(facts(&object).services.len(), 1, "what is not read may be as deep as it likes");
     for (text, error) in [
-        (
-            deep.clone(),
-            "text line 1 column 2: not JSON of Kubernetes objects: invalid type: sequence, expected a string",
-        ),
+        (deep.clone(), "text line 1 column 2: not Kubernetes objects: invalid type: sequence, expected a string"),
         ("[".repeat(100_000), "text line 1 column 100000: the text ends in the middle of an object: it was cut off"),
         (
             inside(r#"{"kind":"Service","apiVersion":"v1","metadata":DEEP}"#),
-            "text line 1 column 48: not JSON of Kubernetes objects: invalid type: sequence, expected a string",
+            "text line 1 column 48: not Kubernetes objects: invalid type: sequence, expected a string",
         ),
         (
             inside("kind: Service\napiVersion: v1\nspec: DEEP\n"),
-            "text line 3 column 262: not YAML of Kubernetes objects: recursion limit exceeded",
+            "text line 3 column 107: not YAML: it repeats itself or nests more than Kubernetes objects do",
         ),
     ] {
         assert_eq!(bad(&text).to_string(), error);

@@ -2,6 +2,8 @@
 
 use super::{quoted, rbac};
 
+use crate::order::Order as _;
+
 /// A DaemonSet that checks every node, again and again, with the rights it needs.
 ///
 /// Each Pod leaves metrics for node_exporter's textfile collector and prints one line of JSON for each change.
@@ -81,7 +83,7 @@ fn filled_in_order<'f>(template: &str, filled: &'f [(&'f str, String)]) -> Vec<(
         .iter()
         .flat_map(|(mark, text)| template.match_indices(mark).map(move |(at, _)| (at, *mark, text.as_str())))
         .collect();
-    places.sort_unstable();
+    places.order();
     places.into_iter().map(|(_, mark, text)| (mark, text)).collect()
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::api::PodsFound;
 use crate::cluster::facts::Pod;
 use crate::cluster::problem::Problem;
+use crate::order::Order as _;
 
 /// kube-proxy has synced long before this, where it works (`--iptables-sync-period` is 30 s).
 const STAYS: Duration = Duration::from_secs(30);
@@ -65,7 +66,7 @@ impl Lookups {
         };
         let mut open: Vec<&Address> = self.addresses.iter().filter(is_open).collect();
         // Those that were never asked about come first.
-        open.sort_by_key(|address| address.answer.as_ref().map(|(when, _)| *when));
+        open.order_by_key(|address| address.answer.as_ref().map(|(when, _)| *when));
         let open: Vec<IpAddr> = open.into_iter().map(|address| address.ip).collect();
         if self.may_ask(now) {
             self.round = Some(now);
@@ -80,7 +81,7 @@ impl Lookups {
         }
         let answered = || self.addresses.iter().filter_map(|a| Some((a.ip, &a.answer.as_ref()?.1)));
         let mut pods: Vec<Pod> = answered().flat_map(|(_, pods)| pods).cloned().collect();
-        pods.sort_unstable_by(|a, b| a.pod.cmp(&b.pod));
+        pods.order_by(|a, b| a.pod.cmp(&b.pod));
         pods.dedup();
         PodsFound { pods, asked: answered().map(|(ip, _)| ip).collect(), problem: self.problem.clone() }
     }

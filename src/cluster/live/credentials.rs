@@ -14,6 +14,7 @@ use tokio::process::Command;
 
 use crate::cluster::problem::Trouble;
 use crate::cluster::words::words;
+use crate::cluster::yaml;
 use crate::runtime::first;
 
 /// The most a plugin may print: a hundred times what a token, or a certificate with its chain and key, takes.
@@ -172,8 +173,8 @@ fn command(plugin: &ExecConfig, asks: bool) -> Result<Command, Trouble> {
 
 /// Reads what a plugin printed; JSON, or YAML as client-go takes it too. No error quotes any of it.
 fn parsed(text: &str) -> Result<Credential, String> {
-    let printed: Printed = serde_json::from_str(text)
-        .or_else(|_| serde_saphyr::from_str(text).map_err(|_| "printed what is no ExecCredential".to_owned()))?;
+    let printed: Option<Printed> = serde_json::from_str(text).ok().or_else(|| yaml::parse(text));
+    let printed = printed.ok_or("printed what is no ExecCredential")?;
     let status = printed.status.ok_or("printed an ExecCredential without status")?;
     let until = status.expiration_timestamp.map(|time| time.parse()).transpose();
     let until = until.map_err(|_: jiff::Error| "printed an expirationTimestamp that is no time")?;

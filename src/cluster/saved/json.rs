@@ -71,7 +71,7 @@ fn is_list(item: &RawValue) -> bool {
 
 /// A list, or an object that is none.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, expecting = "an object")]
 struct Envelope<'t> {
     kind: Option<String>,
     api_version: Option<String>,
@@ -158,6 +158,7 @@ pub(super) fn bad(text: &str, part: &str, error: &serde_json::Error, object: Opt
     let what: Cow<'_, str> = match (object, error.is_eof()) {
         (_, true) => "the text ends in the middle of an object: it was cut off".into(),
         (Some(object), _) => format!("{object}: {words}").into(),
+        (None, _) if error.is_data() => format!("not Kubernetes objects: {words}").into(),
         (None, _) => format!("not JSON of Kubernetes objects: {words}").into(),
     };
     (Some(at), what.into_owned())

@@ -119,7 +119,7 @@ impl Object {
 
 /// The head of an object: what it is, not what is in it.
 #[derive(Debug, Default, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, expecting = "an object")]
 pub(super) struct Head {
     pub(super) kind: Option<String>,
     pub(super) api_version: Option<String>,

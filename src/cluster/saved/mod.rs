@@ -19,6 +19,8 @@ use super::{Coverage, Scope};
 use evidence::{Evidence, Key, Proof};
 use kind::{Head, Kind, Mirrored, Object};
 
+use crate::order::Order as _;
+
 #[cfg(feature = "live")]
 pub(super) use event::Told;
 #[cfg(feature = "live")]
@@ -245,7 +247,7 @@ impl Saved {
             self.endpoints.remove(&key);
         }
         let mut slices: Vec<Slice> = self.slices.into_values().chain(self.endpoints.into_values().flatten()).collect();
-        slices.sort_by(|a, b| (&a.namespace, &a.service, &a.name).cmp(&(&b.namespace, &b.service, &b.name)));
+        slices.order_by(|a, b| (&a.namespace, &a.service, &a.name).cmp(&(&b.namespace, &b.service, &b.name)));
         Facts {
             services: self.services.into_values().collect(),
             slices,

@@ -22,6 +22,7 @@ pub use unknown::Unknown;
 
 use super::{Frontend, ServiceName, ServicePort};
 use crate::net::{Family, Protocol};
+use crate::order::Order as _;
 use pairing::Pairing;
 
 /// A dataplane to be compared.
@@ -125,11 +126,11 @@ pub fn compare<'c>(a: Side<'c>, b: Side<'c>, wanted: impl Fn(&ServicePort) -> bo
         };
         if let Some(port) = other.or(one).filter(|_| differs) {
             let mut changes = std::mem::take(&mut found.changes);
-            changes.sort_by_cached_key(Change::place);
+            changes.order_by_cached_key(Change::place);
             comparison.differences.push(Difference { port, a: one, b: other, changes });
         }
     }
-    comparison.differences.sort_by_cached_key(|difference| {
+    comparison.differences.order_by_cached_key(|difference| {
         let name = difference.name().cloned();
         (name.is_none(), name, difference.protocol(), difference.port.family, difference.port.key.clone())
     });
@@ -160,7 +161,7 @@ fn pairs<'c>(
 /// Where clients reach it.
 fn spots(port: &ServicePort) -> Vec<(Option<std::net::IpAddr>, Option<u16>)> {
     let mut spots: Vec<_> = port.frontends.iter().map(|frontend| (frontend.address, frontend.port)).collect();
-    spots.sort_unstable();
+    spots.order();
     spots
 }
 

@@ -5,6 +5,7 @@ use super::pairing::Pairing;
 use super::port::{Both, skip_for};
 use super::{Found, Known, Unknown};
 use crate::dataplane::{Absent, Address, Endpoint, Oddity, Pool, State};
+use crate::order::Order as _;
 
 /// Shares and parts that differ by less are the same. kube-proxy writes ten decimals and the kernel keeps 31 bits: by both
 /// the share of an endpoint depends a little on its place among the others, by less than half of this.
@@ -32,7 +33,7 @@ pub(super) fn all<'c>(both: &Both<'c>, found: &mut Found<'c>) {
 
 fn addresses(pool: &Pool) -> Vec<String> {
     let mut all: Vec<String> = pool.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
-    all.sort_unstable();
+    all.order();
     all
 }
 

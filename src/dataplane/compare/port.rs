@@ -7,6 +7,7 @@ use super::pairing::Pairing;
 use super::{Found, Known, Side, Unknown, is_caught, pool};
 use crate::dataplane::{AboutService, Absent, Frontend, Origin, ServicePort, Status, Verdict};
 use crate::net::{Family, Network};
+use crate::order::Order as _;
 
 /// A service port that both sides have.
 pub(super) struct Both<'c> {
@@ -150,7 +151,7 @@ impl<'c> Both<'c> {
     fn routes(&self, a: &'c Frontend, b: &'c Frontend, found: &mut Found<'c>) {
         let (of_a, of_b) = (by_client(a), by_client(b));
         let mut clients: Vec<&Client> = of_a.keys().chain(of_b.keys()).collect();
-        clients.sort_unstable();
+        clients.order();
         clients.dedup();
         for client in clients {
             let at = RouteAt { frontend: a, origin: client.0, source: client.1 };

@@ -9,6 +9,7 @@ use super::names_index::{NameIndex, Named};
 use super::raw_rule::RawRule;
 use super::scan::{Hints, Provenance};
 use crate::net::Family;
+use crate::order::Order as _;
 
 /// A kube-proxy dump has a chain for so many bytes, rather more than fewer.
 const BYTES_PER_CHAIN: usize = 290;
@@ -271,7 +272,7 @@ impl<'a> Section<'a> {
         self.family = self.family.or(self.commented);
         let is_part = self.cut_off || self.lacks > Lacks::Nothing;
         self.complete = (self.complete || !built_ins.is_empty()) && !is_part;
-        self.scattered.sort_by_key(|(id, _)| *id);
+        self.scattered.order_by_key(|(id, _)| *id);
     }
 
     /// True if no chain has rules in both and no built-in chain is declared in both.

@@ -18,6 +18,7 @@ use super::targets;
 use super::translate::{self, Recovery, Translation};
 use crate::dataplane::{Address, DeadEnd, Endpoint, Oddity, RuleRef, Traffic};
 use crate::dump::iptables::{Match, RawRule, RecentVerb, Rule, Target, Usual};
+use crate::order::Order as _;
 use crate::proxy::allowance::{Allowance, MOST_ODDITIES};
 use crate::proxy::chain_name::ChainKind;
 
@@ -105,7 +106,7 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         // Clients may come back to endpoints that new ones are not sent to any more.
         let mut only_sticky: Vec<(usize, RawRule<'d>)> =
             self.sticky.iter().filter(|(chain, _)| !self.ids.contains_key(*chain)).map(|(c, raw)| (*c, *raw)).collect();
-        only_sticky.sort_by_key(|(_, raw)| raw.line);
+        only_sticky.order_by_key(|(_, raw)| raw.line);
         for (chain, raw) in only_sticky {
             self.node_of(chain, Some(raw));
         }

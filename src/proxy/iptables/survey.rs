@@ -18,6 +18,7 @@ use crate::cores;
 use crate::dataplane::{Frontend, FrontendKind, Route, RuleRef, Select, ServiceName, ServicePort};
 use crate::dump::iptables::RawRule;
 use crate::net::{Family, Network, Protocol};
+use crate::order::Order as _;
 use crate::proxy::KnownNames;
 use crate::proxy::allowance::Allowance;
 use crate::proxy::chain_name::{self, ChainKind};
@@ -83,7 +84,7 @@ impl<'d> Survey<'d> {
             let mut draft = Draft::of(ruleset, known);
             let pods = draft.pod_side();
             for sketch in &mut draft.sketches {
-                sketch.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
+                sketch.frontends.order_by_key(|f| (f.kind, f.address, f.port));
             }
             survey.unplaced.append(&mut draft.unplaced);
             survey.sketches.append(&mut draft.sketches);
@@ -91,7 +92,7 @@ impl<'d> Survey<'d> {
             let followed = Followed::new(ruleset.nat.map_or(0, |nat| nat.section.chains().len()));
             survey.families.push(InFamily { ruleset, rejects, pods, obstacles, followed });
         }
-        survey.sketches.sort_by(|one, other| one.order().cmp(&other.order()));
+        survey.sketches.order_by(|one, other| one.order().cmp(&other.order()));
         survey
     }
 
@@ -168,7 +169,7 @@ impl<'d> Survey<'d> {
             }
             frontends.push(self.frontend(sketch, frontend, found.routes));
         }
-        pools.sort_by_key(|p| p.policy);
+        pools.order_by_key(|p| p.policy);
         let addresses: Vec<_> = sketch.frontends.iter().map(|f| (f.address, f.port)).collect();
         let likely = sketch.frontends.iter().filter_map(|f| f.port).collect();
         let mut recovery = Recovery::new(sketch.name.as_ref(), sketch.protocol, likely);

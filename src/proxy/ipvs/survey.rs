@@ -13,6 +13,7 @@ use crate::dataplane::{
 use crate::dump::ipset::{Part, Sets};
 use crate::dump::ipvs::{Forward, Key, Lacks, Listing, RealServer, VirtualServer};
 use crate::net::{Family, Host, Protocol};
+use crate::order::Order as _;
 use crate::proxy::client::{self, Client};
 use crate::proxy::iptables::{self, PodSide, Truth};
 use crate::proxy::{KnownNames, chain_name};
@@ -157,10 +158,10 @@ impl<'d> Survey<'d> {
             }
         }
         for sketch in &mut sketches {
-            sketch.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
+            sketch.frontends.order_by_key(|f| (f.kind, f.address, f.port));
         }
         let order = |s: &Sketch<'_>| (s.name.is_none(), s.name.clone(), s.protocol, s.family, s.key.clone());
-        sketches.sort_by_cached_key(order);
+        sketches.order_by_cached_key(order);
         let is_whole = ruleset.is_some_and(|ruleset| ruleset.is_whole(known));
         Self { at: At { text }, sketches, by_mark, is_whole }
     }
@@ -204,7 +205,7 @@ impl<'d> Survey<'d> {
             }
             frontends.push(self.frontend(sketch, frontend, around, pods, sets));
         }
-        pools.sort_by_key(|pool| pool.policy);
+        pools.order_by_key(|pool| pool.policy);
         ServicePort {
             name: sketch.name.clone(),
             key: sketch.key.clone(),

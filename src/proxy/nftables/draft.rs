@@ -10,6 +10,7 @@ use super::survey::{FrontendSketch, Ruleset, Sketch};
 use crate::dataplane::{FrontendKind, ServiceName};
 use crate::dump::nft::{Data, Element, RawRule, Rule, Selector, Set, Statement, Table, Verdict};
 use crate::net::{Network, Protocol};
+use crate::order::Order as _;
 use crate::proxy::KnownNames;
 use crate::proxy::pods_told::PodsTold;
 
@@ -134,7 +135,7 @@ impl<'d, 'k> Draft<'d, 'k> {
 
     fn finish(mut self) -> Vec<Sketch<'d>> {
         for sketch in &mut self.sketches {
-            sketch.frontends.sort_by_key(|f| (f.kind, f.address, f.port));
+            sketch.frontends.order_by_key(|f| (f.kind, f.address, f.port));
         }
         self.sketches
     }

@@ -9,6 +9,7 @@ use super::names::{self, ChainKind};
 use crate::dataplane::{Address, Client, DeadEnd, Endpoint, Oddity, Policy, Pool, RuleRef, Traffic};
 use crate::dump::nft::{Data, Key, Map, Rule, Selector, Statement, Table, Verdict, parts};
 use crate::net::{Protocol, split_host_port};
+use crate::order::Order as _;
 use crate::proxy::allowance::{Allowance, MOST_ODDITIES};
 use crate::proxy::iptables::Truth;
 
@@ -362,7 +363,7 @@ fn chosen<'d>(pairs: &[(&'d str, &'d str)], modulus: u32, offset: u32) -> Option
     };
     let chosen: Vec<(u64, u64, &str)> = pairs.iter().filter_map(of).collect();
     let mut ranges: Vec<(u64, u64)> = chosen.iter().map(|(low, past, _)| (*low, *past)).collect();
-    ranges.sort_unstable();
+    ranges.order();
     if ranges.windows(2).any(|two| two[1].0 < two[0].1) {
         return None;
     }

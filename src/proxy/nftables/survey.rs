@@ -13,6 +13,7 @@ use crate::dataplane::{
 };
 use crate::dump::nft::{Chain, Element, Listing, Table};
 use crate::net::{Family, Network, Protocol, number};
+use crate::order::Order as _;
 use crate::proxy::KnownNames;
 use crate::proxy::allowance::Allowance;
 use crate::proxy::client::{self, Client};
@@ -49,7 +50,7 @@ pub fn rulesets<'d>(listings: impl Iterator<Item = (u16, &'d Listing<'d>)>) -> V
             }
         }
     }
-    all.sort_by_key(|ruleset| ruleset.family);
+    all.order_by_key(|ruleset| ruleset.family);
     all
 }
 
@@ -157,7 +158,7 @@ impl<'d> Survey<'d> {
             survey.families.push(InFamily { ruleset, index, pods: draft::pod_side(ruleset.table) });
         }
         let order = |s: &Sketch<'_>| (s.name.is_none(), s.name.clone(), s.protocol, s.family, s.key.clone());
-        survey.sketches.sort_by_cached_key(order);
+        survey.sketches.order_by_cached_key(order);
         survey
     }
 
@@ -200,7 +201,7 @@ impl<'d> Survey<'d> {
                 Origin::ALL.into_iter().flat_map(|origin| family.routes(frontend, protocol, origin, &mut pools));
             port.frontends.push(family.frontend(frontend, routes.collect()));
         }
-        pools.sort_by_key(|(policy, _)| *policy);
+        pools.order_by_key(|(policy, _)| *policy);
         for (policy, chain) in pools {
             let at = (family.ruleset.table, &family.index, family.ruleset.text);
             let is_own = names::split(chain).is_some_and(|(_, key)| key == sketch.key);

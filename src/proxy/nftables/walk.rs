@@ -4,6 +4,7 @@ use super::names;
 use super::packet::Packet;
 use crate::dataplane::Policy;
 use crate::dump::nft::{Base, Chain, Rule, Selector, Statement, Table, Verdict};
+use crate::order::Order as _;
 use crate::proxy::iptables::Truth;
 
 /// kube-proxy's chains are five deep at most, and the kernel follows 16 jumps (NFT_JUMP_STACK_SIZE). What is deeper than
@@ -57,7 +58,7 @@ impl<'w, 'p, 'd> Walk<'w, 'p, 'd> {
         for hook in hooks {
             let mut chains: Vec<(&'d Chain<'d>, Base<'d>)> =
                 self.table.base_chains().filter(|(_, base)| base.hook == *hook).collect();
-            chains.sort_by_key(|(_, base)| base.priority);
+            chains.order_by_key(|(_, base)| base.priority);
             for (chain, base) in chains {
                 match self.chain(chain, 0) {
                     Flow::Ends(fate) => return fate,

@@ -9,6 +9,7 @@ use crate::dataplane::{Closed, FrontendKind, RuleRef, Unbound};
 use crate::dump::addresses::Interfaces;
 use crate::dump::ipvs::{Key, VirtualServer};
 use crate::net::Family;
+use crate::order::Order as _;
 
 impl Survey<'_> {
     /// Addresses of virtual servers of a family that no interface has: kube-proxy puts them on kube-ipvs0, for only what comes
@@ -70,7 +71,7 @@ impl Survey<'_> {
                 frontend.servers.iter().filter(|server| serves && server.real.is_empty() && !server.is_doubtful);
             closed.extend(empty.filter_map(|server| Some(at(server.key.address()?, true, vec![rule(server)]))));
         }
-        closed.sort_unstable_by_key(|closed| (closed.port, closed.protocol, closed.address));
+        closed.order_by_key(|closed| (closed.port, closed.protocol, closed.address));
         closed
     }
 }
