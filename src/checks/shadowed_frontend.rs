@@ -86,8 +86,10 @@ fn claimed(input: &Input<'_, '_>, found: &mut Found) {
 
 /// Whose connections are taken, where not all are.
 fn whose(Shadow { origins, only, .. }: &Shadow) -> String {
-    // A network or an interface tells more than where such clients may be.
-    if origins.len() == Origin::ALL.len() || !only.from.is_empty() || !only.by.is_empty() {
+    // A network tells more than where such clients may be. What comes in by an interface is not the node's own.
+    let all_that_come_in = !origins.contains(&Origin::Node) && origins.len() + 1 == Origin::ALL.len();
+    let are_told = !only.from.is_empty() || all_that_come_in && only.by.iter().any(|(not, _)| !not);
+    if origins.len() == Origin::ALL.len() || are_told {
         return String::new();
     }
     let names = origins.iter().map(|origin| match origin {

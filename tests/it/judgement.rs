@@ -544,8 +544,11 @@ fn a_rule_that_takes_a_part_of_the_connections_is_a_warning() {
     for (only, which) in [
         ("-d 10.200.0.12/32 ", "connections from pods and outside to node port :31589 at 10.200.0.12"),
         ("-i eth0 ", "connections to node port :31589 that come in by eth0"),
-        ("! -i wg0 ", "connections to node port :31589 that do not come in by wg0"),
+        // The node's own connections come in by none and do not pass PREROUTING.
+        ("! -i wg0 ", "connections from pods and outside to node port :31589 that do not come in by wg0"),
         ("-s 192.0.2.0/24 ", "connections to node port :31589 from 192.0.2.0/24"),
+        ("-s 10.244.0.0/16 -i eth0 ", "connections from pods to node port :31589 that come in by eth0"),
+        ("! -s 10.244.0.0/16 ! -i eth0 ", "connections from outside to node port :31589 that do not come in by eth0"),
         (
             "-s 192.0.2.1/32 -d 10.200.0.12/32 -i eth0 ",
             "connections to node port :31589 at 10.200.0.12 from 192.0.2.1 that come in by eth0",
@@ -564,6 +567,27 @@ fn a_rule_that_takes_a_part_of_the_connections_is_a_warning() {
     // Of a Service's address it is known whether it is meant.
     let other = clean("node1").before("-A PREROUTING ", "-A PREROUTING -d 10.200.0.12/32 -j RETURN\n-A PREROUTING -d 192.0.2.9/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.1.99:80\n");
     assert_eq!(told(&other.check()), [""; 0]);
+}
+
+#[test]
+fn behind_a_goto_of_the_hook_nobody_comes_to_the_services() {
+    let gone = |rule: &str| {
+        let rule = format!("-A PREROUTING {rule} -g AWAY\n-A AWAY -p udp -j RETURN\n");
+        clean("node1").before("-A PREROUTING ", &rule).before(":KUBE-SERVICES - ", ":AWAY - [0:0]\n")
+    };
+    let all = gone("-p tcp -m tcp --dport 31589");
+    assert_eq!(told(&all.check()), ["shadowed-frontend error shop/web :31589"]);
+    let words = "connections from pods and outside to node port :31589 never get to its rule: a rule of PREROUTING ends their way \
+                 before it (-g AWAY)";
+    assert_eq!(message(&all, "shadowed-frontend"), words);
+    let every_port = told(&gone("-p tcp").check());
+    assert!(every_port.contains(&"shadowed-frontend error shop/web 10.96.182.118:80".to_owned()), "{every_port:?}");
+    assert!(every_port.iter().all(|one| one.starts_with("shadowed-frontend error ")), "{every_port:?}");
+    // A part of them may be meant.
+    let part = gone("-s 192.0.2.0/24 -p tcp -m tcp --dport 31589");
+    assert_eq!(told(&part.check()), [""; 0]);
+    let skipped = part.run("check").json()["summary"]["skipped"].to_string();
+    assert!(skipped.contains("1 rule ahead of kube-proxy's, first line"), "{skipped}");
 }
 
 #[test]

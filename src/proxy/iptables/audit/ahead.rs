@@ -44,6 +44,11 @@ impl<'d> Ahead<'d> {
             Self { hook, origins, rules: rules.collect(), ports: HashSet::new(), any_port: false, too_many: false };
         let mut seen = HashSet::new();
         let mut open: Vec<(RawRule<'d>, bool)> = ahead.rules.iter().map(|raw| (*raw, false)).collect();
+        // What goes on in another chain for good does not come back to the hook, whatever is in that chain.
+        let goes_for_good = |raw: &RawRule<'d>| {
+            raw.parse().is_ok_and(|rule| rule.target.as_ref().is_some_and(|t| t.goto) && ports_of(&rule).is_none())
+        };
+        ahead.any_port = ahead.rules.iter().any(goes_for_good);
         let mut left = MOST_AHEAD;
         while let Some((raw, narrowed)) = open.pop() {
             let Some(next) = left.checked_sub(1) else {

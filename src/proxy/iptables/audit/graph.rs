@@ -6,6 +6,7 @@ use super::super::ruleset::Table;
 use super::{EVIDENCE, reference};
 use crate::dataplane::{Dangling, Orphans};
 use crate::dump::iptables::{Chain, RawRule};
+use crate::order::Order as _;
 use crate::proxy::chain_name::ChainKind;
 
 /// More jumps into nothing are not kept.
@@ -51,7 +52,7 @@ pub(super) fn of(nat: Table<'_>, followed: &Followed) -> Graph {
             }
         }
     }
-    graph.dangling.sort_by(|a, b| a.rules.cmp(&b.rules));
+    graph.dangling.order_by(|a, b| a.rules.cmp(&b.rules));
     let lost =
         chains.iter().zip(&reached).filter(|(chain, reached)| !**reached && ChainKind::of(chain.name).is_of_services());
     for (chain, _) in lost {

@@ -3,6 +3,7 @@
 use super::super::conditions::{Truth, bounds};
 use super::super::matching::{Connection, Destination};
 use crate::dump::iptables::{Match, RawRule, Rule};
+use crate::order::Order as _;
 
 /// A parsed rule whose long lists of ports are read once: a list may name each port there is, and there may be as many
 /// frontends.
@@ -78,7 +79,7 @@ impl PortList {
         let read: Vec<Option<(u16, u16)>> = ports.text.split(',').map(bounds).collect();
         let unreadable = read.contains(&None);
         let mut all: Vec<(u16, u16)> = read.into_iter().flatten().filter(|(low, high)| low <= high).collect();
-        all.sort_unstable();
+        all.order();
         let mut ranges: Vec<(u16, u16)> = Vec::new();
         for (low, high) in all {
             match ranges.last_mut() {

@@ -24,6 +24,7 @@ use super::reference;
 use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
 use crate::dump::iptables::{Match, Ports, RawRule, Rule};
 use crate::net::Protocol;
+use crate::order::Order as _;
 use crate::proxy::chain_name::ChainKind;
 
 /// So many rules are held against frontends, all together.
@@ -202,7 +203,7 @@ impl<'s, 'd> Search<'s, 'd> {
             self.ahead[n].rules = rules;
         }
         if let Some(taken) = &mut found {
-            taken.origins.sort_unstable();
+            taken.origins.order();
         }
         found
     }
@@ -275,7 +276,12 @@ impl<'s, 'd> Search<'s, 'd> {
                         rules.push(reference(self.nat, raw));
                         return Met::Taken(taker, rules);
                     }
-                    Met::Returns | Met::GoesOn if target.goto => return Met::Returns,
+                    // What does not end there goes back to where the chain was called from: at depth 0 that is the hook's end.
+                    Met::Returns | Met::GoesOn if target.goto && depth > 0 => return Met::Returns,
+                    Met::Returns | Met::GoesOn if target.goto => {
+                        let by = Taker::Verdict { chain: chain.to_owned(), verdict: format!("-g {}", target.name) };
+                        return Met::Taken(by, vec![reference(self.nat, raw)]);
+                    }
                     Met::Returns | Met::GoesOn => continue,
                 }
             }
@@ -329,6 +335,13 @@ impl<'s, 'd> Search<'s, 'd> {
                     return Some((only, by, rules));
                 }
                 if !target.goto {
+                    continue;
+                }
+                if depth == 0 {
+                    // Of those that meet it, none gets to what follows.
+                    if !here.is_nothing() {
+                        self.undecided.insert(raw.line);
+                    }
                     continue;
                 }
             } else if let (Some(Translation::To(to)), true) = (translate::of(target), here.is_told()) {
