@@ -10,7 +10,7 @@ use super::ends::{From, To};
 use super::meet::{self, Met, Unmet};
 use super::scene::{self, Beside, Question, Scene};
 use super::{Answer, Failure, Outcome, answer, destination};
-use crate::dataplane::{Address, Endpoint, Mode, RuleRef, Select};
+use crate::dataplane::{Address, Endpoint, Mode, Origin, RuleRef, Select};
 use crate::net::Family;
 use crate::proxy::iptables::{Depth, Ruleset};
 use crate::render::{self, Graph};
@@ -245,19 +245,30 @@ fn unread(ruleset: &Ruleset<'_>, live: bool) -> Option<String> {
         return Some("lines of the dump are missing: rules that are not in it were not followed".to_owned());
     }
     let one_save = live || (nat.text == filter.text && nat.section.table_told);
-    let others = ruleset.raw.is_some() || ruleset.mangle.is_some();
-    (!one_save && !others).then(|| {
-        "the tables raw and mangle were not read: their rules, which may drop or exempt the connection, were not followed"
-            .to_owned()
-    })
+    let lacking = match (one_save || ruleset.raw.is_some(), one_save || ruleset.mangle.is_some()) {
+        (true, true) => return None,
+        (false, false) => "the tables raw and mangle were not read: their",
+        (false, true) => "the table raw was not read: its",
+        (true, false) => "the table mangle was not read: its",
+    };
+    Some(format!("{lacking} rules, which may drop or exempt the connection, were not followed"))
 }
 
-/// What a connection from a loopback address to another host needs beside rules.
+/// What a connection needs beside rules that goes from a loopback address to another host, or from another host to one.
 fn loopback_needs(met: &Met, trace: &Trace) -> Option<String> {
-    let leaves = trace.destinations.iter().any(|d| d.address.ip().is_some_and(|ip| !ip.is_loopback()));
-    (met.source_address().is_some_and(|ip| ip.is_loopback() && ip.is_ipv4()) && leaves).then(|| {
-        "from 127.0.0.1 to another address the kernel sends nothing unless net.ipv4.conf.all.route_localnet is 1, which no rule \
-         tells"
-            .to_owned()
-    })
+    let leads = |to_loopback: bool| {
+        trace
+            .destinations
+            .iter()
+            .any(|d| d.address.ip().is_some_and(|ip| ip.is_ipv4() && ip.is_loopback() == to_loopback))
+    };
+    let from = met.source_address();
+    let way = if from.is_some_and(|ip| ip.is_loopback() && ip.is_ipv4()) && leads(false) {
+        "from 127.0.0.1 to another address the kernel sends nothing"
+    } else if met.origin != Origin::Node && leads(true) {
+        "what comes in for a loopback address the kernel drops"
+    } else {
+        return None;
+    };
+    Some(format!("{way} unless net.ipv4.conf.all.route_localnet is 1, which no rule tells"))
 }

@@ -1,13 +1,16 @@
 //! What targets do with packets.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use hashbrown::HashMap;
 
 use super::hook::Hook;
-use super::packet::{Place, State};
+use super::packet::{NewSource, Place, State};
 use super::spot::At;
 use super::story::{Action, End};
 use crate::dataplane::{Address, RuleRef};
 use crate::dump::iptables::{Match, RecentVerb, Rule, Target};
+use crate::net::{Family, split_host_port};
 use crate::proxy::chain_name::ChainKind;
 use crate::proxy::iptables::{Translation, apply_mark, masked_mark, only_watches, translation};
 
@@ -21,7 +24,8 @@ pub(super) enum Effect {
     Translate(To),
     /// It changes and goes on.
     Change(Change),
-    Masquerade,
+    /// Its source becomes another.
+    Masquerade(NewSource),
     Unknown(String),
 }
 
@@ -65,7 +69,9 @@ pub(super) fn of(at: At<'_>, target: &Target<'_>, recovered: &HashMap<RuleRef, A
     }
     match target.name {
         // Where it leaves, the source is what is mapped.
-        "NETMAP" if matches!(at.spot.hook, Hook::Postrouting | Hook::Input) => return Some(Effect::Masquerade),
+        "NETMAP" if matches!(at.spot.hook, Hook::Postrouting | Hook::Input) => {
+            return Some(Effect::Masquerade(NewSource::Unknown));
+        }
         "TPROXY" => {
             return Some(Effect::Unknown(format!("line {line} hands it to a program of this node (TPROXY)")));
         }
@@ -97,7 +103,8 @@ pub(super) fn of(at: At<'_>, target: &Target<'_>, recovered: &HashMap<RuleRef, A
         "ACCEPT" => Effect::Accept,
         "DROP" | "TARPIT" => Effect::End(End::Drop, Action::Drop),
         "REJECT" => Effect::End(End::Reject, Action::Reject),
-        "MASQUERADE" | "SNAT" => Effect::Masquerade,
+        "MASQUERADE" => Effect::Masquerade(NewSource::OfNode),
+        "SNAT" => Effect::Masquerade(new_source(target)),
         "MARK" => Effect::Change(Change::Mark),
         "CONNMARK" => Effect::Change(Change::ConnMark),
         "NOTRACK" => Effect::Change(Change::Untrack),
@@ -119,8 +126,29 @@ pub(super) fn asks_list(rule: &Rule<'_>) -> bool {
     to_endpoint && rule.matches.iter().any(asks)
 }
 
-/// The packet after its destination was translated, and the address it was translated to.
-pub(super) fn translated(state: &State, to: &To) -> (State, Address) {
+/// What SNAT makes of a source.
+fn new_source(target: &Target<'_>) -> NewSource {
+    let Some(to) = target.option("--to-source") else { return NewSource::Unknown };
+    if to.starts_with(':') {
+        return NewSource::OtherPort;
+    }
+    let address = split_host_port(to).map(|(address, _)| address).or_else(|| to.parse().ok());
+    // With a range of ports, of which one is chosen.
+    let before_ports = || to.rsplit_once(':').and_then(|(address, _)| address.trim_matches(['[', ']']).parse().ok());
+    address.or_else(before_ports).map_or(NewSource::Unknown, NewSource::Exactly)
+}
+
+/// The one address that DNAT chooses a port of.
+fn with_some_port(text: &str) -> Option<IpAddr> {
+    let (address, ports) = text.rsplit_once(':')?;
+    ports
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-')
+        .then(|| address.trim_matches(['[', ']']).parse().ok())?
+}
+
+/// The packet after its destination was translated at `hook`, and the address it was translated to.
+pub(super) fn translated(state: &State, to: &To, hook: Hook, family: Option<Family>) -> (State, Address) {
     let (place, port, address) = match to {
         To::Address(Address::Socket(ip, port)) => (Place::At(*ip), Some(*port), Address::Socket(*ip, *port)),
         To::Address(address @ Address::SamePort(ip)) => {
@@ -128,6 +156,9 @@ pub(super) fn translated(state: &State, to: &To) -> (State, Address) {
             (Place::At(*ip), state.port, socket)
         }
         To::Address(address @ Address::UnknownPort(ip)) => (Place::At(*ip), None, address.clone()),
+        To::Address(address @ Address::Other(text)) => {
+            (with_some_port(text).map_or(Place::Somewhere, Place::At), None, address.clone())
+        }
         To::Address(address) => (Place::Somewhere, None, address.clone()),
         To::Port(port) => {
             // Where the address is not known, the rule's own words have to do.
@@ -141,7 +172,14 @@ pub(super) fn translated(state: &State, to: &To) -> (State, Address) {
                 Ports::One(port) => Some(*port),
                 Ports::Several => None,
             };
-            (Place::Here, port, address.clone())
+            // What the node sends is redirected to the loopback address, what comes in to one of where it came in by
+            // (net/netfilter/nf_nat_redirect.c).
+            let place = match (hook, family) {
+                (Hook::Output, Some(Family::Ipv4)) => Place::At(Ipv4Addr::LOCALHOST.into()),
+                (Hook::Output, Some(Family::Ipv6)) => Place::At(Ipv6Addr::LOCALHOST.into()),
+                _ => Place::Here,
+            };
+            (place, port, address.clone())
         }
     };
     (State { place, port, translated: Some(address.clone()), ..state.clone() }, address)

@@ -9,7 +9,13 @@ use crate::net::{Host, Network};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Leaf {
     SourceIn(Network),
+    /// Where the source became another one.
+    NewSourceIn(Network),
+    NewSourceIsLocal,
+    NewSourcePort(String),
     DestinationIn(Network),
+    /// Where the destination became another one.
+    NewDestinationIn(Network),
     IsLocal(Option<IpAddr>),
     SourcePort(String),
     DestinationPort(String),
@@ -34,7 +40,11 @@ impl fmt::Display for Leaf {
         let at = |ip: &Option<IpAddr>| ip.map_or_else(|| "its destination".to_owned(), |ip| Host(ip).to_string());
         match self {
             Self::SourceIn(network) => write!(f, "the client's address lies in {network}"),
+            Self::NewSourceIn(network) => write!(f, "the address its source became lies in {network}"),
+            Self::NewSourceIsLocal => f.write_str("the address its source became is one of this node"),
+            Self::NewSourcePort(range) => write!(f, "the port its source became is {range}"),
             Self::DestinationIn(network) => write!(f, "the node's address lies in {network}"),
+            Self::NewDestinationIn(network) => write!(f, "the address its destination became lies in {network}"),
             Self::IsLocal(ip) => write!(f, "{} is an address of this node", at(ip)),
             Self::SourcePort(range) => write!(f, "the client's port is {range}"),
             Self::DestinationPort(range) => write!(f, "the port is {range}"),

@@ -23,6 +23,7 @@ pub use journey::{Journey, Locals, Source};
 pub use story::{Action, Destination, End, Open, Outcome, Step, Trace, Why};
 
 use crate::dataplane::{Address, RuleRef};
+use crate::order::Order as _;
 use crate::proxy::iptables::Ruleset;
 use leaf::Leaf;
 use packet::Leaves;
@@ -66,7 +67,7 @@ struct Sum {
 impl Sum {
     fn add(&mut self, ended: &Ended) {
         self.all.add(&ended.way.share);
-        if ended.way.state.masqueraded {
+        if ended.way.state.is_masqueraded() {
             self.masqueraded.add(&ended.way.share);
         }
         self.by = self.by.or(ended.by);
@@ -90,7 +91,7 @@ impl Sum {
 /// True if the connection is marked for masquerading or masqueraded on some way.
 fn marked(ended: &[Ended]) -> Option<bool> {
     let mut shares = Shares::default();
-    for ended in ended.iter().filter(|ended| ended.way.state.marked || ended.way.state.masqueraded) {
+    for ended in ended.iter().filter(|ended| ended.way.state.marked || ended.way.state.is_masqueraded()) {
         shares.add(&ended.way.share);
     }
     shares.known().map(|part| part > NOTHING)
@@ -144,8 +145,8 @@ fn outcomes(ended: &[Ended], leaves: &Leaves) -> (Vec<Outcome>, Vec<Open>) {
             open.extend(sum.masqueraded.leaves());
         }
     }
-    outcomes.sort_by(|a, b| b.probability.unwrap_or(-1.0).total_cmp(&a.probability.unwrap_or(-1.0)));
-    open.sort_unstable();
+    outcomes.order_by(|a, b| b.probability.unwrap_or(-1.0).total_cmp(&a.probability.unwrap_or(-1.0)));
+    open.order();
     open.dedup();
     (outcomes, told(open.into_iter().filter_map(|leaf| leaves.get(leaf)).collect()))
 }

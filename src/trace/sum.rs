@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::leaf::World;
 
+use crate::order::Order as _;
+
 /// What a known probability may differ by between worlds: the rounding of doubles.
 const EQUAL: f64 = 1e-12;
 
@@ -85,7 +87,7 @@ impl Shares {
 
 fn leaves<'w>(worlds: impl Iterator<Item = &'w World>) -> Vec<u16> {
     let mut leaves: Vec<u16> = worlds.flat_map(World::leaves).collect();
-    leaves.sort_unstable();
+    leaves.order();
     leaves.dedup();
     leaves
 }

@@ -75,7 +75,7 @@ pub(super) fn walk(
         tracked: true,
         translated: None,
         marked: false,
-        masqueraded: false,
+        source: None,
     };
     walker.follow(vec![Way { state, share: Share::ALL, again: false }]);
     Walked { steps: walker.record.steps, ended: walker.ended, leaves: walker.leaves.into_inner() }
@@ -323,15 +323,15 @@ impl<'d> Walker<'_, 'd> {
             }
             Effect::Translate(to) => {
                 for (way, why) in met {
-                    let (state, address) = translated(&way.state, &to);
+                    let (state, address) = translated(&way.state, &to, at.spot.hook, at.spot.table.section.family);
                     self.record.applies(at, &Action::Dnat(address), Some(&way.share), why);
                     self.accepted.push(Way { state, ..way });
                 }
             }
-            Effect::Masquerade => {
+            Effect::Masquerade(source) => {
                 let mut ways = self.note(at, &Action::Masquerade, met);
                 for way in &mut ways {
-                    way.state.masqueraded = true;
+                    way.state.source = Some(source);
                 }
                 self.accepted.append(&mut ways);
             }
@@ -365,8 +365,14 @@ impl<'d> Walker<'_, 'd> {
     fn change(&mut self, at: At<'d>, change: Change, target: &Target<'_>, met: Vec<(Way, Why)>) -> Vec<Way> {
         // Kubernetes 1.1 marked in the endpoint's own chain.
         let marks = change == Change::Mark && ChainKind::of(at.chain) == ChainKind::Endpoint;
+        // What comes back to the node that sent it is tracked already, which CT and NOTRACK leave as it is.
+        let is_back = self.journey.origin == Origin::Node && at.spot.hook == Hook::Prerouting;
         let changed = met.into_iter().map(|(mut way, why)| {
-            let action = changed(&mut way.state, change, target);
+            let action = match change {
+                Change::Untrack if is_back => Action::Nothing,
+                Change::ConnMark if !self.view(&way, at.spot, at.line()).has_connection() => Action::Nothing,
+                _ => changed(&mut way.state, change, target),
+            };
             way.state.marked |= marks;
             self.record.applies(at, &action, (!way.again).then_some(&way.share), why);
             way

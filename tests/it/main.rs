@@ -23,6 +23,7 @@ mod eras;
 mod escapes;
 mod expect;
 #[cfg(feature = "live")]
+mod fates;
 mod faults;
 #[cfg(feature = "live")]
 mod fleet;

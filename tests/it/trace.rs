@@ -367,6 +367,11 @@ fn ipsets_are_looked_into_where_they_are_given() {
     assert_eq!(verdict("10.1.9.1", TO), "delivered");
     assert_eq!(verdict("10.2.0.1", TO), "delivered");
     assert_eq!(verdict("10.1.0.1", "10.0.0.9:8081 --node-ip 192.0.2.1"), "untranslated");
+    // With fewer directions than the set has dimensions nothing is in it.
+    fs::write(&dump, rules.replace("src,dst", "src")).expect("writable");
+    assert_eq!(verdict("10.1.0.1", TO), "delivered");
+    fs::write(&dump, rules.replace("--match-set blocked src,dst", "! --match-set blocked src")).expect("writable");
+    assert_eq!(verdict("10.2.0.1", TO), "drop");
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn emit_match(item: &Match<'_>, out: &mut String) {
         Match::Destination { not, network } => negatable(*not, "-d", network, out),
         Match::InInterface { not, name } => negatable(*not, "-i", name, out),
         Match::OutInterface { not, name } => negatable(*not, "-o", name, out),
+        Match::Fragment { not } => push(out, if *not { "! -f" } else { "-f" }),
         Match::Protocol { not, name } => negatable(*not, "-p", name, out),
         Match::Comment(word) => {
             push(out, "-m comment --comment");

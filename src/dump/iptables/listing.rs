@@ -177,8 +177,11 @@ impl<'a> Row<'_, 'a> {
     }
 
     fn skip_opt(&mut self) -> Result<(), RuleError> {
-        if self.words.peek().is_some_and(|w| is_opt(&w.text)) {
+        if let Some(opt) = self.words.peek().filter(|word| is_opt(&word.text)) {
             self.words.next()?;
+            if opt.text != "--" {
+                self.rule.matches.push(Match::Fragment { not: opt.text == "!f" });
+            }
         }
         Ok(())
     }

@@ -67,6 +67,11 @@ pub enum Match<'a> {
         /// Name, `+` at its end for any that begin so.
         name: &'a str,
     },
+    /// `-f`: the packet is a fragment, but not the first of its datagram.
+    Fragment {
+        /// `!` stands before it.
+        not: bool,
+    },
     /// `-p`: the transport protocol.
     Protocol {
         /// `!` stands before it.

@@ -84,6 +84,10 @@ impl<'a> Parser<'_, 'a> {
                 let (not, name) = self.negatable("an interface after -o")?;
                 self.push(Match::OutInterface { not, name });
             }
+            "-f" | "--fragment" => {
+                let not = std::mem::take(&mut self.not);
+                self.push(Match::Fragment { not });
+            }
             "-m" | "--match" => self.module()?,
             "-j" | "--jump" => self.target(false)?,
             "-g" | "--goto" => self.target(true)?,

@@ -74,6 +74,26 @@ pub trait Facts {
     fn state(&self, states: &str) -> Truth {
         Truth::from(states.split(',').any(|state| state == "NEW"))
     }
+    /// Is there a connection? There is none for packets that are not tracked, or not yet.
+    fn has_connection(&self) -> bool {
+        true
+    }
+    /// Did the source address of its connection lie in the network before anything was translated?
+    fn original_source(&self, network: &Network) -> Truth {
+        self.source(network)
+    }
+    /// Did the destination address?
+    fn original_destination(&self, network: &Network) -> Truth {
+        self.destination(network)
+    }
+    /// Did the source port meet the condition?
+    fn original_source_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
+        self.source_port(range, condition)
+    }
+    /// Did the destination port?
+    fn original_destination_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
+        self.destination_port(range, condition)
+    }
     /// Is it a member of the ipset, looked up by these directions (`src`, `dst,dst`)?
     fn in_set(&self, _: &str, _: &str) -> Truth {
         Truth::Unknown
@@ -102,6 +122,8 @@ pub fn meets(packet: &impl Facts, item: &Match<'_>) -> Truth {
         Match::AddrType(addrtype) => self::addrtype(packet, addrtype, item),
         Match::InInterface { not, name } => packet.comes_in_by(name).negated(*not),
         Match::OutInterface { not, name } => packet.goes_out_by(name).negated(*not),
+        // Connection tracking puts fragments together before any table is asked.
+        Match::Fragment { not } => Truth::from(*not),
         Match::Mark { not, value } => match mark::masked(value) {
             Some((value, mask)) => packet.mark(value, mask).negated(*not),
             None => packet.other(item),
@@ -180,7 +202,7 @@ fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>)
     match (name, option) {
         // Counts and always matches (xt_nfacct.c).
         ("nfacct", _) => Truth::Yes,
-        ("conntrack" | "state", ["--ctstate" | "--state", states]) => packet.state(states).negated(not),
+        ("conntrack" | "state", _) => connection(packet, &words, item),
         ("multiport", [side, ports]) => {
             let any = |port| ports.split(',').map(|range| in_range(range, port)).max().unwrap_or(Truth::No);
             match *side {
@@ -190,8 +212,6 @@ fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>)
                 _ => packet.other(item),
             }
         }
-        // The first packet of a connection goes the way of the connection.
-        ("conntrack", ["--ctdir", direction]) => Truth::from(*direction == "ORIGINAL").negated(not),
         ("iprange", [side @ ("--src-range" | "--dst-range"), range]) => match Network::range(range) {
             Some(networks) => {
                 let of_source = *side == "--src-range";
@@ -200,12 +220,54 @@ fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>)
             }
             None => packet.other(item),
         },
+        ("connmark", _) if !packet.has_connection() => Truth::No,
         ("connmark", ["--mark", value]) => match mark::masked(value) {
             Some((value, mask)) => packet.connmark(value, mask).negated(not),
             None => packet.other(item),
         },
         ("set", ["--match-set", set, directions]) => packet.in_set(set, directions).negated(not),
         _ => packet.other(item),
+    }
+}
+
+/// `-m conntrack` and `-m state` ask for all their options. Where there is no connection, a state alone is looked at, and
+/// nothing else is met (`conntrack_mt`, net/netfilter/xt_conntrack.c).
+fn connection(packet: &impl Facts, words: &[&str], item: &Match<'_>) -> Truth {
+    let (mut of_state, mut others) = (None, Truth::Yes);
+    let mut rest = words;
+    loop {
+        let not = rest.first() == Some(&"!");
+        let (option, value) = match &rest[usize::from(not)..] {
+            [] if !not && !words.is_empty() => break,
+            [option, value, behind @ ..] => {
+                rest = behind;
+                (*option, *value)
+            }
+            _ => return packet.other(item),
+        };
+        let within = |port| in_range(value, port);
+        let network = || Network::parse(value);
+        let truth = match option {
+            "--ctstate" | "--state" => {
+                of_state = Some(packet.state(value).negated(not));
+                continue;
+            }
+            _ if !packet.has_connection() => Truth::No,
+            // The first packet of a connection goes the way of the connection.
+            "--ctdir" => Truth::from(value == "ORIGINAL"),
+            "--ctproto" => protocol(packet, value, item),
+            "--ctorigsrc" => network().map_or_else(|| packet.other(item), |n| packet.original_source(&n)),
+            "--ctorigdst" => network().map_or_else(|| packet.other(item), |n| packet.original_destination(&n)),
+            "--ctorigsrcport" => packet.original_source_port(value, &within),
+            "--ctorigdstport" => packet.original_destination_port(value, &within),
+            _ => packet.other(item),
+        };
+        others = others.min(truth.negated(not && packet.has_connection()));
+    }
+    match of_state {
+        Some(state) if !packet.has_connection() => state,
+        Some(state) => state.min(others),
+        None => others,
     }
 }
 

@@ -120,7 +120,7 @@ struct Signs {
 
 impl Signs {
     fn of(section: &Section<'_>) -> Self {
-        let mut signs = Self::default();
+        let (mut signs, mut forwards, mut routes) = (Self::default(), false, false);
         for chain in section.chains() {
             let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| chain.name.starts_with(prefix));
             let kind = ChainKind::of(chain.name);
@@ -128,10 +128,14 @@ impl Signs {
             if (kind.is_of_services() && kind != ChainKind::Firewall) || begins(&["KUBE-POSTROUTING", "KUBE-MARK-MASQ"])
             {
                 signs.nat = true;
-            } else if begins(&OF_FILTER) || begins(&["FORWARD"]) {
+            } else if begins(&OF_FILTER) {
                 signs.filter = true;
             }
+            forwards |= chain.name == "FORWARD";
+            routes |= matches!(chain.name, "PREROUTING" | "POSTROUTING");
         }
+        // mangle has all of them.
+        signs.filter |= forwards && !routes;
         signs
     }
 
@@ -162,6 +166,17 @@ mod tests {
         let text = ":KUBE-FORWARD - [0:0]\n:KUBE-SERVICES - [0:0]\n-A KUBE-SERVICES -d 10.96.0.9/32 -j REJECT\n\
                     :KUBE-SERVICES - [0:0]\n:KUBE-SVC-X - [0:0]\n-A KUBE-SERVICES -d 10.96.0.1/32 -j KUBE-SVC-X\n";
         assert_eq!(tables(text), [(Role::Filter, Some(Family::Ipv4), 1), (Role::Nat, Some(Family::Ipv4), 1)]);
+    }
+
+    #[test]
+    fn a_table_with_all_built_in_chains_is_mangle() {
+        let policies = |chains: &[&str]| chains.iter().map(|chain| format!("-P {chain} ACCEPT\n")).collect::<String>();
+        let drop = "-A FORWARD -s 10.0.0.1/32 -j DROP\n";
+        let all = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+        assert_eq!(tables(&(policies(&all) + drop)), [(Role::Other, Some(Family::Ipv4), 1)]);
+        assert_eq!(tables(&(policies(&all[1..4]) + drop)), [(Role::Filter, Some(Family::Ipv4), 1)]);
+        // Of a filter table whose policies are not there.
+        assert_eq!(tables(&format!("-N FORWARD\n{drop}")), [(Role::Filter, Some(Family::Ipv4), 1)]);
     }
 
     #[test]

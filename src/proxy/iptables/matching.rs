@@ -235,9 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn options_behind_a_state_are_not_taken_for_it() {
-        assert_eq!(judge(&from(Origin::Pod), "-m conntrack --ctstate NEW --ctproto 6").0, Truth::Unknown);
-        assert_eq!(judge(&from(Origin::Pod), "-m conntrack ! --ctproto 17 --ctstate NEW").0, Truth::Unknown);
+    fn all_options_of_conntrack_are_asked_for() {
+        for (options, truth) in [
+            ("--ctstate NEW --ctproto 6", Truth::Yes),
+            ("! --ctproto 17 --ctstate NEW", Truth::Yes),
+            ("--ctstate NEW --ctproto 17", Truth::No),
+            ("--ctstate NEW --ctstatus ASSURED", Truth::Unknown),
+            ("--ctstate INVALID --ctstatus ASSURED", Truth::No),
+            ("--ctorigdst 10.96.0.10 --ctorigdstport 53", Truth::Yes),
+            ("--ctorigdst 10.96.0.11 --ctorigdstport 53", Truth::No),
+            ("--ctorigdst nonsense", Truth::Unknown),
+            ("--ctstate", Truth::Unknown),
+            ("", Truth::Unknown),
+        ] {
+            assert_eq!(judge(&from(Origin::Pod), &format!("-m conntrack {options}")).0, truth, "{options}");
+        }
     }
 
     #[test]
