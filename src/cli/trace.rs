@@ -1,6 +1,6 @@
 //! `kube-ipt trace`: what becomes of one connection, and why.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
 use hashbrown::HashMap;
@@ -9,13 +9,14 @@ use super::args::{Format, NamespaceArgs, SourceArgs};
 use super::ends::{From, To};
 use super::meet::{self, Met, Unmet};
 use super::scene::{self, Beside, Question, Scene};
-use super::{Answer, Failure, Outcome, answer, destination};
+use super::{Answer, Failure, Note, Outcome, answer, destination};
+use crate::checks::{Finding, Severity};
 use crate::dataplane::{Address, Endpoint, Mode, Origin, RuleRef, Select};
 use crate::net::Family;
 use crate::proxy::iptables::{Depth, Ruleset};
 use crate::render::{self, Graph};
 use crate::report::{self, Kind, Packet};
-use crate::trace::{self, Journey, Trace};
+use crate::trace::{self, End, Journey, Trace};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -152,6 +153,7 @@ fn answer(
     if met.service.is_some() {
         let checked = scene.check(&answer::pick(Kind::List)?, Depth::Services, None);
         outcome.notes.extend(answer::of_all(&checked));
+        outcome.notes.extend(why_not(&checked.findings, &met, &trace));
     }
 
     let mut header = scene.header();
@@ -252,6 +254,27 @@ fn unread(ruleset: &Ruleset<'_>, live: bool) -> Option<String> {
         (true, false) => "the table mangle was not read: its",
     };
     Some(format!("{lacking} rules, which may drop or exempt the connection, were not followed"))
+}
+
+/// What is wrong with a Service whose connection is not translated, or refused, where the objects tell.
+fn why_not<'f>(findings: &'f [Finding], met: &'f Met, trace: &Trace) -> impl Iterator<Item = Note> {
+    let is_lost = |end: &End| matches!(end, End::Untranslated { .. } | End::Reject | End::Drop);
+    let any = trace.outcomes.iter().any(|outcome| is_lost(&outcome.end));
+    let at = met.destination.map(|ip| SocketAddr::new(ip, met.port).to_string());
+    let node_port = format!(":{}", met.port);
+    let is_its = move |finding: &&Finding| {
+        let of_frontend = |frontend: &String| Some(frontend) == at.as_ref() || *frontend == node_port;
+        any && finding.severity == Severity::Error
+            && finding.service == met.service
+            && finding.protocol.is_none_or(|protocol| protocol == met.protocol)
+            && finding.family.is_none_or(|family| family == met.family)
+            && finding.address.is_none()
+            && finding.frontend.as_ref().is_none_or(of_frontend)
+    };
+    findings.iter().filter(is_its).map(|finding| Note {
+        what: format!("{}: {}", met.service.as_deref().unwrap_or_default(), finding.message),
+        hint: Some(format!("kube-ipt explain {}", finding.check.slug)),
+    })
 }
 
 /// What a connection needs beside rules that goes from a loopback address to another host, or from another host to one.

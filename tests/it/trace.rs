@@ -708,6 +708,29 @@ fn tables_that_were_not_read_are_named() {
 }
 
 #[test]
+fn what_is_wrong_with_the_service_is_told_where_a_connection_is_lost() {
+    let room = tempfile::tempdir().expect("a folder");
+    let whole = fs::read_to_string(node("seed/in-sync/save.txt")).expect("the recording is there");
+    let rules = room.path().join("rules");
+    let lost: String = whole.split_inclusive('\n').filter(|line| !line.contains("nginx-service")).collect();
+    let notes = |rules: &Path, to: &str| {
+        let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo/in-sync.json");
+        let run = kube_ipt("trace external").args(to).arg("-f").arg(rules).arg("--objects").arg(objects);
+        let (_, stderr, status) = run.output();
+        assert_eq!(status, Some(0), "{stderr}");
+        stderr
+    };
+    fs::write(&rules, &lost).expect("writable");
+    let words = "note: nginx-demo/nginx-service: no rules on this node, though 3 endpoints are usable: connections to 10.96.101.105:80 \
+                 reach none of them\n  try:  kube-ipt explain missing-service\n";
+    assert_eq!(notes(&rules, "nginx-service"), words);
+    assert_eq!(notes(&rules, "10.96.101.105:80"), words);
+    // Of another Service it is nobody's affair, and where all is well nothing is told.
+    assert_eq!(notes(&rules, "kube-dns.kube-system:53/udp"), "");
+    assert_eq!(notes(&Path::new(&node("seed/in-sync/save.txt")), "nginx-service"), "");
+}
+
+#[test]
 fn the_story_is_told() {
     let demo = kube_ipt("trace external nginx-service --demo=stale").stdout();
     insta::assert_snapshot!(demo);
