@@ -271,6 +271,19 @@ impl Facts for View<'_> {
         self.is_local(self.state.place)
     }
 
+    fn destination_is_of(&self, kind: &str) -> Truth {
+        let ip = self.state.place.ip();
+        let is_others = ip.is_some_and(|ip| self.journey.locals.of_others.contains(&ip));
+        match (kind, ip) {
+            ("MULTICAST", Some(ip)) => ip.is_multicast().into(),
+            ("UNICAST", Some(_)) if is_others => Truth::Yes,
+            ("BROADCAST", Some(ip)) if is_others || ip.is_multicast() || ip.is_ipv6() => Truth::No,
+            // An address is of one kind only.
+            ("MULTICAST" | "UNICAST" | "BROADCAST", _) if self.destination_is_local() == Truth::Yes => Truth::No,
+            _ => Truth::Unknown,
+        }
+    }
+
     fn protocol(&self) -> Option<Protocol> {
         Some(self.journey.protocol)
     }

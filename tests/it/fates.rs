@@ -137,6 +137,25 @@ fn connection_tracking_remembers_where_a_connection_was_headed() {
 }
 
 #[test]
+fn an_address_is_of_one_kind() {
+    let at = |kind: &str| {
+        fate(&format!("filter -A INPUT -m addrtype {kind} -j DROP\n"), "203.0.113.9 10.96.0.1:80 --in-interface eth0")
+    };
+    for (kind, verdict) in [
+        ("--dst-type LOCAL", "drop"),
+        ("--dst-type BROADCAST", "delivered"),
+        ("--dst-type MULTICAST", "delivered"),
+        ("! --dst-type UNICAST", "drop"),
+        ("--dst-type MULTICAST,LOCAL", "drop"),
+        ("--dst-type LOCAL --limit-iface-in", "?"),
+        ("--dst-type BLACKHOLE", "?"),
+        ("--src-type UNICAST", "?"),
+    ] {
+        assert_eq!(at(kind), verdict, "{kind}");
+    }
+}
+
+#[test]
 fn later_fragments_open_no_connection() {
     for (rule, verdict) in [("-f", "delivered"), ("! -f", "drop")] {
         assert_eq!(fate(&format!("filter -A INPUT {rule} -j DROP\n"), "203.0.113.9 10.96.0.1:80"), verdict, "{rule}");

@@ -44,6 +44,10 @@ pub trait Facts {
     fn source_is_local(&self) -> Truth;
     /// Is its destination?
     fn destination_is_local(&self) -> Truth;
+    /// Is its destination of another kind of `-m addrtype` (`MULTICAST`)?
+    fn destination_is_of(&self, _: &str) -> Truth {
+        Truth::Unknown
+    }
     /// Its protocol, where it is known.
     fn protocol(&self) -> Option<Protocol>;
     /// Does its source port meet the condition, which comes first as the rule writes it?
@@ -178,19 +182,24 @@ fn opens(mask: &str, wanted: &str) -> Truth {
 }
 
 fn addrtype(packet: &impl Facts, addrtype: &AddrType<'_>, item: &Match<'_>) -> Truth {
-    let of = |side: Option<(bool, &str)>, is_local: &dyn Fn() -> Truth| {
+    // Limited to the addresses of one interface, of those of the node only some are meant.
+    let limited = addrtype.limit_in || addrtype.limit_out;
+    let of = |side: Option<(bool, &str)>, is: &dyn Fn(&str) -> Truth| {
         side.map_or(Truth::Yes, |(not, types)| {
-            let local = match types {
-                "LOCAL" => is_local(),
-                _ => return packet.other(item),
-            };
-            // Limited to the addresses of one interface, of those of the node only some are meant.
-            let limited = addrtype.limit_in || addrtype.limit_out;
-            if limited && local != Truth::No { packet.other(item) } else { local.negated(not) }
+            let is = |kind| if limited && is(kind) == Truth::Yes { Truth::Unknown } else { is(kind) };
+            // The first that is not known is asked for by itself.
+            match types.split(',').map(is).max().unwrap_or(Truth::No) {
+                Truth::Unknown if types != "LOCAL" || limited => packet.other(item),
+                truth => truth.negated(not),
+            }
         })
     };
-    let source = of(addrtype.source, &|| packet.source_is_local());
-    source.min(of(addrtype.destination, &|| packet.destination_is_local()))
+    let local = |kind: &str, is_local: &dyn Fn() -> Truth| if kind == "LOCAL" { is_local() } else { Truth::Unknown };
+    let source = of(addrtype.source, &|kind| local(kind, &|| packet.source_is_local()));
+    source.min(of(addrtype.destination, &|kind| match kind {
+        "LOCAL" => packet.destination_is_local(),
+        kind => packet.destination_is_of(kind),
+    }))
 }
 
 fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>) -> Truth {
