@@ -13,7 +13,7 @@ use super::{Answer, Failure, Note, Outcome, answer, destination};
 use crate::checks::{Finding, Severity};
 use crate::dataplane::{Address, Endpoint, Mode, Origin, RuleRef, Select};
 use crate::net::Family;
-use crate::proxy::iptables::{Depth, Ruleset};
+use crate::proxy::iptables::{Depth, Ruleset, Truth};
 use crate::render::{self, Graph};
 use crate::report::{self, Kind, Packet};
 use crate::trace::{self, End, Journey, Trace};
@@ -283,7 +283,9 @@ fn loopback_needs(met: &Met, trace: &Trace) -> Option<String> {
         trace
             .destinations
             .iter()
-            .any(|d| d.address.ip().is_some_and(|ip| ip.is_ipv4() && ip.is_loopback() == to_loopback))
+            .filter_map(|destination| destination.address.ip().filter(IpAddr::is_ipv4))
+            // What stays on the node goes by its loopback interface.
+            .any(|ip| if to_loopback { ip.is_loopback() } else { met.locals.contain(ip) != Truth::Yes })
     };
     let from = met.source_address();
     let way = if from.is_some_and(|ip| ip.is_loopback() && ip.is_ipv4()) && leads(false) {

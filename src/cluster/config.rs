@@ -9,8 +9,7 @@ use super::yaml;
 /// The part of KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1) that matters here.
 #[derive(Debug, Default, Deserialize)]
 struct Configuration {
-    #[serde(default)]
-    mode: String,
+    mode: Option<String>,
     #[serde(default, rename = "nodePortAddresses")]
     node_port_addresses: Option<Vec<String>>,
 }
@@ -24,5 +23,5 @@ pub(super) fn proxy_config(map: ConfigMap) -> Option<ProxyConfig> {
     let text = map.data?.remove("config.conf")?;
     let configuration: Configuration = yaml::parse(&text)?;
     let limits_node_ports = configuration.node_port_addresses.is_some_and(|addresses| !addresses.is_empty());
-    Some(ProxyConfig { mode: configuration.mode, limits_node_ports })
+    Some(ProxyConfig { mode: configuration.mode.unwrap_or_default(), limits_node_ports })
 }

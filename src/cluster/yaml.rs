@@ -1,8 +1,8 @@
 //! YAML as JSON, which one set of readers then reads.
 //!
-//! YAML does not say what a plain scalar is: `012` is a label to one reader and a number to the next. Only what JSON
-//! would write the same way becomes a number here, and nothing does where Kubernetes has texts, so that a version
-//! `12345e7`, which kubectl writes without quotes, stays what it is.
+//! YAML does not say what a plain scalar is: `012` is a label to one reader and a number to the next. Only whole numbers as
+//! JSON writes them become numbers here, and nothing does where Kubernetes has texts, so that a version `12345e7`, which
+//! kubectl writes without quotes, stays what it is. Of a key that a map has twice the last value counts, as in JSON.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +31,13 @@ pub(super) struct Document {
     pub(super) json: String,
     /// Where in the YAML what each line of the JSON holds stands.
     places: Vec<Place>,
-    /// The document is a map with the key `items`, with the key `kind`.
+    /// The document is a map with the key `items`, with a kind.
     has_items: bool,
     has_kind: bool,
+    /// A key stands behind `items`.
+    goes_on: bool,
+    /// The line at which it ends, from 1.
+    pub(super) end: usize,
 }
 
 impl Document {
@@ -45,6 +49,12 @@ impl Document {
     /// True for a list that does not say so. kubectl writes the kind of a list behind its items: it was cut off.
     pub(super) fn is_cut_list(&self) -> bool {
         self.has_items && !self.has_kind
+    }
+
+    /// True if what a list holds is all of it. YAML closes nothing: of one that was cut off between two items only what would
+    /// stand behind them tells.
+    pub(super) fn is_whole(&self) -> bool {
+        self.has_items && self.goes_on
     }
 }
 
@@ -89,6 +99,7 @@ fn document<'t>(
         let at = (span.start.line().max(1), span.start.col() + 1);
         let written = match event {
             Event::DocumentEnd => {
+                writer.document.end = at.0;
                 return writer.finish().map(Some).map_err(|what| BadYaml { at, what: what.to_owned() });
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -170,6 +181,8 @@ struct Writer {
     anchors: BTreeMap<usize, (Position, Position)>,
     /// How many bytes aliases repeated.
     repeated: usize,
+    /// The kind of the document comes next.
+    kind_comes: bool,
 }
 
 impl Writer {
@@ -224,6 +237,7 @@ impl Writer {
         if let Some(open) = self.open.last_mut() {
             open.key = None;
         }
+        self.kind_comes = false;
         if anchor > 0 {
             self.anchors.insert(anchor, (begin, self.position()));
         }
@@ -233,6 +247,7 @@ impl Writer {
         if self.expects_key() {
             return self.key(text, scalar, at);
         }
+        self.document.has_kind |= self.kind_comes && plain(text) != Some("null");
         let begin = self.value(at)?;
         let (of_texts, is_text) =
             self.open.last().map_or((false, false), |open| (open.of_texts, open.key == Some(Meaning::Text)));
@@ -258,8 +273,9 @@ impl Writer {
         self.text(text)?;
         self.json.push(b':');
         let is_outermost = self.open.len() == 1;
+        self.kind_comes = is_outermost && text == "kind";
+        self.document.goes_on |= is_outermost && self.document.has_items;
         self.document.has_items |= is_outermost && text == "items";
-        self.document.has_kind |= is_outermost && text == "kind";
         if let Some(open) = self.open.last_mut() {
             open.key = Some(Meaning::of(text));
         }
@@ -284,8 +300,7 @@ impl Writer {
 
     /// Writes once more what an anchor names.
     fn repeat(&mut self, anchor: usize, at: Place) -> Result<(), &'static str> {
-        // What is not complete holds the alias itself.
-        let &(from, to) = self.anchors.get(&anchor).ok_or(HOSTILE)?;
+        let &(from, to) = self.anchors.get(&anchor).ok_or("an alias of what holds it, or of a key")?;
         self.repeated += to.0 - from.0;
         if self.repeated > REPEATED {
             return Err(HOSTILE);
@@ -382,8 +397,8 @@ mod tests {
             json!({"a": a, "d": a, "e": [1, a]})
         });
         for (text, error) in [
-            ("a: &a [*a]\n", "1:8 it repeats itself or nests more than Kubernetes objects do"),
-            ("&a x: 1\nb: *a\n", "2:4 it repeats itself or nests more than Kubernetes objects do"),
+            ("a: &a [*a]\n", "1:8 an alias of what holds it, or of a key"),
+            ("&a x: 1\nb: *a\n", "2:4 an alias of what holds it, or of a key"),
             ("a: &a {b: 1}\nc:\n  <<: *a\n", "3:3 a map merged into another (<<), which kubectl does not write"),
             ("? [a]\n: b\n", "1:3 a key that is no text"),
             ("a: [b\n", "1:4 unclosed bracket '['"),
@@ -444,7 +459,16 @@ mod tests {
     fn a_list_whose_kind_was_cut_off_is_told() {
         let is_cut = |text: &str| documents(text).next().expect("one").expect("YAML").is_cut_list();
         assert!(is_cut("items:\n- kind: Service\n"));
+        assert!(is_cut("items:\n- kind: Service\nkind:\n"));
         assert!(!is_cut("items:\n- kind: Service\nkind: List\n"));
         assert!(!is_cut("spec:\n  items: []\n"));
+    }
+
+    #[test]
+    fn a_list_is_whole_if_something_stands_behind_its_items() {
+        let is_whole = |text: &str| documents(text).next().expect("one").expect("YAML").is_whole();
+        assert!(is_whole("items:\n- kind: Service\nkind: List\n"));
+        assert!(!is_whole("kind: List\nitems:\n- kind: Service\n  items: []\n  kind: x\n"));
+        assert!(!is_whole("- kind: Service\n"));
     }
 }

@@ -87,7 +87,8 @@ impl Select {
                 Ok(regex) => Ok(Self::Pattern(regex)),
                 Err(error) => {
                     let reason = error.to_string();
-                    let last = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                    let last = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                    let last = last.replace("Unicode not allowed here", "names are of ASCII");
                     Err(BadWhat::Pattern(pattern.to_owned(), last))
                 }
             };

@@ -310,8 +310,11 @@ impl Facts for View<'_> {
         }
     }
 
-    fn original_destination_port(&self, _: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
-        condition(self.journey.port)
+    fn original_destination_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {
+        match condition(self.journey.port) {
+            Truth::Unknown => self.ask(Leaf::DestinationPort(range.to_owned())),
+            known => known,
+        }
     }
 
     fn destination_port(&self, range: &str, condition: &dyn Fn(u16) -> Truth) -> Truth {

@@ -130,6 +130,7 @@ fn connection_tracking_remembers_where_a_connection_was_headed() {
         ("--ctstate NEW --ctproto 17", "delivered"),
         ("--ctstate NEW --ctproto 6", "drop"),
         ("--ctstate DNAT --ctorigsrcport 1", "?"),
+        ("--ctorigdstport kerberos", "?"),
         ("--ctstatus ASSURED", "?"),
     ] {
         assert_eq!(at(options), verdict, "{options}");

@@ -132,6 +132,13 @@ fn programs_get_a_line_for_each_service_port_and_people_indented_ones() {
 fn yaml_says_the_same() {
     let yaml = kube_ipt("show nginx-service --demo -o yaml").stdout();
     insta::assert_snapshot!(yaml);
+    // To the last digit of every number.
+    let list = |form: &str| {
+        kube_ipt("list --no-api -o").args(form).arg("-f").arg(node("kitchen-sink/node2/save.txt")).stdout()
+    };
+    let of_json: Value = serde_json::from_str(&list("json")).expect("JSON");
+    let of_yaml: Value = serde_saphyr::from_str(&list("yaml")).expect("YAML");
+    assert_eq!(of_yaml, of_json);
 }
 
 #[test]

@@ -570,6 +570,20 @@ fn a_rule_that_takes_a_part_of_the_connections_is_a_warning() {
 }
 
 #[test]
+fn chains_between_the_hook_and_the_services_take_nothing() {
+    for jump in ["-j", "-g"] {
+        let around = format!("-A PREROUTING -p tcp {jump} AROUND\n-A AROUND -p tcp -j KUBE-SERVICES\n");
+        let node = clean("node1").before("-A PREROUTING ", &around).before(":KUBE-SERVICES - ", ":AROUND - [0:0]\n");
+        assert_eq!(told(&node.check()), [""; 0], "{jump}");
+    }
+    // What takes some before it does.
+    let taken = "-A PREROUTING -p tcp -j AROUND\n-A AROUND -p tcp -m tcp --dport 31589 -j DNAT --to-destination 10.244.1.99:80\n\
+                 -A AROUND -p tcp -j KUBE-SERVICES\n";
+    let node = clean("node1").before("-A PREROUTING ", taken).before(":KUBE-SERVICES - ", ":AROUND - [0:0]\n");
+    assert_eq!(told(&node.check()), ["shadowed-frontend error shop/web :31589"]);
+}
+
+#[test]
 fn behind_a_goto_of_the_hook_nobody_comes_to_the_services() {
     let gone = |rule: &str| {
         let rule = format!("-A PREROUTING {rule} -g AWAY\n-A AWAY -p udp -j RETURN\n");

@@ -166,6 +166,7 @@ fn what_cannot_be_read_is_told_with_its_place() {
    "spec": {"ports": [{"port": "http"}]}}]}"#;
     let wrong_yaml = "---\nkind: List\napiVersion: v1\nitems:\n- kind: Deployment\n- kind: Service\n  apiVersion: v1\n  metadata:\n    \
                       name: web\n    namespace: shop\n  spec:\n    ports:\n    - port: http\n";
+    let cut = "items:\n- kind: Service\n  apiVersion: v1\n  metadata: {name: web, namespace: shop}\n---\nkind: Pod\napiVersion: v1\n";
     let no_address = "kind: Pod\napiVersion: v1\n---\nkind: Service\napiVersion: v1\nmetadata:\n  name: web\n  namespace: shop\nspec:\n  \
                       clusterIP: 10.0.0\n";
     let far_port = r#"{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","metadata":{"name":"a","namespace":"b",
@@ -175,6 +176,7 @@ fn what_cannot_be_read_is_told_with_its_place() {
         (" \n# nothing\n---\n", "text is empty; expected Kubernetes objects"),
         (&json[..3000], "text line 80 column 41: the text ends in the middle of an object: it was cut off"),
         (&yaml[..3000], "text line 114 column 1: the list ends without saying that it is one: it was cut off"),
+        (cut, "text line 5 column 1: the list ends without saying that it is one: it was cut off"),
         (wrong_json, "text line 3 column 37: Service shop/web: invalid type: string \"http\", expected i32"),
         (wrong_yaml, "text line 13 column 13: Service shop/web: invalid type: string \"http\", expected i32"),
         (no_address, "text line 4 column 1: Service shop/web: spec.clusterIPs: '10.0.0' is no IP address"),
@@ -253,6 +255,29 @@ fn a_gzip_that_grows_without_end_is_given_up() {
     run.status(2)
         .stderr(format!("error: cannot unpack {}: it is cut off: its end is missing", path.display()))
         .stdout();
+}
+
+#[test]
+fn a_list_of_yaml_that_may_have_been_cut_off_proves_nothing() {
+    let service = |namespace: &str, name: &str| {
+        format!(
+            "- {{kind: Service, apiVersion: v1, metadata: {{name: {name}, namespace: {namespace}}}, spec: {{clusterIP: None}}}}\n"
+        )
+    };
+    let items = service("default", "kubernetes") + &service("shop", "web");
+    let scope = |text: &str| {
+        let facts = facts(text);
+        assert_eq!(facts.services.len(), 2, "{text}");
+        facts.coverage.services
+    };
+    // As kubectl writes it, its kind stands behind the items.
+    assert_eq!(scope(&format!("apiVersion: v1\nitems:\n{items}kind: List\n")), Scope::All);
+    for text in [items.clone(), format!("kind: List\napiVersion: v1\nitems:\n{items}")] {
+        assert_eq!(scope(&text), Scope::Unknown, "{text}");
+    }
+    // JSON that was cut off cannot be read.
+    let object = |namespace: &str, name: &str| json!({"kind": "Service", "apiVersion": "v1", "metadata": {"namespace": namespace, "name": name}, "spec": {"clusterIP": "None"}});
+    assert_eq!(scope(&json!([object("default", "kubernetes"), object("shop", "web")]).to_string()), Scope::All);
 }
 
 #[test]

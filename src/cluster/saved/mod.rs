@@ -53,6 +53,8 @@ pub struct Saved {
     kind: Option<String>,
     /// A list of the text that is being read goes on elsewhere.
     cut: bool,
+    /// Nothing tells whether a list of the text that is being read was cut off.
+    may_lack_its_end: bool,
 }
 
 /// A text that holds no objects, or an object that cannot be read.
@@ -110,7 +112,7 @@ impl Saved {
             evidence.see(&object);
             self.add(object);
         }
-        if next.is_none() {
+        if next.is_none() && !self.may_lack_its_end {
             evidence.prove(&mut self.proof);
         }
         self.cut |= next.is_some();

@@ -10,10 +10,14 @@ pub(super) fn read(text: &str, saved: &mut Saved) -> Result<(), Bad> {
         let document = document.map_err(|bad| (Some(bad.at), format!("not YAML: {}", bad.what)))?;
         found = true;
         if document.is_cut_list() {
-            let end = (text.lines().count(), 1);
-            return Err((Some(end), "the list ends without saying that it is one: it was cut off".to_owned()));
+            return Err((
+                Some((document.end, 1)),
+                "the list ends without saying that it is one: it was cut off".to_owned(),
+            ));
         }
+        saved.may_lack_its_end = !document.is_whole();
         let read = json::read(&document.json, saved);
+        saved.may_lack_its_end = false;
         read.map_err(|(at, what)| (at.and_then(|(line, _)| document.place(line)), what))?;
     }
     if found { Ok(()) } else { Err((None, "is empty; expected Kubernetes objects".to_owned())) }

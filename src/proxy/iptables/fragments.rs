@@ -107,6 +107,8 @@ pub(super) fn role(section: &Section<'_>) -> Role {
     match Signs::of(section) {
         Signs { nat: true, filter: false } => Role::Nat,
         Signs { nat: false, filter: true } => Role::Filter,
+        // Built-in chains of both look like those of mangle.
+        Signs { nat: true, filter: true } if by_name == Some(Role::Other) => Role::Mixed,
         _ => by_name.unwrap_or(Role::Mixed),
     }
 }
@@ -134,8 +136,8 @@ impl Signs {
             forwards |= chain.name == "FORWARD";
             routes |= matches!(chain.name, "PREROUTING" | "POSTROUTING");
         }
-        // mangle has all of them.
-        signs.filter |= forwards && !routes;
+        // mangle has all of them, and no chains of Services.
+        signs.filter |= forwards && (!routes || signs.nat);
         signs
     }
 
@@ -175,6 +177,9 @@ mod tests {
         let all = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
         assert_eq!(tables(&(policies(&all) + drop)), [(Role::Other, Some(Family::Ipv4), 1)]);
         assert_eq!(tables(&(policies(&all[1..4]) + drop)), [(Role::Filter, Some(Family::Ipv4), 1)]);
+        // Lines of nat and filter.
+        let both = policies(&all) + "-N KUBE-SVC-X\n" + drop;
+        assert_eq!(tables(&both), [(Role::Mixed, Some(Family::Ipv4), 1)]);
         // Of a filter table whose policies are not there.
         assert_eq!(tables(&format!("-N FORWARD\n{drop}")), [(Role::Filter, Some(Family::Ipv4), 1)]);
     }

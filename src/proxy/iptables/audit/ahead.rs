@@ -59,7 +59,7 @@ impl<'d> Ahead<'d> {
             let Ok(rule) = raw.parse() else { continue };
             let Some(target) = rule.target.as_ref() else { continue };
             let ports = ports_of(&rule);
-            if let Some(chain) = nat.section.chain(target.name) {
+            if let Some(chain) = nat.section.chain(target.name).filter(|chain| chain.name != "KUBE-SERVICES") {
                 let narrowed = narrowed || ports.is_some();
                 ahead.ports.extend(ports.into_iter().flatten());
                 if seen.insert((chain.name, narrowed)) {

@@ -27,6 +27,9 @@ use crate::net::Protocol;
 use crate::order::Order as _;
 use crate::proxy::chain_name::ChainKind;
 
+/// Where kube-proxy's own rules begin. Other chains may stand in between.
+const PORTAL: &str = "KUBE-SERVICES";
+
 /// So many rules are held against frontends, all together.
 const BUDGET: usize = 4_000_000;
 
@@ -146,6 +149,8 @@ struct Taken {
 /// What a rule met on the way does with the connection.
 enum Met {
     Taken(Taker, Vec<RuleRef>),
+    /// It gets to kube-proxy's own rules.
+    Arrives,
     Returns,
     GoesOn,
 }
@@ -165,7 +170,7 @@ impl<'s, 'd> Search<'s, 'd> {
         self.each_ahead(sketch, frontend, |search, rules, hook, connection| {
             match search.follow(rules, hook, connection, 0) {
                 Met::Taken(taker, rules) => Some((Only::default(), taker, rules)),
-                Met::Returns | Met::GoesOn => None,
+                Met::Arrives | Met::Returns | Met::GoesOn => None,
             }
         })
     }
@@ -231,7 +236,7 @@ impl<'s, 'd> Search<'s, 'd> {
         let connection = self.connection(Origin::External, sketch, frontend);
         match self.follow(before, chain, connection, 0) {
             Met::Taken(taker, rules) => Some((taker, rules)),
-            Met::Returns | Met::GoesOn => None,
+            Met::Arrives | Met::Returns | Met::GoesOn => None,
         }
     }
 
@@ -269,6 +274,9 @@ impl<'s, 'd> Search<'s, 'd> {
                 continue;
             }
             let Some(target) = held.rule.target.as_ref() else { continue };
+            if target.name == PORTAL {
+                return Met::Arrives;
+            }
             if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
                 let inner: Vec<RawRule<'d>> = self.nat.section.rules_of(next).collect();
                 match self.follow(&inner, next.name, connection, depth + 1) {
@@ -276,6 +284,7 @@ impl<'s, 'd> Search<'s, 'd> {
                         rules.push(reference(self.nat, raw));
                         return Met::Taken(taker, rules);
                     }
+                    Met::Arrives => return Met::Arrives,
                     // What does not end there goes back to where the chain was called from: at depth 0 that is the hook's end.
                     Met::Returns | Met::GoesOn if target.goto && depth > 0 => return Met::Returns,
                     Met::Returns | Met::GoesOn if target.goto => {
@@ -328,6 +337,13 @@ impl<'s, 'd> Search<'s, 'd> {
             }
             let here = sofar.and(&held.rule, truth, &connection);
             let certain = here.only == sofar.only && here.opaque == sofar.opaque;
+            if target.name == PORTAL {
+                if certain {
+                    return None;
+                }
+                sofar.leave_out(&held.rule, &connection);
+                continue;
+            }
             if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
                 let inner: Vec<RawRule<'d>> = self.nat.section.rules_of(next).collect();
                 if let Some((only, by, mut rules)) = self.partly(&inner, next.name, connection, &here, depth + 1) {
