@@ -69,21 +69,25 @@ mod tests {
 
     use super::*;
 
+    type Items = Vec<(u8, u16)>;
+
+    /// The items after `sort`.
+    fn after(items: &Items, sort: impl Fn(&mut Items)) -> Items {
+        let mut sorted = items.clone();
+        sort(&mut sorted);
+        sorted
+    }
+
     proptest! {
         #[test]
         fn the_order_is_that_of_std(items in prop::collection::vec((0_u8..20, any::<u16>()), 0..200)) {
-            let by_std = |sort: &dyn Fn(&mut Vec<(u8, u16)>)| {
-                let mut sorted = items.clone();
-                sort(&mut sorted);
-                sorted
-            };
-            let ours = |order: &dyn Fn(&mut Vec<(u8, u16)>)| by_std(order);
-            prop_assert_eq!(ours(&|all| all.order()), by_std(&|all| all.sort()));
+            prop_assert_eq!(after(&items, |all| all.order()), after(&items, |all| all.sort_unstable()));
             // Items of one key stay in the order they had.
-            prop_assert_eq!(ours(&|all| all.order_by_key(|item| item.0)), by_std(&|all| all.sort_by_key(|item| item.0)));
-            prop_assert_eq!(ours(&|all| all.order_by_cached_key(|item| item.0)), by_std(&|all| all.sort_by_key(|item| item.0)));
+            let by_key = after(&items, |all| all.sort_by_key(|item| item.0));
+            prop_assert_eq!(&after(&items, |all| all.order_by_key(|item| item.0)), &by_key);
+            prop_assert_eq!(&after(&items, |all| all.order_by_cached_key(|item| item.0)), &by_key);
             let compare = |one: &(u8, u16), other: &(u8, u16)| other.0.cmp(&one.0);
-            prop_assert_eq!(ours(&|all| all.order_by(compare)), by_std(&|all| all.sort_by(compare)));
+            prop_assert_eq!(after(&items, |all| all.order_by(compare)), after(&items, |all| all.sort_by(compare)));
         }
     }
 }

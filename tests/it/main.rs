@@ -22,8 +22,8 @@ mod emit;
 mod eras;
 mod escapes;
 mod expect;
-#[cfg(feature = "live")]
 mod fates;
+#[cfg(feature = "live")]
 mod faults;
 #[cfg(feature = "live")]
 mod fleet;

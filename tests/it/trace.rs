@@ -727,7 +727,7 @@ fn what_is_wrong_with_the_service_is_told_where_a_connection_is_lost() {
     assert_eq!(notes(&rules, "10.96.101.105:80"), words);
     // Of another Service it is nobody's affair, and where all is well nothing is told.
     assert_eq!(notes(&rules, "kube-dns.kube-system:53/udp"), "");
-    assert_eq!(notes(&Path::new(&node("seed/in-sync/save.txt")), "nginx-service"), "");
+    assert_eq!(notes(Path::new(&node("seed/in-sync/save.txt")), "nginx-service"), "");
 }
 
 #[test]

@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_table_with_all_built_in_chains_is_mangle() {
-        let policies = |chains: &[&str]| chains.iter().map(|chain| format!("-P {chain} ACCEPT\n")).collect::<String>();
+        let policies =
+            |chains: &[&str]| chains.iter().flat_map(|chain| ["-P ", chain, " ACCEPT\n"]).collect::<String>();
         let drop = "-A FORWARD -s 10.0.0.1/32 -j DROP\n";
         let all = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
         assert_eq!(tables(&(policies(&all) + drop)), [(Role::Other, Some(Family::Ipv4), 1)]);
