@@ -571,10 +571,10 @@ fn a_rule_that_takes_a_part_of_the_connections_is_a_warning() {
 
 #[test]
 fn chains_between_the_hook_and_the_services_take_nothing() {
-    for jump in ["-j", "-g"] {
-        let around = format!("-A PREROUTING -p tcp {jump} AROUND\n-A AROUND -p tcp -j KUBE-SERVICES\n");
+    for (jump, only) in [("-j", ""), ("-g", ""), ("-g", "-m set --match-set friends src "), ("-g", "-i eth0 ")] {
+        let around = format!("-A PREROUTING -p tcp {jump} AROUND\n-A AROUND -p tcp {only}-j KUBE-SERVICES\n");
         let node = clean("node1").before("-A PREROUTING ", &around).before(":KUBE-SERVICES - ", ":AROUND - [0:0]\n");
-        assert_eq!(told(&node.check()), [""; 0], "{jump}");
+        assert_eq!(told(&node.check()), [""; 0], "{jump} {only}");
     }
     // What takes some before it does.
     let taken = "-A PREROUTING -p tcp -j AROUND\n-A AROUND -p tcp -m tcp --dport 31589 -j DNAT --to-destination 10.244.1.99:80\n\

@@ -19,6 +19,7 @@ use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
 use super::ahead::{Ahead, ends};
 use super::held::Held;
+use super::hooks;
 use super::narrowing::{self, Sofar};
 use super::reference;
 use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
@@ -149,7 +150,7 @@ struct Taken {
 /// What a rule met on the way does with the connection.
 enum Met {
     Taken(Taker, Vec<RuleRef>),
-    /// It gets to kube-proxy's own rules.
+    /// It gets to kube-proxy's own rules, or may.
     Arrives,
     Returns,
     GoesOn,
@@ -268,10 +269,11 @@ impl<'s, 'd> Search<'s, 'd> {
             let chance = held.rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
             let truth = held.judge(&connection);
             if chance || truth != Truth::Yes {
-                if truth != Truth::No && depth > 0 && leads_back(&held.rule) {
-                    return Met::Returns;
+                match &held.rule.target {
+                    Some(target) if truth != Truth::No && target.name == PORTAL => return Met::Arrives,
+                    _ if truth != Truth::No && depth > 0 && leads_back(&held.rule) => return Met::Returns,
+                    _ => continue,
                 }
-                continue;
             }
             let Some(target) = held.rule.target.as_ref() else { continue };
             if target.name == PORTAL {
@@ -287,6 +289,9 @@ impl<'s, 'd> Search<'s, 'd> {
                     Met::Arrives => return Met::Arrives,
                     // What does not end there goes back to where the chain was called from: at depth 0 that is the hook's end.
                     Met::Returns | Met::GoesOn if target.goto && depth > 0 => return Met::Returns,
+                    Met::Returns | Met::GoesOn if target.goto && hooks::leads(self.nat, next.name, PORTAL) => {
+                        return Met::Arrives;
+                    }
                     Met::Returns | Met::GoesOn if target.goto => {
                         let by = Taker::Verdict { chain: chain.to_owned(), verdict: format!("-g {}", target.name) };
                         return Met::Taken(by, vec![reference(self.nat, raw)]);
