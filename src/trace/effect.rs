@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use hashbrown::HashMap;
 
 use super::hook::Hook;
-use super::packet::{NewSource, Place, State};
 use super::spot::At;
+use super::state::{NewSource, Place, State};
 use super::story::{Action, End};
 use crate::dataplane::{Address, RuleRef};
 use crate::dump::iptables::{Match, RecentVerb, Rule, Target};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use hashbrown::HashMap;
+
 use crate::net::{Host, Network};
 
 /// Something that is either so or not, and cannot be known.
@@ -134,6 +136,33 @@ impl World {
         let mut world = self.clone();
         world.0.remove(differ?);
         Some(world)
+    }
+}
+
+/// The things nobody knows, numbered in the order they were met.
+#[derive(Debug, Default)]
+pub(super) struct Leaves {
+    all: Vec<Leaf>,
+    ids: HashMap<Leaf, u16>,
+}
+
+impl Leaves {
+    /// Its number, a new one if it was not met yet.
+    pub(super) fn id(&mut self, leaf: Leaf) -> u16 {
+        let next = u16::try_from(self.all.len()).unwrap_or(u16::MAX);
+        *self.ids.entry(leaf).or_insert_with_key(|leaf| {
+            self.all.push(leaf.clone());
+            next
+        })
+    }
+
+    pub(super) fn get(&self, id: u16) -> Option<&Leaf> {
+        self.all.get(usize::from(id))
+    }
+
+    /// The things of which `world` says that they are so.
+    pub(super) fn true_in<'l>(&'l self, world: &'l World) -> impl Iterator<Item = &'l Leaf> {
+        world.leaves().filter(|id| world.get(*id) == Some(true)).filter_map(|id| self.get(id))
     }
 }
 

@@ -1,98 +1,17 @@
-//! A packet on its way: what rules have made of it, and what they can ask of it.
+//! A packet on its way: what rules can ask of it.
 
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
-
-use hashbrown::HashMap;
 
 use super::hook::Hook;
 use super::journey::{Journey, Source};
-use super::leaf::{Leaf, World};
-use crate::dataplane::{Address, Origin};
+use super::leaf::{Leaf, Leaves, World};
+use super::state::{NewSource, Place, State};
+use crate::dataplane::Origin;
 use crate::dump::ipset::{Member, Part, Set};
 use crate::dump::iptables::{Match, Recent, TableName};
 use crate::net::{Network, Protocol};
 use crate::proxy::chain_name::ChainKind;
 use crate::proxy::iptables::{Facts, PodSide, Truth};
-
-/// Where a packet is headed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Place {
-    At(IpAddr),
-    /// An address of this node, which one is not known.
-    Here,
-    /// One of several, or one the dump does not tell.
-    Somewhere,
-}
-
-impl Place {
-    pub(super) fn ip(self) -> Option<IpAddr> {
-        if let Self::At(ip) = self { Some(ip) } else { None }
-    }
-}
-
-/// What a source address became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum NewSource {
-    Exactly(IpAddr),
-    /// The address stays, and the port becomes another.
-    OtherPort,
-    /// An address of this node, which the interface lends that it leaves by; `lo` has none to lend.
-    OfNode,
-    Unknown,
-}
-
-/// What rules change about a packet.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct State {
-    pub(super) place: Place,
-    /// `None` where the dump does not tell.
-    pub(super) port: Option<u16>,
-    pub(super) mark: u32,
-    /// The mark of its connection.
-    pub(super) connmark: u32,
-    /// Its connection is tracked: without that there is no translation.
-    pub(super) tracked: bool,
-    /// Where its destination was translated to.
-    pub(super) translated: Option<Address>,
-    /// kube-proxy marked it for masquerading, which is done where it leaves the node.
-    pub(super) marked: bool,
-    /// What its source became where it left.
-    pub(super) source: Option<NewSource>,
-}
-
-impl State {
-    /// True where the endpoint sees another address than the client's.
-    pub(super) fn is_masqueraded(&self) -> bool {
-        self.source.is_some_and(|source| source != NewSource::OtherPort)
-    }
-}
-
-/// The things nobody knows, numbered in the order they were met.
-#[derive(Debug, Default)]
-pub(super) struct Leaves {
-    all: Vec<Leaf>,
-    ids: HashMap<Leaf, u16>,
-}
-
-impl Leaves {
-    fn id(&mut self, leaf: Leaf) -> u16 {
-        let next = u16::try_from(self.all.len()).unwrap_or(u16::MAX);
-        *self.ids.entry(leaf).or_insert_with_key(|leaf| {
-            self.all.push(leaf.clone());
-            next
-        })
-    }
-
-    pub(super) fn get(&self, id: u16) -> Option<&Leaf> {
-        self.all.get(usize::from(id))
-    }
-
-    /// The things of which `world` says that they are so.
-    fn true_in<'l>(&'l self, world: &'l World) -> impl Iterator<Item = &'l Leaf> {
-        world.leaves().filter(|id| world.get(*id) == Some(true)).filter_map(|id| self.get(id))
-    }
-}
 
 /// A packet as one rule sees it.
 pub(super) struct View<'v> {

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::packet::State;
+use super::state::State;
 use super::story::End;
 use super::sum::Share;
 
