@@ -1,3 +1,5 @@
+//! YAML as JSON: scalars, aliases, documents, and the place of every line.
+
 use serde_json::{Value, json};
 
 use super::*;
