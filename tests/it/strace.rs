@@ -140,8 +140,8 @@ impl<'l> Call<'l> {
     fn of(line: &'l str) -> Option<Self> {
         let (name, rest) = line.split_once('(')?;
         // Where the end of the process cut a call short, texts may be gone with the process. These are judged by flags and numbers.
-        let by_numbers =
-            ["clone", "clone3", "ioctl", "openat", "prctl", "prlimit64", "setsockopt", "socket"].contains(&name);
+        let by_numbers = ["bind", "clone", "clone3", "ioctl", "openat", "prctl", "prlimit64", "setsockopt", "socket"]
+            .contains(&name);
         let unfinished = rest.strip_suffix(" <unfinished ...>").filter(|args| by_numbers || is_bare(name, args));
         let unfinished = unfinished.map(|args| (args, "?"));
         let (args, result) = unfinished.or_else(|| rest.rsplit_once(" = "))?;
@@ -342,7 +342,13 @@ fn a_call_that_is_cut_short_is_judged_where_numbers_tell() {
     assert_eq!(complaints("openat(AT_FDCWD, 0x7ffd1234, O_RDONLY|O_CLOEXEC"), [""; 0]);
     assert_eq!(complaints("prlimit64(0, RLIMIT_NOFILE, NULL, "), [""; 0]);
     assert_eq!(complaints("sendto(3<anon_inode:[eventpoll]>, 0x7ffcde866db0, 20, 0, 0x7fe77cfae000, 12"), [""; 0]);
+    let bind = |groups: &str| {
+        format!("bind(18<NETLINK:[1821354]>, {{sa_family=AF_NETLINK, nl_pid=0, nl_groups={groups}}}, 12")
+    };
+    assert_eq!(complaints(&bind("00000000")), [""; 0]);
     for (call, begin) in [
+        (bind("0x000001").as_str(), "bind that nobody asked for"),
+        ("bind(18<NETLINK:[1821354]>, 0x7ffd1234, 12", "bind that nobody asked for"),
         ("prlimit64(4711, RLIMIT_NOFILE, ", "prlimit64 that nobody asked for"),
         ("socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)", "socket that nobody asked for"),
         ("openat(AT_FDCWD, 0x7ffd1234, O_WRONLY|O_CREAT, 0644", "openat that nobody asked for"),
