@@ -54,7 +54,7 @@ fn arrange<T>(items: &mut [T], mut places: Vec<usize>) {
         let mut at = start;
         loop {
             let from = std::mem::replace(&mut places[at], at);
-            if from == start || from == at {
+            if from == start {
                 break;
             }
             items.swap(at, from);

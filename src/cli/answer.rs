@@ -57,10 +57,12 @@ pub(super) fn of_all(checked: &Checked) -> impl Iterator<Item = Note> {
         let of_a_service = finding.port.is_some() || finding.service.is_some();
         finding.severity == Severity::Error && !of_a_service && finding.check.id != "KI401"
     };
-    checked.findings.iter().filter(of_node).map(|finding| Note {
-        what: finding.message.clone(),
-        hint: Some(format!("kube-ipt explain {}", finding.check.slug)),
-    })
+    checked.findings.iter().filter(of_node).map(|finding| note(finding, finding.message.clone()))
+}
+
+/// A finding as a note that says `what`.
+pub(super) fn note(finding: &Finding, what: String) -> Note {
+    Note { what, hint: Some(format!("kube-ipt explain {}", finding.check.slug)) }
 }
 
 /// Hashing the name of every endpoint takes as long as all the rest of a list.

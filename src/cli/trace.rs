@@ -271,10 +271,8 @@ fn why_not<'f>(findings: &'f [Finding], met: &'f Met, trace: &Trace) -> impl Ite
             && finding.address.is_none()
             && finding.frontend.as_ref().is_none_or(of_frontend)
     };
-    findings.iter().filter(is_its).map(|finding| Note {
-        what: format!("{}: {}", met.service.as_deref().unwrap_or_default(), finding.message),
-        hint: Some(format!("kube-ipt explain {}", finding.check.slug)),
-    })
+    let service = met.service.as_deref().unwrap_or_default();
+    findings.iter().filter(is_its).map(move |finding| answer::note(finding, format!("{service}: {}", finding.message)))
 }
 
 /// What a connection needs beside rules that goes from a loopback address to another host, or from another host to one.

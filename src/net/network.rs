@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, IpSubnets, Ipv4Net, Ipv4Subnets, Ipv6Subnets};
 
 use super::Family;
-
 use crate::order::Order as _;
 
 /// An address with a prefix length. Non-contiguous masks, which iptables also allows, are no `Network`.

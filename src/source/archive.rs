@@ -16,7 +16,6 @@ use super::snapshot;
 use super::unpack::{self, CUT, LARGEST, Leashed, Limited, MOST, growth, is_gzip};
 use super::whole::{Bytes, Whole, too_large};
 use super::{Capture, SourceError, Text};
-
 use crate::order::Order as _;
 
 /// So much of a member is looked at to tell whether it matters; preambles of shells and log collectors are shorter.

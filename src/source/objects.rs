@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use super::SourceError;
 use super::file::{decoded, reason};
 use super::unpack::{MOST, gunzip, is_gzip};
-
 use crate::order::Order as _;
 
 /// Directories below the one that was named; `kubectl cluster-info dump` writes two.

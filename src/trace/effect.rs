@@ -132,19 +132,14 @@ fn new_source(target: &Target<'_>) -> NewSource {
     if to.starts_with(':') {
         return NewSource::OtherPort;
     }
-    let address = split_host_port(to).map(|(address, _)| address).or_else(|| to.parse().ok());
-    // With a range of ports, of which one is chosen.
-    let before_ports = || to.rsplit_once(':').and_then(|(address, _)| address.trim_matches(['[', ']']).parse().ok());
-    address.or_else(before_ports).map_or(NewSource::Unknown, NewSource::Exactly)
+    one_address(to).map_or(NewSource::Unknown, NewSource::Exactly)
 }
 
-/// The one address that DNAT chooses a port of.
-fn with_some_port(text: &str) -> Option<IpAddr> {
-    let (address, ports) = text.rsplit_once(':')?;
-    ports
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'-')
-        .then(|| address.trim_matches(['[', ']']).parse().ok())?
+/// The address before a port, or before several of which one is chosen (`10.0.0.1:80-90`); `None` where several are.
+fn one_address(text: &str) -> Option<IpAddr> {
+    let is_port = |last: &str| last.bytes().all(|byte| byte.is_ascii_digit());
+    let first = text.rsplit_once('-').filter(|(_, last)| is_port(last)).map_or(text, |(first, _)| first);
+    split_host_port(first).map(|(address, _)| address)
 }
 
 /// The packet after its destination was translated at `hook`, and the address it was translated to.
@@ -157,7 +152,7 @@ pub(super) fn translated(state: &State, to: &To, hook: Hook, family: Option<Fami
         }
         To::Address(address @ Address::UnknownPort(ip)) => (Place::At(*ip), None, address.clone()),
         To::Address(address @ Address::Other(text)) => {
-            (with_some_port(text).map_or(Place::Somewhere, Place::At), None, address.clone())
+            (one_address(text).map_or(Place::Somewhere, Place::At), None, address.clone())
         }
         To::Address(address) => (Place::Somewhere, None, address.clone()),
         To::Port(port) => {

@@ -1,7 +1,6 @@
 //! kube-ipt on every node: what runs there, as whom, and with which rights.
 
 use super::{quoted, rbac};
-
 use crate::order::Order as _;
 
 /// A DaemonSet that checks every node, again and again, with the rights it needs.

@@ -18,10 +18,6 @@ const REPEATED: usize = 1 << 20;
 /// What is told of texts that are built to be large or deep.
 const HOSTILE: &str = "it repeats itself or nests more than Kubernetes objects do";
 
-/// Fields whose scalars are text, and fields that hold maps of text.
-const TEXTS: [&str; 3] = ["name", "namespace", "resourceVersion"];
-const MAPS_OF_TEXTS: [&str; 5] = ["annotations", "data", "labels", "matchLabels", "selector"];
-
 /// Line and column, from 1.
 pub(super) type Place = (usize, usize);
 
@@ -54,7 +50,7 @@ impl Document {
     /// True if what a list holds is all of it. YAML closes nothing: of one that was cut off between two items only what would
     /// stand behind them tells.
     pub(super) fn is_whole(&self) -> bool {
-        self.has_items && self.goes_on
+        self.goes_on
     }
 }
 
@@ -137,7 +133,7 @@ impl Scalar {
     }
 }
 
-/// What a key says of its value.
+/// What a key says of its value: Kubernetes has a text there, a map of texts, or something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Text,
@@ -148,8 +144,8 @@ enum Meaning {
 impl Meaning {
     fn of(key: &str) -> Self {
         match key {
-            _ if TEXTS.contains(&key) => Self::Text,
-            _ if MAPS_OF_TEXTS.contains(&key) => Self::MapOfTexts,
+            "name" | "namespace" | "resourceVersion" => Self::Text,
+            "annotations" | "data" | "labels" | "matchLabels" | "selector" => Self::MapOfTexts,
             _ => Self::Other,
         }
     }

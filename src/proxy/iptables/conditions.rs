@@ -186,7 +186,10 @@ fn addrtype(packet: &impl Facts, addrtype: &AddrType<'_>, item: &Match<'_>) -> T
     let limited = addrtype.limit_in || addrtype.limit_out;
     let of = |side: Option<(bool, &str)>, is: &dyn Fn(&str) -> Truth| {
         side.map_or(Truth::Yes, |(not, types)| {
-            let is = |kind| if limited && is(kind) == Truth::Yes { Truth::Unknown } else { is(kind) };
+            let is = |kind| match is(kind) {
+                Truth::Yes if limited => Truth::Unknown,
+                truth => truth,
+            };
             // The first that is not known is asked for by itself.
             match types.split(',').map(is).max().unwrap_or(Truth::No) {
                 Truth::Unknown if types != "LOCAL" || limited => packet.other(item),
@@ -194,8 +197,10 @@ fn addrtype(packet: &impl Facts, addrtype: &AddrType<'_>, item: &Match<'_>) -> T
             }
         })
     };
-    let local = |kind: &str, is_local: &dyn Fn() -> Truth| if kind == "LOCAL" { is_local() } else { Truth::Unknown };
-    let source = of(addrtype.source, &|kind| local(kind, &|| packet.source_is_local()));
+    let source = of(addrtype.source, &|kind| match kind {
+        "LOCAL" => packet.source_is_local(),
+        _ => Truth::Unknown,
+    });
     source.min(of(addrtype.destination, &|kind| match kind {
         "LOCAL" => packet.destination_is_local(),
         kind => packet.destination_is_of(kind),
@@ -242,6 +247,7 @@ fn module(packet: &impl Facts, name: &str, words: &[Word<'_>], item: &Match<'_>)
 /// `-m conntrack` and `-m state` ask for all their options. Where there is no connection, a state alone is looked at, and
 /// nothing else is met (`conntrack_mt`, net/netfilter/xt_conntrack.c).
 fn connection(packet: &impl Facts, words: &[&str], item: &Match<'_>) -> Truth {
+    let has_connection = packet.has_connection();
     let (mut of_state, mut others) = (None, Truth::Yes);
     let mut rest = words;
     loop {
@@ -261,7 +267,10 @@ fn connection(packet: &impl Facts, words: &[&str], item: &Match<'_>) -> Truth {
                 of_state = Some(packet.state(value).negated(not));
                 continue;
             }
-            _ if !packet.has_connection() => Truth::No,
+            _ if !has_connection => {
+                others = Truth::No;
+                continue;
+            }
             // The first packet of a connection goes the way of the connection.
             "--ctdir" => Truth::from(value == "ORIGINAL"),
             "--ctproto" => protocol(packet, value, item),
@@ -271,10 +280,10 @@ fn connection(packet: &impl Facts, words: &[&str], item: &Match<'_>) -> Truth {
             "--ctorigdstport" => packet.original_destination_port(value, &within),
             _ => packet.other(item),
         };
-        others = others.min(truth.negated(not && packet.has_connection()));
+        others = others.min(truth.negated(not));
     }
     match of_state {
-        Some(state) if !packet.has_connection() => state,
+        Some(state) if !has_connection => state,
         Some(state) => state.min(others),
         None => others,
     }

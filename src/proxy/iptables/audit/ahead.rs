@@ -5,6 +5,7 @@ use hashbrown::HashSet;
 use super::super::fragments::OF_FILTER;
 use super::super::ruleset::Table;
 use super::super::translate;
+use super::PORTAL;
 use super::hooks;
 use super::narrowing::ports_of;
 use crate::dataplane::Origin;
@@ -33,9 +34,9 @@ pub(super) struct Ahead<'d> {
 impl<'d> Ahead<'d> {
     pub(super) fn of(nat: Table<'d>, hook: &'static str, origins: &'static [Origin]) -> Self {
         // Where no packet gets to KUBE-SERVICES at all, the hook is what is missing.
-        let reaches = hooks::leads(nat, hook, "KUBE-SERVICES");
+        let reaches = hooks::leads(nat, hook, PORTAL);
         let most = if reaches { MOST_AHEAD } else { 0 };
-        let before = nat.rules(hook).take_while(|raw| raw.target_name() != Some("KUBE-SERVICES"));
+        let before = nat.rules(hook).take_while(|raw| raw.target_name() != Some(PORTAL));
         // Of a text without `*table` lines, rules of both tables are here.
         let of_filter = |target: &str| target == OF_KUBELET || OF_FILTER.contains(&target);
         let of_nat = |raw: &RawRule<'d>| !raw.target_name().is_some_and(of_filter);
@@ -43,14 +44,10 @@ impl<'d> Ahead<'d> {
         let mut ahead =
             Self { hook, origins, rules: rules.collect(), ports: HashSet::new(), any_port: false, too_many: false };
         let mut seen = HashSet::new();
-        let mut open: Vec<(RawRule<'d>, bool)> = ahead.rules.iter().map(|raw| (*raw, false)).collect();
-        // What goes on in another chain for good does not come back to the hook, whatever is in that chain.
-        let goes_for_good = |raw: &RawRule<'d>| {
-            raw.parse().is_ok_and(|rule| rule.target.as_ref().is_some_and(|t| t.goto) && ports_of(&rule).is_none())
-        };
-        ahead.any_port = ahead.rules.iter().any(goes_for_good);
+        // Each with whether it is one of the hook's own, and whether what leads to it asks for ports.
+        let mut open: Vec<(RawRule<'d>, bool, bool)> = ahead.rules.iter().map(|raw| (*raw, true, false)).collect();
         let mut left = MOST_AHEAD;
-        while let Some((raw, narrowed)) = open.pop() {
+        while let Some((raw, of_hook, narrowed)) = open.pop() {
             let Some(next) = left.checked_sub(1) else {
                 ahead.too_many = true;
                 break;
@@ -59,11 +56,13 @@ impl<'d> Ahead<'d> {
             let Ok(rule) = raw.parse() else { continue };
             let Some(target) = rule.target.as_ref() else { continue };
             let ports = ports_of(&rule);
-            if let Some(chain) = nat.section.chain(target.name).filter(|chain| chain.name != "KUBE-SERVICES") {
+            if let Some(chain) = nat.section.chain(target.name).filter(|chain| chain.name != PORTAL) {
+                // What goes on in another chain for good does not come back to the hook, whatever is in that chain.
+                ahead.any_port |= of_hook && target.goto && ports.is_none();
                 let narrowed = narrowed || ports.is_some();
                 ahead.ports.extend(ports.into_iter().flatten());
                 if seen.insert((chain.name, narrowed)) {
-                    open.extend(nat.rules(chain.name).map(|raw| (raw, narrowed)));
+                    open.extend(nat.rules(chain.name).map(|raw| (raw, false, narrowed)));
                 }
             } else if ends(&rule) {
                 ahead.any_port |= ports.is_none() && !narrowed;

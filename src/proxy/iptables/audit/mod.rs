@@ -25,6 +25,9 @@ pub enum Depth {
     Everything,
 }
 
+/// The chain in which kube-proxy's own rules begin. Others may stand between it and the hook.
+const PORTAL: &str = "KUBE-SERVICES";
+
 /// Rules of a kind that are kept as evidence.
 const EVIDENCE: usize = 3;
 

@@ -21,15 +21,12 @@ use super::ahead::{Ahead, ends};
 use super::held::Held;
 use super::hooks;
 use super::narrowing::{self, Sofar};
-use super::reference;
+use super::{PORTAL, reference};
 use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
 use crate::dump::iptables::{Match, Ports, RawRule, Rule};
 use crate::net::Protocol;
 use crate::order::Order as _;
 use crate::proxy::chain_name::ChainKind;
-
-/// Where kube-proxy's own rules begin. Other chains may stand in between.
-const PORTAL: &str = "KUBE-SERVICES";
 
 /// So many rules are held against frontends, all together.
 const BUDGET: usize = 4_000_000;
@@ -231,7 +228,7 @@ impl<'s, 'd> Search<'s, 'd> {
         let obstacles = &self.family.obstacles;
         let (chain, rules) = match frontend.address {
             None => ("KUBE-NODEPORTS", &obstacles.in_node_ports),
-            Some(_) => ("KUBE-SERVICES", &obstacles.in_services),
+            Some(_) => (PORTAL, &obstacles.in_services),
         };
         let before = &rules[..rules.partition_point(|raw| raw.line < own)];
         let connection = self.connection(Origin::External, sketch, frontend);
@@ -279,6 +276,7 @@ impl<'s, 'd> Search<'s, 'd> {
             if target.name == PORTAL {
                 return Met::Arrives;
             }
+            let verdict = |verdict: &str| Taker::Verdict { chain: chain.to_owned(), verdict: verdict.to_owned() };
             if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
                 let inner: Vec<RawRule<'d>> = self.nat.section.rules_of(next).collect();
                 match self.follow(&inner, next.name, connection, depth + 1) {
@@ -287,20 +285,16 @@ impl<'s, 'd> Search<'s, 'd> {
                         return Met::Taken(taker, rules);
                     }
                     Met::Arrives => return Met::Arrives,
+                    Met::Returns | Met::GoesOn if !target.goto => continue,
                     // What does not end there goes back to where the chain was called from: at depth 0 that is the hook's end.
-                    Met::Returns | Met::GoesOn if target.goto && depth > 0 => return Met::Returns,
-                    Met::Returns | Met::GoesOn if target.goto && hooks::leads(self.nat, next.name, PORTAL) => {
-                        return Met::Arrives;
+                    Met::Returns | Met::GoesOn if depth > 0 => return Met::Returns,
+                    Met::Returns | Met::GoesOn if hooks::leads(self.nat, next.name, PORTAL) => return Met::Arrives,
+                    Met::Returns | Met::GoesOn => {
+                        return Met::Taken(verdict(&format!("-g {}", target.name)), vec![reference(self.nat, raw)]);
                     }
-                    Met::Returns | Met::GoesOn if target.goto => {
-                        let by = Taker::Verdict { chain: chain.to_owned(), verdict: format!("-g {}", target.name) };
-                        return Met::Taken(by, vec![reference(self.nat, raw)]);
-                    }
-                    Met::Returns | Met::GoesOn => continue,
                 }
             }
             let here = vec![reference(self.nat, raw)];
-            let verdict = |verdict: &str| Taker::Verdict { chain: chain.to_owned(), verdict: verdict.to_owned() };
             match (translate::of(target), target.name) {
                 (Some(Translation::To(to)), _) => {
                     return Met::Taken(Taker::Translation { chain: chain.to_owned(), to: to.to_string() }, here);
@@ -342,14 +336,10 @@ impl<'s, 'd> Search<'s, 'd> {
             }
             let here = sofar.and(&held.rule, truth, &connection);
             let certain = here.only == sofar.only && here.opaque == sofar.opaque;
-            if target.name == PORTAL {
-                if certain {
-                    return None;
-                }
-                sofar.leave_out(&held.rule, &connection);
-                continue;
-            }
-            if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
+            let arrives = target.name == PORTAL;
+            let goes_back = if arrives {
+                false
+            } else if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
                 let inner: Vec<RawRule<'d>> = self.nat.section.rules_of(next).collect();
                 if let Some((only, by, mut rules)) = self.partly(&inner, next.name, connection, &here, depth + 1) {
                     rules.push(reference(self.nat, raw));
@@ -358,23 +348,21 @@ impl<'s, 'd> Search<'s, 'd> {
                 if !target.goto {
                     continue;
                 }
-                if depth == 0 {
-                    // Of those that meet it, none gets to what follows.
-                    if !here.is_nothing() {
-                        self.undecided.insert(raw.line);
-                    }
-                    continue;
-                }
+                true
             } else if let (Some(Translation::To(to)), true) = (translate::of(target), here.is_told()) {
                 let by = Taker::Translation { chain: chain.to_owned(), to: to.to_string() };
                 return Some((here.only, by, vec![reference(self.nat, raw)]));
-            } else if target.name != "RETURN" || depth == 0 {
-                if ends(&held.rule) && !here.is_nothing() {
+            } else {
+                target.name == "RETURN"
+            };
+            // What leads back from the hook's own chain ends there, as what ends does.
+            if !arrives && (depth == 0 || !goes_back) {
+                if (goes_back || ends(&held.rule)) && !here.is_nothing() {
                     self.undecided.insert(raw.line);
                 }
                 continue;
             }
-            // It leads back from here.
+            // It leads back from here, or to where nothing is taken any more.
             if certain {
                 return None;
             }
