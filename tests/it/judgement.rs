@@ -570,6 +570,43 @@ fn a_rule_that_takes_a_part_of_the_connections_is_a_warning() {
 }
 
 #[test]
+fn rules_that_no_connection_of_the_frontend_meets_take_nothing() {
+    let there = "-p tcp -m tcp --dport 31589 -j DNAT --to-destination 10.244.1.99:80\n";
+    for (first, then) in [
+        ("-d 192.0.2.7/32", "-d 192.0.2.8/32"),
+        ("-s 192.0.2.0/25", "-s 192.0.2.128/25"),
+        ("-i eth0", "-i eth1"),
+        ("! -d 192.0.2.0/24", "-d 192.0.2.8/32"),
+        // No node has the cluster IP of a Service.
+        ("-i eth+", "-d 10.96.182.118/32"),
+    ] {
+        let rules = format!("-A PREROUTING {first} -j FORWARDED\n-A FORWARDED {then} {there}");
+        let node = clean("node1").before("-A PREROUTING ", &rules).before(":KUBE-SERVICES - ", ":FORWARDED - [0:0]\n");
+        assert_eq!(told(&node.check()), [""; 0], "{first} {then}");
+    }
+    for (first, then) in [("-d 192.0.2.0/24", "-d 192.0.2.8/32"), ("-i eth+", "-i eth1")] {
+        let rules = format!("-A PREROUTING {first} -j FORWARDED\n-A FORWARDED {then} {there}");
+        let node = clean("node1").before("-A PREROUTING ", &rules).before(":KUBE-SERVICES - ", ":FORWARDED - [0:0]\n");
+        assert_eq!(told(&node.check()), ["shadowed-frontend warning shop/web :31589"], "{first} {then}");
+    }
+}
+
+#[test]
+fn behind_a_chain_that_leads_all_to_the_services_nothing_is_taken() {
+    let behind = "-A PREROUTING -i eth0 -p tcp -m tcp --dport 31589 -j DNAT --to-destination 10.244.1.99:80\n";
+    for (jump, expected) in [
+        ("", [].as_slice()),
+        // Only what comes in by another interface is led there.
+        ("! -i eth0 ", &["shadowed-frontend warning shop/web :31589"]),
+    ] {
+        let around =
+            format!("-A PREROUTING {jump}-j AROUND\n-A AROUND -p udp -j RETURN\n-A AROUND -j KUBE-SERVICES\n{behind}");
+        let node = clean("node1").before("-A PREROUTING ", &around).before(":KUBE-SERVICES - ", ":AROUND - [0:0]\n");
+        assert_eq!(told(&node.check()), expected, "{jump}");
+    }
+}
+
+#[test]
 fn chains_between_the_hook_and_the_services_take_nothing() {
     for (jump, only) in [("-j", ""), ("-g", ""), ("-g", "-m set --match-set friends src "), ("-g", "-i eth0 ")] {
         let around = format!("-A PREROUTING -p tcp {jump} AROUND\n-A AROUND -p tcp {only}-j KUBE-SERVICES\n");

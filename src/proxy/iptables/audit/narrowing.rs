@@ -1,5 +1,7 @@
 //! Conditions of a rule that hold for a part of the connections to a frontend, as they can be told.
 
+use std::net::IpAddr;
+
 use super::super::conditions::{Truth, meets};
 use super::super::matching::{Connection, Destination};
 use crate::dataplane::Only;
@@ -36,10 +38,10 @@ impl Sofar {
         let mut asked = rule.matches.iter().filter(|item| meets(connection, item) != Truth::Yes);
         match (asked.next(), asked.next()) {
             (Some(Match::Destination { not, network }), None) if !chance => {
-                add(&mut self.only.to, !*not, plain(network));
+                add(&mut self.only.to, !*not, &plain(network), networks);
             }
             (Some(Match::InInterface { not, name }), None) if !chance => {
-                add(&mut self.only.by, !*not, (*name).to_owned());
+                add(&mut self.only.by, !*not, name, interfaces);
             }
             _ => self.opaque = true,
         }
@@ -47,6 +49,18 @@ impl Sofar {
 
     pub(super) fn is_nothing(&self) -> bool {
         self.only.is_all() && !self.opaque
+    }
+
+    /// True if it is no connection at all: what the rules on the way ask for excludes each other.
+    pub(super) fn is_none(&self) -> bool {
+        let from: Vec<_> = self.only.from.iter().map(|network| (false, network.clone())).collect();
+        excluded(&self.only.to, networks) || excluded(&from, networks) || excluded(&self.only.by, interfaces)
+    }
+
+    /// The one address that connections go to, if it is one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        let networks = self.only.to.iter().filter(|(not, _)| !not).filter_map(|(_, network)| Network::parse(network));
+        networks.filter_map(|network| network.address()).next()
     }
 
     /// True if it is a part that can be told, of the connections to just one port.
@@ -74,8 +88,8 @@ fn narrow(only: &mut Only, rule: &Rule<'_>, connection: &Connection<'_>) -> bool
     for item in rule.matches.iter().filter(|item| meets(connection, item) != Truth::Yes) {
         match item {
             Match::Source { not: false, network } => only.from.push(plain(network)),
-            Match::Destination { not, network } => add(&mut only.to, *not, plain(network)),
-            Match::InInterface { not, name } => add(&mut only.by, *not, (*name).to_owned()),
+            Match::Destination { not, network } => add(&mut only.to, *not, &plain(network), networks),
+            Match::InInterface { not, name } => add(&mut only.by, *not, name, interfaces),
             _ => told = false,
         }
     }
@@ -83,16 +97,43 @@ fn narrow(only: &mut Only, rule: &Rule<'_>, connection: &Connection<'_>) -> bool
 }
 
 /// Adds what is asked for, or for anything else where `not`. What is one thing is no other, so that exceptions need not be told
-/// then.
-fn add(asked: &mut Vec<(bool, String)>, not: bool, what: String) {
+/// then, but for one that it is within.
+fn add(asked: &mut Vec<(bool, String)>, not: bool, what: &str, within: Within) {
     if !not {
-        asked.retain(|(not, other)| !*not || *other == what);
+        asked.retain(|(not, other)| !*not || within(what, other) != Some(false));
     }
-    let is_one = asked.iter().any(|(not, _)| !*not);
-    let asked_for = (not, what);
-    if !(not && is_one || asked.contains(&asked_for)) {
+    let mut wanted = asked.iter().filter(|(not, _)| !*not).peekable();
+    let is_needless = not && wanted.peek().is_some() && wanted.all(|(_, one)| within(one, what) == Some(false));
+    let asked_for = (not, what.to_owned());
+    if !is_needless && !asked.contains(&asked_for) {
         asked.push(asked_for);
     }
+}
+
+/// Whether the first of two conditions holds for nothing but what the second holds for; `None` if that is not known. Of two of a
+/// kind one is within the other, or they have nothing in common.
+type Within = fn(&str, &str) -> Option<bool>;
+
+fn networks(one: &str, other: &str) -> Option<bool> {
+    Some(Network::parse(other)?.contains_network(&Network::parse(one)?))
+}
+
+/// A plus at the end of a name stands for all that begin so.
+#[allow(clippy::unnecessary_wraps, reason = "One signature for both kinds.")]
+fn interfaces(one: &str, other: &str) -> Option<bool> {
+    Some(one == other || other.strip_suffix('+').is_some_and(|begin| one.starts_with(begin)))
+}
+
+/// True if nothing is all that is `asked` for, and not (true) what is excepted.
+fn excluded(asked: &[(bool, String)], within: Within) -> bool {
+    let wanted = || asked.iter().filter(|(not, _)| !not);
+    wanted().any(|(_, one)| {
+        asked.iter().any(|(not, other)| match (within(one, other), within(other, one)) {
+            (Some(inside), _) if *not => inside,
+            (Some(inside), Some(around)) => !inside && !around,
+            _ => false,
+        })
+    })
 }
 
 /// A network as people write it, which one address is not.

@@ -22,7 +22,7 @@ use super::held::Held;
 use super::hooks;
 use super::narrowing::{self, Sofar};
 use super::{PORTAL, reference};
-use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
+use crate::dataplane::{FrontendKind, Only, Origin, RuleRef, Shadow, Taker};
 use crate::dump::iptables::{Match, Ports, RawRule, Rule};
 use crate::net::Protocol;
 use crate::order::Order as _;
@@ -48,11 +48,12 @@ pub(super) struct Shadows {
 type Destined = (Option<IpAddr>, Option<Protocol>, Option<u16>);
 
 /// The frontends of `sketches` that an earlier rule takes the connections of.
-pub(super) fn of(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch<'_>]) -> Shadows {
+pub(super) fn of<'d>(survey: &Survey<'d>, family: &InFamily<'d>, sketches: &[&Sketch<'_>]) -> Shadows {
     let Some(nat) = family.ruleset.nat else { return Shadows::default() };
     let ahead = [("PREROUTING", [Origin::External, Origin::Pod].as_slice()), ("OUTPUT", &[Origin::Node])];
     let ahead: Vec<Ahead<'_>> = ahead.iter().map(|(hook, origins)| Ahead::of(nat, hook, origins)).collect();
-    let mut search = Search { nat, family, ahead, long: HashMap::new(), left: BUDGET, undecided: BTreeSet::new() };
+    let (long, undecided) = (HashMap::new(), BTreeSet::new());
+    let mut search = Search { nat, family, ahead, long, left: BUDGET, survey, cluster_ips: None, undecided };
     let mut shadows = Shadows { too_many: search.ahead.iter().any(|ahead| ahead.too_many), ..Shadows::default() };
     let of_family = |sketch: &&&Sketch<'_>| sketch.family == family.ruleset.family;
     let rivals = rivals(survey, family, sketches);
@@ -68,6 +69,14 @@ pub(super) fn of(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch
     shadows.too_many |= search.left == 0;
     shadows.undecided = search.undecided.iter().map(|line| RuleRef { text: nat.text, line: *line }).collect();
     shadows
+}
+
+fn cluster_ips(survey: &Survey<'_>) -> HashSet<IpAddr> {
+    let frontends = survey.sketches().iter().flat_map(|sketch| &sketch.frontends);
+    frontends
+        .filter(|frontend| frontend.kind == FrontendKind::ClusterIp)
+        .filter_map(|frontend| frontend.address)
+        .collect()
 }
 
 /// The first rule for each destination that several service ports capture: its line and whose it is.
@@ -132,6 +141,9 @@ struct Search<'s, 'd> {
     /// Long rules that were parsed, by their line; `None` for those that cannot be read.
     long: HashMap<u32, Option<Rc<Held<'d>>>>,
     left: usize,
+    survey: &'s Survey<'d>,
+    /// Every cluster IP, once one was asked for.
+    cluster_ips: Option<HashSet<IpAddr>>,
     /// Lines of rules ahead that may take connections.
     undecided: BTreeSet<u32>,
 }
@@ -150,6 +162,15 @@ enum Met {
     /// It gets to kube-proxy's own rules, or may.
     Arrives,
     Returns,
+    GoesOn,
+}
+
+/// What becomes of the part of the connections that gets to a chain.
+enum Part {
+    /// A rule translates these.
+    Taken(Only, Taker, Vec<RuleRef>),
+    /// All of them get to kube-proxy's own rules.
+    Arrives,
     GoesOn,
 }
 
@@ -176,7 +197,10 @@ impl<'s, 'd> Search<'s, 'd> {
     /// The same of a part of the connections.
     fn partly_before(&mut self, sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>) -> Option<Taken> {
         self.each_ahead(sketch, frontend, |search, rules, hook, connection| {
-            search.partly(rules, hook, connection, &Sofar::default(), 0)
+            match search.partly(rules, hook, connection, &Sofar::default(), 0) {
+                Part::Taken(only, taker, rules) => Some((only, taker, rules)),
+                Part::Arrives | Part::GoesOn => None,
+            }
         })
     }
 
@@ -320,11 +344,11 @@ impl<'s, 'd> Search<'s, 'd> {
         connection: Connection<'_>,
         sofar: &Sofar,
         depth: usize,
-    ) -> Option<(Only, Taker, Vec<RuleRef>)> {
+    ) -> Part {
         let mut sofar = sofar.clone();
         for &raw in rules {
             if self.left == 0 {
-                return None;
+                return Part::GoesOn;
             }
             let held = self.held(raw);
             self.left = self.left.saturating_sub(held.as_ref().map_or(1, |held| held.cost));
@@ -335,23 +359,28 @@ impl<'s, 'd> Search<'s, 'd> {
                 continue;
             }
             let here = sofar.and(&held.rule, truth, &connection);
+            if here.is_none() || self.is_for_another(&here, &connection) {
+                continue;
+            }
             let certain = here.only == sofar.only && here.opaque == sofar.opaque;
-            let arrives = target.name == PORTAL;
+            let mut arrives = target.name == PORTAL;
             let goes_back = if arrives {
                 false
             } else if let Some(next) = self.nat.section.chain(target.name).filter(|_| depth < MAX_DEPTH) {
                 let inner: Vec<RawRule<'d>> = self.nat.section.rules_of(next).collect();
-                if let Some((only, by, mut rules)) = self.partly(&inner, next.name, connection, &here, depth + 1) {
-                    rules.push(reference(self.nat, raw));
-                    return Some((only, by, rules));
+                match self.partly(&inner, next.name, connection, &here, depth + 1) {
+                    Part::Taken(only, by, mut rules) => {
+                        rules.push(reference(self.nat, raw));
+                        return Part::Taken(only, by, rules);
+                    }
+                    Part::Arrives => arrives = true,
+                    Part::GoesOn if !target.goto => continue,
+                    Part::GoesOn => {}
                 }
-                if !target.goto {
-                    continue;
-                }
-                true
+                !arrives
             } else if let (Some(Translation::To(to)), true) = (translate::of(target), here.is_told()) {
                 let by = Taker::Translation { chain: chain.to_owned(), to: to.to_string() };
-                return Some((here.only, by, vec![reference(self.nat, raw)]));
+                return Part::Taken(here.only, by, vec![reference(self.nat, raw)]);
             } else {
                 target.name == "RETURN"
             };
@@ -364,10 +393,20 @@ impl<'s, 'd> Search<'s, 'd> {
             }
             // It leads back from here, or to where nothing is taken any more.
             if certain {
-                return None;
+                return if arrives { Part::Arrives } else { Part::GoesOn };
             }
             sofar.leave_out(&held.rule, &connection);
         }
-        None
+        Part::GoesOn
+    }
+
+    /// True if the connections are those to a Service's cluster IP, and a node port is asked about: the node has no such address.
+    fn is_for_another(&mut self, sofar: &Sofar, connection: &Connection<'_>) -> bool {
+        if !matches!(connection.destination, Destination::One(None, _)) {
+            return false;
+        }
+        let survey = self.survey;
+        let cluster_ips = self.cluster_ips.get_or_insert_with(|| cluster_ips(survey));
+        sofar.address().is_some_and(|address| cluster_ips.contains(&address))
     }
 }
