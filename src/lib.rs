@@ -11,19 +11,19 @@
 //! by its rules, [`dataplane`] is the neutral model they are read into. [`cluster`] reduces objects to facts, [`expect`]
 //! says what kube-proxy should make of them, and [`join`] sets that beside what the rules do. [`trace`] follows one packet
 //! through the rules. [`redact`] gives pseudonyms to what a node's texts and the facts name. [`checks`] says what is wrong
-//! with it, [`report`] is the JSON contract, [`render`] makes text, and [`cli`] ties them together. Imports go only towards the left; a test holds that.
+//! with it, [`report`] is the JSON contract, [`render`] makes text, and [`cli`] ties them together. Imports go only towards the
+//! left; a test holds that.
+//!
+//! What goes through every line of a dump is a crate below, `src/rules`, which is built to be fast; all else is built to be small.
+
+use kube_ipt_rules::{cores, order};
+pub use kube_ipt_rules::{dataplane, dump, net, proxy};
 
 pub mod checks;
 pub mod cli;
 pub mod cluster;
-mod cores;
-pub mod dataplane;
-pub mod dump;
 pub mod expect;
 pub mod join;
-pub mod net;
-mod order;
-pub mod proxy;
 pub mod redact;
 pub mod render;
 pub mod report;

@@ -69,6 +69,8 @@ fn imports_go_towards_the_left() {
     let allowed = allowed();
     for path in sources() {
         let inside = path.strip_prefix(&root).expect("below src");
+        // A crate of its own, whose folders stand in one line with the others.
+        let inside = inside.strip_prefix("rules").unwrap_or(inside);
         let folder = inside.components().next().expect("a folder").as_os_str().to_string_lossy().into_owned();
         let Some(may) = allowed.get(folder.as_str()) else {
             assert!(

@@ -157,8 +157,8 @@ fn prefixed(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    const NODE2: &str = include_str!("../../fixtures/nodes/ipvs/node2/ip-addr-show.txt");
-    const NODE2_DUMMY: &str = include_str!("../../fixtures/nodes/ipvs/node2/ip-addr-show-kube-ipvs0.txt");
+    const NODE2: &str = include_str!("../../../fixtures/nodes/ipvs/node2/ip-addr-show.txt");
+    const NODE2_DUMMY: &str = include_str!("../../../fixtures/nodes/ipvs/node2/ip-addr-show-kube-ipvs0.txt");
 
     fn addresses(texts: &[&str]) -> Vec<IpAddr> {
         texts.iter().map(|text| text.parse().expect("an address")).collect()

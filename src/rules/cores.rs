@@ -5,25 +5,25 @@ use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 use std::thread::{self, Builder};
 
 /// What tells why no thread can be started.
-pub(crate) const LIMIT: &str = "ulimit -u    (how many processes there may be)";
+pub const LIMIT: &str = "ulimit -u    (how many processes there may be)";
 
 /// Asked for once: the limits of a control group are files that are read for it.
 static COUNT: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
 
 /// How many threads work at the same time: as many as this process may use of the machine.
-pub(crate) fn count() -> usize {
+pub fn count() -> usize {
     *COUNT
 }
 
 /// How much of `all` is the share of each thread, where less than `least` is not worth one. At least 1.
-pub(crate) fn share(all: usize, least: usize) -> usize {
+pub fn share(all: usize, least: usize) -> usize {
     let share = if all <= least { all } else { all.div_ceil(count()).max(least) };
     share.max(1)
 }
 
 /// Does `work` with every item, the first on this thread and each other on one of its own. The results come in the order of
 /// the items; a panic goes on here.
-pub(crate) fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let mut items = items.into_iter();
     let first = items.next();
     // What a thread would have done stays here if it cannot be started.
@@ -43,7 +43,7 @@ pub(crate) fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: i
 }
 
 /// Does `work` on this thread and `other` on one of its own, and gives what they gave; a panic of either goes on here.
-pub(crate) fn both<O: Send, R>(other: impl Fn() -> O + Sync, work: impl FnOnce() -> R) -> (O, R) {
+pub fn both<O: Send, R>(other: impl Fn() -> O + Sync, work: impl FnOnce() -> R) -> (O, R) {
     thread::scope(|scope| {
         let started = Builder::new().spawn_scoped(scope, &other);
         let done = work();
@@ -59,7 +59,7 @@ pub(crate) fn both<O: Send, R>(other: impl Fn() -> O + Sync, work: impl FnOnce()
 /// Has each of `items` made into a text, and `take` take the texts in the order of the items, while more are made. No more than
 /// two for each core and the one that is taken are kept at any time, however slow `take` is. The first error ends it; a panic
 /// goes on here.
-pub(crate) fn texts<T: Sync, E: Send>(
+pub fn texts<T: Sync, E: Send>(
     items: &[T],
     make: impl Fn(&T, &mut Vec<u8>) -> Result<(), E> + Sync,
     mut take: impl FnMut(&[u8]) -> Result<(), E>,

@@ -59,8 +59,7 @@ impl Sofar {
 
     /// The one address that connections go to, if it is one.
     pub(super) fn address(&self) -> Option<IpAddr> {
-        let networks = self.only.to.iter().filter(|(not, _)| !not).filter_map(|(_, network)| Network::parse(network));
-        networks.filter_map(|network| network.address()).next()
+        self.only.to.iter().filter(|(not, _)| !not).find_map(|(_, network)| Network::parse(network)?.address())
     }
 
     /// True if it is a part that can be told, of the connections to just one port.

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 /// Orders the items of a slice. All of it is stable.
-pub(crate) trait Order<T> {
+pub trait Order<T> {
     /// By the items themselves.
     fn order(&mut self)
     where

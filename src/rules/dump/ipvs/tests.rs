@@ -5,7 +5,7 @@ use super::*;
 /// A recorded listing by folder and form.
 macro_rules! recorded {
     ($folder:literal, $form:literal) => {
-        include_str!(concat!("../../../fixtures/nodes/ipvs/", $folder, "/ipvsadm-", $form, ".txt"))
+        include_str!(concat!("../../../../fixtures/nodes/ipvs/", $folder, "/ipvsadm-", $form, ".txt"))
     };
 }
 
@@ -18,7 +18,7 @@ macro_rules! nodes {
 
 const NODES: [(&str, &str, &str, &str); 7] =
     nodes!["node2", "node2-wrr", "node2-lc", "stale-endpoint", "graceful-termination", "leftover", "leftover-iptables"];
-const EXTRAS: &str = include_str!("../../../fixtures/nodes/ipvs/ipvsadm-syntax-extras.txt");
+const EXTRAS: &str = include_str!("../../../../fixtures/nodes/ipvs/ipvsadm-syntax-extras.txt");
 
 fn place(text: &str) -> (IpAddr, u16) {
     let (address, port) = crate::net::split_host_port(text).expect("an address");

@@ -7,8 +7,8 @@ use super::{duration, restore};
 macro_rules! recording {
     ($node:literal, $name:literal) => {
         (
-            include_str!(concat!("../../../../fixtures/nodes/nftables/", $node, "/", $name, ".json")),
-            include_str!(concat!("../../../../fixtures/nodes/nftables/", $node, "/", $name, ".nft")),
+            include_str!(concat!("../../../../../fixtures/nodes/nftables/", $node, "/", $name, ".json")),
+            include_str!(concat!("../../../../../fixtures/nodes/nftables/", $node, "/", $name, ".nft")),
         )
     };
 }
