@@ -3,6 +3,7 @@
 //! kube-proxy writes KUBE-SERVICES, KUBE-NODEPORTS and its chains of the filter table at every sync, but a service's own
 //! chains only when that service has changed (pkg/proxy/iptables/proxier.go): what is out of date says what broke.
 
+use super::missing_frontend::SOME_CLIENTS;
 use super::{Finding, Input, Severity};
 use crate::dataplane::{Frontend, FrontendKind, Mode, Policy, ServicePort, count};
 use crate::net::{Family, span};
@@ -38,7 +39,10 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
         let portal = input.portal();
         return Some(format!("{portal} was flushed: kube-proxy's rules are there, but nothing leads to them."));
     }
-    of_another_node(input, findings).or_else(|| behind(input, findings)).or_else(|| edited(findings))
+    of_another_node(input, findings)
+        .or_else(|| kept_out(findings))
+        .or_else(|| behind(input, findings))
+        .or_else(|| edited(findings))
 }
 
 /// So many pools of this node's endpoints tell together whose rules they are in; one alone may have moved.
@@ -134,6 +138,17 @@ fn of_portal(input: &Input<'_, '_>, finding: &Finding) -> bool {
         ("KI107", Some("traffic-policy")) => is_cluster_ip(),
         (id, _) => OF_PORTAL.contains(&id),
     }
+}
+
+/// Several Services that serve some clients only: kube-proxy makes no such difference, however old its rules are.
+fn kept_out(findings: &[Finding]) -> Option<String> {
+    let services = services_with(findings, |finding| finding.reason == Some(SOME_CLIENTS));
+    (services.len() > 1).then(|| {
+        format!(
+            "Some clients get nowhere at {}, where others are served: rules or sets around them were edited.",
+            count(services.len(), "Service")
+        )
+    })
 }
 
 fn behind(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> {

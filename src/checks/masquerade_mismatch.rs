@@ -1,5 +1,7 @@
 //! Connections that must be masqueraded are not, or all are: answers go astray, or clients are hidden.
 
+use hashbrown::HashSet;
+
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{
     Endpoint, Frontend, FrontendKind, MarkFault, Mode, Origin, Policy, RuleRef, ServicePort, Verdict, count,
@@ -23,9 +25,17 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let nftables = wiring.mode == Some(Mode::Nftables);
             let (marks, acts) =
                 if nftables { ("the table", "the chain masquerading") } else { ("KUBE-MARK-MASQ", "KUBE-POSTROUTING") };
-            let (message, rules) = words(fault, marks, acts);
+            let (message, rules) = match fault {
+                MarkFault::NoHairpins(set) => match here(input, wiring.family) {
+                    0 => continue,
+                    endpoints => (without_hairpins(set, endpoints), Vec::new()),
+                },
+                fault => words(fault, marks, acts),
+            };
             let (severity, reason) = match fault {
-                MarkFault::NotHairpins(_) => (Severity::Warning, "missing-rule"),
+                MarkFault::NotHairpins(_) | MarkFault::NoHairpins(_) | MarkFault::NotClusterIps(_) => {
+                    (Severity::Warning, "missing-rule")
+                }
                 _ => (CHECK.severity, "mark"),
             };
             found.add(Finding {
@@ -37,6 +47,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 rules,
                 ..found.about(wiring.family)
             });
+        }
+        if wiring.no_portal {
+            found.skip(super::no_portal(wiring));
         }
         if wiring.whole {
             of_services(input, found, wiring.family);
@@ -52,6 +65,13 @@ fn words(fault: &MarkFault, marks: &str, acts: &str) -> (String, Vec<RuleRef>) {
             let what = format!("{marks} sets no mark: nothing is masqueraded, and answers to some clients go astray");
             (what, Vec::new())
         }
+        MarkFault::NotClusterIps(set) => {
+            let what = format!(
+                "no rule masquerades clients of the cluster IPs in {set}: answers to those outside the pod network go astray"
+            );
+            (what, Vec::new())
+        }
+        MarkFault::NoHairpins(set) => (without_hairpins(set, 0), Vec::new()),
         MarkFault::NotHairpins(endpoints) => {
             let what = format!(
                 "{acts} has no rule for hairpin connections: {} cannot reach themselves through their Services",
@@ -71,6 +91,18 @@ fn words(fault: &MarkFault, marks: &str, acts: &str) -> (String, Vec<RuleRef>) {
             (what, rules.clone())
         }
     }
+}
+
+fn without_hairpins(set: &str, endpoints: usize) -> String {
+    let endpoints = count(endpoints, "endpoint");
+    format!("the set {set} is empty: {endpoints} of this node cannot reach themselves through their Services")
+}
+
+/// How many endpoints run on this node, as the objects have it.
+fn here(input: &Input<'_, '_>, family: Family) -> usize {
+    let ports = input.ports().filter(|(_, port)| port.family == family && port.of_proxy);
+    let endpoints = ports.flat_map(|(_, port)| &port.pools).flat_map(|pool| &pool.endpoints);
+    endpoints.filter(|endpoint| is_here(endpoint)).map(|endpoint| &endpoint.address).collect::<HashSet<_>>().len()
 }
 
 /// Services and endpoints that lack a rule that the others have. Where most lack it, the cluster is set up without.

@@ -2,11 +2,14 @@
 
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort};
+use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort, Verdict};
 use crate::net::Host;
 
 /// Virtual servers that are shown of a node port.
 const EVIDENCE: usize = 3;
+
+/// The reason of a finding about a frontend that serves other clients.
+pub(super) const SOME_CLIENTS: &str = "some-clients";
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -32,6 +35,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         found.skip_for_lines(super::SERVERS);
     }
     closed(input, found);
+    shut_out(input, found);
     let rivals = Rivals::of(input);
     for (at, port) in input.ports() {
         for drift in port.drifts() {
@@ -49,6 +53,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let frontend = Frontend::blank(kind, address, number);
             let (kind, at_text) = (frontend.kind.words(), frontend.at());
             let becomes = || match rivals.taker(port, address, number) {
+                _ if refused == Some(Verdict::Drop) => "connections to it are dropped".to_owned(),
                 _ if refused.is_some() => "connections to it are refused".to_owned(),
                 Some(other) => format!("connections to it go to {other} instead"),
                 None if input.mode() == Mode::Ipvs => "no virtual server takes connections to it".to_owned(),
@@ -76,6 +81,34 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 message,
                 hint: super::syncing(input),
                 objects: input.service_object(port, field(frontend.kind), frontend.at()),
+                ..found.on(at, port)
+            });
+        }
+    }
+}
+
+/// Frontends that serve some clients, while those of others get nowhere.
+fn shut_out(input: &Input<'_, '_>, found: &mut Found) {
+    for (at, port) in input.ports() {
+        for drift in port.drifts() {
+            let Drift::ShutOut { frontend, verdict, origins, networks } = drift else { continue };
+            let frontend = &port.frontends[*frontend];
+            let from = match networks.as_slice() {
+                [] => origins.iter().map(|origin| origin.words()).collect::<Vec<_>>().join(" and "),
+                networks => networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            };
+            let become_of = match verdict {
+                Verdict::Drop => "are dropped",
+                Verdict::Reject => "are refused",
+                _ => "go on untranslated",
+            };
+            let (kind, at_text) = (frontend.kind.words(), frontend.at());
+            found.add(Finding {
+                frontend: Some(at_text.clone()),
+                reason: Some(SOME_CLIENTS),
+                message: format!("{kind} {at_text} is not captured for all: connections from {from} {become_of}"),
+                hint: super::rewrite(input),
+                rules: frontend.rules.clone(),
                 ..found.on(at, port)
             });
         }

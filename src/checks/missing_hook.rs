@@ -23,6 +23,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         } else if !wiring.filter_whole {
             found.skip_for_lines(super::FILTER_LINES);
         }
+        if wiring.no_portal {
+            found.skip(super::no_portal(wiring));
+        }
         // With nodePortAddresses a family may have no address that node ports are open on.
         let meant = |hook: &&MissingHook| !(hook.target == "KUBE-NODEPORTS" && hook.table == "nat" && limited);
         for hook in wiring.missing_hooks.iter().filter(meant) {

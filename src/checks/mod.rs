@@ -48,7 +48,7 @@ pub use pick::{Pick, find};
 use hashbrown::HashSet;
 
 use crate::cores;
-use crate::dataplane::Mode;
+use crate::dataplane::{Mode, Wiring};
 use crate::order::Order as _;
 
 /// A check. Its `id` and `slug` never change their meaning and are never used again.
@@ -216,6 +216,14 @@ const SERVERS: &str = "not all virtual servers were read";
 
 /// Why checks that need every rule of the filter table are not made.
 const FILTER_LINES: &str = "the filter table was not read, or not all of it";
+
+/// Why hooks and marks of IPVS mode are not known.
+fn no_portal(wiring: &Wiring) -> String {
+    format!(
+        "no chain of kube-proxy is in the nat table of {}: its rules were flushed, or are in the other kind of iptables (legacy or nf_tables)",
+        wiring.family
+    )
+}
 
 /// What to do about rules that are behind the API.
 fn syncing(input: &Input<'_, '_>) -> String {

@@ -92,12 +92,7 @@ fn whose(Shadow { origins, only, .. }: &Shadow) -> String {
     if origins.len() == Origin::ALL.len() || are_told {
         return String::new();
     }
-    let names = origins.iter().map(|origin| match origin {
-        Origin::Pod => "pods",
-        Origin::Node => "this node",
-        Origin::External => "outside",
-    });
-    format!(" from {}", names.collect::<Vec<_>>().join(" and "))
+    format!(" from {}", origins.iter().map(|origin| origin.words()).collect::<Vec<_>>().join(" and "))
 }
 
 /// Which of the connections, where not all are.

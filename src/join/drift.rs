@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Join;
 use crate::dataplane::{
-    Drift, Endpoint, Frontend, FrontendKind, NotWanted, Origin, Policy, Pool, ServicePort, State, Verdict,
+    Drift, Endpoint, Frontend, FrontendKind, NotWanted, Origin, Policy, Pool, Route, ServicePort, State, Verdict,
 };
 use crate::expect::{self, Expected};
 use crate::net::{Family, Network};
@@ -88,6 +88,16 @@ impl Comparison<'_> {
             Some(true) if captured && !have.is_unclear() => {
                 self.policy(want, drifts);
                 self.sources(want, drifts);
+                self.shut_out(want, drifts);
+            }
+            Some(true)
+                if !want.sources.is_empty()
+                    && refused == Some(Verdict::Drop)
+                    && self.extent.tells_sources
+                    && !have.is_unclear()
+                    && !self.may_be_let_in(want, refused) =>
+            {
+                drifts.push(Drift::Sources { frontend: self.at, have: Some(Vec::new()), want: want.sources.clone() });
             }
             Some(true)
                 if refused.is_some()
@@ -142,6 +152,39 @@ impl Comparison<'_> {
             if have != Verdict::Pool(Policy::Cluster) {
                 drifts.push(Drift::Policy { frontend: self.at, origin, have, want: Policy::Cluster });
             }
+        }
+    }
+
+    /// Clients that are dropped, refused or left alone where others are served, though the Service is for all of them.
+    fn shut_out(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
+        if !want.sources.is_empty() || want.policy == Policy::Local && !self.has_local() {
+            return;
+        }
+        // Whose way to the endpoints of other nodes is told as policy.
+        let by_shortcut = want.kind != FrontendKind::ClusterIp && want.policy == Policy::Local;
+        for verdict in [Verdict::Drop, Verdict::Reject, Verdict::None] {
+            let is_shut_out = |route: &&Route| {
+                let told = match route.origin {
+                    Origin::External => verdict == Verdict::None && route.sources.is_empty(),
+                    Origin::Pod | Origin::Node => by_shortcut,
+                };
+                // What the filter table refuses by a rule for the frontend is told as that.
+                let by_refusal = self.have.refusal.is_some() && verdict != Verdict::None;
+                route.verdict == verdict && !told && !by_refusal && !route.sources.iter().any(Network::is_loopback)
+            };
+            let mut by_networks: Vec<(&[Network], Vec<Origin>)> = Vec::new();
+            for route in self.have.routes.iter().filter(is_shut_out) {
+                match by_networks.iter_mut().find(|(networks, _)| *networks == route.sources) {
+                    Some((_, origins)) => origins.push(route.origin),
+                    None => by_networks.push((&route.sources, vec![route.origin])),
+                }
+            }
+            drifts.extend(by_networks.into_iter().map(|(networks, origins)| Drift::ShutOut {
+                frontend: self.at,
+                verdict,
+                origins,
+                networks: networks.to_vec(),
+            }));
         }
     }
 
@@ -213,7 +256,9 @@ impl Comparison<'_> {
             }
             (true, false) => let_in != wanted,
         };
-        if differs {
+        // Source ranges drop.
+        let ranges_tell = self.verdict_of(Origin::External) != Verdict::Reject || !shown.is_empty();
+        if differs && ranges_tell {
             let (have, want) = ((!open).then_some(let_in), if limited { want.sources.clone() } else { Vec::new() });
             drifts.push(Drift::Sources { frontend: self.at, have, want });
         } else if limited

@@ -64,6 +64,17 @@ pub enum Drift {
         /// The pool they should go to.
         want: Policy,
     },
+    /// Connections of some clients to the frontend with this place get nowhere, where others are served.
+    ShutOut {
+        /// The place of the frontend.
+        frontend: usize,
+        /// What becomes of them: dropped, refused, or nothing.
+        verdict: Verdict,
+        /// Where they come from.
+        origins: Vec<Origin>,
+        /// Only those from these networks; empty for all.
+        networks: Vec<Network>,
+    },
     /// The pool of this policy holds this endpoint, which runs on another node than this one.
     NotLocal(Address),
     /// Clients from other networks than those of the Service may connect to the frontend with this place.

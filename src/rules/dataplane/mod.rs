@@ -114,6 +114,15 @@ impl Origin {
             Self::External => "external",
         }
     }
+
+    /// Where the client is, in words that stand behind "from".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pod => "pods",
+            Self::Node => "this node",
+            Self::External => "outside",
+        }
+    }
 }
 
 /// What becomes of connections from one origin to one frontend.

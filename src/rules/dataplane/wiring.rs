@@ -23,6 +23,8 @@ pub struct Wiring {
     pub unbound: Option<Vec<Unbound>>,
     /// Node ports without a virtual server on an address of the node that most node ports have one on.
     pub closed: Vec<Closed>,
+    /// In IPVS mode: the nat table is all there, and has no chain of kube-proxy.
+    pub no_portal: bool,
     /// Rules of another mode.
     pub leftovers: Option<Leftovers>,
     /// The rules of both interfaces of the kernel to iptables, where both lead to Services.
@@ -59,6 +61,7 @@ impl Wiring {
             unseen: false,
             unbound: None,
             closed: Vec::new(),
+            no_portal: false,
             leftovers: None,
             both_backends: None,
             whole: true,
@@ -188,6 +191,10 @@ pub enum MarkFault {
     Everything(Vec<RuleRef>),
     /// No rule masquerades the endpoints that reach themselves, of which the set for that has so many.
     NotHairpins(usize),
+    /// The set of this name, of endpoints that reach themselves, has no member. On a node without endpoints it has none.
+    NoHairpins(String),
+    /// No rule masquerades those who use the cluster IPs in the set of this name.
+    NotClusterIps(String),
 }
 
 /// Jumps to a chain that is not there.

@@ -99,14 +99,19 @@ impl Survey<'_, '_> {
 
     fn of_ipvs(&self, family: Family) -> Extent {
         let mut rulesets = self.rules.iptables.iter().filter(|ruleset| ruleset.family == family);
+        let has =
+            |table: Option<iptables::Table<'_>>, chain| table.is_some_and(|table| table.section.chain(chain).is_some());
+        let tells = |ruleset: &iptables::Ruleset<'_>| {
+            ruleset.filter.is_some() && (has(ruleset.nat, "KUBE-SERVICES") || has(ruleset.filter, "KUBE-FORWARD"))
+        };
         Extent {
             nat_whole: self.ipvs.is_whole(),
             // Those without endpoints are virtual servers too.
             filter_whole: false,
             external_chains: false,
             pod_networks: self.pod_networks(family),
-            // Rules that ask ipsets drop the others.
-            tells_sources: !self.rules.sets.is_empty() && rulesets.any(|ruleset| ruleset.filter.is_some()),
+            // Rules that ask ipsets drop the others. Without any chain of kube-proxy they may be elsewhere.
+            tells_sources: !self.rules.sets.is_empty() && rulesets.any(tells),
             remote_fallback: true,
             to_terminating: self.leads_to_terminating(family),
             ..Extent::whole(family)

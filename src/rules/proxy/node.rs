@@ -229,9 +229,13 @@ impl<'r, 'd> Survey<'r, 'd> {
             wiring.mode = Some(Mode::Ipvs);
             wiring.unseen = self.rules.ipvs.is_none();
             wiring.unbound = self.rules.interfaces.map(|interfaces| self.ipvs.unbound(interfaces, wiring.family));
-            let nat = self.rules.iptables.iter().find(|r| r.family == wiring.family).and_then(|r| r.nat);
-            if let Some(nat) = nat.filter(|_| wiring.whole && wiring.mark.is_none()) {
-                wiring.mark = ipvs::hairpins(nat, self.rules.sets, wiring.family);
+            let ruleset = self.rules.iptables.iter().find(|r| r.family == wiring.family);
+            let nat = ruleset.and_then(|r| r.nat).filter(|_| wiring.whole);
+            let filter = ruleset.and_then(|r| r.filter).filter(|_| wiring.filter_whole);
+            wiring.missing_hooks = iptables::missing_hooks(nat, filter, Some(Mode::Ipvs));
+            if let Some(nat) = nat {
+                wiring.no_portal = nat.section.chain("KUBE-SERVICES").is_none();
+                wiring.mark = wiring.mark.take().or_else(|| ipvs::mark_fault(nat, self.rules.sets, wiring.family));
             }
             if self.ipvs.is_whole() {
                 wiring.closed = self.ipvs.closed(wiring.family);

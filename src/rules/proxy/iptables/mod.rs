@@ -26,7 +26,7 @@ mod targets;
 mod translate;
 mod walkthrough;
 
-pub use audit::{Depth, leftovers, mode};
+pub use audit::{Depth, leftovers, missing_hooks, mode};
 pub use conditions::{Facts, Truth, meets};
 pub use fragments::joined;
 pub use mark::{apply as apply_mark, masked as masked_mark};

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::dataplane::{MarkFault, Origin, Verdict};
+use crate::dataplane::{Origin, Verdict};
 use crate::dump::ipset::{Member, Part, Sets};
 use crate::dump::iptables::{Match, Rule};
-use crate::net::{Family, Network, Protocol};
+use crate::net::{Network, Protocol};
 use crate::proxy::chain_name::ChainKind;
 use crate::proxy::client::Client;
 use crate::proxy::iptables::{Facts, Table, Truth, meets};
@@ -15,6 +15,9 @@ const MAX_DEPTH: usize = 8;
 
 /// Rules followed for one connection.
 const MAX_RULES: usize = 500;
+
+/// Keeps what listens on the node from being reached by the addresses of Services, which the node has.
+const ACCESS: &str = "KUBE-IPVS-FILTER";
 
 /// A connection to a virtual server.
 pub(super) struct Packet<'p, 's> {
@@ -66,6 +69,16 @@ impl Packet<'_, '_> {
                 _ => {}
             }
         }
+        // Of what comes in, INPUT refuses what is for an address of a Service and in none of the sets of Services
+        // (`iptablesIPVSFilterChain`, pkg/proxy/ipvs/proxier.go). A set that was not read refuses nobody.
+        let comes_in = self.client.origin != Origin::Node;
+        if let Some(filter) = filter.filter(|filter| comes_in && is_led_to(*filter, ACCESS)) {
+            let marked = walk.marked;
+            if let Flow::Refused(verdict) = walk.chain(filter, ACCESS, Truth::Yes, 0) {
+                refused = refused.map(|before| before.or(Some(verdict)));
+            }
+            walk.marked = marked;
+        }
         // Without kube-proxy's chain nothing is known of what it marks.
         let has_portal = nat.is_some_and(|nat| nat.section.chain("KUBE-SERVICES").is_some());
         let marked = if has_portal && refused.is_ok() { walk.marked } else { Truth::Unknown };
@@ -73,29 +86,9 @@ impl Packet<'_, '_> {
     }
 }
 
-/// The ipset of endpoints that reach themselves is of no use without the rule that asks for it, which kube-proxy writes when the
-/// set has members (`writeIptablesRules`, pkg/proxy/ipvs/proxier.go). `nat` is all there.
-pub fn hairpins(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFault> {
-    let name = loop_back(family);
-    let endpoints = sets.get(name)?.members.len();
-    // kubelet had chains of these names too, beside a kube-proxy that writes to the other interface of the kernel.
-    nat.rules("KUBE-SERVICES").next()?;
-    let mut rules = ["KUBE-POSTROUTING", "POSTROUTING"].iter().flat_map(|chain| nat.rules(chain));
-    // What the program that printed the rules could not print may be it.
-    let asks = |text: &str| {
-        text.split_ascii_whitespace().any(|word| word == name)
-            || text.contains("[unsupported")
-            || text.contains("xt match")
-    };
-    let is_asked = rules.any(|raw| asks(raw.text) || raw.parse().is_err());
-    // Where the chain has no rules at all, the hook is missing or the mark is not acted on.
-    let flushed = nat.rules("KUBE-POSTROUTING").next().is_none();
-    (endpoints > 0 && !flushed && !is_asked).then_some(MarkFault::NotHairpins(endpoints))
-}
-
-/// The ipset of endpoints of the node that reach themselves.
-pub(super) fn loop_back(family: Family) -> &'static str {
-    if family == Family::Ipv6 { "KUBE-6-LOOP-BACK" } else { "KUBE-LOOP-BACK" }
+/// True if INPUT has a jump to `chain`.
+fn is_led_to(filter: Table<'_>, chain: &str) -> bool {
+    filter.rules("INPUT").any(|raw| raw.target_name() == Some(chain))
 }
 
 struct Walk<'w, 'p, 's> {

@@ -5,10 +5,11 @@
 //! Service, and of which policy, objects tell, else the ipsets as far as they do.
 
 mod around;
+mod masquerading;
 mod pool;
 mod server;
 mod survey;
 mod walkthrough;
 
-pub use around::hairpins;
+pub use masquerading::fault as mark_fault;
 pub use survey::{Ruleset, Sketch, Survey, title};

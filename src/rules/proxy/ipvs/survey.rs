@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::around::{Packet, loop_back};
+use super::around::Packet;
+use super::masquerading::loop_back;
 use super::pool;
 use super::server::{Purpose, Purposes};
 use crate::dataplane::{

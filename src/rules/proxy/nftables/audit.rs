@@ -170,11 +170,15 @@ fn rules<'d>(table: &'d Table<'d>, chain: &str) -> impl Iterator<Item = (Rule<'d
 
 /// The set of endpoints that reach themselves (since 1.31) is of no use without the rule that asks for it.
 fn hairpins(table: &Table<'_>) -> Option<MarkFault> {
-    let endpoints = table.set("hairpin-connections")?.elements.len();
+    let name = "hairpin-connections";
+    let endpoints = table.set(name)?.elements.len();
+    if endpoints == 0 {
+        return Some(MarkFault::NoHairpins(name.to_owned()));
+    }
     let acting = &table.chain("masquerading")?.rules;
     // Where the chain has no rules at all, the hook is missing or the mark is not acted on.
     let asks = acting.is_empty() || acting.iter().any(|raw| raw.text.contains("@hairpin-connections"));
-    (endpoints > 0 && !asks).then_some(MarkFault::NotHairpins(endpoints))
+    (!asks).then_some(MarkFault::NotHairpins(endpoints))
 }
 
 /// True if nothing but a mark decides whom the rule masquerades, or that is not understood.

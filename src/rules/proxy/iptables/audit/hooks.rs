@@ -28,7 +28,7 @@ const OLDER: [(&str, &str); 3] =
     [("INPUT", "KUBE-EXTERNAL-SERVICES"), ("FORWARD", "KUBE-FORWARD"), ("OUTPUT", "KUBE-SERVICES")];
 
 /// The same in IPVS mode (`iptablesJumpChain`, pkg/proxy/ipvs/proxier.go). Releases differ in which of these chains they have; one
-/// that has rules is led to.
+/// that is there is led to, whether it has rules or not.
 const FILTER_OF_IPVS: [(&str, &str); 6] = [
     ("INPUT", "KUBE-IPVS-FILTER"),
     ("INPUT", "KUBE-PROXY-FIREWALL"),
@@ -41,17 +41,20 @@ const FILTER_OF_IPVS: [(&str, &str); 6] = [
 /// Targets after which no later rule of a built-in chain is tried.
 const ENDING: [&str; 9] = ["ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "REDIRECT", "SNAT", "MASQUERADE", "NETMAP"];
 
-/// The hooks that are missing in tables that are all there.
-pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: Option<Mode>) -> Vec<MissingHook> {
+/// The hooks that are missing in tables that are all there, where kube-proxy runs in this mode.
+pub fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: Option<Mode>) -> Vec<MissingHook> {
     let mut missing = Vec::new();
     if let Some(nat) = nat {
         let has_rules = |chain: &str| nat.section.chain(chain).is_some_and(|chain| !chain.is_empty());
-        if has_rules("KUBE-SERVICES") || serves(nat) {
+        // In IPVS mode the Services are served without these rules, so that there should be some.
+        let is_flushed =
+            mode == Some(Mode::Ipvs) && nat.section.chain("KUBE-SERVICES").is_some_and(|chain| chain.declared);
+        if has_rules("KUBE-SERVICES") || serves(nat) || is_flushed {
             missing.extend(hook(nat, "nat", "PREROUTING", "KUBE-SERVICES"));
             missing.extend(hook(nat, "nat", "OUTPUT", "KUBE-SERVICES"));
         }
         // Kubernetes 1.1 masqueraded in POSTROUTING itself.
-        if has_rules("KUBE-POSTROUTING") || has_rules("KUBE-MARK-MASQ") {
+        if has_rules("KUBE-POSTROUTING") || has_rules("KUBE-MARK-MASQ") || is_flushed {
             missing.extend(hook(nat, "nat", "POSTROUTING", "KUBE-POSTROUTING"));
         }
         if has_rules("KUBE-NODEPORTS") && has_rules("KUBE-SERVICES") && mode == Some(Mode::Iptables) {
@@ -69,7 +72,9 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
         missing.extend(wanted.filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
     }
     if let Some(filter) = filter.filter(|_| mode == Some(Mode::Ipvs)) {
-        let wanted = FILTER_OF_IPVS.iter().filter(|(_, target)| filter.rules(target).next().is_some());
+        let is_there =
+            |chain: &str| filter.section.chain(chain).is_some_and(|chain| chain.declared || !chain.is_empty());
+        let wanted = FILTER_OF_IPVS.iter().filter(|(_, target)| is_there(target));
         missing.extend(wanted.filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
     }
     missing

@@ -9,6 +9,7 @@ mod modes;
 mod narrowing;
 mod shadow;
 
+pub use hooks::missing as missing_hooks;
 pub use modes::{left as leftovers, mode_of as mode};
 
 use super::ruleset::Table;
@@ -66,6 +67,7 @@ impl<'d> Survey<'d> {
             unseen: false,
             unbound: None,
             closed: Vec::new(),
+            no_portal: false,
             leftovers: modes.leftovers,
         }
     }
