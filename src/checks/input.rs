@@ -2,7 +2,7 @@
 
 use std::cell::LazyCell;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::evidence::Places;
 use super::{Check, Finding};
@@ -24,6 +24,8 @@ pub struct Input<'i, 'f> {
     pub partial: &'i [String],
     /// Only some service ports were asked for.
     pub narrowed: bool,
+    /// Only this family was asked for.
+    pub only: Option<Family>,
     /// When the rules were read.
     pub read_at: Option<Moment>,
     /// The objects seem to be of another cluster than the rules.
@@ -52,6 +54,20 @@ impl<'i> Input<'i, '_> {
             self.wirings.iter().flat_map(|wiring| wiring.closed.iter().map(move |closed| (wiring.family, closed)));
         all.filter_map(move |(family, closed)| {
             Some((*places.get(&(family, closed.key.as_str(), closed.protocol))?, closed))
+        })
+    }
+
+    /// How many service ports have an address of a family of which no rules were read, by that family.
+    pub(super) fn unread(&self) -> impl Iterator<Item = (Family, usize)> {
+        let was_read = |family: Family| {
+            let mut of_family = self.ports().filter(|(_, port)| port.family == family);
+            self.wiring(family).is_some() || of_family.any(|(_, port)| !port.is_of_unread_family())
+        };
+        let families = [Family::Ipv4, Family::Ipv6].into_iter().filter(move |family| !was_read(*family));
+        families.filter(|family| self.only.is_none_or(|only| only == *family)).map(|family| {
+            let has_it = |service: &Service| service.cluster_ips.iter().any(|ip| Family::of(*ip) == family);
+            let ports = self.ports().filter(|(_, port)| self.service(port).is_some_and(has_it));
+            (family, ports.map(|(_, port)| (&port.name, port.protocol)).collect::<HashSet<_>>().len())
         })
     }
 

@@ -134,6 +134,7 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
             None => lacking += usize::from(is_here(endpoint)),
         }
     }
+    let external_chains = input.wiring(family).is_some_and(|wiring| wiring.external_chains);
     // A chain without any rule lacks more than this one.
     let is_empty =
         |port: &ServicePort| !port.dead_ends.is_empty() || port.pools.iter().any(|p| !p.dead_ends.is_empty());
@@ -144,19 +145,21 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
             let missing = match of_cluster_ip(frontend) {
                 Some(false) => clusters_do && !has_rule,
                 Some(true) => false,
-                None => lacks_external(frontend) && !keeps_sources(input, port),
+                None => lacks_external(frontend, Origin::External) && !keeps_sources(input, port),
             };
-            if missing {
-                let who = if frontend.kind == FrontendKind::ClusterIp {
-                    "clients outside the pod network"
-                } else {
-                    "clients"
+            let of_node = !missing && external_chains && lacks_external(frontend, Origin::Node);
+            if missing || of_node {
+                let who = match frontend.kind {
+                    FrontendKind::ClusterIp => "clients outside the pod network",
+                    _ if of_node => "connections from the node itself",
+                    _ => "clients",
                 };
                 found.add(Finding {
                     frontend: Some(frontend.at()),
                     chain: port.pools.first().map(|pool| pool.chain.clone()),
                     message: format!(
-                        "{who} of {} {} are not masqueraded: the rule is missing",
+                        "{who} {} {} {} are not masqueraded: the rule is missing",
+                        if of_node { "to" } else { "of" },
                         frontend.kind.words(),
                         frontend.at()
                     ),
@@ -193,13 +196,15 @@ fn sends_pods_elsewhere(frontend: &Frontend) -> bool {
 }
 
 /// True if clients from outside get to endpoints anywhere without being masqueraded: the answers would not come back by this
-/// node.
-fn lacks_external(frontend: &Frontend) -> bool {
+/// node. Of the node itself that is so where it has the address, which it does of node ports, and of others once it has asked for
+/// them (`"masquerade LOCAL traffic"`, pkg/proxy/iptables/proxier.go).
+fn lacks_external(frontend: &Frontend, origin: Origin) -> bool {
     let cluster = Verdict::Pool(Policy::Cluster);
     frontend.kind != FrontendKind::ClusterIp
-        && frontend.routes.iter().any(|route| {
-            route.origin == Origin::External && route.verdict == cluster && route.masquerade == Some(false)
-        })
+        && frontend
+            .routes
+            .iter()
+            .any(|route| route.origin == origin && route.verdict == cluster && route.masquerade == Some(false))
 }
 
 /// True if an endpoint that has no rule of its own runs on this node, where it must have one.

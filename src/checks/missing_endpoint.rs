@@ -20,6 +20,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
+    super::skip_unread(input, found);
     for (at, port) in input.ports() {
         let reached = LazyCell::new(|| reached(port));
         let is_reached = |address: &Address| reached.contains(address);

@@ -49,10 +49,13 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
 }
 
-/// Node ports may be closed to a family on purpose (nodePortAddresses), which is nearly always the second.
+/// Node ports may be closed to a family on purpose, which is nearly always the second: where `nodePortAddresses` names addresses of
+/// each. Without one of a family all of its addresses count (`NewNodePortAddresses`, pkg/proxy/util/nodeport_addresses.go), as
+/// they do where the other family has one rule for all.
 fn severity(input: &Input<'_, '_>, wiring: &Wiring, hook: &MissingHook) -> Severity {
     let lacks = |wiring: &Wiring| wiring.missing_hooks.iter().any(|other| other.target == hook.target);
-    let elsewhere = || input.wirings.iter().filter(|other| other.family == Family::Ipv4).all(|other| !lacks(other));
+    let chosen = |wiring: &Wiring| !lacks(wiring) && !wiring.opens_everywhere;
+    let elsewhere = || input.wirings.iter().filter(|other| other.family == Family::Ipv4).all(chosen);
     match hook.table {
         "nat" if hook.target == "KUBE-NODEPORTS" && wiring.family == Family::Ipv6 && elsewhere() => Severity::Info,
         "nat" => Severity::Error,

@@ -2,8 +2,7 @@
 
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Mode, ServicePort, Standing, count};
-use crate::net::Family;
+use crate::dataplane::{Mode, ServicePort, Standing};
 
 /// The check.
 pub(super) static CHECK: Check = Check {
@@ -18,15 +17,7 @@ pub(super) static CHECK: Check = Check {
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     let rivals = Rivals::of(input);
-    for family in [Family::Ipv4, Family::Ipv6] {
-        let of_family = input.ports().filter(|(_, port)| port.family == family);
-        match of_family.filter(|(_, port)| port.is_of_unread_family()).count() {
-            0 => {}
-            ports => {
-                found.skip(format!("{} of {family}: no rules of that family were read", count(ports, "service port")));
-            }
-        }
-    }
+    super::skip_unread(input, found);
     for (at, port) in input.ports() {
         let Some(about) = &port.about else { continue };
         if !about.rules_complete && port.pools.is_empty() && about.standing == Standing::Served {

@@ -48,7 +48,7 @@ pub use pick::{Pick, find};
 use hashbrown::HashSet;
 
 use crate::cores;
-use crate::dataplane::{Mode, Wiring};
+use crate::dataplane::{Mode, Wiring, count};
 use crate::order::Order as _;
 
 /// A check. Its `id` and `slug` never change their meaning and are never used again.
@@ -187,6 +187,13 @@ fn skip_unseen(input: &Input<'_, '_>, check: &Check, found: &mut Found) {
     let about_services = check.of_traffic || check.compares || check.id.starts_with("KI1");
     if let Some(mode) = unseen.filter(|_| about_services) {
         found.skip(format!("kube-proxy runs in {mode} mode here, and its Services are not in these rules"));
+    }
+}
+
+/// Says of how many service ports the rules of a family were not read.
+fn skip_unread(input: &Input<'_, '_>, found: &mut Found) {
+    for (family, ports) in input.unread().filter(|(_, ports)| *ports > 0) {
+        found.skip(format!("{} of {family}: no rules of that family were read", count(ports, "service port")));
     }
 }
 

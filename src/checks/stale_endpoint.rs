@@ -17,6 +17,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
+    super::skip_unread(input, found);
     let mut unknown = 0;
     for (at, port) in input.ports().filter(|(_, port)| !is_stale_as_a_whole(port)) {
         let mut stale: Vec<Vec<Place<'_>>> = Vec::new();

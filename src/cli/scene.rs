@@ -264,6 +264,7 @@ impl Scene<'_, '_, '_> {
             cluster: self.cluster,
             partial: &partial,
             narrowed: self.narrowed,
+            only: self.rules.only,
             read_at: self.read_at(),
             foreign: self.foreign,
             places: checks::Places::default(),

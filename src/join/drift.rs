@@ -112,9 +112,11 @@ impl Comparison<'_> {
         }
     }
 
-    /// Clients outside the source ranges are dropped behind the rules that let the others in, which were not all read.
+    /// Clients outside the source ranges are dropped behind the rules that let the others in, and under Local policy those from
+    /// outside behind the rules that let pods and the node itself in. These were not all read.
     fn may_be_let_in(&self, want: &expect::Frontend, refused: Option<Verdict>) -> bool {
-        !self.extent.nat_whole && !want.sources.is_empty() && refused == Some(Verdict::Drop)
+        let is_for_some = !want.sources.is_empty() || want.policy == Policy::Local && !self.has_local();
+        !self.extent.nat_whole && is_for_some && refused == Some(Verdict::Drop)
     }
 
     /// Connections from outside go to the pool of the Service's policy; for a cluster IP that is everyone's. Pods and the

@@ -23,6 +23,10 @@ pub struct Wiring {
     pub unbound: Option<Vec<Unbound>>,
     /// Node ports without a virtual server on an address of the node that most node ports have one on.
     pub closed: Vec<Closed>,
+    /// In iptables mode: external traffic has chains of its own (KUBE-EXT, since 1.24).
+    pub external_chains: bool,
+    /// In iptables mode: one rule opens node ports on every address of the node.
+    pub opens_everywhere: bool,
     /// In IPVS mode: the nat table is all there, and has no chain of kube-proxy.
     pub no_portal: bool,
     /// Rules of another mode.
@@ -61,6 +65,8 @@ impl Wiring {
             unseen: false,
             unbound: None,
             closed: Vec::new(),
+            external_chains: false,
+            opens_everywhere: false,
             no_portal: false,
             leftovers: None,
             both_backends: None,

@@ -80,6 +80,15 @@ pub fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: Option<M
     missing
 }
 
+/// True if node ports are open on every address of the node, and not on those of `nodePortAddresses` alone, which have a rule each.
+pub(super) fn opens_everywhere(nat: Table<'_>) -> bool {
+    let names_address =
+        |rule: &Rule<'_>| rule.matches.iter().any(|m| matches!(m, Match::Destination { not: false, .. }));
+    nat.rules("KUBE-SERVICES")
+        .filter(|raw| raw.target_name() == Some("KUBE-NODEPORTS"))
+        .any(|raw| raw.parse().is_ok_and(|rule| !names_address(&rule)))
+}
+
 /// True if the nat table is of a release that has chains for external traffic (since 1.24), or says in the comments of balancing
 /// rules where they lead (since 1.25).
 fn has_todays_layout(nat: Table<'_>) -> bool {

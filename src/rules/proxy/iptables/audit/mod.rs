@@ -67,6 +67,8 @@ impl<'d> Survey<'d> {
             unseen: false,
             unbound: None,
             closed: Vec::new(),
+            external_chains: nat.is_some_and(|nat| nat.has_external_chains()),
+            opens_everywhere: nat.is_some_and(hooks::opens_everywhere),
             no_portal: false,
             leftovers: modes.leftovers,
         }
