@@ -24,7 +24,7 @@ impl Join<'_, '_> {
         }
         if extent.nat_whole {
             let is_there = |want: &&expect::Frontend| {
-                port.frontends.iter().any(|have| is_same(want, have) && !is_left_alone(have))
+                port.frontends.iter().any(|have| (is_same(want, have) || may_be(want, have)) && !is_left_alone(have))
             };
             let wanted =
                 |want: &&expect::Frontend| want.captured == Some(true) && !may_be_dropped(want, expected, extent);
@@ -49,7 +49,8 @@ impl Join<'_, '_> {
         if !whole || expected.pools.usable != Some(false) {
             return Vec::new();
         }
-        let is_there = |want: &&expect::Frontend| frontends.iter().any(|have| is_same(want, have));
+        let is_there =
+            |want: &&expect::Frontend| frontends.iter().any(|have| is_same(want, have) || may_be(want, have));
         let open = expected.frontends.iter().filter(|want| !is_there(want));
         open.map(|want| Drift::NotRefused { kind: want.kind, address: want.address, port: want.port }).collect()
     }
@@ -132,6 +133,9 @@ impl Comparison<'_> {
             Policy::Cluster => Some(Policy::Cluster),
             Policy::Local => Some(Policy::Local).filter(|_| has_local),
         };
+        if self.is_undecided(Origin::External) {
+            return;
+        }
         let (origin, pool) = (Origin::External, self.pool_of(Origin::External));
         let differs = match (pool, outside) {
             (Some(pool), _) => pool != want.policy,
@@ -149,7 +153,7 @@ impl Comparison<'_> {
             return;
         }
         let pods = self.extent.tells_pods.then_some(Origin::Pod);
-        for origin in [Origin::Node].into_iter().chain(pods) {
+        for origin in [Origin::Node].into_iter().chain(pods).filter(|origin| !self.is_undecided(*origin)) {
             let have = self.fate_of(origin);
             if have != Verdict::Pool(Policy::Cluster) {
                 drifts.push(Drift::Policy { frontend: self.at, origin, have, want: Policy::Cluster });
@@ -202,6 +206,12 @@ impl Comparison<'_> {
             Verdict::Pool(policy) => Some(policy),
             _ => None,
         })
+    }
+
+    /// True if conditions that a dump does not answer decide to which of several ends connections from an origin get.
+    fn is_undecided(&self, origin: Origin) -> bool {
+        let routes = || self.have.routes.iter().filter(|route| route.origin == origin && route.sources.is_empty());
+        routes().any(|route| routes().any(|other| other.verdict != route.verdict))
     }
 
     /// What becomes of connections from an origin: the pool they get to, else what their last route ends in.
@@ -322,6 +332,11 @@ fn is_same(want: &expect::Frontend, have: &Frontend) -> bool {
     let node_port = |kind| kind == FrontendKind::NodePort;
     let at = |address: Option<IpAddr>, port: u16, kind| (address, port, node_port(kind));
     have.port.is_some_and(|port| at(want.address, want.port, want.kind) == at(have.address, port, have.kind))
+}
+
+/// True if the rules do not tell the port of a frontend at this address, or of a node port.
+fn may_be(want: &expect::Frontend, have: &Frontend) -> bool {
+    have.port.is_none() && !have.every_port && have.address == want.address
 }
 
 /// Frontends that nat takes though the filter table would refuse them.

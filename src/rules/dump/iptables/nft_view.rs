@@ -102,9 +102,18 @@ fn match_of(words: &[&str], out: &mut String) -> Option<usize> {
             return write!(out, " -c {packets} {bytes}").ok().map(|()| 5);
         }
         ["comment", text, ..] => return write!(out, " -m comment --comment {text}").ok().map(|()| 2),
-        // Only its name is shown; a comment changes nothing, anything else is a hidden condition.
-        ["xt", "match", "\"comment\"", ..] => return Some(3),
-        ["xt", "match", name, ..] => return write!(out, " -m {}", name.trim_matches('"')).ok().map(|()| 3),
+        // Only its name is shown. A comment changes nothing; anything else is a hidden condition, which the name of its module
+        // without the options would not be: chance is known to be chance without its share alone.
+        ["xt", "match", name, ..] => {
+            match name.trim_matches('"') {
+                "comment" => {}
+                "statistic" => out.push_str(" -m statistic"),
+                name => {
+                    let _ = write!(out, " --nft-match {name}");
+                }
+            }
+            return Some(3);
+        }
         _ => return None,
     };
     Some(count)

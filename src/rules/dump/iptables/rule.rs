@@ -105,6 +105,13 @@ pub enum Match<'a> {
     },
 }
 
+impl Match<'_> {
+    /// True if no module has these words: nft hides what it cannot say, and shows a name.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self, Self::Module { name: "", .. })
+    }
+}
+
 /// Ports of `-m tcp`, `-m udp`, `-m sctp` and relatives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ports<'a> {

@@ -277,7 +277,11 @@ impl<'p, 'd, 'n> Program<'p, 'd, 'n> {
         let before = self.nodes.len();
         let next = self.node_of(chain, Some(raw));
         if kind == ChainKind::Endpoint && self.nodes.len() == before {
-            self.repeated(raw);
+            // Rules with other conditions may lead to one endpoint: kube-proxy has two where clients come back to it.
+            let is_hidden = |raw: RawRule<'_>| raw.parse().is_ok_and(|rule| rule.matches.iter().any(Match::is_hidden));
+            if !is_hidden(raw) && !self.nodes[next].via.is_some_and(is_hidden) {
+                self.repeated(raw);
+            }
         }
         next
     }

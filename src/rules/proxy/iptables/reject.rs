@@ -135,11 +135,12 @@ pub(super) fn protocol(rule: &Rule<'_>) -> Option<Protocol> {
     })
 }
 
-/// True if a rule asks for a destination port, whether or not it is a single one with a known number.
+/// True if a rule asks for a destination port, whether or not it is a single one with a known number, or may do so by a condition
+/// that nft hides.
 pub(super) fn has_port(rule: &Rule<'_>) -> bool {
     rule.matches.iter().any(|m| match m {
         Match::Ports(ports) => ports.destination.is_some(),
-        Match::Module { name, .. } => *name == "multiport",
+        Match::Module { name, .. } => *name == "multiport" || m.is_hidden(),
         _ => false,
     })
 }

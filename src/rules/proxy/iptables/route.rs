@@ -63,8 +63,12 @@ pub(super) fn routes<'d>(
         let (marked, outcomes, pools) = (Truth::No, Vec::new(), &mut found.pools);
         let (left, shared) = (MAX_RULES, around.allowance.rules(0));
         let heads = &mut heads;
-        let mut walk = Walk { around, connection, key, marked, doubtful: false, outcomes, pools, heads, left, shared };
+        let (doubtful, hidden) = (false, false);
+        let mut walk = Walk { around, connection, key, marked, doubtful, hidden, outcomes, pools, heads, left, shared };
         let settled = walk.rules(rules.iter(), "", &[], 0) == Flow::Ended;
+        if walk.hidden && !settled {
+            walk.verdict(Some(Verdict::Unknown), &[]);
+        }
         let outcomes = std::mem::take(&mut walk.outcomes);
         let refused = around.rejects.at((frontend.address, protocol, frontend.port), Some(origin));
         conclude(&mut found.routes, origin, outcomes, settled, refused.map(|r| r.verdict));
@@ -121,6 +125,8 @@ struct Walk<'w, 'd> {
     marked: Truth,
     /// Whether the rule that captures it takes it is not known.
     doubtful: bool,
+    /// Some rule has a condition that the program that printed it has hidden.
+    hidden: bool,
     outcomes: Vec<Outcome>,
     pools: &'w mut Vec<PoolRef<'d>>,
     /// Marking rules of the pools' chains met so far.
@@ -152,6 +158,7 @@ impl<'d> Walk<'_, 'd> {
             let Some(target) = rule.target.as_ref().filter(|_| judgement.truth != Truth::No) else { continue };
             let chance = rule.matches.iter().any(|m| matches!(m, Match::Statistic(_)));
             let certain = judgement.truth == Truth::Yes && judgement.sources.is_empty() && !chance;
+            self.hidden |= judgement.truth == Truth::Unknown && rule.matches.iter().any(Match::is_hidden);
             if depth == 0 {
                 self.doubtful = judgement.truth == Truth::Unknown && self.asks_more(rule);
             }

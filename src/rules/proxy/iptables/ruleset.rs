@@ -85,13 +85,20 @@ impl Table<'_> {
         self.section.chains().iter().any(|chain| ChainKind::of(chain.name) == ChainKind::External)
     }
 
-    /// True if nothing suggests that rules of this filter table are missing.
+    /// True if nothing suggests that rules of this filter table are missing, or that conditions are which tell what they refuse.
     pub fn is_whole_filter(&self) -> bool {
         let section = self.section;
+        let mut refusing = ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES"].iter().flat_map(|chain| self.rules(chain));
+        if refusing.any(|raw| raw.text.contains(HIDDEN)) {
+            return false;
+        }
         let built_in = ["INPUT", "FORWARD", "OUTPUT"].iter().all(|chain| section.policy(chain).is_some());
         section.complete && !section.cut_off && !self.mixed && built_in
     }
 }
+
+/// What stands where nft hides a condition.
+const HIDDEN: &str = " --nft-match ";
 
 /// Something the reader of the answer has to know about what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
