@@ -2,8 +2,8 @@
 
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort, Verdict};
-use crate::net::Host;
+use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort, Verdict, count};
+use crate::net::{Family, Host};
 
 /// Virtual servers that are shown of a node port.
 const EVIDENCE: usize = 3;
@@ -37,9 +37,10 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     closed(input, found);
     shut_out(input, found);
     let rivals = Rivals::of(input);
+    let closed = without_node_ports(input, found);
     for (at, port) in input.ports() {
         for drift in port.drifts() {
-            if rivals.holder(port, drift).is_some() {
+            if rivals.holder(port, drift).is_some() || closed.contains(&port.family) && is_of_node_port(drift) {
                 continue;
             }
             let (kind, address, number, refused, wanted) = match *drift {
@@ -53,9 +54,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let frontend = Frontend::blank(kind, address, number);
             let (kind, at_text) = (frontend.kind.words(), frontend.at());
             let becomes = || match rivals.taker(port, address, number) {
-                _ if refused == Some(Verdict::Drop) => "connections to it are dropped".to_owned(),
-                _ if refused.is_some() => "connections to it are refused".to_owned(),
                 Some(other) => format!("connections to it go to {other} instead"),
+                None if refused == Some(Verdict::Drop) => "connections to it are dropped".to_owned(),
+                None if refused.is_some() => "connections to it are refused".to_owned(),
                 None if input.mode() == Mode::Ipvs => "no virtual server takes connections to it".to_owned(),
                 None if rivals.may_be_others() => {
                     "connections to it go on untranslated, if no rules of another Service take them".to_owned()
@@ -85,6 +86,61 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             });
         }
     }
+}
+
+/// Families in which not one node port is open, though several Services have one: kube-proxy opens all of them on the same
+/// addresses, and none where it was told to use addresses that the node does not have, or only loopback ones, which nftables and
+/// IPVS leave out (`nodePortAddresses`).
+fn without_node_ports(input: &Input<'_, '_>, found: &mut Found) -> Vec<Family> {
+    let is_open = |port: &ServicePort| {
+        let mut node_ports = port.frontends.iter().filter(|frontend| frontend.kind == FrontendKind::NodePort);
+        node_ports.any(|frontend| frontend.routes.iter().any(|route| route.verdict.is_pool()))
+    };
+    let on_purpose = input.cluster.and_then(|c| c.facts().proxy.as_ref()).is_some_and(|proxy| proxy.limits_node_ports);
+    let mut closed = Vec::new();
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let ports = || input.ports().filter(move |(_, port)| port.family == family);
+        let has_rules = |port: &ServicePort| {
+            let mut node_ports = port.frontends.iter().filter(|frontend| frontend.kind == FrontendKind::NodePort);
+            node_ports.any(|frontend| !frontend.rules.is_empty())
+        };
+        let missing = ports().filter(|(_, port)| port.drifts().iter().any(is_of_node_port));
+        // Virtual servers exist for the addresses; elements of a map, for the ports.
+        let missing = missing.filter(|(_, port)| input.mode() == Mode::Ipvs || has_rules(port)).count();
+        if input.mode() == Mode::Iptables
+            || missing == 0
+            || missing == 1 && !on_purpose
+            || input.narrowed
+            || ports().any(|(_, port)| is_open(port))
+        {
+            continue;
+        }
+        closed.push(family);
+        if on_purpose {
+            found.skip(format!(
+                "no node port of {family} is open on {}, as nodePortAddresses may have it",
+                input.node()
+            ));
+        } else {
+            found.add(Finding {
+                severity: Severity::Warning,
+                reason: Some("node-ports"),
+                message: format!(
+                    "no node port is open on {}, though {} have one",
+                    input.node(),
+                    count(missing, "service port")
+                ),
+                hint: "is that on purpose? look for nodePortAddresses in kube-proxy's configuration, and give its ConfigMap with the objects"
+                    .to_owned(),
+                ..found.about(family)
+            });
+        }
+    }
+    closed
+}
+
+fn is_of_node_port(drift: &Drift) -> bool {
+    matches!(drift, Drift::MissingFrontend { kind: FrontendKind::NodePort, .. })
 }
 
 /// Frontends that serve some clients, while those of others get nowhere.

@@ -33,7 +33,7 @@ impl Join<'_, '_> {
                 kind: want.kind,
                 address: want.address,
                 port: want.port,
-                refused: None,
+                refused: extent.refusal(want.address),
             }));
         }
         drifts.extend(self.not_refused(port.family, &port.frontends, expected));
@@ -45,13 +45,12 @@ impl Join<'_, '_> {
 
     /// Frontends of a service port without endpoints whose clients are not refused, where the filter table tells.
     pub(super) fn not_refused(&self, family: Family, frontends: &[Frontend], expected: &Expected<'_>) -> Vec<Drift> {
-        let whole = self.extent(family).is_some_and(|extent| extent.nat_whole && extent.filter_whole);
-        if !whole || expected.pools.usable != Some(false) {
-            return Vec::new();
-        }
+        let extent = self.extent(family).filter(|extent| extent.nat_whole && extent.filter_whole);
+        let Some(extent) = extent.filter(|_| expected.pools.usable == Some(false)) else { return Vec::new() };
         let is_there =
             |want: &&expect::Frontend| frontends.iter().any(|have| is_same(want, have) || may_be(want, have));
-        let open = expected.frontends.iter().filter(|want| !is_there(want));
+        let is_refused = |want: &&expect::Frontend| extent.refusal(want.address) == Some(Verdict::Reject);
+        let open = expected.frontends.iter().filter(|want| !is_there(want) && !is_refused(want));
         open.map(|want| Drift::NotRefused { kind: want.kind, address: want.address, port: want.port }).collect()
     }
 }

@@ -1,8 +1,12 @@
 //! How much of a family was read, and what its rules can tell.
 
+use std::net::IpAddr;
+
+use hashbrown::HashSet;
+
 use super::node::Survey;
 use super::{iptables, nftables};
-use crate::dataplane::Mode;
+use crate::dataplane::{Mode, Verdict};
 use crate::net::{Family, Network};
 
 /// Which rules of a family were read.
@@ -29,6 +33,10 @@ pub struct Extent {
     pub remote_fallback: bool,
     /// kube-proxy has no rules of the family at all, though it has some of the other; none where nodes have no addresses of it.
     pub is_absent: bool,
+    /// Addresses at which every port is rejected that no rule takes, whatever Services want (nftables mode).
+    pub rejected: HashSet<IpAddr>,
+    /// Networks in which the same is dropped.
+    pub dropped: Vec<Network>,
     /// Where no endpoint is ready, connections go to those that terminate and still serve (since 1.26). False where the filter
     /// table is that of a release before 1.25: it has no KUBE-PROXY-FIREWALL (kubernetes/kubernetes#110289).
     pub to_terminating: bool,
@@ -47,8 +55,19 @@ impl Extent {
             tells_sources: true,
             remote_fallback: false,
             is_absent: false,
+            rejected: HashSet::new(),
+            dropped: Vec::new(),
             to_terminating: true,
         }
+    }
+}
+
+impl Extent {
+    /// What becomes of connections to a port of `address` that no rule takes; `None` where they go on untranslated.
+    pub fn refusal(&self, address: Option<IpAddr>) -> Option<Verdict> {
+        let address = address?;
+        let is_dropped = || self.dropped.iter().any(|network| network.contains(address)).then_some(Verdict::Drop);
+        self.rejected.contains(&address).then_some(Verdict::Reject).or_else(is_dropped)
     }
 }
 
@@ -92,6 +111,8 @@ impl Survey<'_, '_> {
             nat_whole: ruleset.is_whole(),
             filter_whole: ruleset.is_whole(),
             tells_pods: self.nftables.pods(family).is_known(),
+            rejected: nftables::rejected(ruleset.table),
+            dropped: nftables::dropped(ruleset.table),
             pod_networks: self.pod_networks(family),
             ..Extent::whole(family)
         }

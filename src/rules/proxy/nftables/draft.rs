@@ -25,7 +25,7 @@ struct Draft<'d, 'k> {
     known: &'k KnownNames,
     cluster_ips: HashSet<IpAddr>,
     sketches: Vec<Sketch<'d>>,
-    by_key: HashMap<String, usize>,
+    by_key: HashMap<(String, Protocol), usize>,
     by_frontend: HashMap<(Option<IpAddr>, Protocol, u16), (usize, usize)>,
 }
 
@@ -110,7 +110,7 @@ impl<'d, 'k> Draft<'d, 'k> {
 
     fn sketch(&mut self, key: String, name: Option<ServiceName>, protocol: Protocol) -> usize {
         let next = self.sketches.len();
-        let at = *self.by_key.entry(key.clone()).or_insert(next);
+        let at = *self.by_key.entry((key.clone(), protocol)).or_insert(next);
         if at == next {
             let family = self.ruleset.family;
             let (frontends, roots) = (Vec::new(), Vec::new());

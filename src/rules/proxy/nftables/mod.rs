@@ -10,8 +10,10 @@ pub(super) mod names;
 mod packet;
 mod spread;
 mod survey;
+mod unclaimed;
 mod walk;
 mod walkthrough;
 
 pub use names::{Renamed, fits as name_fits, keys as name_keys, renamed, service_of};
 pub use survey::{Lack, Ruleset, Sketch, Survey, TABLE, family_without_table, rulesets};
+pub use unclaimed::{dropped, rejected};

@@ -64,9 +64,10 @@ impl Survey<'_> {
                 rules,
             };
             let all = || frontend.servers.iter().map(rule).collect();
-            let lacking = open.keys().filter(|address| !own.contains(*address));
-            closed.extend(lacking.map(|address| at(*address, false, all())));
+            // Where no virtual server has a real one, the others refuse too.
             let serves = frontend.servers.iter().any(|server| !server.real.is_empty());
+            let lacking = open.keys().filter(|address| serves && !own.contains(*address));
+            closed.extend(lacking.map(|address| at(*address, false, all())));
             let empty =
                 frontend.servers.iter().filter(|server| serves && server.real.is_empty() && !server.is_doubtful);
             closed.extend(empty.filter_map(|server| Some(at(server.key.address()?, true, vec![rule(server)]))));
