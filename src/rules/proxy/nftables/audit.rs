@@ -1,12 +1,12 @@
-//! What holds kube-proxy's table together: hooks, the mark, chains that lead nowhere.
+//! What holds kube-proxy's table together: hooks, chains that lead nowhere.
 
 use hashbrown::{HashMap, HashSet};
 
-use super::names::{self, ChainKind};
+use super::masquerading;
+use super::names;
 use super::survey::{InFamily, Survey};
-use crate::dataplane::{Dangling, MarkFault, MissingHook, Mode, Orphans, RuleRef, Wiring};
-use crate::dump::nft::{Chain, Data, Key, Map, Rule, Selector, Statement, Table, Verdict};
-use crate::net::number;
+use crate::dataplane::{Dangling, MissingHook, Mode, Orphans, RuleRef, Wiring};
+use crate::dump::nft::{Chain, Key, Map, Rule, Statement, Table, Verdict};
 use crate::proxy::iptables::Depth;
 
 /// Rules of a kind that are kept as evidence.
@@ -41,7 +41,7 @@ fn wiring(family: &InFamily<'_>, depth: Depth) -> Wiring {
     Wiring {
         missing_hooks: if whole { missing_hooks(table) } else { Vec::new() },
         portal_is_empty: whole && portal_is_empty(table),
-        mark: whole.then(|| mark(table, text).or_else(|| hairpins(table))).flatten(),
+        mark: whole.then(|| masquerading::fault(table, text)).flatten(),
         dangling: if everything { dangling(table, text) } else { Vec::new() },
         orphans: if everything { orphans(table, text, &reached) } else { Orphans::default() },
         whole,
@@ -99,7 +99,7 @@ fn reached_from<'d>(table: &'d Table<'d>, from: impl Iterator<Item = &'d Chain<'
 }
 
 /// True if packets get from a hook of type nat to a chain.
-fn leads(table: &Table<'_>, hook: &str, target: &str) -> bool {
+pub(super) fn leads(table: &Table<'_>, hook: &str, target: &str) -> bool {
     let of_hook = || table.base_chains().filter(|(_, base)| base.kind == "nat" && base.hook == hook);
     let direct = |chain: &Chain<'_>| targets(table, chain).iter().any(|(name, _)| *name == target);
     // kube-proxy jumps there at once; what leads there by a detour leads there too.
@@ -140,66 +140,9 @@ fn portal_is_empty(table: &Table<'_>) -> bool {
     (no_map || flushed) && any
 }
 
-/// The mark that is set must be the one that is masqueraded: by the rule that asks for it, or by one behind (until 1.30).
-fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
-    let acting: Vec<Rule<'_>> = rules(table, "masquerading").map(|(rule, _)| rule).collect();
-    let mut acted_on = Vec::new();
-    for (at, rule) in acting.iter().enumerate() {
-        if acting[at..].iter().any(masquerades_marked) {
-            acted_on.extend(rule.statements.iter().filter_map(masked));
-        }
-    }
-    // That nothing leads to an empty chain, or to none, is said elsewhere.
-    let is_at_fault = |chain: &Chain<'_>| !chain.rules.is_empty() || leads(table, "postrouting", chain.name);
-    if !table.chain("masquerading").is_some_and(is_at_fault) {
-        return None;
-    }
-    let marking = table.chains().iter().filter(|chain| {
-        matches!(chain.name, "mark-for-masquerade" | "services")
-            || names::split(chain.name).is_some_and(|(kind, _)| kind == ChainKind::External)
-    });
-    let set =
-        marking.flat_map(|chain| rules(table, chain.name)).filter_map(|(rule, line)| Some((set_mark(&rule)?, line)));
-    let (mark, line) = set.into_iter().find(|(mark, _)| !acted_on.contains(mark))?;
-    Some(MarkFault::NotActedOn(mark, vec![RuleRef { text, line }]))
-}
-
-fn rules<'d>(table: &'d Table<'d>, chain: &str) -> impl Iterator<Item = (Rule<'d>, u32)> {
+/// The rules of a chain, and their lines.
+pub(super) fn rules<'d>(table: &'d Table<'d>, chain: &str) -> impl Iterator<Item = (Rule<'d>, u32)> {
     table.chain(chain).into_iter().flat_map(|chain| &chain.rules).map(|raw| (Rule::parse(raw.text), raw.line))
-}
-
-/// The set of endpoints that reach themselves (since 1.31) is of no use without the rule that asks for it.
-fn hairpins(table: &Table<'_>) -> Option<MarkFault> {
-    let name = "hairpin-connections";
-    let endpoints = table.set(name)?.elements.len();
-    if endpoints == 0 {
-        return Some(MarkFault::NoHairpins(name.to_owned()));
-    }
-    let acting = &table.chain("masquerading")?.rules;
-    // Where the chain has no rules at all, the hook is missing or the mark is not acted on.
-    let asks = acting.is_empty() || acting.iter().any(|raw| raw.text.contains("@hairpin-connections"));
-    (!asks).then_some(MarkFault::NotHairpins(endpoints))
-}
-
-/// True if nothing but a mark decides whom the rule masquerades, or that is not understood.
-fn masquerades_marked(rule: &Rule<'_>) -> bool {
-    let translates = |s: &Statement<'_>| matches!(s, Statement::SourceNat(_) | Statement::Unknown(_));
-    let asks_more = |s: &Statement<'_>| matches!(s, Statement::Match { key, .. } if *key != [Selector::Mark]);
-    rule.statements.iter().any(translates) && !rule.statements.iter().any(asks_more)
-}
-
-fn masked(statement: &Statement<'_>) -> Option<u32> {
-    match statement {
-        Statement::Match { key, mask: Some(mask), value: Data::One(_), .. } if *key == [Selector::Mark] => number(mask),
-        _ => None,
-    }
-}
-
-fn set_mark(rule: &Rule<'_>) -> Option<u32> {
-    rule.statements.iter().find_map(|statement| match statement {
-        Statement::Set { field: Selector::Mark, value } => number(value.rsplit_once('|')?.1.trim()),
-        _ => None,
-    })
 }
 
 fn dangling(table: &Table<'_>, text: u16) -> Vec<Dangling> {

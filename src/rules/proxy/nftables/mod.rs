@@ -6,6 +6,7 @@
 mod audit;
 mod draft;
 mod index;
+mod masquerading;
 pub(super) mod names;
 mod packet;
 mod spread;
