@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{
-    Endpoint, Frontend, FrontendKind, MarkFault, Mode, Origin, Policy, RuleRef, ServicePort, Verdict, count,
+    Endpoint, Frontend, FrontendKind, MarkFault, Mode, Origin, Policy, Route, RuleRef, ServicePort, Verdict, count,
 };
 use crate::net::Family;
 
@@ -200,11 +200,11 @@ fn sends_pods_elsewhere(frontend: &Frontend) -> bool {
 /// them (`"masquerade LOCAL traffic"`, pkg/proxy/iptables/proxier.go).
 fn lacks_external(frontend: &Frontend, origin: Origin) -> bool {
     let cluster = Verdict::Pool(Policy::Cluster);
-    frontend.kind != FrontendKind::ClusterIp
-        && frontend
-            .routes
-            .iter()
-            .any(|route| route.origin == origin && route.verdict == cluster && route.masquerade == Some(false))
+    let routes = || frontend.routes.iter().filter(|route| route.origin == origin);
+    // Which of two ways they go, conditions may decide that a dump does not answer.
+    let is_unmasked = |route: &Route| route.verdict == cluster && route.masquerade == Some(false);
+    let mut to_pools = routes().filter(|route| route.verdict.is_pool()).peekable();
+    frontend.kind != FrontendKind::ClusterIp && to_pools.peek().is_some() && to_pools.all(is_unmasked)
 }
 
 /// True if an endpoint that has no rule of its own runs on this node, where it must have one.

@@ -19,7 +19,9 @@ impl Join<'_, '_> {
         };
         let mut drifts = Vec::new();
         for (at, have) in port.frontends.iter().enumerate() {
-            let wanted = expected.frontends.iter().find(|want| is_same(want, have));
+            // An external IP may be the address of the load balancer too, of which source ranges are wanted.
+            let mut same = expected.frontends.iter().filter(|want| is_same(want, have));
+            let wanted = same.clone().find(|want| want.kind == have.kind).or_else(|| same.next());
             Comparison { extent, expected, at, have }.of(wanted, &mut drifts);
         }
         if extent.nat_whole {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hashbrown::HashSet;
 use serde_json::{Value, json};
 
 use crate::cases::gunzip;
@@ -564,6 +565,8 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
                 tells_sources: true,
                 remote_fallback: false,
                 is_absent: false,
+                rejected: HashSet::new(),
+                dropped: Vec::new(),
                 to_terminating: true,
             }],
         );

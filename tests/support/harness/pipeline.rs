@@ -154,6 +154,7 @@ impl<'t> Node<'t> {
             cluster,
             partial: &[],
             narrowed: false,
+            only: None,
             read_at: self.dumps.iter().filter_map(|dump| dump.generated).filter_map(Moment::from_dump).max(),
             foreign: cluster.is_some_and(|cluster| join::looks_foreign(cluster, &known)),
             places: checks::Places::default(),

@@ -67,7 +67,18 @@ pub(in crate::dump) fn is_row(line: &str) -> bool {
 pub(super) fn parse<'a>(line: &'a str, columns: Columns, rule: &mut Rule<'a>) -> Result<(), RuleError> {
     let mut row = Row { words: Words::new(line, 0), rule };
     row.fixed(columns)?;
-    row.extensions()
+    row.extensions()?;
+    if !columns.interfaces && asks_for_pods(rule) {
+        rule.matches.push(Match::Module { name: "", words: Vec::new() });
+    }
+    Ok(())
+}
+
+/// True for the rule by which pods use every endpoint under Local policy, where no network tells pods: it names their interface, in
+/// a column that `-L` without `-v` leaves out (`BridgeInterface` and `InterfaceNamePrefix` of `detectLocalMode`).
+fn asks_for_pods(rule: &Rule<'_>) -> bool {
+    let has_network = || rule.matches.iter().any(|m| matches!(m, Match::Source { .. }));
+    rule.comment().is_some_and(|comment| comment.starts_with("pod traffic for ")) && !has_network()
 }
 
 fn is_opt(word: &str) -> bool {

@@ -34,11 +34,45 @@ pub(super) fn without_prefixes(text: &str) -> Option<(String, String)> {
     if count < SEVERAL || !is_behind(first) {
         return None;
     }
+    let quote = prefix.chars().next_back().filter(|last| matches!(last, '"' | '\''));
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        out.push_str(&line[before.find(line).map_or(0, |found| found.end())..]);
+        let Some(found) = before.find(line) else {
+            out.push_str(line);
+            continue;
+        };
+        match quote.map(|quote| unquoted(&line[found.end()..], quote)) {
+            None => out.push_str(&line[found.end()..]),
+            Some(Some(inner)) => {
+                out.push_str(&inner);
+                out.push('\n');
+            }
+            // What is quoted otherwise would be read with the rest of its line.
+            Some(None) => return None,
+        }
     }
     Some((out, prefix.to_owned()))
+}
+
+/// What stands in a string up to its closing quote, as JSON, CSV, YAML and Python write strings; `None` if it does not end.
+fn unquoted(text: &str, quote: char) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    loop {
+        match chars.next()? {
+            // A line that was logged ends with its line end.
+            '\\' => match chars.next()? {
+                'n' | 'r' => {}
+                't' => out.push('\t'),
+                other => out.push(other),
+            },
+            c if c == quote => match chars.next_if_eq(&quote) {
+                Some(twice) => out.push(twice),
+                None => return Some(out),
+            },
+            c => out.push(c),
+        }
+    }
 }
 
 /// Where in the line a rule with its target begins, or the heading of a chain.
