@@ -34,8 +34,8 @@ fn has_unwinder() -> bool {
     found.is_ok_and(|found| Path::new(String::from_utf8_lossy(&found.stdout).trim()).is_absolute())
 }
 
-/// What makes the linker write a smaller program, as far as the linker of this machine can do it. Not all know how to make one of
-/// functions that are the same.
+/// What makes the linker write a smaller program, as far as the linker of this machine can do it, and its loader. Not all know how
+/// to make one of functions that are the same, or to pack the places that depend on where the program is loaded (glibc 2.36).
 fn smaller(room: &Path) -> Vec<String> {
     let script = room.join("without_unwind_tables.ld");
     if fs::write(&script, WITHOUT_UNWIND_TABLES).is_err() {
@@ -43,8 +43,9 @@ fn smaller(room: &Path) -> Vec<String> {
     }
     let tables = [format!("-Wl,-T,{}", script.display()), "-Wl,--no-eh-frame-hdr".to_owned()];
     let same = ["-Wl,--icf=all".to_owned()];
+    let packed = ["-Wl,-z,pack-relative-relocs".to_owned()];
     let mut arguments = Vec::new();
-    for more in [tables.as_slice(), &same] {
+    for more in [tables.as_slice(), &same, &packed] {
         let tried = [arguments.as_slice(), more].concat();
         if links(room, &tried) {
             arguments = tried;

@@ -7,7 +7,8 @@ use super::diff_lines::{Line, lines};
 use super::palette::{DIM, NOTE, STRONG, paint};
 use super::service::{View, origin};
 use super::text::{clean, wrap};
-use crate::dataplane::{Change, Comparison, Difference, Status, count};
+use crate::compare::{Change, Comparison, Difference};
+use crate::dataplane::{Status, count};
 use crate::net::Family;
 use crate::report::{DiffSummary, Header, diff_summary};
 

@@ -8,10 +8,8 @@ use super::palette::{ERROR, NOTE};
 use super::phrase;
 use super::remark::{self, Remark};
 use super::text::clean;
-use crate::dataplane::{
-    AboutEndpoint, Absent, Change, Difference, Endpoint, Frontend, Kept, Origin, Policy, RouteAt, State, Turn, Verdict,
-    percent,
-};
+use crate::compare::{Change, Difference, Kept, RouteAt, Turn};
+use crate::dataplane::{AboutEndpoint, Absent, Endpoint, Frontend, Origin, Policy, State, Verdict, percent};
 use crate::net::Network;
 
 /// Addresses named where several endpoints changed alike.

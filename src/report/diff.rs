@@ -5,15 +5,13 @@ use hashbrown::HashSet;
 use super::Header;
 use super::build::{SCHEMA, kind_of};
 use super::v1_diff::{DiffChange, DiffDocument, DiffKind, DiffService, DiffSummary, DiffTurn, DiffValue, NotCompared};
-use crate::dataplane::{
-    AboutEndpoint, Absent, Address, Change, Comparison, Difference, Endpoint, Frontend, Kept, Policy, RouteAt, Turn,
-    Verdict,
-};
+use crate::compare::{Change, Comparison, Difference, Kept, RouteAt, Turn};
+use crate::dataplane::{AboutEndpoint, Absent, Address, Endpoint, Frontend, Policy, Verdict};
 
 /// The document of `diff`.
 pub fn diff_document(a: &Header, b: &Header, comparison: &Comparison<'_>) -> DiffDocument {
     let not_compared = comparison.unknown.iter().map(|(unknown, count)| NotCompared {
-        side: if unknown.side() == crate::dataplane::Which::A { "a" } else { "b" },
+        side: if unknown.side() == crate::compare::Which::A { "a" } else { "b" },
         reason: unknown.as_str(),
         count: *count,
         message: unknown.words(*count),

@@ -17,10 +17,8 @@ impl Demo {
 
     /// Its rules: `iptables-save`.
     pub fn rules(self) -> Bundle {
-        let text = match self {
-            Self::InSync => include_str!("../../fixtures/nodes/seed/in-sync/save.txt"),
-            Self::Stale => include_str!("../../fixtures/nodes/seed/stale/save.txt"),
-        };
+        // The rules are the same: kube-proxy was stopped between the two.
+        let text = include_str!("../../fixtures/nodes/seed/stale/save.txt");
         let capture = Capture { label: "demo".to_owned(), text: text.to_owned().into(), command: None };
         Bundle { captures: vec![capture], ..Bundle::default() }
     }

@@ -12,6 +12,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("source", &["net"]),
         ("dump", &["net"]),
         ("dataplane", &["net"]),
+        ("compare", &["net", "dataplane"]),
         ("proxy", &["net", "dump", "dataplane"]),
         ("cluster", &["net", "dataplane"]),
         ("redact", &["net", "dump", "dataplane", "proxy", "cluster"]),
@@ -19,8 +20,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("join", &["net", "dataplane", "cluster", "expect", "proxy"]),
         ("checks", &["net", "dataplane", "cluster", "expect", "proxy"]),
         ("trace", &["net", "dump", "dataplane", "proxy"]),
-        ("report", &["net", "dataplane", "checks", "trace"]),
-        ("render", &["net", "dataplane", "checks", "report", "trace"]),
+        ("report", &["net", "dataplane", "compare", "checks", "trace"]),
+        ("render", &["net", "dataplane", "compare", "checks", "report", "trace"]),
         (
             "cli",
             &[
@@ -28,6 +29,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "source",
                 "dump",
                 "dataplane",
+                "compare",
                 "proxy",
                 "cluster",
                 "redact",

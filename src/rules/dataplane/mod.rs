@@ -6,7 +6,6 @@
 mod about;
 mod balance;
 mod chain;
-mod compare;
 mod endpoint;
 mod name;
 mod select;
@@ -19,7 +18,6 @@ use std::net::IpAddr;
 pub use about::{AboutEndpoint, AboutService, Absent, Drift, Gap, Gone, NotWanted, Stale, Standing, State};
 pub use balance::{Balance, ChiSquare, Unjudged};
 pub use chain::ChainName;
-pub use compare::{Change, Comparison, Difference, Kept, Known, RouteAt, Side, Turn, Unknown, Which, align, compare};
 pub use endpoint::{Address, Client, Connections, Endpoint, Traffic};
 pub use name::ServiceName;
 pub use select::{BadWhat, Select, by_kind, nearest};

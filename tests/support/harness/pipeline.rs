@@ -4,7 +4,8 @@
 use hashbrown::HashMap;
 use kube_ipt::checks::{self, Checked, Pick};
 use kube_ipt::cluster::{Facts, Saved};
-use kube_ipt::dataplane::{self, Address, Endpoint, FrontendKind, Known, Mode, Origin, Pool, RuleRef, ServicePort};
+use kube_ipt::compare::{self, Known, Side};
+use kube_ipt::dataplane::{Address, Endpoint, FrontendKind, Mode, Origin, Pool, RuleRef, ServicePort};
 use kube_ipt::dump::addresses::Interfaces;
 use kube_ipt::dump::ipset::Sets;
 use kube_ipt::dump::iptables::{Dump, Hints};
@@ -300,9 +301,9 @@ fn no_difference_to_itself(survey: &Survey<'_, '_>, services: &[ServicePort], ob
         })
         .collect();
     let (mut a, mut b) = (services.to_vec(), services.to_vec());
-    dataplane::align(&mut a, &mut b);
-    let side = |services| dataplane::Side { services, known: &known, objects };
-    let comparison = dataplane::compare(side(&a), side(&b), |_| true);
+    compare::align(&mut a, &mut b);
+    let side = |services| Side { services, known: &known, objects };
+    let comparison = compare::compare(side(&a), side(&b), |_| true);
     assert!(comparison.differences.is_empty(), "{:#?}", comparison.differences);
 }
 

@@ -20,7 +20,7 @@ pub use align::align;
 pub use change::{Change, Kept, RouteAt, Turn, Which};
 pub use unknown::Unknown;
 
-use super::{Frontend, ServiceName, ServicePort};
+use crate::dataplane::{Frontend, ServiceName, ServicePort};
 use crate::net::{Family, Protocol};
 use crate::order::Order as _;
 use pairing::Pairing;
