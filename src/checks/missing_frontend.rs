@@ -2,7 +2,7 @@
 
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
-use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort, Verdict, count};
+use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, Origin, ServicePort, Verdict, count};
 use crate::net::{Family, Host};
 
 /// Virtual servers that are shown of a node port.
@@ -149,6 +149,17 @@ fn shut_out(input: &Input<'_, '_>, found: &mut Found) {
         for drift in port.drifts() {
             let Drift::ShutOut { frontend, verdict, origins, networks } = drift else { continue };
             let frontend = &port.frontends[*frontend];
+            // Whom a hook that is missing keeps from every Service, is told as that.
+            let wiring = input.wiring(port.family);
+            let is_lost = |origin: &&Origin| {
+                let hook = if **origin == Origin::Node { "output" } else { "prerouting" };
+                let missing = wiring.into_iter().flat_map(|wiring| &wiring.missing_hooks);
+                missing.filter(|missing| missing.table == "nat").any(|missing| missing.chain.eq_ignore_ascii_case(hook))
+            };
+            let origins: Vec<&Origin> = origins.iter().filter(|origin| !is_lost(origin)).collect();
+            if origins.is_empty() {
+                continue;
+            }
             let from = match networks.as_slice() {
                 [] => origins.iter().map(|origin| origin.words()).collect::<Vec<_>>().join(" and "),
                 networks => networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),

@@ -8,6 +8,7 @@ use super::watch::Answers;
 use super::{Answer, Failure, Note, Outcome};
 use crate::checks::{Checked, Finding, Pick, Severity};
 use crate::dataplane::{ServicePort, Walkthrough};
+use crate::net::Family;
 use crate::proxy::Sketch;
 use crate::proxy::iptables::Depth;
 use crate::render::{self, Graph, Marks, View};
@@ -57,7 +58,11 @@ pub(super) fn of_all(checked: &Checked) -> impl Iterator<Item = Note> {
         let of_a_service = finding.port.is_some() || finding.service.is_some();
         finding.severity == Severity::Error && !of_a_service && finding.check.id != "KI401"
     };
-    checked.findings.iter().filter(of_node).map(|finding| note(finding, finding.message.clone()))
+    let words = |finding: &Finding| {
+        let family = if finding.family == Some(Family::Ipv6) { "ipv6: " } else { "" };
+        [family, &finding.message].concat()
+    };
+    checked.findings.iter().filter(of_node).map(move |finding| note(finding, words(finding)))
 }
 
 /// A finding as a note that says `what`.

@@ -170,6 +170,12 @@ impl Comparison<'_> {
         // Whose way to the endpoints of other nodes is told as policy.
         let by_shortcut = want.kind != FrontendKind::ClusterIp && want.policy == Policy::Local;
         for verdict in [Verdict::Drop, Verdict::Reject, Verdict::None] {
+            // Whom a pool is limited to, source ranges tell.
+            let is_limited = |origin: Origin| {
+                let to_pools =
+                    self.have.routes.iter().filter(|route| route.verdict.is_pool() && route.origin == origin);
+                to_pools.map(|route| &route.sources).any(|networks| !networks.is_empty())
+            };
             let is_shut_out = |route: &&Route| {
                 let told = match route.origin {
                     Origin::External => verdict == Verdict::None && route.sources.is_empty(),
@@ -177,7 +183,11 @@ impl Comparison<'_> {
                 };
                 // What the filter table refuses by a rule for the frontend is told as that.
                 let by_refusal = self.have.refusal.is_some() && verdict != Verdict::None;
-                route.verdict == verdict && !told && !by_refusal && !route.sources.iter().any(Network::is_loopback)
+                route.verdict == verdict
+                    && !told
+                    && !by_refusal
+                    && !is_limited(route.origin)
+                    && !route.sources.iter().any(Network::is_loopback)
             };
             let mut by_networks: Vec<(&[Network], Vec<Origin>)> = Vec::new();
             for route in self.have.routes.iter().filter(is_shut_out) {

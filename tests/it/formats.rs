@@ -573,3 +573,29 @@ fn untouched_recordings_are_read_without_a_word() {
         }
     }
 }
+
+#[test]
+fn lines_that_another_tool_has_quoted_are_taken_out_of_their_quotes() {
+    let text = read("kitchen-sink/node1/save.txt");
+    let json = |line: &str| serde_json::to_string(line).expect("a string");
+    let forms: [(&str, &dyn Fn(&str) -> String); 7] = [
+        ("a log of Docker", &|line| format!("{{\"log\":{},\"stream\":\"stdout\"}}", json(&format!("{line}\n")))),
+        ("an export with the message last", &|line| {
+            format!("{{\"time\": \"2026-11-22T08:52:28Z\", \"message\": {}}}", json(line))
+        }),
+        ("a list of Ansible", &|line| format!("        {},", json(line))),
+        ("CSV", &|line| format!("2026-11-22 08:52:28,\"{}\"", line.replace('"', "\"\""))),
+        ("logfmt", &|line| format!("level=info msg={}", json(line))),
+        ("YAML", &|line| format!("- '{}'", line.replace('\'', "''"))),
+        ("Python", &|line| format!("'{line}'")),
+    ];
+    let services = |text: &str| {
+        let (stdout, ..) = kube_ipt("list --no-api -o json").stdin(text).output();
+        run::services(serde_json::from_str(&stdout).expect("JSON"))
+    };
+    let plain = services(&text);
+    for (form, quoted) in forms {
+        let whole: String = text.lines().map(|line| quoted(line) + "\n").collect();
+        assert_eq!(services(&whole), plain, "{form}");
+    }
+}

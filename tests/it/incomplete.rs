@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::broken::{Node, clean, of_ipvs, told};
-use crate::run::{kube_ipt, node};
+use crate::run::{kube_ipt, listed, node};
 
 /// What may be found in a part of a dump: that it is one.
 const PARTIAL: &str = "partial-dump";
@@ -541,4 +541,47 @@ fn what_the_headings_of_a_listing_tell_is_believed() {
     // kube-proxy that may not read EndpointSlices empties them all.
     let empty: String = text.split_inclusive('\n').filter(|line| !line.contains("-> 1")).collect();
     assert!(codes(&empty, "empty-virtual-server") > 20);
+}
+
+#[test]
+fn conditions_that_nft_hides_decide_nothing() {
+    let text = r#"table ip nat {
+	chain KUBE-SERVICES {
+		meta l4proto sctp ip daddr 10.96.0.9 xt match "comment" xt match "sctp" counter packets 0 bytes 0 jump KUBE-SVC-AAAAAAAAAAAAAAAA
+		meta l4proto tcp ip daddr 10.96.0.8 tcp dport 80 counter packets 0 bytes 0 jump KUBE-EXT-BBBBBBBBBBBBBBBB
+		xt match "addrtype" counter packets 0 bytes 0 jump KUBE-NODEPORTS
+	}
+	chain KUBE-NODEPORTS {
+	}
+	chain KUBE-SVC-AAAAAAAAAAAAAAAA {
+		xt match "recent" counter packets 0 bytes 0 jump KUBE-SEP-AAAAAAAAAAAAAAAA
+		counter packets 0 bytes 0 jump KUBE-SEP-AAAAAAAAAAAAAAAA
+	}
+	chain KUBE-SEP-AAAAAAAAAAAAAAAA {
+		meta l4proto sctp xt match "recent" counter packets 0 bytes 0 dnat to 10.244.1.4:36412
+	}
+	chain KUBE-EXT-BBBBBBBBBBBBBBBB {
+		xt match "addrtype" counter packets 0 bytes 0 jump KUBE-SVC-BBBBBBBBBBBBBBBB
+		counter packets 0 bytes 0 jump KUBE-SVL-BBBBBBBBBBBBBBBB
+	}
+	chain KUBE-SVC-BBBBBBBBBBBBBBBB {
+		counter packets 0 bytes 0 jump KUBE-SEP-BBBBBBBBBBBBBBBB
+	}
+	chain KUBE-SVL-BBBBBBBBBBBBBBBB {
+		counter packets 0 bytes 0 jump KUBE-SEP-BBBBBBBBBBBBBBBB
+	}
+	chain KUBE-SEP-BBBBBBBBBBBBBBBB {
+		meta l4proto tcp counter packets 0 bytes 0 dnat to 10.244.1.5:8080
+	}
+}
+"#;
+    let (stdout, _, status) = kube_ipt("check --no-api -o json").stdin(text).output();
+    let document: Value = serde_json::from_str(&stdout).expect("JSON");
+    let found: Vec<&Value> = document["findings"].as_array().expect("findings").iter().map(|f| &f["code"]).collect();
+    // Neither a chain of no effect, nor a second rule for one endpoint.
+    assert_eq!((found, status), (vec![&json!("partial-dump")], Some(0)), "{stdout}");
+    let shown = listed(kube_ipt("show --no-api").stdin(text));
+    let sctp = shown.iter().find(|s| s["protocol"] == "sctp").expect("a service port");
+    assert_eq!((&sctp["frontends"][0]["address"], &sctp["frontends"][0]["port"]), (&json!("10.96.0.9"), &Value::Null));
+    assert_eq!(sctp["pools"][0]["endpoints"][0]["probability"], Value::Null);
 }

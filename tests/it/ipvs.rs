@@ -386,3 +386,108 @@ fn a_family_without_virtual_servers_is_missed_where_the_node_has_addresses_of_it
     }
     assert_eq!(missing(without_addresses), [""; 0]);
 }
+
+/// Findings of one code, and the first message.
+fn with_code(node: &Node, code: &str) -> (Vec<String>, String) {
+    let findings: Vec<Value> = node.check().into_iter().filter(|finding| finding["code"] == code).collect();
+    (told(&findings), findings.first().and_then(|f| f["message"].as_str()).unwrap_or_default().to_owned())
+}
+
+#[test]
+fn what_input_refuses_before_ipvs_is_not_captured_for_all() {
+    // The address is in no set of Services any more, and among those of kube-ipvs0.
+    let node = of_ipvs().without(|line| line == "add KUBE-LOAD-BALANCER 203.0.113.77,tcp:443");
+    assert_eq!(told(&node.check()), ["missing-frontend error edge/gw-lb:https 203.0.113.77:443 some-clients"]);
+    let (_, message) = with_code(&node, "missing-frontend");
+    let words = "load balancer 203.0.113.77:443 is not captured for all: connections from outside are refused";
+    assert_eq!(message, words);
+    // The rule that spares cluster IPs is gone: the node itself does not come by INPUT.
+    let spares = "-A KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN";
+    let node = of_ipvs().without(|line| line == spares);
+    let (found, message) = with_code(&node, "missing-frontend");
+    assert!(found.len() > 10 && found.iter().all(|f| f.ends_with(" some-clients")), "{found:#?}");
+    assert!(message.ends_with(" is not captured for all: connections from pods and outside are refused"), "{message}");
+    let cause = node.run("check").json()["summary"]["cause"].as_str().expect("a cause").to_owned();
+    assert!(cause.starts_with("Some clients get nowhere at "), "{cause}");
+    // Without the hook nobody gets to the chain.
+    let unhooked = of_ipvs().without(|line| line == spares || line.ends_with("-j KUBE-IPVS-FILTER"));
+    assert_eq!(with_code(&unhooked, "missing-frontend").0, [""; 0]);
+}
+
+#[test]
+fn flushed_rules_around_virtual_servers_are_missed() {
+    let hooks = |node: &Node| with_code(node, "missing-hook").0;
+    let nat = "*nat\n";
+    let of_table = |is_of_nat: bool| {
+        let mut node = of_ipvs();
+        let at = node.dumps[2].find(nat).expect("a nat table");
+        let (filter, nat) = node.dumps[2].split_at(at);
+        let flushed = |text: &str| {
+            text.lines().filter(|line| !line.starts_with("-A ")).fold(String::new(), |out, line| out + line + "\n")
+        };
+        node.dumps[2] = if is_of_nat { filter.to_owned() + &flushed(nat) } else { flushed(filter) + nat };
+        node
+    };
+    assert_eq!(
+        hooks(&of_table(true)),
+        ["missing-hook error OUTPUT", "missing-hook error POSTROUTING", "missing-hook error PREROUTING"]
+    );
+    let of_filter = hooks(&of_table(false));
+    assert!(
+        of_filter.len() == 6 && of_filter.iter().all(|hook| hook.starts_with("missing-hook warning ")),
+        "{of_filter:#?}"
+    );
+    // Nothing of kube-proxy at all: it may write to the other interface of the kernel.
+    let none =
+        of_ipvs().without(|line| (line.starts_with("-A ") && !line.starts_with("-A -")) || line.starts_with(":KUBE-"));
+    assert_eq!(hooks(&none), [""; 0]);
+    let skipped = none.run("check").json()["summary"]["skipped"].to_string();
+    for id in ["KI301", "KI304"] {
+        assert!(skipped.contains(id), "{skipped}");
+    }
+    assert!(skipped.contains("no chain of kube-proxy is in the nat table of ipv4"), "{skipped}");
+}
+
+#[test]
+fn the_rule_for_cluster_ips_and_the_members_of_hairpins_are_missed() {
+    let is_rule = |line: &str| line.contains("--match-set KUBE-CLUSTER-IP dst,dst -j KUBE-MARK-MASQ");
+    let expected = ["masquerade-mismatch warning KUBE-POSTROUTING missing-rule"];
+    let gone = of_ipvs().without(is_rule);
+    assert_eq!(told(&gone.check()), expected);
+    let (_, message) = with_code(&gone, "masquerade-mismatch");
+    assert!(message.starts_with("no rule masquerades clients of the cluster IPs in KUBE-CLUSTER-IP"), "{message}");
+    let inverted = of_ipvs().lines(|line| {
+        Some(if is_rule(line) { line.replace("-m set --match-set", "-m set ! --match-set") } else { line.to_owned() })
+    });
+    assert_eq!(with_code(&inverted, "masquerade-mismatch").0, expected);
+    let emptied = of_ipvs().without(|line| line.starts_with("add KUBE-LOOP-BACK "));
+    assert_eq!(told(&emptied.check()), expected);
+    let (_, message) = with_code(&emptied, "masquerade-mismatch");
+    assert!(message.starts_with("the set KUBE-LOOP-BACK is empty: "), "{message}");
+}
+
+#[test]
+fn node_ports_may_be_closed_on_purpose() {
+    let is_node_port = |line: &str| line.starts_with("-A -t 10.") && line.contains(":3") && !line.contains("10.96.");
+    let is_real = |line: &str| line.starts_with("-a -t 10.") && line.contains(":3") && !line.contains("-t 10.96.");
+    let closed =
+        of_ipvs().without(|line| is_node_port(line) || is_real(line) || line.starts_with("add KUBE-NODE-PORT"));
+    let found: Vec<Value> = closed.check().into_iter().filter(|f| f["code"] == "missing-frontend").collect();
+    assert_eq!(told(&found), ["missing-frontend warning node-ports"]);
+    assert_eq!(found[0]["message"], "no node port is open on node2, though 3 service ports have one");
+    let config = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\nnodePortAddresses:\n- 127.0.0.0/8\n";
+    let told_so = closed.with_object(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
+        "data": {"config.conf": config},
+    }));
+    assert_eq!(with_code(&told_so, "missing-frontend").0, [""; 0]);
+    let skipped = told_so.run("check").json()["summary"]["skipped"].to_string();
+    assert!(skipped.contains("no node port of ipv4 is open on node2, as nodePortAddresses may have it"), "{skipped}");
+}
+
+#[test]
+fn where_no_virtual_server_serves_one_that_is_missing_closes_nothing() {
+    // shop/nobody-np has no endpoint: its virtual servers refuse, and so does what has none.
+    let node = of_ipvs().without(|line| line.starts_with("-A -t 10.200.0.12:30437 "));
+    assert_eq!(told(&node.check()), [""; 0]);
+}

@@ -1,8 +1,11 @@
 //! What looks like a fault and is none, and what looks right and is a fault: each was judged wrong once.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::broken::{Node, clean, of_ipvs, slice, told};
+use crate::run::node;
 
 /// A load balancer under Local policy, on a node that has none of its endpoints.
 fn without_local_endpoints() -> Node {
@@ -745,4 +748,81 @@ fn rules_of_the_other_backend_that_nothing_leads_to_are_a_warning() {
     node.dumps.push(unhooked.dumps[0].replace(" (nf_tables)", ""));
     assert_eq!(told(&node.check()), ["mixed-backends warning"]);
     assert!(message(&node, "mixed-backends").ends_with("and no packet gets to those of legacy"));
+}
+
+#[test]
+fn what_local_policy_drops_in_a_cut_dump_is_no_fault() {
+    // No endpoint of this node: who comes from outside is dropped, as the filter table has it.
+    let mut node = clean("node1").change("EndpointSlice", "edge/gw-lb", |slice| {
+        for endpoint in slice["endpoints"].as_array_mut().expect("endpoints") {
+            endpoint["nodeName"] = json!("node2");
+        }
+    });
+    let drops = "-A KUBE-EXTERNAL-SERVICES -d 203.0.113.77/32 -p tcp -m comment --comment \"edge/gw-lb:https has no local endpoints\" -m tcp --dport 443 -j DROP\n";
+    node = node.before("-A KUBE-FIREWALL ", drops);
+    let cut = node.dumps[0].find(":KUBE-EXT-PQWBAX2FD7GV5BFO").expect("a chain of nat");
+    node.dumps[0].truncate(cut);
+    let found: Vec<Value> = node.check().into_iter().filter(|finding| finding["severity"] != "info").collect();
+    assert_eq!(told(&found), [""; 0]);
+}
+
+#[test]
+fn the_other_rules_for_node_ports_tell_whether_ipv6_has_none_on_purpose() {
+    let six = fs::read_to_string(node("kitchen-sink/node1/save6.txt")).expect("the recording is there");
+    let to_node_ports = |line: &&str| line.starts_with("-A KUBE-SERVICES") && line.ends_with("-j KUBE-NODEPORTS");
+    let without = six.lines().filter(|line| !to_node_ports(line)).fold(String::new(), |out, line| out + line + "\n");
+    let mut both = clean("node1");
+    let open = "-A KUBE-NODEPORTS -p tcp -m tcp --dport 31999 -j KUBE-MARK-MASQ\n-A KUBE-POSTROUTING ";
+    both.dumps.push(without.replacen("-A KUBE-POSTROUTING ", open, 1));
+    let hooks = |node: &Node| {
+        let found = node.check().into_iter().filter(|finding| finding["code"] == "missing-hook");
+        told(&found.collect::<Vec<_>>())
+    };
+    assert_eq!(hooks(&both), ["missing-hook error KUBE-SERVICES"]);
+    // Rules for single addresses: nodePortAddresses may name none of IPv6.
+    let chosen = both.lines(|line| {
+        let of_four = to_node_ports(&line);
+        Some(if of_four {
+            line.replace("-A KUBE-SERVICES ", "-A KUBE-SERVICES -d 10.200.0.11/32 ")
+        } else {
+            line.to_owned()
+        })
+    });
+    assert_eq!(hooks(&chosen), ["missing-hook info KUBE-SERVICES"]);
+}
+
+#[test]
+fn the_node_itself_is_masqueraded_under_local_policy() {
+    let without = clean("node1").without(|line| line.contains("masquerade LOCAL traffic for edge/gw-lb:https"));
+    assert_eq!(
+        told(&without.check()),
+        [
+            "masquerade-mismatch warning edge/gw-lb:https 203.0.113.77:443 missing-rule",
+            "masquerade-mismatch warning edge/gw-lb:https :32485 missing-rule",
+        ]
+    );
+    let words =
+        "connections from the node itself to load balancer 203.0.113.77:443 are not masqueraded: the rule is missing";
+    assert_eq!(message(&without, "masquerade-mismatch"), words);
+}
+
+#[test]
+fn an_external_ip_may_be_the_address_of_the_load_balancer() {
+    let node = clean("node1").change("Service", "edge/gw-lb-ranges", |service| {
+        service["spec"]["externalIPs"] = json!(["203.0.113.78"]);
+    });
+    assert_eq!(told(&node.check()), [""; 0]);
+}
+
+#[test]
+fn rules_of_a_family_that_were_not_read_are_told_for_every_service_that_has_it() {
+    let skipped = |node: &Node, args: &str| node.run(args).json()["summary"]["skipped"].to_string();
+    // A Service of both families is compared in one of them.
+    let dual = skipped(&clean("node1"), "check infra/dns");
+    for id in ["KI101", "KI102", "KI104"] {
+        assert!(dual.contains(&format!("\"id\":\"{id}\"")), "{dual}");
+    }
+    assert!(dual.contains("2 service ports of ipv6: no rules of that family were read"), "{dual}");
+    assert_eq!(skipped(&clean("node1"), "check shop/web"), "[]");
+    assert_eq!(skipped(&clean("node1"), "check infra/dns --family ipv4"), "[]");
 }

@@ -389,3 +389,143 @@ fn what_trace_does_not_follow_show_tells() {
     let of_file = crate::run::kube_ipt("trace pod nginx-service -f").arg(&file);
     assert_eq!(of_file.status(2).stderr(error(&format!("nginx-service -f {file}"))).stdout(), "");
 }
+
+/// The node with a line put at the beginning of a chain.
+fn with_first(node: Node, chain: &str, rule: &str) -> Node {
+    let mut node = node;
+    let begin = format!("chain {chain} {{\n");
+    let at = node.dumps[0].find(&begin).expect("the chain") + begin.len();
+    let base =
+        node.dumps[0][at..].lines().next().filter(|line| line.contains(" hook ")).map_or(0, |line| line.len() + 1);
+    node.dumps[0].insert_str(at + base, &format!("\t\t{rule}\n"));
+    node
+}
+
+#[test]
+fn clients_that_get_nowhere_where_others_are_served_are_told() {
+    let told_of = |chain: &str, rule: &str| {
+        let found: Vec<Value> = with_first(new(), chain, rule).check();
+        let found = found.into_iter().filter(|finding| finding["reason"] == "some-clients");
+        found.map(|finding| finding["message"].as_str().expect("a message").to_owned()).collect::<Vec<_>>()
+    };
+    let node = told_of("nat-output", "ip daddr 10.96.0.0/16 return");
+    assert!(
+        node.iter()
+            .any(|m| m == "cluster IP 10.96.0.1:443 is not captured for all: connections from this node are refused"),
+        "{node:#?}"
+    );
+    let pods = told_of("services", "ip saddr 10.244.0.0/16 drop");
+    assert!(
+        pods.iter().any(|m| m == "cluster IP 10.96.0.1:443 is not captured for all: connections from pods are dropped"),
+        "{pods:#?}"
+    );
+    let network = told_of("services", "ip saddr 198.51.100.0/24 drop");
+    assert!(
+        network
+            .iter()
+            .any(|m| m
+                == "cluster IP 10.96.0.1:443 is not captured for all: connections from 198.51.100.0/24 are dropped"),
+        "{network:#?}"
+    );
+    assert_eq!(told_of("services", "ip saddr 127.0.0.0/8 drop"), [""; 0]);
+    // A hook that is gone keeps them from all Services, and is told once.
+    let unhooked = with_first(new(), "nat-output", "return").check();
+    let unhooked: Vec<Value> = unhooked.into_iter().filter(|finding| finding["severity"] != "info").collect();
+    assert_eq!(
+        unhooked.iter().filter(|finding| finding["reason"] == "some-clients").count(),
+        16,
+        "{:#?}",
+        told(&unhooked)
+    );
+    let gone =
+        new().lines(|line| (line != "\t\ttype nat hook output priority -100; policy accept;").then(|| line.to_owned()));
+    assert_eq!(wrong(&gone), ["missing-hook error output"]);
+}
+
+#[test]
+fn whether_the_mark_is_masqueraded_is_followed_in_order() {
+    let masked = |node: Node| wrong(&node).into_iter().filter(|f| f.starts_with("masquerade")).collect::<Vec<_>>();
+    let expected = ["masquerade-mismatch error masquerading mark"];
+    assert_eq!(masked(with_first(new(), "masquerading", "return")), expected);
+    assert_eq!(masked(with_first(new(), "nat-postrouting", "accept")), expected);
+    // A condition is of some packets only.
+    assert_eq!(masked(with_first(new(), "masquerading", "ip saddr 192.0.2.0/24 return")), [""; 0]);
+    let inverted =
+        old().lines(|line| Some(line.replace("0x00004000 == 0x00000000 return", "0x00004000 != 0x00000000 return")));
+    assert_eq!(masked(inverted), expected);
+    let open = old().without(|line| line.ends_with("0x00004000 == 0x00000000 return"));
+    let found = open.check().into_iter().find(|finding| finding["id"] == "KI304").expect("a finding");
+    assert!(found["message"].as_str().is_some_and(|m| m.contains("masquerades what carries no mark")), "{found}");
+}
+
+#[test]
+fn an_empty_set_of_hairpins_is_missed_on_a_node_with_endpoints() {
+    let mut node = new();
+    let begin = node.dumps[0].find("set hairpin-connections {").expect("the set");
+    let at = begin + node.dumps[0][begin..].find("\t\telements = {").expect("elements");
+    let end = at + node.dumps[0][at..].find("}\n").expect("their end") + 2;
+    node.dumps[0].replace_range(at..end, "");
+    assert_eq!(wrong(&node), ["masquerade-mismatch warning masquerading missing-rule"]);
+    let message = node.check()[0]["message"].as_str().expect("a message").to_owned();
+    assert!(message.starts_with("the set hairpin-connections is empty: "), "{message}");
+    // With other words: of another node, which none of these endpoints runs on.
+    let objects = node.objects["items"].as_array_mut().expect("a list");
+    for slice in objects.iter_mut().filter(|item| item["kind"] == "EndpointSlice") {
+        for endpoint in slice["endpoints"].as_array_mut().into_iter().flatten() {
+            endpoint["nodeName"] = json!("node3");
+        }
+    }
+    assert!(wrong(&node).iter().all(|found| !found.starts_with("masquerade-mismatch")), "{:#?}", wrong(&node));
+}
+
+#[test]
+fn what_every_cluster_ip_rejects_needs_no_refusal_of_its_own() {
+    // The map of those without endpoints is empty, but for the node port.
+    let flushed = new().lines(|line| match line {
+        line if line.contains("comment \"shop/broken\" : goto reject-chain") => None,
+        line if line.contains("10.96.198.66 . tcp . 80 comment") => None,
+        line if line.contains("10.96.208.119 . tcp . 80 comment") => None,
+        line => Some(line.to_owned()),
+    });
+    assert_eq!(wrong(&flushed), [""; 0]);
+    // Another port than the Service's is rejected too.
+    let moved = new().change("Service", "shop/web", |service| service["spec"]["ports"][0]["port"] = json!(81));
+    let found = moved.check();
+    let missing = found.iter().find(|f| f["code"] == "missing-frontend").expect("a finding");
+    assert!(
+        missing["message"].as_str().is_some_and(|m| m.ends_with(":81 is not captured: connections to it are refused")),
+        "{missing}"
+    );
+}
+
+#[test]
+fn node_ports_may_be_closed_on_purpose() {
+    let closed = new().lines(|line| (!line.contains("elements = { 10.200.0.12 }")).then(|| line.to_owned()));
+    assert_eq!(wrong(&closed), ["missing-frontend warning node-ports"]);
+    let config = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: nftables\nnodePortAddresses:\n- 127.0.0.0/8\n";
+    let told_so = closed.with_object(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
+        "data": {"config.conf": config},
+    }));
+    assert_eq!(wrong(&told_so), [""; 0]);
+}
+
+#[test]
+fn elements_of_another_protocol_are_a_service_port_of_their_own() {
+    for place in ["before", "behind"] {
+        let node = new().lines(|line| {
+            let Some(at) = line.find("10.96.182.118 . tcp . 80 : ") else { return Some(line.to_owned()) };
+            let element = &line[at..].split([',', '}']).next().expect("an element").trim();
+            let other = element.replace(". tcp . 80", ". udp . 80");
+            let both = if place == "before" { format!("{other}, {element}") } else { format!("{element}, {other}") };
+            Some(line.replace(element, &both))
+        });
+        let found = wrong(&node);
+        assert!(
+            found.iter().any(|f| f == "stale-service error shop/web 10.96.182.118:80"
+                || f.starts_with("stale-service error shop/web")),
+            "{place}: {found:#?}"
+        );
+        assert!(found.iter().all(|f| !f.starts_with("missing-service")), "{place}: {found:#?}");
+    }
+}

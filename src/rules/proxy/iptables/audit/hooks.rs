@@ -47,14 +47,17 @@ pub fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: Option<M
     if let Some(nat) = nat {
         let has_rules = |chain: &str| nat.section.chain(chain).is_some_and(|chain| !chain.is_empty());
         // In IPVS mode the Services are served without these rules, so that there should be some.
-        let is_flushed =
-            mode == Some(Mode::Ipvs) && nat.section.chain("KUBE-SERVICES").is_some_and(|chain| chain.declared);
-        if has_rules("KUBE-SERVICES") || serves(nat) || is_flushed {
+        let is_flushed = |chain: &str| {
+            let is_empty = nat.section.chain(chain).is_some_and(|chain| chain.declared && chain.is_empty());
+            mode == Some(Mode::Ipvs) && is_empty
+        };
+        let flushed = is_flushed("KUBE-SERVICES");
+        if has_rules("KUBE-SERVICES") || serves(nat) || flushed {
             missing.extend(hook(nat, "nat", "PREROUTING", "KUBE-SERVICES"));
             missing.extend(hook(nat, "nat", "OUTPUT", "KUBE-SERVICES"));
         }
         // Kubernetes 1.1 masqueraded in POSTROUTING itself.
-        if has_rules("KUBE-POSTROUTING") || has_rules("KUBE-MARK-MASQ") || is_flushed {
+        if has_rules("KUBE-POSTROUTING") || has_rules("KUBE-MARK-MASQ") || flushed && is_flushed("KUBE-POSTROUTING") {
             missing.extend(hook(nat, "nat", "POSTROUTING", "KUBE-POSTROUTING"));
         }
         if has_rules("KUBE-NODEPORTS") && has_rules("KUBE-SERVICES") && mode == Some(Mode::Iptables) {
