@@ -6,4 +6,5 @@ pub mod dataplane;
 pub mod dump;
 pub mod net;
 pub mod order;
+pub mod outline;
 pub mod proxy;

@@ -6,11 +6,11 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
-use serde_json::value::RawValue;
 
-use super::kind::{Head, Kind, Metadata, Object};
+use super::kind::{Kind, Object};
 use super::{Bad, Saved};
 use crate::cores;
+use crate::outline::{self, Head};
 
 /// So many bytes of objects take longer to read than a thread takes to start.
 const WORTH_A_THREAD: usize = 1 << 20;
@@ -31,30 +31,24 @@ pub(super) fn read(text: &str, saved: &mut Saved) -> Result<(), Bad> {
 /// Reads the value `rest` begins with and gives its length.
 fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
     if rest.starts_with('[') {
-        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Vec<&RawValue>>();
-        let items = values.next().transpose().map_err(|error| bad(text, rest, &error, None))?.unwrap_or_default();
+        let (items, length) = outline::array(rest).map_err(|error| bad(text, rest, &error, None))?;
         // `jq -s` makes an array of lists.
-        let (lists, items): (Vec<&RawValue>, _) = items.into_iter().partition(|item| is_list(item));
-        lists.iter().try_for_each(|list| value(text, list.get(), saved).map(|_| ()))?;
-        let items: Vec<&str> = items.into_iter().map(RawValue::get).collect();
+        let (lists, items): (Vec<&str>, _) = items.into_iter().partition(|item| is_list(item));
+        lists.iter().try_for_each(|list| value(text, list, saved).map(|_| ()))?;
         let objects = objects(text, &items, None, saved)?;
         saved.add_list(objects, None);
-        return Ok(values.byte_offset());
+        return Ok(length);
     }
-    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Envelope<'_>>();
-    let envelope = values.next().transpose().map_err(|error| bad(text, rest, &error, None))?;
-    let length = values.byte_offset();
-    let Envelope { kind, api_version, metadata, items } = envelope.unwrap_or_default();
-    let head = Head { kind, api_version, metadata };
+    let (envelope, length) = outline::envelope(rest).map_err(|error| bad(text, rest, &error, None))?;
+    let (head, items) = envelope.parts();
     // An empty list may have null for its items.
     match items.or_else(|| head.is_list().then(Vec::new)) {
         Some(items) => {
-            let items: Vec<&str> = items.into_iter().map(RawValue::get).collect();
             let objects = objects(text, &items, Some(&head), saved)?;
             saved.add_list(objects, Some(&head));
         }
         None => {
-            let (object, skipped) = object(text, &rest[..length], &head, None)?;
+            let (object, skipped) = object(text, &rest[..length], &head, None, &mut String::new())?;
             if let Some(kind) = skipped {
                 saved.skip(kind);
             }
@@ -65,19 +59,8 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
 }
 
 /// True if an item of an array is itself a list.
-fn is_list(item: &RawValue) -> bool {
-    serde_json::from_str::<Head>(item.get()).is_ok_and(|head| head.is_list())
-}
-
-/// A list, or an object that is none.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, expecting = "an object")]
-struct Envelope<'t> {
-    kind: Option<String>,
-    api_version: Option<String>,
-    metadata: Option<Metadata>,
-    #[serde(borrow)]
-    items: Option<Vec<&'t RawValue>>,
+fn is_list(item: &str) -> bool {
+    outline::head(item).is_ok_and(|head| head.is_list())
 }
 
 /// The answer of an API server that refused.
@@ -88,12 +71,15 @@ struct Status {
 
 /// Reads the items of a list, on all cores if they are many.
 pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &mut Saved) -> Result<Vec<Object>, Bad> {
-    let one = |item: &&str| -> Result<(Object, Option<String>), Bad> {
-        let head: Head = serde_json::from_str(item).map_err(|error| bad(text, item, &error, None))?;
-        object(text, item, &head, list)
+    let one = |item: &str, room: &mut String| -> Result<(Object, Option<String>), Bad> {
+        let head = outline::head(item).map_err(|error| bad(text, item, &error, None))?;
+        object(text, item, &head, list, room)
     };
     let bytes: usize = items.iter().map(|item| item.len()).sum();
-    let part = |part: &[&str]| part.iter().map(one).collect::<Result<Vec<_>, Bad>>();
+    let part = |part: &[&str]| {
+        let mut room = String::new();
+        part.iter().map(|item| one(item, &mut room)).collect::<Result<Vec<_>, Bad>>()
+    };
     let read = cores::each(shares(items, cores::share(bytes, WORTH_A_THREAD)), part);
     let mut objects = Vec::with_capacity(items.len());
     for part in read {
@@ -123,8 +109,14 @@ fn shares<'i, 't>(items: &'i [&'t str], share: usize) -> Vec<&'i [&'t str]> {
     parts
 }
 
-/// Reads one object; the second value is its kind if that says nothing of Services.
-pub(super) fn object(text: &str, raw: &str, head: &Head, list: Option<&Head>) -> Result<(Object, Option<String>), Bad> {
+/// Reads one object; the second value is its kind if that says nothing of Services. `room` is for what is made of its text.
+pub(super) fn object(
+    text: &str,
+    raw: &str,
+    head: &Head,
+    list: Option<&Head>,
+    room: &mut String,
+) -> Result<(Object, Option<String>), Bad> {
     let Some((kind, version)) = head.kind(list) else {
         return Err((Some(position(text, raw)), "an object without kind: this is no output of kubectl".to_owned()));
     };
@@ -132,8 +124,10 @@ pub(super) fn object(text: &str, raw: &str, head: &Head, list: Option<&Head>) ->
         return Err((None, format!("holds no objects but what an API server answered: {message}")));
     }
     let Some(known) = Kind::of(kind, version) else { return Ok((Object::Nothing, Some(Kind::other(kind, version)))) };
-    let read = known.deserialize(&mut serde_json::Deserializer::from_str(raw));
-    Ok((read.map_err(|error| bad(text, raw, &error, Some(&head.names(kind))))?, None))
+    let read = |text: &str| known.deserialize(&mut serde_json::Deserializer::from_str(text));
+    // Where something is wrong, the text as it is tells.
+    let object = read(outline::dense(raw, room)).or_else(|_| read(raw));
+    Ok((object.map_err(|error| bad(text, raw, &error, Some(&head.names(kind))))?, None))
 }
 
 /// Line and column, from 1, at which `part` of `text` begins.

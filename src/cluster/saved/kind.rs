@@ -1,6 +1,6 @@
 //! Which kinds of objects are read, and how each becomes facts.
 
-use serde::Deserialize;
+use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error as _};
 
 use crate::cluster::convert::{self, TooMuch, Unfit};
@@ -114,68 +114,5 @@ impl<'de> DeserializeSeed<'de> for Kind {
 impl Object {
     fn slice(slice: Option<Slice>) -> Self {
         slice.map_or(Self::Nothing, Self::Slice)
-    }
-}
-
-/// The head of an object: what it is, not what is in it.
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", default, expecting = "an object")]
-pub(super) struct Head {
-    pub(super) kind: Option<String>,
-    pub(super) api_version: Option<String>,
-    pub(super) metadata: Option<Metadata>,
-}
-
-/// The part of metadata that names an object or says where a list goes on.
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(default)]
-pub(super) struct Metadata {
-    namespace: Option<String>,
-    name: Option<String>,
-    #[serde(rename = "continue")]
-    next: Option<String>,
-    #[serde(rename = "resourceVersion")]
-    version: Option<String>,
-}
-
-impl Head {
-    /// Kind and version; those of a typed list (`ServiceList`) where the item itself does not say.
-    pub(super) fn kind<'s>(&'s self, list: Option<&'s Head>) -> Option<(&'s str, &'s str)> {
-        let of_list = || list.and_then(|list| list.kind.as_deref()).and_then(|kind| kind.strip_suffix("List"));
-        let kind = self.kind.as_deref().or_else(of_list).filter(|kind| !kind.is_empty())?;
-        let version = self.api_version.as_deref().or_else(|| list.and_then(|list| list.api_version.as_deref()));
-        Some((kind, version.unwrap_or_default()))
-    }
-
-    /// True if it says that it is a list, whether or not it has items.
-    pub(super) fn is_list(&self) -> bool {
-        self.kind.as_ref().is_some_and(|kind| kind.ends_with("List"))
-    }
-
-    /// Where the list goes on.
-    pub(super) fn next(&self) -> Option<String> {
-        self.metadata.as_ref().and_then(|m| m.next.clone()).filter(|next| !next.is_empty())
-    }
-
-    /// The state of the object, or of the list it is the head of.
-    pub(super) fn version(&self) -> Option<String> {
-        self.metadata.as_ref().and_then(|m| m.version.clone()).filter(|version| !version.is_empty())
-    }
-
-    /// Namespace, empty for what has none, and name.
-    #[cfg(feature = "live")]
-    pub(super) fn key(&self) -> (String, String) {
-        let metadata = self.metadata.clone().unwrap_or_default();
-        (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default())
-    }
-
-    /// `Service shop/web`, for messages.
-    pub(super) fn names(&self, kind: &str) -> String {
-        let metadata = self.metadata.clone().unwrap_or_default();
-        match (metadata.namespace, metadata.name) {
-            (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
-            (None, Some(name)) => format!("{kind} {name}"),
-            _ => kind.to_owned(),
-        }
     }
 }

@@ -17,9 +17,10 @@ use super::convert::TooMuch;
 use super::facts::{Facts, Node, Pod, PodRef, ProxyConfig, Service, Slice};
 use super::{Coverage, Scope};
 use evidence::{Evidence, Key, Proof};
-use kind::{Head, Kind, Mirrored, Object};
+use kind::{Kind, Mirrored, Object};
 
 use crate::order::Order as _;
+use crate::outline::Head;
 
 #[cfg(feature = "live")]
 pub(super) use event::Told;

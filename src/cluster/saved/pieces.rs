@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use super::json::{self, objects};
-use super::kind::{Head, Object};
+use super::kind::Object;
 use super::{BadObjects, Saved};
+use crate::outline::Head;
 
 /// So many bytes of items are read at once: too few for several threads, each of which would keep memory of its own.
 const PART: usize = 1 << 19;
