@@ -97,6 +97,7 @@ fn check_all(bencher: Bencher<'_, '_>, services: usize) {
             cluster: None,
             partial: &[],
             narrowed: false,
+            only: None,
             read_at: None,
             foreign: false,
             places: checks::Places::default(),

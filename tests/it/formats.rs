@@ -574,11 +574,14 @@ fn untouched_recordings_are_read_without_a_word() {
     }
 }
 
+/// How a tool writes a line.
+type Quoting<'q> = &'q dyn Fn(&str) -> String;
+
 #[test]
 fn lines_that_another_tool_has_quoted_are_taken_out_of_their_quotes() {
     let text = read("kitchen-sink/node1/save.txt");
     let json = |line: &str| serde_json::to_string(line).expect("a string");
-    let forms: [(&str, &dyn Fn(&str) -> String); 7] = [
+    let forms: [(&str, Quoting<'_>); 7] = [
         ("a log of Docker", &|line| format!("{{\"log\":{},\"stream\":\"stdout\"}}", json(&format!("{line}\n")))),
         ("an export with the message last", &|line| {
             format!("{{\"time\": \"2026-11-22T08:52:28Z\", \"message\": {}}}", json(line))
