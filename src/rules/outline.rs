@@ -1,6 +1,7 @@
 //! Objects and lists of them in JSON, taken apart before they are read: what each says it is, and where the items of a list are.
 //!
 //! This goes through every byte, once for a list and twice for what is in it; what is read of an object is another's business.
+//! Where these functions were part of their callers, they would be built as those are, to be small.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,6 +18,7 @@ pub struct Envelope<'t> {
 }
 
 /// The list or object that `text` begins with, and its length in bytes.
+#[inline(never)]
 pub fn envelope(text: &str) -> serde_json::Result<(Envelope<'_>, usize)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Envelope<'_>>();
     let envelope = values.next().transpose()?.unwrap_or_default();
@@ -31,18 +33,21 @@ pub fn array(text: &str) -> serde_json::Result<(Vec<&str>, usize)> {
 }
 
 /// What the object that `text` is says of itself.
+#[inline(never)]
 pub fn head(text: &str) -> serde_json::Result<Head> {
     serde_json::from_str(text)
 }
 
 /// `text` without indentation, which is half of what people save and means nothing. `room` is for what is made.
+#[inline(never)]
 pub fn dense<'r>(text: &'r str, room: &'r mut String) -> &'r str {
     let mut rest = text;
     room.clear();
     while let Some(at) = memchr::memchr(b'\n', rest.as_bytes()) {
         let (line, behind) = rest.split_at(at + 1);
         room.push_str(line);
-        rest = behind.trim_start_matches(' ');
+        let indentation = behind.bytes().position(|byte| byte != b' ').unwrap_or(behind.len());
+        rest = &behind[indentation..];
     }
     if room.is_empty() {
         return text;

@@ -585,3 +585,17 @@ fn conditions_that_nft_hides_decide_nothing() {
     assert_eq!((&sctp["frontends"][0]["address"], &sctp["frontends"][0]["port"]), (&json!("10.96.0.9"), &Value::Null));
     assert_eq!(sctp["pools"][0]["endpoints"][0]["probability"], Value::Null);
 }
+
+#[test]
+fn an_external_chain_that_has_lost_its_first_rules_tells_no_policy() {
+    let mut node = clean("node1");
+    let begins = "-A KUBE-EXT-PQWBAX2FD7GV5BFO -j KUBE-SVL-PQWBAX2FD7GV5BFO\n";
+    let at = node.dumps[0].find(begins).expect("the last rule of a chain");
+    node.dumps[0].drain(..at);
+    let found: Vec<Value> = node.check().into_iter().filter(|finding| finding["severity"] != "info").collect();
+    assert_eq!(told(&found), [""; 0]);
+    let shown = node.run("show edge/gw-lb").json();
+    let routes =
+        shown["services"][0]["frontends"].as_array().expect("frontends").iter().flat_map(|f| f["routes"].as_array());
+    assert!(routes.flatten().any(|route| route["verdict"].is_null()), "{shown}");
+}

@@ -50,7 +50,7 @@ impl Saved {
         let head: Head = serde_json::from_str(raw).map_err(|error| format!("an event without object: {error}"))?;
         let changed = match event.kind.as_str() {
             "ADDED" | "MODIFIED" => {
-                let (object, _) = json::object(raw, raw, &head, None, &mut String::new()).map_err(|(_, what)| what)?;
+                let (object, _) = json::object(raw, (raw, raw), &head, None).map_err(|(_, what)| what)?;
                 self.replace(&head, object)
             }
             "DELETED" => self.replace(&head, Object::Nothing),

@@ -48,7 +48,7 @@ fn value(text: &str, rest: &str, saved: &mut Saved) -> Result<usize, Bad> {
             saved.add_list(objects, Some(&head));
         }
         None => {
-            let (object, skipped) = object(text, &rest[..length], &head, None, &mut String::new())?;
+            let (object, skipped) = object(text, (&rest[..length], &rest[..length]), &head, None)?;
             if let Some(kind) = skipped {
                 saved.skip(kind);
             }
@@ -72,8 +72,10 @@ struct Status {
 /// Reads the items of a list, on all cores if they are many.
 pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &mut Saved) -> Result<Vec<Object>, Bad> {
     let one = |item: &str, room: &mut String| -> Result<(Object, Option<String>), Bad> {
-        let head = outline::head(item).map_err(|error| bad(text, item, &error, None))?;
-        object(text, item, &head, list, room)
+        let dense = outline::dense(item, room);
+        // Where something is wrong, the text as it is tells.
+        let head = outline::head(dense).or_else(|_| outline::head(item));
+        object(text, (item, dense), &head.map_err(|error| bad(text, item, &error, None))?, list)
     };
     let bytes: usize = items.iter().map(|item| item.len()).sum();
     let part = |part: &[&str]| {
@@ -109,13 +111,13 @@ fn shares<'i, 't>(items: &'i [&'t str], share: usize) -> Vec<&'i [&'t str]> {
     parts
 }
 
-/// Reads one object; the second value is its kind if that says nothing of Services. `room` is for what is made of its text.
+/// Reads one object, of which the text as it is comes first and then the one to read; the second value is its kind if that says
+/// nothing of Services.
 pub(super) fn object(
     text: &str,
-    raw: &str,
+    (raw, dense): (&str, &str),
     head: &Head,
     list: Option<&Head>,
-    room: &mut String,
 ) -> Result<(Object, Option<String>), Bad> {
     let Some((kind, version)) = head.kind(list) else {
         return Err((Some(position(text, raw)), "an object without kind: this is no output of kubectl".to_owned()));
@@ -125,8 +127,7 @@ pub(super) fn object(
     }
     let Some(known) = Kind::of(kind, version) else { return Ok((Object::Nothing, Some(Kind::other(kind, version)))) };
     let read = |text: &str| known.deserialize(&mut serde_json::Deserializer::from_str(text));
-    // Where something is wrong, the text as it is tells.
-    let object = read(outline::dense(raw, room)).or_else(|_| read(raw));
+    let object = read(dense).or_else(|_| read(raw));
     Ok((object.map_err(|error| bad(text, raw, &error, Some(&head.names(kind))))?, None))
 }
 

@@ -209,6 +209,10 @@ impl<'d> Walk<'_, 'd> {
             if ChainKind::of(name) == ChainKind::Other && self.around.followed.is_pool(id, is_pool) {
                 return self.pool(PoolRef::of(chain.name), within);
             }
+            // The rule by which pods and the node use every endpoint comes first.
+            if ChainKind::of(name) == ChainKind::External && table.section.begins_in(chain) {
+                return self.verdict(Some(Verdict::Unknown), within);
+            }
             let before = self.marked;
             let mut flow = self.rules(readable(table, chain.name), chain.name, within, depth + 1);
             if flow == Flow::GoesOn && ChainKind::of(name) == ChainKind::External && table.section.may_lack_rules(chain)
