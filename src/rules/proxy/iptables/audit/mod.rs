@@ -1,6 +1,7 @@
 //! What holds the rules of a node together: hooks, marks, chains that lead nowhere, rules in the way, other modes.
 
 mod ahead;
+mod claims;
 mod graph;
 mod held;
 mod hooks;

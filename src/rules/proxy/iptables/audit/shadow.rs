@@ -18,15 +18,14 @@ use super::super::ruleset::Table;
 use super::super::survey::{FrontendSketch, InFamily, Sketch, Survey};
 use super::super::translate::{self, Translation};
 use super::ahead::{Ahead, ends};
+use super::claims::{Rivals, cluster_ips, rivals};
 use super::held::Held;
 use super::hooks;
 use super::narrowing::{self, Sofar};
 use super::{PORTAL, reference};
-use crate::dataplane::{FrontendKind, Only, Origin, RuleRef, Shadow, Taker};
-use crate::dump::iptables::{Match, Ports, RawRule, Rule};
-use crate::net::Protocol;
+use crate::dataplane::{Only, Origin, RuleRef, Shadow, Taker};
+use crate::dump::iptables::{Match, RawRule, Rule};
 use crate::order::Order as _;
-use crate::proxy::chain_name::ChainKind;
 
 /// So many rules are held against frontends, all together.
 const BUDGET: usize = 4_000_000;
@@ -43,9 +42,6 @@ pub(super) struct Shadows {
     /// Rules that may take connections, in the order of their lines.
     pub(super) undecided: Vec<RuleRef>,
 }
-
-/// Address, protocol, port.
-type Destined = (Option<IpAddr>, Option<Protocol>, Option<u16>);
 
 /// The frontends of `sketches` that an earlier rule takes the connections of.
 pub(super) fn of<'d>(survey: &Survey<'d>, family: &InFamily<'d>, sketches: &[&Sketch<'_>]) -> Shadows {
@@ -69,64 +65,6 @@ pub(super) fn of<'d>(survey: &Survey<'d>, family: &InFamily<'d>, sketches: &[&Sk
     shadows.too_many |= search.left == 0;
     shadows.undecided = search.undecided.iter().map(|line| RuleRef { text: nat.text, line: *line }).collect();
     shadows
-}
-
-fn cluster_ips(survey: &Survey<'_>) -> HashSet<IpAddr> {
-    let frontends = survey.sketches().iter().flat_map(|sketch| &sketch.frontends);
-    frontends
-        .filter(|frontend| frontend.kind == FrontendKind::ClusterIp)
-        .filter_map(|frontend| frontend.address)
-        .collect()
-}
-
-/// The first rule for each destination that several service ports capture: its line and whose it is.
-type Rivals = HashMap<Destined, (u32, String, String)>;
-
-/// Only destinations of `sketches` are looked for, among those of every service port.
-fn rivals(survey: &Survey<'_>, family: &InFamily<'_>, sketches: &[&Sketch<'_>]) -> Rivals {
-    let of_family = |sketch: &&Sketch<'_>| sketch.family == family.ruleset.family;
-    let at = |sketch: &Sketch<'_>, frontend: &FrontendSketch<'_>| (frontend.address, sketch.protocol, frontend.port);
-    let mut wanted: HashSet<Destined> = HashSet::new();
-    for sketch in sketches {
-        wanted.extend(sketch.frontends.iter().map(|frontend| at(sketch, frontend)));
-    }
-    let mut first: HashMap<Destined, (u32, &Sketch<'_>)> = HashMap::new();
-    let mut shared: HashSet<Destined> = HashSet::new();
-    for sketch in survey.sketches().iter().filter(of_family) {
-        for frontend in &sketch.frontends {
-            let at = at(sketch, frontend);
-            let Some(raw) = wanted.contains(&at).then(|| taking(frontend)).flatten() else { continue };
-            let known = first.entry(at).or_insert((raw.line, sketch));
-            if !std::ptr::eq(known.1, sketch) {
-                shared.insert(at);
-                if raw.line < known.0 {
-                    *known = (raw.line, sketch);
-                }
-            }
-        }
-    }
-    let label = |sketch: &Sketch<'_>| {
-        sketch.name.as_ref().map_or_else(|| format!("the service of chain hash {}", sketch.key), ToString::to_string)
-    };
-    let shared = shared.into_iter().filter_map(|at| {
-        let (line, sketch) = first.get(&at)?;
-        Some((at, (*line, sketch.key.to_string(), label(sketch))))
-    });
-    shared.collect()
-}
-
-/// The rule of a frontend that takes every new connection to it: nothing but destination, protocol and port is asked for.
-fn taking<'d>(frontend: &FrontendSketch<'d>) -> Option<RawRule<'d>> {
-    let takes = |raw: &&RawRule<'d>| {
-        let Ok(rule) = raw.parse() else { return false };
-        let plain = rule.matches.iter().all(|m| match m {
-            Match::Comment(_) | Match::Destination { not: false, .. } | Match::Protocol { not: false, .. } => true,
-            Match::Ports(Ports { source: None, rest, .. }) => rest.is_empty(),
-            _ => false,
-        });
-        plain && rule.target.is_some_and(|target| ChainKind::of(target.name).serves())
-    };
-    frontend.rules.iter().find(takes).copied()
 }
 
 /// True if a rule leads back to where the jump to its chain stands.
