@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use super::evidence::Places;
 use super::{Check, Finding};
 use crate::cluster::Service;
-use crate::dataplane::{Closed, Mode, ServicePort, Wiring};
+use crate::dataplane::{Closed, Mode, Origin, ServicePort, Wiring};
 use crate::expect::Cluster;
 use crate::net::{Family, Moment, Protocol};
 
@@ -74,6 +74,14 @@ impl<'i> Input<'i, '_> {
     /// The rules of a family as a whole.
     pub(super) fn wiring(&self, family: Family) -> Option<&'i Wiring> {
         self.wirings.iter().find(|wiring| wiring.family == family)
+    }
+
+    /// True if a hook is missing that leads connections from there to every Service, which is told as that. IPVS needs none.
+    pub(super) fn is_unhooked(&self, family: Family, origin: Origin) -> bool {
+        let hook = if origin == Origin::Node { "output" } else { "prerouting" };
+        let missing = self.wiring(family).into_iter().flat_map(|wiring| &wiring.missing_hooks);
+        let mut of_nat = missing.filter(|missing| missing.table == "nat");
+        self.mode() != Mode::Ipvs && of_nat.any(|missing| missing.chain.eq_ignore_ascii_case(hook))
     }
 
     /// The Service of a service port, where the cluster knows it.

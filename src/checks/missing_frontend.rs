@@ -149,14 +149,8 @@ fn shut_out(input: &Input<'_, '_>, found: &mut Found) {
         for drift in port.drifts() {
             let Drift::ShutOut { frontend, verdict, origins, networks } = drift else { continue };
             let frontend = &port.frontends[*frontend];
-            // Whom a hook that is missing keeps from every Service, is told as that.
-            let wiring = input.wiring(port.family);
-            let is_lost = |origin: &&Origin| {
-                let hook = if **origin == Origin::Node { "output" } else { "prerouting" };
-                let missing = wiring.into_iter().flat_map(|wiring| &wiring.missing_hooks);
-                missing.filter(|missing| missing.table == "nat").any(|missing| missing.chain.eq_ignore_ascii_case(hook))
-            };
-            let origins: Vec<&Origin> = origins.iter().filter(|origin| !is_lost(origin)).collect();
+            let origins = origins.iter().filter(|origin| !input.is_unhooked(port.family, **origin));
+            let origins: Vec<&Origin> = origins.collect();
             if origins.is_empty() {
                 continue;
             }
