@@ -96,6 +96,7 @@ impl Comparison<'_> {
                 if !want.sources.is_empty()
                     && refused == Some(Verdict::Drop)
                     && self.extent.tells_sources
+                    && (want.policy == Policy::Cluster || self.has_local())
                     && !have.is_unclear()
                     && !self.may_be_let_in(want, refused) =>
             {
