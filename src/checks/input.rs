@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use super::evidence::Places;
 use super::{Check, Finding};
 use crate::cluster::Service;
-use crate::dataplane::{Closed, Mode, Origin, ServicePort, Wiring};
+use crate::dataplane::{Closed, Mode, Origin, ServicePort, Standing, Wiring};
 use crate::expect::Cluster;
 use crate::net::{Family, Moment, Protocol};
 
@@ -60,13 +60,23 @@ impl<'i> Input<'i, '_> {
     /// How many service ports have an address of a family of which no rules were read, by that family.
     pub(super) fn unread(&self) -> impl Iterator<Item = (Family, usize)> {
         let was_read = |family: Family| {
+            // Where its rules are known to be gone, its Services should have some.
+            let is_expected = |port: &ServicePort| {
+                let standing = port.about.as_ref().map(|about| &about.standing);
+                standing.is_some_and(|standing| {
+                    matches!(standing, Standing::Served | Standing::NoEndpoints | Standing::NoLocalEndpoints)
+                })
+            };
             let mut of_family = self.ports().filter(|(_, port)| port.family == family);
-            self.wiring(family).is_some() || of_family.any(|(_, port)| !port.is_of_unread_family())
+            self.wiring(family).is_some() || of_family.any(|(_, port)| is_expected(port))
         };
         let families = [Family::Ipv4, Family::Ipv6].into_iter().filter(move |family| !was_read(*family));
         families.filter(|family| self.only.is_none_or(|only| only == *family)).map(|family| {
             let has_it = |service: &Service| service.cluster_ips.iter().any(|ip| Family::of(*ip) == family);
-            let ports = self.ports().filter(|(_, port)| self.service(port).is_some_and(has_it));
+            let is_others = |port: &ServicePort| {
+                port.about.as_ref().is_some_and(|about| matches!(about.standing, Standing::OtherProxy(_)))
+            };
+            let ports = self.ports().filter(|(_, port)| !is_others(port) && self.service(port).is_some_and(has_it));
             (family, ports.map(|(_, port)| (&port.name, port.protocol)).collect::<HashSet<_>>().len())
         })
     }

@@ -2,6 +2,7 @@
 
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
+use crate::cluster::NodePorts;
 use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, Origin, ServicePort, Verdict, count};
 use crate::net::{Family, Host};
 
@@ -92,27 +93,26 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 /// addresses, and none where it was told to use addresses that the node does not have, or only loopback ones, which nftables and
 /// IPVS leave out (`nodePortAddresses`).
 fn without_node_ports(input: &Input<'_, '_>, found: &mut Found) -> Vec<Family> {
-    let is_open = |port: &ServicePort| {
-        let mut node_ports = port.frontends.iter().filter(|frontend| frontend.kind == FrontendKind::NodePort);
-        node_ports.any(|frontend| frontend.routes.iter().any(|route| route.verdict.is_pool()))
+    let node_ports = |port: &'_ ServicePort| {
+        let of_port = port.frontends.iter().filter(|frontend| frontend.kind == FrontendKind::NodePort);
+        of_port.cloned().collect::<Vec<_>>()
     };
-    let on_purpose = input.cluster.and_then(|c| c.facts().proxy.as_ref()).is_some_and(|proxy| proxy.limits_node_ports);
+    // A virtual server is one for an address, whether it has real servers or not; an element of a map is one for the port.
+    let has_rules = |port: &ServicePort| node_ports(port).iter().any(|frontend| !frontend.rules.is_empty());
+    let leads = |port: &ServicePort| {
+        node_ports(port).iter().any(|frontend| frontend.routes.iter().any(|route| route.verdict.is_pool()))
+    };
+    let is_open = |port: &ServicePort| if input.mode() == Mode::Ipvs { has_rules(port) } else { leads(port) };
+    let proxy = input.cluster.and_then(|cluster| cluster.facts().proxy.as_ref());
+    let on_purpose = proxy.is_some_and(|proxy| proxy.node_ports == NodePorts::Loopback);
     let mut closed = Vec::new();
     for family in [Family::Ipv4, Family::Ipv6] {
         let ports = || input.ports().filter(move |(_, port)| port.family == family);
-        let has_rules = |port: &ServicePort| {
-            let mut node_ports = port.frontends.iter().filter(|frontend| frontend.kind == FrontendKind::NodePort);
-            node_ports.any(|frontend| !frontend.rules.is_empty())
-        };
         let missing = ports().filter(|(_, port)| port.drifts().iter().any(is_of_node_port));
-        // Virtual servers exist for the addresses; elements of a map, for the ports.
         let missing = missing.filter(|(_, port)| input.mode() == Mode::Ipvs || has_rules(port)).count();
-        if input.mode() == Mode::Iptables
-            || missing == 0
-            || missing == 1 && !on_purpose
-            || input.narrowed
-            || ports().any(|(_, port)| is_open(port))
-        {
+        // Of few Services it is no wonder.
+        let is_telling = on_purpose || missing > 1 && !input.narrowed;
+        if input.mode() == Mode::Iptables || missing == 0 || !is_telling || ports().any(|(_, port)| is_open(port)) {
             continue;
         }
         closed.push(family);

@@ -1,6 +1,7 @@
 //! A built-in chain does not lead to the chain of kube-proxy it should lead to.
 
 use super::{Check, Finding, Found, Input, Severity};
+use crate::cluster::NodePorts;
 use crate::dataplane::{MissingHook, Mode, Wiring};
 use crate::net::Family;
 
@@ -16,7 +17,8 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    let limited = input.cluster.and_then(|c| c.facts().proxy.as_ref()).is_some_and(|proxy| proxy.limits_node_ports);
+    let proxy = input.cluster.and_then(|cluster| cluster.facts().proxy.as_ref());
+    let limited = proxy.is_some_and(|proxy| proxy.node_ports != NodePorts::All);
     for wiring in input.wirings {
         if !wiring.whole {
             found.skip_for_lines(super::NAT_LINES);

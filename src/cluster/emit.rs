@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use serde::Serialize;
 
-use super::facts::{Endpoint, Facts, Node, Pod, PodRef, Port, ProxyConfig, Service, Slice, SlicePort};
+use super::facts::{Endpoint, Facts, Node, NodePorts, Pod, PodRef, Port, ProxyConfig, Service, Slice, SlicePort};
 use super::objects::{self, Meta};
 use super::{Scope, convert};
 use crate::dataplane::Policy;
@@ -282,7 +282,11 @@ fn node(node: &Node) -> objects::Node {
 fn proxy(config: &ProxyConfig) -> objects::ConfigMap {
     // A string of JSON is one of YAML.
     let mode = serde_json::Value::from(config.mode.as_str());
-    let addresses = if config.limits_node_ports { "nodePortAddresses: [primary]\n" } else { "" };
+    let addresses = match config.node_ports {
+        NodePorts::All => "",
+        NodePorts::Chosen => "nodePortAddresses: [primary]\n",
+        NodePorts::Loopback => "nodePortAddresses: [127.0.0.0/8]\n",
+    };
     let head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
     let text = format!("{head}mode: {mode}\n{addresses}");
     objects::ConfigMap { metadata: meta(Some("kube-system"), "kube-proxy"), data: marks([Some(("config.conf", text))]) }

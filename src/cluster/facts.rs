@@ -285,6 +285,17 @@ pub struct Node {
 pub struct ProxyConfig {
     /// `mode`; empty means iptables on Linux (KubeProxyConfiguration v1alpha1).
     pub mode: String,
-    /// `nodePortAddresses` is given, so that node ports may be left out for a family.
-    pub limits_node_ports: bool,
+    /// `nodePortAddresses`.
+    pub node_ports: NodePorts,
+}
+
+/// On which addresses of the node kube-proxy opens node ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodePorts {
+    /// On all.
+    All,
+    /// On some, so that a family may have none.
+    Chosen,
+    /// On loopback addresses alone, on which there are none but in iptables mode.
+    Loopback,
 }

@@ -34,7 +34,8 @@ pub use emit::emit;
 #[cfg(feature = "live")]
 pub use exec::{End, NoPlace, OnNode, Place};
 pub use facts::{
-    Endpoint, Facts, Hints, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Service, ServiceType, Slice, SlicePort,
+    Endpoint, Facts, Hints, Ingress, Node, NodePorts, Pod, PodRef, Port, ProxyConfig, Service, ServiceType, Slice,
+    SlicePort,
 };
 #[cfg(feature = "live")]
 pub use follow::{Follower, Health};

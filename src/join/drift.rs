@@ -94,6 +94,8 @@ impl Comparison<'_> {
             }
             Some(true)
                 if !want.sources.is_empty()
+                    // A virtual server is there, and ipsets drop before it.
+                    && self.extent.remote_fallback
                     && refused == Some(Verdict::Drop)
                     && self.extent.tells_sources
                     && (want.policy == Policy::Cluster || self.has_local())

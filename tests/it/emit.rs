@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use kube_ipt::cluster::{
-    Coverage, Endpoint, Facts, Hints, Ingress, Node, Pod, PodRef, Port, ProxyConfig, Saved, Scope, Service,
+    Coverage, Endpoint, Facts, Hints, Ingress, Node, NodePorts, Pod, PodRef, Port, ProxyConfig, Saved, Scope, Service,
     ServiceType, Slice, SlicePort, emit,
 };
 use kube_ipt::dataplane::Policy;
@@ -203,7 +203,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     });
     let node = (name(), option::of(name()), vec(any_address(), 0..3), vec(name(), 0..3));
     let node = node.prop_map(|(name, zone, addresses, names)| Node { name, zone, addresses, names });
-    let proxy = option::of(("[ -~]{0,8}", any::<bool>()));
+    let proxy = option::of(("[ -~]{0,8}", 0_usize..3));
     let scope = || {
         let some = (vec(name(), 0..3), vec((option::of(name()), name()), 0..3));
         let some = some.prop_map(|(namespaces, services)| Scope::Some { namespaces, services });
@@ -221,7 +221,8 @@ fn facts() -> impl Strategy<Value = Facts> {
     });
     let lists = (vec(service(), 0..5), vec(slice(), 0..8), vec(pod, 0..5), vec(node, 0..4), proxy, coverage);
     lists.prop_map(|(services, slices, pods, nodes, proxy, coverage)| {
-        let proxy = proxy.map(|(mode, limits_node_ports)| ProxyConfig { mode, limits_node_ports });
+        let of = [NodePorts::All, NodePorts::Chosen, NodePorts::Loopback];
+        let proxy = proxy.map(|(mode, which): (_, usize)| ProxyConfig { mode, node_ports: of[which % of.len()] });
         ordered(Facts { services, slices, pods, nodes, proxy, coverage, left_out: Vec::new() })
     })
 }

@@ -601,4 +601,22 @@ fn lines_that_another_tool_has_quoted_are_taken_out_of_their_quotes() {
         let whole: String = text.lines().map(|line| quoted(line) + "\n").collect();
         assert_eq!(services(&whole), plain, "{form}");
     }
+    // What is cut off in the last line is no reason to give up.
+    let mut cut: String = text.lines().map(|line| format!("{{\"log\":{}}}\n", json(&format!("{line}\n")))).collect();
+    cut.truncate(cut.len() - 20);
+    assert_eq!(services(&cut), plain);
+    // Go writes `>` as a number, and YAML has no escapes in single quotes.
+    let arrows: String =
+        text.lines().map(|line| format!("{{\"log\":{}}}\n", json(line).replace('>', "\\u003e"))).collect();
+    assert_eq!(services(&arrows), plain);
+    let odd = text.replace(
+        "-A PREROUTING -m comment",
+        "-A PREROUTING -p udp -m comment --comment \"don\\'t\" -j RETURN\n-A PREROUTING -m comment",
+    );
+    let as_yaml: String = odd.lines().map(|line| format!("- '{}'\n", line.replace('\'', "''"))).collect();
+    let rules = |text: &str| {
+        let (_, stderr, _) = kube_ipt("list --no-api -v").stdin(text).output();
+        stderr.contains("not understood")
+    };
+    assert_eq!((rules(&odd), rules(&as_yaml)), (false, false));
 }

@@ -491,3 +491,54 @@ fn where_no_virtual_server_serves_one_that_is_missing_closes_nothing() {
     let node = of_ipvs().without(|line| line.starts_with("-A -t 10.200.0.12:30437 "));
     assert_eq!(told(&node.check()), [""; 0]);
 }
+
+#[test]
+fn a_node_port_without_endpoints_tells_that_node_ports_are_open() {
+    // All node ports but that of shop/nobody-np, which refuses on every address of the node.
+    let is_of = |line: &str, what: &str| line.starts_with(what) && line.contains(":3") && !line.contains(" 10.96.");
+    let lost =
+        of_ipvs().without(|line| (is_of(line, "-A -t 10.") || is_of(line, "-a -t 10.")) && !line.contains(":30437"));
+    let config = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\nnodePortAddresses:\n- 127.0.0.0/8\n";
+    let told_so = lost.clone().with_object(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
+        "data": {"config.conf": config},
+    }));
+    for node in [lost, told_so] {
+        let (found, _) = with_code(&node, "missing-frontend");
+        assert_eq!(
+            found,
+            [
+                "missing-frontend error edge/gw-lb-ranges:https :31879",
+                "missing-frontend error edge/gw-lb:https :32655",
+                "missing-frontend error shop/web :30517",
+            ]
+        );
+    }
+}
+
+#[test]
+fn conditions_that_nft_hides_ask_any_set() {
+    let hidden = of_ipvs().lines(|line| {
+        let Some(at) = line.find("-m set --match-set ") else { return Some(line.to_owned()) };
+        let behind = line[at..].find(" -j ").map_or("", |target| &line[at + target..]);
+        Some(format!("{}--nft-match set{behind}", &line[..at]))
+    });
+    assert_eq!(told(&hidden.check()), [""; 0]);
+}
+
+#[test]
+fn headings_of_sets_tell_no_members() {
+    let mut node = of_ipvs();
+    let names: Vec<&str> =
+        node.dumps[1].lines().filter_map(|line| line.strip_prefix("create ")?.split(' ').next()).collect();
+    let heading = |name: &&str| {
+        let prefix = format!("add {name} ");
+        let members = node.dumps[1].lines().filter(|line| line.starts_with(&prefix)).count();
+        format!(
+            "Name: {name}\nType: hash:ip,port\nRevision: 6\nHeader: family inet\nSize in memory: 600\nReferences: 1\nNumber of entries: {members}\n\n"
+        )
+    };
+    let listed: String = names.iter().map(heading).collect();
+    node.dumps[1] = listed;
+    assert_eq!(told(&node.check()), [""; 0]);
+}

@@ -826,3 +826,25 @@ fn rules_of_a_family_that_were_not_read_are_told_for_every_service_that_has_it()
     assert_eq!(skipped(&clean("node1"), "check shop/web"), "[]");
     assert_eq!(skipped(&clean("node1"), "check infra/dns --family ipv4"), "[]");
 }
+
+#[test]
+fn services_without_addresses_of_a_family_do_not_tell_that_it_was_read() {
+    let six = fs::read_to_string(node("kitchen-sink/node1/save6.txt")).expect("the recording is there");
+    let alone = Node { dumps: vec![six], ..clean("node1") };
+    let skipped = alone.run("check").json()["summary"]["skipped"].to_string();
+    assert!(skipped.contains("19 service ports of ipv4: no rules of that family were read"), "{skipped}");
+}
+
+#[test]
+fn a_load_balancer_whose_rule_is_gone_is_missing_though_others_are_dropped() {
+    let gone = clean("node1").without(|line| line.starts_with("-A KUBE-SERVICES -d 203.0.113.78/32 "));
+    let found: Vec<Value> = gone.check().into_iter().filter(|finding| finding["severity"] != "info").collect();
+    assert_eq!(
+        told(&found),
+        [
+            "missing-frontend error edge/gw-lb-ranges:https 203.0.113.78:443",
+            "stale-reject error edge/gw-lb-ranges:https 203.0.113.78:443",
+        ]
+    );
+    assert!(message(&gone, "missing-frontend").ends_with(" is not captured: connections to it are dropped"));
+}

@@ -99,6 +99,8 @@ impl<'a> Sets<'a> {
         let mut open: Option<&'a str> = None;
         let mut in_members = false;
         let mut last = "";
+        // How many members each set has, as the listing says.
+        let mut counted: Vec<(&str, usize)> = Vec::new();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let mut words = line.split_ascii_whitespace();
             match (words.next().unwrap_or_default(), words.next()) {
@@ -133,9 +135,19 @@ impl<'a> Sets<'a> {
                         sets.add(name, member, nomatch);
                     }
                 }
+                ("Number", Some("of")) if open.is_some() => {
+                    let entries = words.nth(1).and_then(|count| count.parse::<usize>().ok());
+                    counted.extend(open.zip(entries));
+                }
                 (field, _) if open.is_some() && (field.ends_with(':') || line.contains(": ")) => {}
                 ("COMMIT" | "flush" | "destroy", _) => {}
                 _ => sets.unread += 1,
+            }
+        }
+        // Without members that it has, it is a heading alone (`ipset list -t`).
+        for (name, _) in counted.into_iter().filter(|(_, members)| *members > 0) {
+            if sets.by_name.get(name).is_some_and(|set| set.members.is_empty()) {
+                sets.by_name.remove(name);
             }
         }
         if let Some(set) = sets.by_name.get_mut(last) {

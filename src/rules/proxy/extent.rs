@@ -120,10 +120,17 @@ impl Survey<'_, '_> {
 
     fn of_ipvs(&self, family: Family) -> Extent {
         let mut rulesets = self.rules.iptables.iter().filter(|ruleset| ruleset.family == family);
+        let six = if family == Family::Ipv6 { "6-" } else { "" };
+        let limited = self.rules.sets.get(&format!("KUBE-{six}LOAD-BALANCER-FW")).is_some();
         let has =
             |table: Option<iptables::Table<'_>>, chain| table.is_some_and(|table| table.section.chain(chain).is_some());
         let tells = |ruleset: &iptables::Ruleset<'_>| {
-            ruleset.filter.is_some() && (has(ruleset.nat, "KUBE-SERVICES") || has(ruleset.filter, "KUBE-FORWARD"))
+            let hides = |filter: iptables::Table<'_>| {
+                let chains = ["KUBE-PROXY-FIREWALL", "KUBE-SOURCE-RANGES-FIREWALL"];
+                chains.iter().flat_map(|chain| filter.rules(chain)).any(|raw| raw.text.contains(iptables::HIDDEN))
+            };
+            ruleset.filter.is_some_and(|filter| !hides(filter))
+                && (has(ruleset.nat, "KUBE-SERVICES") || has(ruleset.filter, "KUBE-FORWARD"))
         };
         Extent {
             nat_whole: self.ipvs.is_whole(),
@@ -132,7 +139,7 @@ impl Survey<'_, '_> {
             external_chains: false,
             pod_networks: self.pod_networks(family),
             // Rules that ask ipsets drop the others. Without any chain of kube-proxy they may be elsewhere.
-            tells_sources: !self.rules.sets.is_empty() && rulesets.any(tells),
+            tells_sources: limited && rulesets.any(tells),
             remote_fallback: true,
             to_terminating: self.leads_to_terminating(family),
             ..Extent::whole(family)

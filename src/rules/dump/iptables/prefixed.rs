@@ -34,44 +34,79 @@ pub(super) fn without_prefixes(text: &str) -> Option<(String, String)> {
     if count < SEVERAL || !is_behind(first) {
         return None;
     }
-    let quote = prefix.chars().next_back().filter(|last| matches!(last, '"' | '\''));
+    let quoting = Quoting::of(prefix, text);
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let Some(found) = before.find(line) else {
             out.push_str(line);
             continue;
         };
-        match quote.map(|quote| unquoted(&line[found.end()..], quote)) {
-            None => out.push_str(&line[found.end()..]),
-            Some(Some(inner)) => {
-                out.push_str(&inner);
-                out.push('\n');
-            }
-            // What is quoted otherwise would be read with the rest of its line.
-            Some(None) => return None,
+        let rest = &line[found.end()..];
+        match &quoting {
+            None => out.push_str(rest),
+            Some(quoting) => match quoting.unquoted(rest) {
+                (inner, true) => {
+                    out.push_str(&inner);
+                    out.push('\n');
+                }
+                // The text breaks off there.
+                (inner, false) if !line.ends_with('\n') => out.push_str(&inner),
+                // What is quoted otherwise would be read with the rest of its line.
+                (_, false) => return None,
+            },
         }
     }
     Some((out, prefix.to_owned()))
 }
 
-/// What stands in a string up to its closing quote, as JSON, CSV, YAML and Python write strings; `None` if it does not end.
-fn unquoted(text: &str, quote: char) -> Option<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    loop {
-        match chars.next()? {
-            // A line that was logged ends with its line end.
-            '\\' => match chars.next()? {
-                'n' | 'r' => {}
-                't' => out.push('\t'),
-                other => out.push(other),
-            },
-            c if c == quote => match chars.next_if_eq(&quote) {
-                Some(twice) => out.push(twice),
-                None => return Some(out),
-            },
-            c => out.push(c),
+/// How strings are written that begin with the last character of a prefix.
+struct Quoting {
+    quote: char,
+    /// A backslash stands before what it changes, as JSON, Python and logfmt have it. CSV, and YAML with single quotes, write a quote
+    /// twice instead.
+    escapes: bool,
+}
+
+impl Quoting {
+    fn of(prefix: &str, text: &str) -> Option<Self> {
+        let quote = prefix.chars().next_back().filter(|last| matches!(last, '"' | '\''))?;
+        // Nearly every rule of kube-proxy's has a comment in quotes.
+        let escapes = if quote == '"' { !text.contains("--comment \"\"") } else { !text.contains("''") };
+        Some(Self { quote, escapes })
+    }
+
+    /// What stands in a string up to its closing quote, and whether that is there, with nothing behind it but what a list or an
+    /// object has.
+    fn unquoted(&self, text: &str) -> (String, bool) {
+        let mut out = String::with_capacity(text.len());
+        let mut chars = text.char_indices().peekable();
+        while let Some((at, c)) = chars.next() {
+            if c == '\\' && self.escapes {
+                match chars.next() {
+                    // A line that was logged ends with its line end.
+                    Some((_, 'n' | 'r')) | None => {}
+                    Some((_, 't')) => out.push('\t'),
+                    Some((at, 'u')) => {
+                        let code = text.get(at + 1..at + 5).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+                        let Some(code) = code else { return (out, false) };
+                        out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                        chars.nth(3);
+                    }
+                    Some((_, other)) => out.push(other),
+                }
+            } else if c != self.quote {
+                out.push(c);
+            } else if !self.escapes && chars.next_if(|(_, next)| *next == self.quote).is_some() {
+                out.push(c);
+            } else {
+                let behind = &text[at + c.len_utf8()..];
+                let is_end = behind.is_empty() || behind.starts_with([',', '}', ']', ')', ';', ' ', '\t', '\r', '\n']);
+                return (out, is_end);
+            }
         }
+        // A line end that nothing closes before is no part of it.
+        out.truncate(out.trim_end_matches(['\r', '\n']).len());
+        (out, false)
     }
 }
 

@@ -32,7 +32,7 @@ pub use fragments::joined;
 pub use mark::{apply as apply_mark, masked as masked_mark};
 pub use matching::PodSide;
 pub use part::share_of;
-pub use ruleset::{Note, Ruleset, Table, rulesets};
+pub use ruleset::{HIDDEN, Note, Ruleset, Table, rulesets};
 pub use survey::{Sketch, Survey};
 pub use targets::only_watches;
 pub use translate::{Translation, of as translation};

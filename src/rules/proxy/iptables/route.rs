@@ -210,7 +210,7 @@ impl<'d> Walk<'_, 'd> {
                 return self.pool(PoolRef::of(chain.name), within);
             }
             // The rule by which pods and the node use every endpoint comes first.
-            if ChainKind::of(name) == ChainKind::External && table.section.begins_in(chain) {
+            if ChainKind::of(name) == ChainKind::External && table.section.is_first(chain) {
                 return self.verdict(Some(Verdict::Unknown), within);
             }
             let before = self.marked;

@@ -98,7 +98,7 @@ impl Table<'_> {
 }
 
 /// What stands where nft hides a condition.
-const HIDDEN: &str = " --nft-match ";
+pub const HIDDEN: &str = " --nft-match ";
 
 /// Something the reader of the answer has to know about what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -178,12 +178,18 @@ impl Facts for Packet<'_, '_> {
 
     fn in_set(&self, name: &str, directions: &str) -> Truth {
         let Some(set) = self.sets.get(name) else { return Truth::Unknown };
+        // Sets of Services name no address of the node, but for SCTP node ports, which are told by the port: none is looked through.
+        let may_be_node = self.protocol == Protocol::Sctp && name.contains("NODE-PORT");
+        let begins_with_address =
+            set.members.first().is_some_and(|member| matches!(member.parts[..], [Part::Network(_), ..]));
+        if self.address.is_none() && directions.starts_with("dst") && begins_with_address && !may_be_node {
+            return Truth::No;
+        }
         let of = |parts: &[Part<'_>]| {
             let truths = parts.iter().zip(directions.split(',')).map(|(part, side)| match (part, side) {
                 (Part::Network(network), "dst") => match self.address {
                     Some(address) => Truth::from(network.contains(address)),
-                    // Sets of Services name no address of the node, but for SCTP node ports, which are told by the port.
-                    None => Truth::from(self.protocol == Protocol::Sctp && name.contains("NODE-PORT")),
+                    None => Truth::from(may_be_node),
                 },
                 (Part::Network(network), _) => self.client.is_in(network),
                 (Part::Ports(protocol, low, high), "dst") => match self.port {

@@ -3,7 +3,7 @@
 use crate::dataplane::MarkFault;
 use crate::dump::ipset::Sets;
 use crate::net::Family;
-use crate::proxy::iptables::Table;
+use crate::proxy::iptables::{HIDDEN, Table};
 
 /// What is wrong with the sets or the rules that ask for them. `nat` is all there.
 pub fn fault(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFault> {
@@ -52,5 +52,5 @@ fn asks(rule: &str, set: &str) -> bool {
 
 /// True if the program that printed the rule could not print all of it.
 fn is_garbled(rule: &str) -> bool {
-    rule.contains("[unsupported") || rule.contains("xt match")
+    rule.contains("[unsupported") || rule.contains(HIDDEN)
 }

@@ -17,6 +17,9 @@ pub(super) fn fault(table: &Table<'_>, text: u16) -> Option<MarkFault> {
     mark(table, text).or_else(|| hairpins(table))
 }
 
+/// kube-proxy sets one mark. So many are looked at.
+const MAX_MARKS: usize = 8;
+
 /// The mark that is set must be masqueraded, and nothing that carries none.
 fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
     // That nothing leads to an empty chain, or to none, is said elsewhere.
@@ -34,6 +37,9 @@ fn mark(table: &Table<'_>, text: u16) -> Option<MarkFault> {
     for (mark, line) in set {
         if !marks.iter().any(|(known, _)| *known == mark) {
             marks.push((mark, line));
+        }
+        if marks.len() == MAX_MARKS {
+            break;
         }
     }
     for (mark, line) in marks {
