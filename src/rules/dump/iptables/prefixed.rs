@@ -94,9 +94,7 @@ impl Quoting {
                     }
                     Some((_, other)) => out.push(other),
                 }
-            } else if c != self.quote {
-                out.push(c);
-            } else if !self.escapes && chars.next_if(|(_, next)| *next == self.quote).is_some() {
+            } else if c != self.quote || !self.escapes && chars.next_if(|(_, next)| *next == self.quote).is_some() {
                 out.push(c);
             } else {
                 let behind = &text[at + c.len_utf8()..];
