@@ -574,6 +574,11 @@ fn untouched_recordings_are_read_without_a_word() {
     }
 }
 
+/// A text as a tool writes it.
+fn each(text: &str, quoted: Quoting<'_>) -> String {
+    text.lines().flat_map(|line| [quoted(line), "\n".to_owned()]).collect()
+}
+
 /// How a tool writes a line.
 type Quoting<'q> = &'q dyn Fn(&str) -> String;
 
@@ -598,22 +603,20 @@ fn lines_that_another_tool_has_quoted_are_taken_out_of_their_quotes() {
     };
     let plain = services(&text);
     for (form, quoted) in forms {
-        let whole: String = text.lines().map(|line| quoted(line) + "\n").collect();
-        assert_eq!(services(&whole), plain, "{form}");
+        assert_eq!(services(&each(&text, quoted)), plain, "{form}");
     }
     // What is cut off in the last line is no reason to give up.
-    let mut cut: String = text.lines().map(|line| format!("{{\"log\":{}}}\n", json(&format!("{line}\n")))).collect();
+    let mut cut = each(&text, &|line| format!("{{\"log\":{}}}", json(&format!("{line}\n"))));
     cut.truncate(cut.len() - 20);
     assert_eq!(services(&cut), plain);
     // Go writes `>` as a number, and YAML has no escapes in single quotes.
-    let arrows: String =
-        text.lines().map(|line| format!("{{\"log\":{}}}\n", json(line).replace('>', "\\u003e"))).collect();
+    let arrows = each(&text, &|line| format!("{{\"log\":{}}}", json(line).replace('>', "\\u003e")));
     assert_eq!(services(&arrows), plain);
     let odd = text.replace(
         "-A PREROUTING -m comment",
         "-A PREROUTING -p udp -m comment --comment \"don\\'t\" -j RETURN\n-A PREROUTING -m comment",
     );
-    let as_yaml: String = odd.lines().map(|line| format!("- '{}'\n", line.replace('\'', "''"))).collect();
+    let as_yaml = each(&odd, &|line| format!("- '{}'", line.replace('\'', "''")));
     let rules = |text: &str| {
         let (_, stderr, _) = kube_ipt("list --no-api -v").stdin(text).output();
         stderr.contains("not understood")
