@@ -267,6 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn the_rule_for_pods_names_their_interface_or_their_network() {
+        let is_hidden = |rule: Rule<'_>| rule.matches.iter().any(Match::is_hidden);
+        let comment = "/* pod traffic for a/b external destinations */";
+        let everywhere = format!("KUBE-SVC-X  all  --  0.0.0.0/0   0.0.0.0/0   {comment}");
+        let network = format!("KUBE-SVC-X  all  --  10.244.0.0/16   0.0.0.0/0   {comment}");
+        let seen = format!("  0  0 KUBE-SVC-X  all  --  cni0   *   0.0.0.0/0   0.0.0.0/0   {comment}");
+        assert!(is_hidden(row(PLAIN, everywhere.leak())));
+        assert!(!is_hidden(row(PLAIN, network.leak())));
+        assert!(!is_hidden(row(VERBOSE, seen.leak())));
+    }
+
+    #[test]
     fn a_rule_without_target_has_one_column_less() {
         let heading = format!("num  {PLAIN}");
         let rule = row(&heading, "3               0    --  0.0.0.0/0            0.0.0.0/0            /* only said */");
