@@ -605,6 +605,9 @@ fn lines_that_another_tool_has_quoted_are_taken_out_of_their_quotes() {
     for (form, quoted) in forms {
         assert_eq!(services(&each(&text, quoted)), plain, "{form}");
     }
+    // A key may be indented as the lines are.
+    let lines = each(&text, &|line| format!("  {},", json(line)));
+    assert_eq!(services(&format!("{{\n  \"stdout_lines\": [\n{lines}  ]\n}}\n")), plain);
     // What is cut off in the last line is no reason to give up.
     let mut cut = each(&text, &|line| format!("{{\"log\":{}}}", json(&format!("{line}\n"))));
     cut.truncate(cut.len() - 20);

@@ -51,8 +51,9 @@ pub(super) fn without_prefixes(text: &str) -> Option<(String, String)> {
                 }
                 // The text breaks off there.
                 (inner, false) if !line.ends_with('\n') => out.push_str(&inner),
-                // What is quoted otherwise would be read with the rest of its line.
-                (_, false) => return None,
+                // A rule that is quoted otherwise would be read with the rest of its line. The key of a list is no line of a dump.
+                (_, false) if rule(rest).is_some() => return None,
+                (_, false) => out.push_str(line),
             },
         }
     }
