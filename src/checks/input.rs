@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::evidence::Places;
 use super::{Check, Finding};
-use crate::cluster::Service;
+use crate::cluster::{NodePorts, Service};
 use crate::dataplane::{Closed, Mode, Origin, ServicePort, Standing, Wiring};
 use crate::expect::Cluster;
 use crate::net::{Family, Moment, Protocol};
@@ -86,12 +86,15 @@ impl<'i> Input<'i, '_> {
         self.wirings.iter().find(|wiring| wiring.family == family)
     }
 
-    /// True if a hook is missing that leads connections from there to every Service, which is told as that. IPVS needs none.
+    /// True if a hook is missing that leads connections from there to every Service, which is told as that.
     pub(super) fn is_unhooked(&self, family: Family, origin: Origin) -> bool {
-        let hook = if origin == Origin::Node { "output" } else { "prerouting" };
-        let missing = self.wiring(family).into_iter().flat_map(|wiring| &wiring.missing_hooks);
-        let mut of_nat = missing.filter(|missing| missing.table == "nat");
-        self.mode() != Mode::Ipvs && of_nat.any(|missing| missing.chain.eq_ignore_ascii_case(hook))
+        self.wiring(family).is_some_and(|wiring| wiring.is_unhooked(origin))
+    }
+
+    /// On which addresses of the node node ports are open, as far as kube-proxy's configuration is known.
+    pub(super) fn node_ports(&self) -> NodePorts {
+        let proxy = self.cluster.and_then(|cluster| cluster.facts().proxy.as_ref());
+        proxy.map_or(NodePorts::All, |proxy| proxy.node_ports)
     }
 
     /// The Service of a service port, where the cluster knows it.

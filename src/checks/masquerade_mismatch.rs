@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{
-    Endpoint, Frontend, FrontendKind, MarkFault, Mode, Origin, Policy, Route, RuleRef, ServicePort, Verdict, count,
+    Endpoint, Frontend, FrontendKind, MarkFault, Mode, Origin, Policy, Route, ServicePort, Verdict, count,
 };
 use crate::net::Family;
 
@@ -25,12 +25,10 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let nftables = wiring.mode == Some(Mode::Nftables);
             let (marks, acts) =
                 if nftables { ("the table", "the chain masquerading") } else { ("KUBE-MARK-MASQ", "KUBE-POSTROUTING") };
-            let (message, rules) = match fault {
-                MarkFault::NoHairpins(set) => match here(input, wiring.family) {
-                    0 => continue,
-                    endpoints => (without_hairpins(set, endpoints), Vec::new()),
-                },
-                fault => words(fault, marks, acts),
+            let Some(message) = words(fault, marks, acts, || here(input, wiring.family)) else { continue };
+            let rules = match fault {
+                MarkFault::NotActedOn(_, rules) | MarkFault::Everything(rules) => rules.clone(),
+                _ => Vec::new(),
             };
             let (severity, reason) = match fault {
                 MarkFault::NotHairpins(_) | MarkFault::NoHairpins(_) | MarkFault::NotClusterIps(_) => {
@@ -59,43 +57,31 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
 }
 
-fn words(fault: &MarkFault, marks: &str, acts: &str) -> (String, Vec<RuleRef>) {
-    match fault {
+/// What is wrong; `None` where nothing is, as so many endpoints are `here`.
+fn words(fault: &MarkFault, marks: &str, acts: &str, here: impl Fn() -> usize) -> Option<String> {
+    Some(match fault {
         MarkFault::NotSet => {
-            let what = format!("{marks} sets no mark: nothing is masqueraded, and answers to some clients go astray");
-            (what, Vec::new())
+            format!("{marks} sets no mark: nothing is masqueraded, and answers to some clients go astray")
         }
-        MarkFault::NotClusterIps(set) => {
-            let what = format!(
-                "no rule masquerades clients of the cluster IPs in {set}: answers to those outside the pod network go astray"
-            );
-            (what, Vec::new())
+        MarkFault::NotClusterIps(set) => format!(
+            "no rule masquerades clients of the cluster IPs in {set}: answers to those outside the pod network go astray"
+        ),
+        MarkFault::NoHairpins(set) => {
+            let endpoints = Some(here()).filter(|endpoints| *endpoints > 0)?;
+            let endpoints = count(endpoints, "endpoint");
+            format!("the set {set} is empty: {endpoints} of this node cannot reach themselves through their Services")
         }
-        MarkFault::NoHairpins(set) => (without_hairpins(set, 0), Vec::new()),
-        MarkFault::NotHairpins(endpoints) => {
-            let what = format!(
-                "{acts} has no rule for hairpin connections: {} cannot reach themselves through their Services",
-                count(*endpoints, "endpoint")
-            );
-            (what, Vec::new())
+        MarkFault::NotHairpins(endpoints) => format!(
+            "{acts} has no rule for hairpin connections: {} cannot reach themselves through their Services",
+            count(*endpoints, "endpoint")
+        ),
+        MarkFault::NotActedOn(mark, _) => {
+            format!("{marks} sets mark {mark:#x}, which {acts} does not masquerade: answers to some clients go astray")
         }
-        MarkFault::NotActedOn(mark, rules) => {
-            let what = format!(
-                "{marks} sets mark {mark:#x}, which {acts} does not masquerade: answers to some clients go astray"
-            );
-            (what, rules.clone())
+        MarkFault::Everything(_) => {
+            format!("{acts} masquerades what carries no mark: every connection of the node looks like its own")
         }
-        MarkFault::Everything(rules) => {
-            let what =
-                format!("{acts} masquerades what carries no mark: every connection of the node looks like its own");
-            (what, rules.clone())
-        }
-    }
-}
-
-fn without_hairpins(set: &str, endpoints: usize) -> String {
-    let endpoints = count(endpoints, "endpoint");
-    format!("the set {set} is empty: {endpoints} of this node cannot reach themselves through their Services")
+    })
 }
 
 /// How many endpoints run on this node, as the objects have it.
@@ -149,17 +135,16 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
             };
             let of_node = !missing && external_chains && lacks_external(frontend, Origin::Node);
             if missing || of_node {
-                let who = match frontend.kind {
-                    FrontendKind::ClusterIp => "clients outside the pod network",
-                    _ if of_node => "connections from the node itself",
-                    _ => "clients",
+                let whose = match frontend.kind {
+                    FrontendKind::ClusterIp => "clients outside the pod network of",
+                    _ if of_node => "connections from the node itself to",
+                    _ => "clients of",
                 };
                 found.add(Finding {
                     frontend: Some(frontend.at()),
                     chain: port.pools.first().map(|pool| pool.chain.clone()),
                     message: format!(
-                        "{who} {} {} {} are not masqueraded: the rule is missing",
-                        if of_node { "to" } else { "of" },
+                        "{whose} {} {} are not masqueraded: the rule is missing",
                         frontend.kind.words(),
                         frontend.at()
                     ),
@@ -200,10 +185,10 @@ fn sends_pods_elsewhere(frontend: &Frontend) -> bool {
 /// them (`"masquerade LOCAL traffic"`, pkg/proxy/iptables/proxier.go).
 fn lacks_external(frontend: &Frontend, origin: Origin) -> bool {
     let cluster = Verdict::Pool(Policy::Cluster);
-    let routes = || frontend.routes.iter().filter(|route| route.origin == origin);
     // Which of two ways they go, conditions may decide that a dump does not answer.
     let is_unmasked = |route: &Route| route.verdict == cluster && route.masquerade == Some(false);
-    let mut to_pools = routes().filter(|route| route.verdict.is_pool()).peekable();
+    let to_pools = frontend.routes.iter().filter(|route| route.origin == origin && route.verdict.is_pool());
+    let mut to_pools = to_pools.peekable();
     frontend.kind != FrontendKind::ClusterIp && to_pools.peek().is_some() && to_pools.all(is_unmasked)
 }
 

@@ -93,48 +93,43 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
 /// addresses, and none where it was told to use addresses that the node does not have, or only loopback ones, which nftables and
 /// IPVS leave out (`nodePortAddresses`).
 fn without_node_ports(input: &Input<'_, '_>, found: &mut Found) -> Vec<Family> {
-    let node_ports = |port: &'_ ServicePort| {
-        let of_port = port.frontends.iter().filter(|frontend| frontend.kind == FrontendKind::NodePort);
-        of_port.cloned().collect::<Vec<_>>()
+    let ipvs = match input.mode() {
+        Mode::Iptables => return Vec::new(),
+        mode => mode == Mode::Ipvs,
+    };
+    let on_purpose = input.node_ports() == NodePorts::Loopback;
+    let any = |port: &ServicePort, is: fn(&Frontend) -> bool| {
+        port.frontends.iter().any(|frontend| frontend.kind == FrontendKind::NodePort && is(frontend))
     };
     // A virtual server is one for an address, whether it has real servers or not; an element of a map is one for the port.
-    let has_rules = |port: &ServicePort| node_ports(port).iter().any(|frontend| !frontend.rules.is_empty());
-    let leads = |port: &ServicePort| {
-        node_ports(port).iter().any(|frontend| frontend.routes.iter().any(|route| route.verdict.is_pool()))
-    };
-    let is_open = |port: &ServicePort| if input.mode() == Mode::Ipvs { has_rules(port) } else { leads(port) };
-    let proxy = input.cluster.and_then(|cluster| cluster.facts().proxy.as_ref());
-    let on_purpose = proxy.is_some_and(|proxy| proxy.node_ports == NodePorts::Loopback);
+    let has_rules = |port: &ServicePort| any(port, |frontend| !frontend.rules.is_empty());
+    let leads = |port: &ServicePort| any(port, |frontend| frontend.routes.iter().any(|route| route.verdict.is_pool()));
+    let is_open = |port: &ServicePort| if ipvs { has_rules(port) } else { leads(port) };
+    let is_missing = |port: &ServicePort| port.drifts().iter().any(is_of_node_port) && (ipvs || has_rules(port));
     let mut closed = Vec::new();
     for family in [Family::Ipv4, Family::Ipv6] {
-        let ports = || input.ports().filter(move |(_, port)| port.family == family);
-        let missing = ports().filter(|(_, port)| port.drifts().iter().any(is_of_node_port));
-        let missing = missing.filter(|(_, port)| input.mode() == Mode::Ipvs || has_rules(port)).count();
+        let ports = || input.ports().map(|(_, port)| port).filter(move |port| port.family == family);
+        let missing = ports().filter(|port| is_missing(port)).count();
         // Of few Services it is no wonder.
-        let is_telling = on_purpose || missing > 1 && !input.narrowed;
-        if input.mode() == Mode::Iptables || missing == 0 || !is_telling || ports().any(|(_, port)| is_open(port)) {
+        let is_telling = missing > 0 && (on_purpose || missing > 1 && !input.narrowed);
+        if !is_telling || ports().any(is_open) {
             continue;
         }
         closed.push(family);
+        let node = input.node();
         if on_purpose {
-            found.skip(format!(
-                "no node port of {family} is open on {}, as nodePortAddresses may have it",
-                input.node()
-            ));
-        } else {
-            found.add(Finding {
-                severity: Severity::Warning,
-                reason: Some("node-ports"),
-                message: format!(
-                    "no node port is open on {}, though {} have one",
-                    input.node(),
-                    count(missing, "service port")
-                ),
-                hint: "is that on purpose? look for nodePortAddresses in kube-proxy's configuration, and give its ConfigMap with the objects"
-                    .to_owned(),
-                ..found.about(family)
-            });
+            found.skip(format!("no node port of {family} is open on {node}, as nodePortAddresses may have it"));
+            continue;
         }
+        let ports = count(missing, "service port");
+        found.add(Finding {
+            severity: Severity::Warning,
+            reason: Some("node-ports"),
+            message: format!("no node port is open on {node}, though {ports} have one"),
+            hint: "is that on purpose? look for nodePortAddresses in kube-proxy's configuration, and give its ConfigMap with the objects"
+                .to_owned(),
+            ..found.about(family)
+        });
     }
     closed
 }
@@ -149,13 +144,13 @@ fn shut_out(input: &Input<'_, '_>, found: &mut Found) {
         for drift in port.drifts() {
             let Drift::ShutOut { frontend, verdict, origins, networks } = drift else { continue };
             let frontend = &port.frontends[*frontend];
-            let origins = origins.iter().filter(|origin| !input.is_unhooked(port.family, **origin));
-            let origins: Vec<&Origin> = origins.collect();
+            let hooked = origins.iter().copied().filter(|origin| !input.is_unhooked(port.family, *origin));
+            let origins: Vec<Origin> = hooked.collect();
             if origins.is_empty() {
                 continue;
             }
             let from = match networks.as_slice() {
-                [] => origins.iter().map(|origin| origin.words()).collect::<Vec<_>>().join(" and "),
+                [] => super::origins(&origins),
                 networks => networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             };
             let become_of = match verdict {

@@ -17,8 +17,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
-    let proxy = input.cluster.and_then(|cluster| cluster.facts().proxy.as_ref());
-    let limited = proxy.is_some_and(|proxy| proxy.node_ports != NodePorts::All);
+    let limited = input.node_ports() != NodePorts::All;
     for wiring in input.wirings {
         if !wiring.whole {
             found.skip_for_lines(super::NAT_LINES);

@@ -48,7 +48,7 @@ pub use pick::{Pick, find};
 use hashbrown::HashSet;
 
 use crate::cores;
-use crate::dataplane::{Mode, Wiring, count};
+use crate::dataplane::{Origin, Wiring, count};
 use crate::order::Order as _;
 
 /// A check. Its `id` and `slug` never change their meaning and are never used again.
@@ -200,16 +200,16 @@ fn skip_unread(input: &Input<'_, '_>, found: &mut Found) {
 /// Rules that no packet gets to do no harm.
 fn soften(input: &Input<'_, '_>, findings: &mut [Finding]) {
     for wiring in input.wirings {
-        let lacks = |chain: &str| {
-            let mut missing = wiring.missing_hooks.iter().filter(|hook| hook.table == "nat" && !hook.for_some);
-            missing.any(|hook| hook.chain.eq_ignore_ascii_case(chain))
-        };
-        // What IPVS captures needs no hook.
-        if lacks("PREROUTING") && lacks("OUTPUT") && wiring.mode != Some(Mode::Ipvs) {
+        if Origin::ALL.into_iter().all(|origin| wiring.is_unhooked(origin)) {
             let of_traffic = findings.iter_mut().filter(|f| f.family == Some(wiring.family) && f.check.of_traffic);
             of_traffic.for_each(|finding| finding.severity = Severity::Info);
         }
     }
+}
+
+/// Where connections come from, in words behind "from".
+fn origins(all: &[Origin]) -> String {
+    all.iter().map(|origin| origin.words()).collect::<Vec<_>>().join(" and ")
 }
 
 /// Why checks that compare with the cluster are not made.

@@ -92,7 +92,7 @@ fn whose(Shadow { origins, only, .. }: &Shadow) -> String {
     if origins.len() == Origin::ALL.len() || are_told {
         return String::new();
     }
-    format!(" from {}", origins.iter().map(|origin| origin.words()).collect::<Vec<_>>().join(" and "))
+    format!(" from {}", super::origins(origins))
 }
 
 /// Which of the connections, where not all are.

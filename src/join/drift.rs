@@ -8,6 +8,7 @@ use crate::dataplane::{
 };
 use crate::expect::{self, Expected};
 use crate::net::{Family, Network};
+use crate::order::Order as _;
 use crate::proxy::Extent;
 
 impl Join<'_, '_> {
@@ -92,16 +93,7 @@ impl Comparison<'_> {
                 self.sources(want, drifts);
                 self.shut_out(want, drifts);
             }
-            Some(true)
-                if !want.sources.is_empty()
-                    // A virtual server is there, and ipsets drop before it.
-                    && self.extent.remote_fallback
-                    && refused == Some(Verdict::Drop)
-                    && self.extent.tells_sources
-                    && (want.policy == Policy::Cluster || self.has_local())
-                    && !have.is_unclear()
-                    && !self.may_be_let_in(want, refused) =>
-            {
+            Some(true) if self.lets_in_nobody(want, refused) => {
                 drifts.push(Drift::Sources { frontend: self.at, have: Some(Vec::new()), want: want.sources.clone() });
             }
             Some(true)
@@ -115,6 +107,13 @@ impl Comparison<'_> {
             }
             _ => {}
         }
+    }
+
+    /// True if a virtual server is there, and source ranges in ipsets drop everyone before it.
+    fn lets_in_nobody(&self, want: &expect::Frontend, refused: Option<Verdict>) -> bool {
+        let is_limited = !want.sources.is_empty() && (want.policy == Policy::Cluster || self.has_local());
+        let by_ipsets = self.extent.remote_fallback && self.extent.tells_sources && refused == Some(Verdict::Drop);
+        is_limited && by_ipsets && !self.have.is_unclear() && !self.may_be_let_in(want, refused)
     }
 
     /// Clients outside the source ranges are dropped behind the rules that let the others in, and under Local policy those from
@@ -172,40 +171,33 @@ impl Comparison<'_> {
         }
         // Whose way to the endpoints of other nodes is told as policy.
         let by_shortcut = want.kind != FrontendKind::ClusterIp && want.policy == Policy::Local;
-        for verdict in [Verdict::Drop, Verdict::Reject, Verdict::None] {
-            // Whom a pool is limited to, source ranges tell.
-            let is_limited = |origin: Origin| {
-                let to_pools =
-                    self.have.routes.iter().filter(|route| route.verdict.is_pool() && route.origin == origin);
-                to_pools.map(|route| &route.sources).any(|networks| !networks.is_empty())
-            };
-            let is_shut_out = |route: &&Route| {
-                let told = match route.origin {
-                    Origin::External => verdict == Verdict::None && route.sources.is_empty(),
-                    Origin::Pod | Origin::Node => by_shortcut,
-                };
-                // What the filter table refuses by a rule for the frontend is told as that.
-                let by_refusal = self.have.refusal.is_some() && verdict != Verdict::None;
-                route.verdict == verdict
-                    && !told
-                    && !by_refusal
-                    && !is_limited(route.origin)
-                    && !route.sources.iter().any(Network::is_loopback)
-            };
-            let mut by_networks: Vec<(&[Network], Vec<Origin>)> = Vec::new();
-            for route in self.have.routes.iter().filter(is_shut_out) {
-                match by_networks.iter_mut().find(|(networks, _)| *networks == route.sources) {
-                    Some((_, origins)) => origins.push(route.origin),
-                    None => by_networks.push((&route.sources, vec![route.origin])),
-                }
+        let to_pools = || self.have.routes.iter().filter(|route| route.verdict.is_pool());
+        // Whom a pool is limited to, source ranges tell.
+        let is_limited = |origin| to_pools().any(|route| route.origin == origin && !route.sources.is_empty());
+        // What the filter table refuses by a rule for the frontend is told as that.
+        let by_refusal = self.have.refusal.is_some();
+        let is_shut_out = |route: &&Route| match (route.origin, route.verdict) {
+            (_, Verdict::Pool(_) | Verdict::Unknown) => false,
+            (_, Verdict::Drop | Verdict::Reject) if by_refusal => false,
+            (Origin::External, Verdict::None) if route.sources.is_empty() => false,
+            (Origin::Pod | Origin::Node, _) if by_shortcut => false,
+            (origin, _) => !is_limited(origin) && !route.sources.iter().any(Network::is_loopback),
+        };
+        let mut alike: Vec<(Verdict, &[Network], Vec<Origin>)> = Vec::new();
+        for route in self.have.routes.iter().filter(is_shut_out) {
+            let key = (route.verdict, route.sources.as_slice());
+            match alike.iter_mut().find(|(verdict, networks, _)| (*verdict, *networks) == key) {
+                Some((.., origins)) => origins.push(route.origin),
+                None => alike.push((key.0, key.1, vec![route.origin])),
             }
-            drifts.extend(by_networks.into_iter().map(|(networks, origins)| Drift::ShutOut {
-                frontend: self.at,
-                verdict,
-                origins,
-                networks: networks.to_vec(),
-            }));
         }
+        alike.order_by_key(|(verdict, ..)| *verdict);
+        drifts.extend(alike.into_iter().map(|(verdict, networks, origins)| Drift::ShutOut {
+            frontend: self.at,
+            verdict,
+            origins,
+            networks: networks.to_vec(),
+        }));
     }
 
     /// True if an endpoint of this node is known to be usable.

@@ -26,6 +26,7 @@ pub fn envelope(text: &str) -> serde_json::Result<(Envelope<'_>, usize)> {
 }
 
 /// The values of the array that `text` begins with, and its length in bytes.
+#[inline(never)]
 pub fn array(text: &str) -> serde_json::Result<(Vec<&str>, usize)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Vec<&RawValue>>();
     let items = values.next().transpose()?.unwrap_or_default();

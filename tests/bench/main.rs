@@ -90,7 +90,7 @@ fn check_all(bencher: Bencher<'_, '_>, services: usize) {
         let survey = Survey::of(&rulesets, &KnownNames::default());
         let sketches: Vec<_> = survey.sketches().iter().collect();
         let services = survey.services(&sketches);
-        let wirings = survey.wirings(&sketches, Depth::Everything);
+        let wirings = survey.wirings(&sketches, Depth::Everything, None);
         let input = Input {
             services: &services,
             wirings: &wirings,

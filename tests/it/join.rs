@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use hashbrown::HashSet;
 use serde_json::{Value, json};
 
 use crate::cases::gunzip;
@@ -553,23 +552,7 @@ fn every_line_of_a_joined_tree_fits_the_terminal() {
         let (rulesets, _) = rulesets(&dumps, Family::Ipv4);
         let survey = Survey::of(&rulesets, &known_names(&cluster));
         let mut services = survey.services(&survey.sketches().iter().collect::<Vec<_>>());
-        let join = Join::new(
-            &cluster,
-            vec![Extent {
-                family: Family::Ipv4,
-                nat_whole: true,
-                filter_whole: true,
-                external_chains: true,
-                tells_pods: true,
-                pod_networks: Vec::new(),
-                tells_sources: true,
-                remote_fallback: false,
-                is_absent: false,
-                rejected: HashSet::new(),
-                dropped: Vec::new(),
-                to_terminating: true,
-            }],
-        );
+        let join = Join::new(&cluster, vec![Extent { tells_pods: true, ..Extent::whole(Family::Ipv4) }]);
         join.describe_all(&mut services);
         services.extend(join.ports().filter(|port| join.is_shown_alone(port, None)).map(|port| join.alone(&port)));
         for width in [60, 66, 80, 100, 120] {

@@ -84,6 +84,15 @@ impl Wiring {
     }
 }
 
+impl Wiring {
+    /// True if a hook of nat is missing that leads connections from there to every Service. IPVS captures without one.
+    pub fn is_unhooked(&self, origin: Origin) -> bool {
+        let hook = if origin == Origin::Node { "output" } else { "prerouting" };
+        let mut missing = self.missing_hooks.iter().filter(|missing| missing.table == "nat" && !missing.for_some);
+        self.mode != Some(Mode::Ipvs) && missing.any(|missing| missing.chain.eq_ignore_ascii_case(hook))
+    }
+}
+
 /// Modes of kube-proxy (`--proxy-mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use hashbrown::HashSet;
 
+use super::ipvs::set_name;
 use super::node::Survey;
 use super::{iptables, nftables};
 use crate::dataplane::{Mode, Verdict};
+use crate::dump::iptables::HIDDEN;
 use crate::net::{Family, Network};
 
 /// Which rules of a family were read.
@@ -44,7 +46,7 @@ pub struct Extent {
 
 impl Extent {
     /// All rules of the family as today's kube-proxy writes them, none of which tells pods from others.
-    fn whole(family: Family) -> Self {
+    pub fn whole(family: Family) -> Self {
         Self {
             family,
             nat_whole: true,
@@ -60,9 +62,7 @@ impl Extent {
             to_terminating: true,
         }
     }
-}
 
-impl Extent {
     /// What becomes of connections to a port of `address` that no rule takes; `None` where they go on untranslated.
     pub fn refusal(&self, address: Option<IpAddr>) -> Option<Verdict> {
         let address = address?;
@@ -120,14 +120,13 @@ impl Survey<'_, '_> {
 
     fn of_ipvs(&self, family: Family) -> Extent {
         let mut rulesets = self.rules.iptables.iter().filter(|ruleset| ruleset.family == family);
-        let six = if family == Family::Ipv6 { "6-" } else { "" };
-        let limited = self.rules.sets.get(&format!("KUBE-{six}LOAD-BALANCER-FW")).is_some();
+        let limited = self.rules.sets.get(&set_name(family, "LOAD-BALANCER-FW")).is_some();
         let has =
             |table: Option<iptables::Table<'_>>, chain| table.is_some_and(|table| table.section.chain(chain).is_some());
         let tells = |ruleset: &iptables::Ruleset<'_>| {
             let hides = |filter: iptables::Table<'_>| {
                 let chains = ["KUBE-PROXY-FIREWALL", "KUBE-SOURCE-RANGES-FIREWALL"];
-                chains.iter().flat_map(|chain| filter.rules(chain)).any(|raw| raw.text.contains(iptables::HIDDEN))
+                chains.iter().flat_map(|chain| filter.rules(chain)).any(|raw| raw.text.contains(HIDDEN))
             };
             ruleset.filter.is_some_and(|filter| !hides(filter))
                 && (has(ruleset.nat, "KUBE-SERVICES") || has(ruleset.filter, "KUBE-FORWARD"))

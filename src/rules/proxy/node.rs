@@ -199,14 +199,14 @@ impl<'r, 'd> Survey<'r, 'd> {
 
     /// The rules of each family as a whole; `sketches` are the service ports asked about.
     pub fn wirings(&self, sketches: &[Sketch<'_, 'd>], depth: iptables::Depth) -> Vec<Wiring> {
-        let of_iptables = || {
+        let of_iptables = |mode| {
             let sketches: Vec<_> = sketches.iter().filter_map(Sketch::of_iptables).collect();
-            self.iptables.wirings(&sketches, depth)
+            self.iptables.wirings(&sketches, depth, mode)
         };
         let mut wirings = match self.mode {
             Some(Mode::Nftables) => self.nftables.wirings(depth),
-            Some(Mode::Ipvs) => self.wirings_of_ipvs(of_iptables()),
-            _ => of_iptables(),
+            Some(Mode::Ipvs) => self.wirings_of_ipvs(of_iptables(self.mode)),
+            _ => of_iptables(None),
         };
         for wiring in &mut wirings {
             wiring.said = self.rules.said;
@@ -230,10 +230,7 @@ impl<'r, 'd> Survey<'r, 'd> {
             wiring.unseen = self.rules.ipvs.is_none();
             wiring.unbound = self.rules.interfaces.map(|interfaces| self.ipvs.unbound(interfaces, wiring.family));
             let ruleset = self.rules.iptables.iter().find(|r| r.family == wiring.family);
-            let nat = ruleset.and_then(|r| r.nat).filter(|_| wiring.whole);
-            let filter = ruleset.and_then(|r| r.filter).filter(|_| wiring.filter_whole);
-            wiring.missing_hooks = iptables::missing_hooks(nat, filter, Some(Mode::Ipvs));
-            if let Some(nat) = nat {
+            if let Some(nat) = ruleset.and_then(|r| r.nat).filter(|_| wiring.whole) {
                 wiring.no_portal = nat.section.chain("KUBE-SERVICES").is_none();
                 wiring.mark = wiring.mark.take().or_else(|| ipvs::mark_fault(nat, self.rules.sets, wiring.family));
             }

@@ -34,7 +34,7 @@ pub use handled::mend;
 pub(super) use listing::is_row;
 pub use lossless::{restore_line_breaks, restore_xml};
 pub use names::{Backend, TableName};
-pub use nft_view::restore_nft_view;
+pub use nft_view::{HIDDEN, restore_nft_view};
 pub use raw_rule::RawRule;
 pub use rule::{AddrType, Counters, Match, Ports, Recent, RecentVerb, Rule, Side, Statistic, Target, Word};
 pub use scan::{Dump, Hints, Provenance, Unread, Why};

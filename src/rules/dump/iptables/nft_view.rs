@@ -9,6 +9,9 @@ use memchr::memmem;
 
 use super::lossless::sample;
 
+/// What stands where nft hides a condition, before the name of its module.
+pub const HIDDEN: &str = " --nft-match ";
+
 /// The rules in the form of `iptables-save`; `None` if `text` is no such listing.
 pub fn restore_nft_view(text: &str) -> Option<String> {
     // `nft -a` has a handle behind it.
@@ -109,7 +112,7 @@ fn match_of(words: &[&str], out: &mut String) -> Option<usize> {
                 "comment" => {}
                 "statistic" => out.push_str(" -m statistic"),
                 name => {
-                    let _ = write!(out, " --nft-match {name}");
+                    let _ = write!(out, "{HIDDEN}{name}");
                 }
             }
             return Some(3);

@@ -26,13 +26,13 @@ mod targets;
 mod translate;
 mod walkthrough;
 
-pub use audit::{Depth, leftovers, missing_hooks, mode};
+pub use audit::{Depth, leftovers, mode};
 pub use conditions::{Facts, Truth, meets};
 pub use fragments::joined;
 pub use mark::{apply as apply_mark, masked as masked_mark};
 pub use matching::PodSide;
 pub use part::share_of;
-pub use ruleset::{HIDDEN, Note, Ruleset, Table, rulesets};
+pub use ruleset::{Note, Ruleset, Table, rulesets};
 pub use survey::{Sketch, Survey};
 pub use targets::only_watches;
 pub use translate::{Translation, of as translation};

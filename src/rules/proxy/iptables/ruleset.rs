@@ -2,7 +2,7 @@
 
 use super::fragments::{Role, role};
 use super::reject;
-use crate::dump::iptables::{Backend, Chain, Dump, RawRule, Section, TableName};
+use crate::dump::iptables::{Backend, Chain, Dump, HIDDEN, RawRule, Section, TableName};
 use crate::net::Family;
 use crate::proxy::chain_name::ChainKind;
 
@@ -96,9 +96,6 @@ impl Table<'_> {
         section.complete && !section.cut_off && !self.mixed && built_in
     }
 }
-
-/// What stands where nft hides a condition.
-pub const HIDDEN: &str = " --nft-match ";
 
 /// Something the reader of the answer has to know about what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

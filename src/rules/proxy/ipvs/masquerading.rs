@@ -1,9 +1,11 @@
 //! The ipsets that rules of the nat table ask for whom to masquerade, and whether they ask.
 
+use super::set_name;
 use crate::dataplane::MarkFault;
 use crate::dump::ipset::Sets;
+use crate::dump::iptables::HIDDEN;
 use crate::net::Family;
-use crate::proxy::iptables::{HIDDEN, Table};
+use crate::proxy::iptables::Table;
 
 /// What is wrong with the sets or the rules that ask for them. `nat` is all there.
 pub fn fault(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFault> {
@@ -13,34 +15,32 @@ pub fn fault(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFaul
 }
 
 /// The ipset of endpoints of the node that reach themselves.
-pub(super) fn loop_back(family: Family) -> &'static str {
-    if family == Family::Ipv6 { "KUBE-6-LOOP-BACK" } else { "KUBE-LOOP-BACK" }
-}
+pub(super) const LOOP_BACK: &str = "LOOP-BACK";
 
 /// The set of endpoints that reach themselves is of no use without the rule that asks for it, which kube-proxy writes when the
 /// set has members (`writeIptablesRules`, pkg/proxy/ipvs/proxier.go).
 fn hairpins(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFault> {
-    let name = loop_back(family);
-    let set = sets.get(name)?;
+    let name = set_name(family, LOOP_BACK);
+    let set = sets.get(&name)?;
     if set.members.is_empty() {
-        return (!set.is_last).then(|| MarkFault::NoHairpins(name.to_owned()));
+        return (!set.is_last).then_some(MarkFault::NoHairpins(name));
     }
     // Where the chain has no rules at all, the hook is missing or the mark is not acted on.
     let flushed = nat.rules("KUBE-POSTROUTING").next().is_none();
     let mut rules = ["KUBE-POSTROUTING", "POSTROUTING"].iter().flat_map(|chain| nat.rules(chain));
-    let is_asked = rules.any(|raw| asks(raw.text, name) || raw.parse().is_err());
+    let is_asked = rules.any(|raw| asks(raw.text, &name) || raw.parse().is_err());
     (!flushed && !is_asked).then_some(MarkFault::NotHairpins(set.members.len()))
 }
 
 /// Whoever uses a cluster IP from outside is masqueraded by one rule that asks the set of all, whatever is known of pods.
 fn cluster_ips(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFault> {
-    let name = if family == Family::Ipv6 { "KUBE-6-CLUSTER-IP" } else { "KUBE-CLUSTER-IP" };
-    let set = sets.get(name)?;
+    let name = set_name(family, "CLUSTER-IP");
+    let set = sets.get(&name)?;
     let marks = nat.rules("KUBE-SERVICES").any(|raw| match raw.target_name() {
-        Some("KUBE-MARK-MASQ") => asks(raw.text, name),
+        Some("KUBE-MARK-MASQ") => asks(raw.text, &name),
         _ => is_garbled(raw.text) || raw.parse().is_err(),
     });
-    (!set.members.is_empty() && !marks).then(|| MarkFault::NotClusterIps(name.to_owned()))
+    (!set.members.is_empty() && !marks).then_some(MarkFault::NotClusterIps(name))
 }
 
 /// True if a rule asks whether a set has a member, or may do so.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::set_name;
 use crate::dataplane::{FrontendKind, Policy, ServiceName};
 use crate::dump::ipset::{Part, Set, Sets};
 use crate::dump::ipvs::RealServer;
@@ -10,9 +11,6 @@ use crate::proxy::KnownNames;
 
 /// Ports the API server gives node ports from (`--service-node-port-range`), unless told otherwise.
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
-
-/// The longest name of an ipset (IPSET_MAXNAMELEN, less its end); kube-proxy cuts longer ones.
-const LONGEST: usize = 31;
 
 /// What a virtual server is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,9 +125,7 @@ impl Purposes<'_, '_> {
     where
         Self: 'm,
     {
-        let mut full = format!("KUBE-{}{name}", if family == Family::Ipv6 { "6-" } else { "" });
-        full.truncate(LONGEST);
-        self.sets.get(&full)
+        self.sets.get(&set_name(family, name))
     }
 }
 

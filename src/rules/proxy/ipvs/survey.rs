@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 
 use super::around::Packet;
-use super::masquerading::loop_back;
-use super::pool;
+use super::masquerading::LOOP_BACK;
 use super::server::{Purpose, Purposes};
+use super::{pool, set_name};
 use crate::dataplane::{
     Frontend, FrontendKind, Origin, Policy, Pool, RuleRef, Select, ServiceName, ServicePort, Verdict,
 };
-use crate::dump::ipset::{Part, Sets};
+use crate::dump::ipset::{Part, Set, Sets};
 use crate::dump::ipvs::{Forward, Key, Lacks, Listing, RealServer, VirtualServer};
 use crate::net::{Family, Host, Protocol};
 use crate::order::Order as _;
@@ -192,6 +192,7 @@ impl<'d> Survey<'d> {
     ) -> ServicePort {
         let mut pools: Vec<Pool> = Vec::new();
         let (mut affinity, mut frontends) = (None, Vec::new());
+        let hairpins = sets.get(&set_name(sketch.family, LOOP_BACK));
         for frontend in &sketch.frontends {
             for server in &frontend.servers {
                 affinity = affinity.or(server.persistent);
@@ -199,7 +200,7 @@ impl<'d> Survey<'d> {
                 if server.real.is_empty() {
                     continue;
                 }
-                let pool = pool::pool(server, self.at, frontend.policy, |real| hairpin(sets, sketch, real));
+                let pool = pool::pool(server, self.at, frontend.policy, |real| hairpin(hairpins?, sketch, real));
                 if !pools.iter_mut().any(|known| known.absorb(&pool)) {
                     pools.push(pool);
                 }
@@ -275,8 +276,7 @@ impl<'d> Survey<'d> {
 }
 
 /// Is the pod masqueraded where it reaches itself? KUBE-LOOP-BACK lists the endpoints of this node only.
-fn hairpin(sets: &Sets<'_>, sketch: &Sketch<'_>, real: &RealServer) -> Option<bool> {
-    let set = sets.get(loop_back(sketch.family))?;
+fn hairpin(set: &Set<'_>, sketch: &Sketch<'_>, real: &RealServer) -> Option<bool> {
     let is_it = |parts: &[Part<'_>]| match parts {
         [Part::Network(network), Part::Ports(protocol, port, _), ..] => {
             network.address() == Some(real.address) && *port == real.port && *protocol == sketch.protocol

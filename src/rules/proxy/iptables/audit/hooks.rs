@@ -42,7 +42,7 @@ const FILTER_OF_IPVS: [(&str, &str); 6] = [
 const ENDING: [&str; 9] = ["ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "REDIRECT", "SNAT", "MASQUERADE", "NETMAP"];
 
 /// The hooks that are missing in tables that are all there, where kube-proxy runs in this mode.
-pub fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: Option<Mode>) -> Vec<MissingHook> {
+pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: Option<Mode>) -> Vec<MissingHook> {
     let mut missing = Vec::new();
     if let Some(nat) = nat {
         let has_rules = |chain: &str| nat.section.chain(chain).is_some_and(|chain| !chain.is_empty());

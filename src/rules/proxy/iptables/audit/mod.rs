@@ -10,12 +10,11 @@ mod modes;
 mod narrowing;
 mod shadow;
 
-pub use hooks::missing as missing_hooks;
 pub use modes::{left as leftovers, mode_of as mode};
 
 use super::ruleset::Table;
 use super::survey::{InFamily, Sketch, Survey};
-use crate::dataplane::{BothBackends, RuleRef, Wiring};
+use crate::dataplane::{BothBackends, Mode, RuleRef, Wiring};
 use crate::dump::iptables::{Backend, RawRule};
 
 /// How much is looked at.
@@ -34,12 +33,13 @@ const PORTAL: &str = "KUBE-SERVICES";
 const EVIDENCE: usize = 3;
 
 impl<'d> Survey<'d> {
-    /// The rules of each family as a whole; `sketches` are the service ports asked about.
-    pub fn wirings(&self, sketches: &[&Sketch<'d>], depth: Depth) -> Vec<Wiring> {
-        self.families.iter().map(|family| self.wiring(family, sketches, depth)).collect()
+    /// The rules of each family as a whole; `sketches` are the service ports asked about. `mode` is the one in use, where something
+    /// else than these rules tells it.
+    pub fn wirings(&self, sketches: &[&Sketch<'d>], depth: Depth, mode: Option<Mode>) -> Vec<Wiring> {
+        self.families.iter().map(|family| self.wiring(family, sketches, depth, mode)).collect()
     }
 
-    fn wiring(&self, family: &InFamily<'d>, sketches: &[&Sketch<'d>], depth: Depth) -> Wiring {
+    fn wiring(&self, family: &InFamily<'d>, sketches: &[&Sketch<'d>], depth: Depth, mode: Option<Mode>) -> Wiring {
         let (nat, filter) = (family.ruleset.nat, family.ruleset.filter);
         let whole = nat.is_some_and(|nat| nat.is_whole_nat());
         let filter_whole = filter.is_some_and(|filter| filter.is_whole_filter());
@@ -55,7 +55,7 @@ impl<'d> Survey<'d> {
             both_backends: family.ruleset.rival.zip(nat).and_then(|(rival, nat)| both_backends(nat, rival)),
             whole,
             filter_whole,
-            missing_hooks: hooks::missing(known, filter.filter(|_| filter_whole), modes.mode),
+            missing_hooks: hooks::missing(known, filter.filter(|_| filter_whole), mode.or(modes.mode)),
             portal_is_empty: known.is_some_and(|nat| hooks::portal_is_empty(nat, &graph.orphans)),
             mark: known.and_then(marks::fault),
             dangling: graph.dangling,

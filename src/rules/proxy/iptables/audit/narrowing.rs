@@ -53,8 +53,10 @@ impl Sofar {
 
     /// True if it is no connection at all: what the rules on the way ask for excludes each other.
     pub(super) fn is_none(&self) -> bool {
-        let from: Vec<_> = self.only.from.iter().map(|network| (false, network.clone())).collect();
-        excluded(&self.only.to, networks) || excluded(&from, networks) || excluded(&self.only.by, interfaces)
+        let of =
+            |asked: &[(bool, String)], within| excluded(asked.iter().map(|(not, what)| (*not, what.as_str())), within);
+        let from = self.only.from.iter().map(|network| (false, network.as_str()));
+        of(&self.only.to, networks) || excluded(from, networks) || of(&self.only.by, interfaces)
     }
 
     /// The one address that connections go to, if it is one.
@@ -124,11 +126,11 @@ fn interfaces(one: &str, other: &str) -> Option<bool> {
 }
 
 /// True if nothing is all that is `asked` for, and not (true) what is excepted.
-fn excluded(asked: &[(bool, String)], within: Within) -> bool {
-    let wanted = || asked.iter().filter(|(not, _)| !not);
-    wanted().any(|(_, one)| {
-        asked.iter().any(|(not, other)| match (within(one, other), within(other, one)) {
-            (Some(inside), _) if *not => inside,
+fn excluded<'a>(asked: impl Iterator<Item = (bool, &'a str)> + Clone, within: Within) -> bool {
+    let all = asked.clone();
+    asked.filter(|(not, _)| !not).any(|(_, one)| {
+        all.clone().any(|(not, other)| match (within(one, other), within(other, one)) {
+            (Some(inside), _) if not => inside,
             (Some(inside), Some(around)) => !inside && !around,
             _ => false,
         })

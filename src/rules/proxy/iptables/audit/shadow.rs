@@ -340,11 +340,9 @@ impl<'s, 'd> Search<'s, 'd> {
 
     /// True if the connections are those to a Service's cluster IP, and a node port is asked about: the node has no such address.
     fn is_for_another(&mut self, sofar: &Sofar, connection: &Connection<'_>) -> bool {
-        if !matches!(connection.destination, Destination::One(None, _)) {
-            return false;
-        }
+        let Destination::One(None, _) = connection.destination else { return false };
+        let Some(address) = sofar.address() else { return false };
         let survey = self.survey;
-        let cluster_ips = self.cluster_ips.get_or_insert_with(|| cluster_ips(survey));
-        sofar.address().is_some_and(|address| cluster_ips.contains(&address))
+        self.cluster_ips.get_or_insert_with(|| cluster_ips(survey)).contains(&address)
     }
 }
