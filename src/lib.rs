@@ -16,7 +16,7 @@
 //!
 //! What goes through every line of a dump is a crate below, `src/rules`, which is built to be fast; all else is built to be small.
 
-use kube_ipt_rules::{cores, order, outline};
+use kube_ipt_rules::{cores, order, outline, plain_json};
 pub use kube_ipt_rules::{dataplane, dump, net, proxy};
 
 pub mod checks;

@@ -153,7 +153,7 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
                 });
             }
         }
-        if hairpins > lacking {
+        if lacking > 0 && hairpins > lacking {
             hairpin(input, found, at, port);
         }
     }

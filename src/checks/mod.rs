@@ -45,6 +45,9 @@ pub use finding::{Finding, ObjectRef, Severity};
 pub use input::{Found, Input, Skipped};
 pub use pick::{Pick, find};
 
+use std::iter;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use hashbrown::HashSet;
 
 use crate::cores;
@@ -155,15 +158,18 @@ fn found(input: &Input<'_, '_>, pick: &Pick) -> Found {
     let wanted: Vec<&'static Check> = CHECKS.into_iter().filter(|check| pick.wants(check)).collect();
     let (last, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|check| **check == partial_dump::CHECK);
     let threads = if input.services.len() < WORTH_A_THREAD { 1 } else { cores::count().min(others.len()).max(1) };
-    let make = |(first, input): (usize, Input<'_, '_>)| {
-        let own = others.iter().skip(first).step_by(threads);
-        own.map(|check| made(&input, check, Found::new(check))).collect::<Vec<_>>()
+    // What takes long is not known beforehand: each thread takes the next check once it is done with one.
+    let next = AtomicUsize::new(0);
+    let make = |input: Input<'_, '_>| {
+        let own = iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|nth| *nth < others.len()));
+        own.map(|nth| (nth, made(&input, others[nth], Found::new(others[nth])))).collect::<Vec<_>>()
     };
-    let parts = cores::each((0..threads).map(|first| (first, input.clone())), make);
-    let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
-    let in_order = (0..others.len()).filter_map(|nth| parts[nth % threads].next());
+    let mut parts: Vec<_> = cores::each((0..threads).map(|_| input.clone()), make).into_iter().flatten().collect();
+    parts.order_by_key(|(nth, _)| *nth);
     let mut found = Found::new(&partial_dump::CHECK);
-    in_order.for_each(|part| found.append(part));
+    for (_, part) in parts {
+        found.append(part);
+    }
     last.into_iter().fold(found, |found, check| made(input, check, found))
 }
 

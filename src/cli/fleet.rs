@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -207,23 +206,16 @@ impl Fleet {
         look: impl Fn(Read) -> T + Sync,
     ) -> Vec<T> {
         let count = self.nodes.count();
-        let (next, bar) = (AtomicUsize::new(0), bar(count));
+        let bar = bar(count);
         let family = args.family.map(Family::from);
-        let work = || {
-            let mut done = Vec::new();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(read) = self.nodes.read(at, family, tables) else { return done };
-                done.push((at, look(read)));
-                bar.inc(1);
-            }
+        let look = |at| {
+            let seen = look(self.nodes.read(at, family, tables)?);
+            bar.inc(1);
+            Some(seen)
         };
-        // The first that begins takes the next node, so that it does not matter how many there are.
-        let threads = 0..usize::from(parallel).min(count);
-        let mut all: Vec<(usize, T)> = cores::each(threads, |_| work()).into_iter().flatten().collect();
+        let all = cores::in_turn(0..count, usize::from(parallel), look);
         bar.finish_and_clear();
-        all.order_by_key(|(at, _)| *at);
-        all.into_iter().map(|(_, one)| one).collect()
+        all.into_iter().flatten().collect()
     }
 
     /// What a question about one of its nodes is answered from.

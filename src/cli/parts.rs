@@ -28,9 +28,11 @@ pub(super) fn apart(capture: Capture, notes: &mut Vec<String>) -> Vec<Capture> {
 /// The rules of iptables, one text for each family, that a listing of nft shows beside kube-proxy's own table, where chains of
 /// Services are among them: an earlier mode of kube-proxy left those.
 pub(super) fn beside_own_table(captures: &[Capture], notes: &mut Vec<String>) -> Vec<Capture> {
+    // Rules of iptables are told by their beginning, and are not searched for what only nft prints.
     let is = |capture: &Capture, kind: Kind| texts::kind(capture) == kind;
     let shows_them = |capture: &&Capture| {
         capture.command.is_none()
+            && !gather::begins_like_rules(&capture.text)
             && memmem::find(capture.text.as_bytes(), b"chain KUBE-SERVICES {").is_some()
             && is(capture, Kind::Nft)
             && texts::has_own_table(&capture.text)

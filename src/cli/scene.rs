@@ -1,5 +1,6 @@
 //! What every question about Services begins with: read, survey, select, follow, join.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::afar::Afar;
@@ -171,9 +172,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
     outcome.note(ruleset_notes.iter().map(|note| note.describe(&labels)));
     if texts.are_only_sets() {
-        let what = format!("{} holds ipsets and no rules", labels.join(", "));
-        let hints = vec!["give what uses them too: -f FILE    (iptables-save, ipvsadm -Sn)".to_owned()];
-        return Err(Failure { what, hints });
+        return Err(without_rules(&labels));
     }
 
     let objects = phase("objects", || reading.finish(question, &bundle, rules))?;
@@ -233,7 +232,19 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
         nothing,
         outcome,
     });
+    // Nobody asks again, and what would be taken apart piece by piece is left to the end of the process.
+    if question.given.is_none() {
+        mem::forget(join);
+        mem::forget((cluster, survey));
+        mem::forget(objects);
+    }
     Ok(())
+}
+
+/// The error for ipsets alone.
+fn without_rules(labels: &[&str]) -> Failure {
+    let what = format!("{} holds ipsets and no rules", labels.join(", "));
+    Failure { what, hints: vec!["give what uses them too: -f FILE    (iptables-save, ipvsadm -Sn)".to_owned()] }
 }
 
 /// The mode that kube-proxy's ConfigMap names.
@@ -274,7 +285,7 @@ impl Scene<'_, '_, '_> {
 
     /// What is to be said around the answer, with what of the service ports could not be judged.
     pub(super) fn remarks(&mut self) -> Outcome {
-        let mut outcome = std::mem::take(&mut self.outcome);
+        let mut outcome = mem::take(&mut self.outcome);
         outcome.note(around::undecided(&self.services));
         outcome.note(around::gaps(&self.services, self.objects.viewpoint.node.as_deref()));
         outcome
@@ -284,7 +295,7 @@ impl Scene<'_, '_, '_> {
     /// by one costs a tenth of a run.
     pub(super) fn leave(self) {
         if self.watched.is_none() {
-            std::mem::forget(self.services);
+            mem::forget(self.services);
         }
     }
 

@@ -83,8 +83,8 @@ impl<'c, 'f> Join<'c, 'f> {
 
     /// Adds what the cluster says of service ports of the rules. Many are shared out among the processor's cores.
     pub fn describe_all(&self, ports: &mut [ServicePort]) {
-        let share = cores::share(ports.len(), WORTH_A_THREAD);
-        cores::each(ports.chunks_mut(share), |part| part.iter_mut().for_each(|port| self.describe(port)));
+        let pieces = ports.chunks_mut(cores::piece(ports.len(), WORTH_A_THREAD));
+        cores::in_turn(pieces, cores::count(), |part| part.iter_mut().for_each(|port| self.describe(port)));
     }
 
     /// Adds what the cluster says of a service port of the rules.

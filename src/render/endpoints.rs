@@ -6,11 +6,11 @@
 use std::io;
 use std::net::IpAddr;
 
-use memchr::{memchr3, memmem};
+use memchr::memmem;
 
-use super::json::{harmless, is_plain};
+use super::json::harmless;
 use crate::dataplane::Address;
-use crate::net::V4Text;
+use crate::plain_json::{self, Value};
 use crate::report::Endpoint;
 
 /// The list of a pool as it is written without its endpoints. In a string these quotes would have backslashes.
@@ -55,36 +55,33 @@ fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
     let Endpoint { address, probability, chain, pod, node, local, state, reason, packets, draining, .. } = endpoint;
     let Endpoint { open_connections, clients, .. } = endpoint;
     out.reserve(USUAL);
-    let mut put = |name: &[u8], value: Value<'_>| {
-        out.extend_from_slice(name);
-        match value {
-            Value::Null => out.extend_from_slice(b"null"),
-            Value::Is(is) => out.extend_from_slice(if is { b"true" } else { b"false" }),
-            Value::Text(text) => put_text(text, out)?,
-            Value::Address(address) => put_address(address, out)?,
-            Value::Texts(texts) => put_list(texts.iter(), out, |text, out| put_text(text, out))?,
-            Value::Part(part) => serde_json::to_writer(&mut *out, &part)?,
-            Value::Count(count) => serde_json::to_writer(&mut *out, &count)?,
-        }
-        io::Result::Ok(())
-    };
-    put(field!(first "address"), address.map_or(Value::Null, |address| Value::Address(address.0)))?;
-    put(field!("probability"), probability.map_or(Value::Null, Value::Part))?;
-    put(field!("chain"), Value::Text(chain))?;
+    match address {
+        Some(address) => put_address(field!(first "address"), address.0, out)?,
+        None => put_value(field!(first "address"), Value::Null, out)?,
+    }
+    put_value(field!("probability"), probability.map_or(Value::Null, Value::Part), out)?;
+    put_value(field!("chain"), Value::Text(chain), out)?;
     if is_bare(endpoint) {
         out.extend_from_slice(BARE);
         return Ok(());
     }
     let count = |count: &Option<u64>| count.map_or(Value::Null, Value::Count);
-    put(field!("pod"), text(*pod))?;
-    put(field!("node"), text(*node))?;
-    put(field!("local"), local.map_or(Value::Null, Value::Is))?;
-    put(field!("state"), text(*state))?;
-    put(field!("reason"), text(*reason))?;
-    put(field!("packets"), count(packets))?;
-    put(field!("draining"), Value::Is(*draining))?;
-    put(field!("open_connections"), count(open_connections))?;
-    put(field!("clients"), clients.as_deref().map_or(Value::Null, Value::Texts))?;
+    put_value(field!("pod"), text(*pod), out)?;
+    put_value(field!("node"), text(*node), out)?;
+    put_value(field!("local"), local.map_or(Value::Null, Value::Is), out)?;
+    put_value(field!("state"), text(*state), out)?;
+    put_value(field!("reason"), text(*reason), out)?;
+    put_value(field!("packets"), count(packets), out)?;
+    put_value(field!("draining"), Value::Is(*draining), out)?;
+    put_value(field!("open_connections"), count(open_connections), out)?;
+    let clients_are = field!("clients");
+    match clients {
+        Some(clients) => {
+            out.extend_from_slice(clients_are);
+            put_list(clients.iter(), out, |client, out| put_value(b"", Value::Text(client), out))?;
+        }
+        None => put_value(clients_are, Value::Null, out)?,
+    }
     out.push(b'}');
     Ok(())
 }
@@ -113,42 +110,28 @@ fn put_list<T>(
     Ok(())
 }
 
-/// A string, with escapes for what a terminal would act on.
-fn put_text(text: &str, out: &mut Vec<u8>) -> io::Result<()> {
-    if is_plain(text.as_bytes()) && memchr3(b'"', b'\\', b'\n', text.as_bytes()).is_none() {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-        return Ok(());
-    }
-    let start = out.len();
-    serde_json::to_writer(&mut *out, text)?;
-    if let Some(escaped) = harmless(&out[start..]) {
-        out.truncate(start);
-        out.extend_from_slice(&escaped);
+/// A value behind `before`, with escapes for what a terminal would act on.
+fn put_value(before: &[u8], value: Value<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+    if !plain_json::put(out, before, value)
+        && let Value::Text(text) = value
+    {
+        let start = out.len();
+        serde_json::to_writer(&mut *out, text)?;
+        if let Some(escaped) = harmless(&out[start..]) {
+            out.truncate(start);
+            out.extend_from_slice(&escaped);
+        }
     }
     Ok(())
 }
 
-fn put_address(address: &Address, out: &mut Vec<u8>) -> io::Result<()> {
-    let Address::Socket(IpAddr::V4(v4), port) = address else { return put_text(&address.to_string(), out) };
-    out.push(b'"');
-    out.extend_from_slice(V4Text::of(*v4, Some(*port)).as_bytes());
-    out.push(b'"');
-    Ok(())
+fn put_address(before: &[u8], address: &Address, out: &mut Vec<u8>) -> io::Result<()> {
+    match address {
+        Address::Socket(IpAddr::V4(v4), port) => put_value(before, Value::Socket(*v4, *port), out),
+        other => put_value(before, Value::Text(&other.to_string()), out),
+    }
 }
 
 fn text(text: Option<&str>) -> Value<'_> {
     text.map_or(Value::Null, Value::Text)
-}
-
-/// What a field of an endpoint can be.
-enum Value<'v> {
-    Null,
-    Is(bool),
-    Text(&'v str),
-    Address(&'v Address),
-    Texts(&'v [String]),
-    Part(f64),
-    Count(u64),
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::endpoints;
 use super::text::is_unsafe;
 use crate::cores;
+use crate::plain_json::is_plain;
 use crate::report::{Any, Document, Services};
 
 /// So many bytes are written at once.
@@ -154,24 +155,6 @@ pub(super) fn harmless(text: &[u8]) -> Option<Vec<u8>> {
     (!is_plain(text)).then(|| escaped(&String::from_utf8_lossy(text)).into_bytes())
 }
 
-/// True if all bytes are of ASCII, and none but line ends is a control character.
-pub(super) fn is_plain(text: &[u8]) -> bool {
-    /// Eight bytes, each of which is 1.
-    const EACH: u64 = u64::MAX / 0xff;
-    let (words, rest) = text.as_chunks::<8>();
-    let words_are = words.iter().all(|word| {
-        let word = u64::from_ne_bytes(*word);
-        // The highest bit of a byte: it is beyond ASCII; it is 127; it is below a blank.
-        let odd = word | word.wrapping_add(EACH) | (word.wrapping_sub(EACH * 0x20) & !word);
-        odd & (EACH << 7) == 0 || word.to_ne_bytes().into_iter().all(is_plain_byte)
-    });
-    words_are && rest.iter().copied().all(is_plain_byte)
-}
-
-fn is_plain_byte(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~' | b'\n')
-}
-
 fn needs_escape(c: char) -> bool {
     c != '\n' && is_unsafe(c)
 }
@@ -257,18 +240,6 @@ mod tests {
         assert_eq!(answer.lines().collect::<String>(), String::from_utf8_lossy(&whole).trim_end());
         let begins: Vec<&str> = answer.lines().map(|line| line.split(':').next().expect("a member")).collect();
         assert_eq!(begins, ["{\"schema\"", "{\"service\"", "{\"service\"", "]}"]);
-    }
-
-    #[test]
-    fn plain_text_is_told_eight_bytes_at_a_time() {
-        for byte in 0..=u8::MAX {
-            for at in 0..19 {
-                let mut text = *b"nineteen bytes long";
-                text[at] = byte;
-                assert_eq!(is_plain(&text), (b' '..=b'~').contains(&byte) || byte == b'\n', "{byte} at {at}");
-            }
-        }
-        assert!(is_plain(b"") && is_plain(b"\n\n\n\n\n\n\n\n\n") && !is_plain(b"\xff\xff\xff\xff\xff\xff\xff\xff"));
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Work that is shared out among the processor's cores. What comes of it never depends on how many there are, nor on how many
 //! threads may be started: where a limit of processes is reached, the work is done on those that there are.
 
+use std::iter;
 use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 use std::thread::{self, Builder};
+
+use crate::order::Order as _;
 
 /// What tells why no thread can be started.
 pub const LIMIT: &str = "ulimit -u    (how many processes there may be)";
@@ -15,10 +18,14 @@ pub fn count() -> usize {
     *COUNT
 }
 
-/// How much of `all` is the share of each thread, where less than `least` is not worth one. At least 1.
-pub fn share(all: usize, least: usize) -> usize {
-    let share = if all <= least { all } else { all.div_ceil(count()).max(least) };
-    share.max(1)
+/// So many pieces for each thread: one that was held up leaves no more than such a piece to wait for.
+const PIECES: usize = 8;
+
+/// How much of `all` is one of the pieces that threads take [in turn](in_turn), where less than `least` is not worth a thread. At
+/// least 1.
+pub fn piece(all: usize, least: usize) -> usize {
+    let piece = if all <= least { all } else { all.div_ceil(count() * PIECES).max(least.div_ceil(PIECES)) };
+    piece.max(1)
 }
 
 /// Does `work` with every item, the first on this thread and each other on one of its own. The results come in the order of
@@ -40,6 +47,22 @@ pub fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(
         });
         first.into_iter().chain(rest).collect()
     })
+}
+
+/// Does `work` with every item, on no more than `most` threads: each takes the next item once it is done with one. The results come
+/// in the order of the items; a panic goes on here.
+pub fn in_turn<T: Send, R: Send>(
+    items: impl ExactSizeIterator<Item = T> + Send,
+    most: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let threads = most.min(items.len());
+    let items = Mutex::new(items.enumerate());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take = |_| iter::from_fn(next).map(|(nth, item)| (nth, work(item))).collect::<Vec<_>>();
+    let mut done: Vec<(usize, R)> = each(0..threads, take).into_iter().flatten().collect();
+    done.order_by_key(|(nth, _)| *nth);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Does `work` on this thread and `other` on one of its own, and gives what they gave; a panic of either goes on here.
@@ -110,9 +133,9 @@ pub fn texts<T: Sync, E: Send>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    use super::{both, each, share, texts};
+    use super::{both, each, in_turn, piece, texts};
 
     #[test]
     fn results_are_in_order() {
@@ -141,9 +164,27 @@ mod tests {
 
     #[test]
     fn little_is_not_shared_out() {
-        assert_eq!((share(0, 5), share(5, 5)), (1, 5));
-        assert!((5..=6).contains(&share(6, 5)));
-        assert!(share(1000, 5) * super::count() >= 1000);
+        assert_eq!((piece(0, 50), piece(50, 50)), (1, 50));
+        assert!((7..=51).contains(&piece(51, 50)));
+        assert!(piece(1000, 5) * super::count() * super::PIECES >= 1000);
+    }
+
+    #[test]
+    fn items_are_taken_in_turn() {
+        for threads in [0, 1, 2, 9, 100] {
+            let took = AtomicUsize::new(0);
+            let work = |n: usize| {
+                // The first is done last where there is another thread.
+                while threads > 1 && n == 0 && took.load(Ordering::Relaxed) < 49 {
+                    std::thread::yield_now();
+                }
+                took.fetch_add(1, Ordering::Relaxed);
+                n * n
+            };
+            let expected: Vec<usize> = if threads == 0 { Vec::new() } else { (0..50).map(|n| n * n).collect() };
+            assert_eq!(in_turn(0..50, threads, work), expected);
+        }
+        assert!(in_turn([0_u8; 0].iter(), 4, |n| *n).is_empty());
     }
 
     #[test]

@@ -7,4 +7,5 @@ pub mod dump;
 pub mod net;
 pub mod order;
 pub mod outline;
+pub mod plain_json;
 pub mod proxy;

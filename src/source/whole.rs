@@ -16,6 +16,10 @@ use crate::cores;
 #[cfg(unix)]
 const WORTH_SHARING: usize = 4 << 20;
 
+/// So much is read at once: a large page of memory on most machines, and one of them may take longer than another.
+#[cfg(unix)]
+const PART: usize = 2 << 20;
+
 /// Says that a text is longer than its index can number.
 pub fn too_large(label: &str) -> SourceError {
     let what = format!("{label} is larger than 4 GiB, the most this program reads at once");
@@ -71,10 +75,9 @@ fn shared_out(file: &File, length: usize) -> io::Result<Option<MmapMut>> {
     if length < WORTH_SHARING {
         return Ok(None);
     }
-    let part = length.div_ceil(cores::count());
     let mut bytes = memory(length)?;
-    let parts = bytes.chunks_mut(part).zip((0u64..).step_by(part));
-    let read = cores::each(parts, |(part, at)| file.read_exact_at(part, at));
+    let parts = bytes.chunks_mut(PART).enumerate();
+    let read = cores::in_turn(parts, cores::count(), |(nth, part)| file.read_exact_at(part, (nth * PART) as u64));
     match read.into_iter().collect::<io::Result<()>>() {
         Ok(()) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),

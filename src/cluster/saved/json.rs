@@ -82,7 +82,8 @@ pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &m
         let mut room = String::new();
         part.iter().map(|item| one(item, &mut room)).collect::<Result<Vec<_>, Bad>>()
     };
-    let read = cores::each(shares(items, cores::share(bytes, WORTH_A_THREAD)), part);
+    let parts = parts(items, cores::piece(bytes, WORTH_A_THREAD));
+    let read = cores::in_turn(parts.into_iter(), cores::count(), part);
     let mut objects = Vec::with_capacity(items.len());
     for part in read {
         for (object, skipped) in part? {
@@ -95,12 +96,12 @@ pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &m
     Ok(objects)
 }
 
-/// `items` in parts of about `share` bytes each: slices are much larger than Services.
-fn shares<'i, 't>(items: &'i [&'t str], share: usize) -> Vec<&'i [&'t str]> {
+/// `items` in parts of about `most` bytes each: slices are much larger than Services.
+fn parts<'i, 't>(items: &'i [&'t str], most: usize) -> Vec<&'i [&'t str]> {
     let (mut parts, mut begin, mut bytes) = (Vec::new(), 0, 0);
     for (n, item) in items.iter().enumerate() {
         bytes += item.len();
-        if bytes >= share {
+        if bytes >= most {
             parts.push(&items[begin..=n]);
             (begin, bytes) = (n + 1, 0);
         }

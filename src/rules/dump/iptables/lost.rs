@@ -99,8 +99,7 @@ impl Section<'_> {
     /// without, one kind of these has it elsewhere.
     fn is_sorted(&self) -> bool {
         ["KUBE-SEP-", "KUBE-SVC-"].iter().any(|kind| {
-            let several =
-                self.chains().iter().filter(|chain| chain.name.starts_with(kind) && chain.rules_at_first() > 1);
+            let several = self.of(kind).filter(|chain| chain.rules_at_first() > 1);
             let places = several.take(LOOKED_AT).filter_map(|chain| {
                 self.rules_of(chain).take(LOOKED_AT).position(|raw| raw.text.ends_with("-j KUBE-MARK-MASQ"))
             });
@@ -119,19 +118,24 @@ impl Section<'_> {
         if self.provenance == Provenance::Listed || !self.is_whole() {
             return false;
         }
-        let of = |kind: &'static str| self.chains().iter().filter(move |chain| chain.name.starts_with(kind));
-        let filled = |kind: &'static str| of(kind).filter(|chain| !chain.is_empty());
+        let filled = |kind: &'static str| self.of(kind).filter(|chain| !chain.is_empty());
         let several = |kind: &'static str| filled(kind).nth(OFTEN - 1).is_some();
         let none_has = |kind: &'static str, words: &str| {
             let has = |chain: &Chain<'_>| self.rules_of(chain).take(LOOKED_AT).any(|raw| raw.text.contains(words));
             several(kind) && !filled(kind).take(LOOKED_AT).any(has)
         };
         let no_portal = || ["KUBE-SERVICES", "KUBE-NODEPORTS"].iter().any(|name| self.chain(name).is_none());
-        several("KUBE-SVC-") && (of("KUBE-SEP-").next().is_none() || no_portal())
-            || several("KUBE-SEP-") && of("KUBE-SVC-").next().is_none()
+        several("KUBE-SVC-") && (self.of("KUBE-SEP-").next().is_none() || no_portal())
+            || several("KUBE-SEP-") && self.of("KUBE-SVC-").next().is_none()
             || none_has("KUBE-SEP-", "DNAT")
             || none_has("KUBE-SEP-", "MARK")
             || none_has("KUBE-SVC-", "statistic") && self.lead_to_few()
+    }
+
+    /// The chains whose names begin so, the last ones first: whoever wants a few of a Service's does not go through those of all
+    /// endpoints, which iptables prints before them.
+    fn of(&self, kind: &'static str) -> impl Iterator<Item = &Chain<'_>> {
+        self.chains().iter().rev().filter(move |chain| chain.name.starts_with(kind))
     }
 
     /// Notes that lines are missing between those that are here.
@@ -142,12 +146,9 @@ impl Section<'_> {
 
     /// True if there are many more chains of endpoints than rules that may lead there.
     fn lead_to_few(&self) -> bool {
-        let of = |kind: &str| {
-            let chains = self.chains().iter().filter(|chain| chain.name.starts_with(kind));
-            chains
-                .map(|chain| self.rules_in(chain))
-                .filter(|rules| *rules > 0)
-                .fold((0, 0), |(n, all), rules| (n + 1, all + rules))
+        let of = |kind| {
+            let rules = self.of(kind).map(|chain| self.rules_in(chain)).filter(|rules| *rules > 0);
+            rules.fold((0, 0), |(n, all), rules| (n + 1, all + rules))
         };
         let ((endpoints, _), (_, one), (_, other)) = (of("KUBE-SEP-"), of("KUBE-SVC-"), of("KUBE-SVL-"));
         endpoints > one + other + MANY

@@ -81,9 +81,28 @@ fn target(text: &str) -> Option<(&str, Option<[&str; 2]>)> {
 
 /// A word that is neither quoted nor negated, and what stands behind it.
 pub(super) fn value(text: &str) -> Option<(&str, &str)> {
-    // Nothing below a blank is one but control characters, of which texts have hardly any.
-    let end = text.bytes().position(|byte| byte <= b' ' && is_blank(byte)).unwrap_or(text.len());
+    let end = word_end(text.as_bytes());
     (end > 0 && !text.starts_with(['!', '"'])).then(|| text.split_at(end))
+}
+
+/// Where the first blank stands, or the end. Eight bytes are looked at together: words are short, and there are many.
+fn word_end(text: &[u8]) -> usize {
+    /// Eight bytes, each of which is 1.
+    const EACH: u64 = u64::MAX / 0xff;
+    let (words, _) = text.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // The highest bit of a byte that is a blank or a control character; bytes behind the first may have it by carrying.
+        let low = word.wrapping_sub(EACH * 0x21) & !word & (EACH << 7);
+        if low != 0 {
+            at += low.trailing_zeros() as usize / 8;
+            break;
+        }
+        at += 8;
+    }
+    // Nothing below a blank is one but control characters, of which texts have hardly any.
+    text[at..].iter().position(|&byte| byte <= b' ' && is_blank(byte)).map_or(text.len(), |n| at + n)
 }
 
 fn bare(text: &str) -> Word<'_> {
@@ -101,6 +120,17 @@ mod tests {
         let by_phrases = save::parse(line, 0, &mut one, Vec::new());
         let by_words = save::parse_words(Words::new(line, 0), &mut other, Vec::new());
         [by_phrases.map(|()| one), by_words.map(|()| other)]
+    }
+
+    #[test]
+    fn words_end_with_the_first_blank() {
+        for length in 0..20 {
+            let text: String = "K\u{1}ä-SEP\u{7f}ABCDEFGHIJKLM".chars().take(length).collect();
+            assert_eq!(word_end(text.as_bytes()), text.len());
+            for blank in [' ', '\t', '\r', '\n', '\u{c}'] {
+                assert_eq!(word_end(format!("{text}{blank}!\u{1} twenty bytes more").as_bytes()), text.len());
+            }
+        }
     }
 
     #[test]

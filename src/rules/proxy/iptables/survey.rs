@@ -135,11 +135,11 @@ impl<'d> Survey<'d> {
             let tables = self.families.iter().filter_map(|family| family.ruleset.nat);
             tables.for_each(|nat| nat.section.expect_many_lookups());
         }
-        let share = cores::share(sketches.len(), WORTH_A_THREAD);
         let allowance = Allowance::among(sketches.len());
         let follow =
             |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch, allowance)).collect::<Vec<_>>();
-        let mut parts = cores::each(sketches.chunks(share), follow).into_iter();
+        let parts = sketches.chunks(cores::piece(sketches.len(), WORTH_A_THREAD));
+        let mut parts = cores::in_turn(parts, cores::count(), follow).into_iter();
         let mut services = parts.next().unwrap_or_default();
         services.reserve_exact(sketches.len() - services.len());
         parts.for_each(|mut part| services.append(&mut part));
