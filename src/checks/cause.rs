@@ -23,6 +23,12 @@ pub(super) fn of(input: &Input<'_, '_>, findings: &[Finding]) -> Option<String> 
     if let Some(first) = of("KI402").first() {
         return Some(format!("Another mode took over, and rules of the one before were left: {}.", first.message));
     }
+    if input.wirings.iter().any(|wiring| wiring.emptied) {
+        return Some(format!(
+            "The nat table was flushed on {}: the chains of kube-proxy are there, and have no rules.",
+            input.node()
+        ));
+    }
     if let Some(flushed) = hooks(&of("KI301")) {
         return Some(flushed);
     }
@@ -81,17 +87,25 @@ fn family(input: &Input<'_, '_>, missing: &[&Finding]) -> Option<String> {
 
 /// Hooks that are missing, those of the nat table first.
 fn hooks(missing: &[&Finding]) -> Option<String> {
-    let chains = |nat: bool| {
-        let flushed = missing.iter().filter(|f| f.reason.is_none());
-        let of_table = flushed.filter(|f| (f.severity == Severity::Error) == nat);
-        let mut chains: Vec<&str> = of_table.filter_map(|f| f.chain.as_deref()).collect();
+    let names = |of: &dyn Fn(&Finding) -> bool| {
+        let mut chains: Vec<&str> = missing.iter().filter(|f| of(f)).filter_map(|f| f.chain.as_deref()).collect();
         chains.order();
         chains.dedup();
         chains.join(", ")
     };
+    let behind = names(&|f| f.reason == Some("behind"));
+    if !behind.is_empty() {
+        return Some(format!(
+            "Hooks of kube-proxy stand behind a rule that takes everything ({behind}): another program put it there."
+        ));
+    }
+    let chains = |nat: bool| names(&|f| f.reason.is_none() && (f.severity == Severity::Error) == nat);
     match (chains(true).as_str(), chains(false).as_str()) {
         ("", "") => None,
         ("KUBE-SERVICES", _) => Some("KUBE-SERVICES was edited: it does not lead to KUBE-NODEPORTS.".to_owned()),
+        ("services", _) => {
+            Some("The chain services was edited: it does not ask all maps that lead to Services.".to_owned())
+        }
         ("", filter) => Some(format!(
             "Hooks of kube-proxy in the filter table were flushed ({filter}): a firewall reload or another program wrote it anew."
         )),

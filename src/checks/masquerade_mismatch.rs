@@ -185,11 +185,16 @@ fn sends_pods_elsewhere(frontend: &Frontend) -> bool {
 /// them (`"masquerade LOCAL traffic"`, pkg/proxy/iptables/proxier.go).
 fn lacks_external(frontend: &Frontend, origin: Origin) -> bool {
     let cluster = Verdict::Pool(Policy::Cluster);
-    // Which of two ways they go, conditions may decide that a dump does not answer.
+    // Which of two ways they go, conditions may decide that a dump does not answer: a rule for pods alone is one for everybody in
+    // a listing without interfaces, and under Local policy nothing may follow it.
     let is_unmasked = |route: &Route| route.verdict == cluster && route.masquerade == Some(false);
-    let to_pools = frontend.routes.iter().filter(|route| route.origin == origin && route.verdict.is_pool());
-    let mut to_pools = to_pools.peekable();
-    frontend.kind != FrontendKind::ClusterIp && to_pools.peek().is_some() && to_pools.all(is_unmasked)
+    let mut ways = frontend.routes.iter().filter(|route| route.origin == origin);
+    let is_undecided = ways.clone().any(|route| route.verdict == Verdict::Unknown);
+    let leads = ways.clone().any(|route| route.verdict.is_pool());
+    frontend.kind != FrontendKind::ClusterIp
+        && leads
+        && !is_undecided
+        && ways.all(|route| !route.verdict.is_pool() || is_unmasked(route))
 }
 
 /// True if an endpoint that has no rule of its own runs on this node, where it must have one.

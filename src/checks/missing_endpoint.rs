@@ -22,10 +22,10 @@ pub(super) static CHECK: Check = Check {
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     super::skip_unread(input, found);
     for (at, port) in input.ports() {
-        let reached = LazyCell::new(|| reached(port));
+        let reached = LazyCell::new(|| reached(&port.pools));
         let is_reached = |address: &Address| reached.contains(address);
         let mut told: HashSet<(&Address, Option<&str>)> = HashSet::new();
-        for lost in absent(port).chain(drained(port)).chain(unreached(port, is_reached)) {
+        for lost in absent(port).chain(drained(port)).chain(unreached(port)) {
             // One that another pool leads to gets nothing by this one only: in IPVS mode every virtual server is its own.
             let by = is_reached(lost.address).then_some(lost.pool.chain.as_str());
             if told.insert((lost.address, by)) {
@@ -61,26 +61,30 @@ fn absent(port: &ServicePort) -> impl Iterator<Item = Lost<'_>> {
 
 /// Those that a pool holds as if they were on their way out.
 fn drained(port: &ServicePort) -> impl Iterator<Item = Lost<'_>> {
-    let all = endpoints(port).filter(|(_, endpoint)| endpoint.draining);
+    let all = endpoints(&port.pools).filter(|(_, endpoint)| endpoint.draining);
     all.filter_map(|(pool, endpoint)| Lost::of(pool, endpoint, "programmed with weight 0 (draining)"))
 }
 
-/// Those behind a rule that takes everything, in every pool that holds them.
-fn unreached(port: &ServicePort, is_reached: impl Fn(&Address) -> bool) -> impl Iterator<Item = Lost<'_>> {
-    let nowhere = move |endpoint: &Endpoint| !endpoint.draining && !is_reached(&endpoint.address);
-    let all = endpoints(port).filter(move |(pool, endpoint)| gets_nothing(pool, endpoint) && nowhere(endpoint));
+/// Those behind a rule that takes everything, though other rules of the same pool may lead to them.
+fn unreached(port: &ServicePort) -> impl Iterator<Item = Lost<'_>> {
     let words = "programmed, but no connection ever gets to its rule";
-    all.filter_map(move |(pool, endpoint)| Lost::of(pool, endpoint, words))
+    port.pools.iter().flat_map(move |pool| {
+        let is_lost = |endpoint: &&Endpoint| !endpoint.draining && gets_nothing(pool, endpoint);
+        let mut lost = pool.endpoints.iter().filter(is_lost).peekable();
+        let reached = lost.peek().map(|_| reached(std::slice::from_ref(pool))).unwrap_or_default();
+        let lost = lost.filter(move |endpoint| !reached.contains(&endpoint.address));
+        lost.filter_map(move |endpoint| Lost::of(pool, endpoint, words))
+    })
 }
 
 /// The addresses that new connections may get to.
-fn reached(port: &ServicePort) -> HashSet<&Address> {
+fn reached(pools: &[Pool]) -> HashSet<&Address> {
     let gets = |(pool, endpoint): &(&Pool, &Endpoint)| !gets_nothing(pool, endpoint);
-    endpoints(port).filter(gets).map(|(_, endpoint)| &endpoint.address).collect()
+    endpoints(pools).filter(gets).map(|(_, endpoint)| &endpoint.address).collect()
 }
 
-fn endpoints(port: &ServicePort) -> impl Iterator<Item = (&Pool, &Endpoint)> {
-    port.pools.iter().flat_map(|pool| pool.endpoints.iter().map(move |endpoint| (pool, endpoint)))
+fn endpoints(pools: &[Pool]) -> impl Iterator<Item = (&Pool, &Endpoint)> {
+    pools.iter().flat_map(|pool| pool.endpoints.iter().map(move |endpoint| (pool, endpoint)))
 }
 
 /// True if no new connection gets there. The rule for new ones may be lost where that for clients who come back is not.
@@ -110,7 +114,7 @@ fn skips(input: &Input<'_, '_>, found: &mut Found) {
     for (gap, why) in [
         (Gap::Node, "whose rules these are is not known (--node NAME tells)"),
         (Gap::Zone, "the zone of the node is not known (its Node was not read)"),
-        (Gap::Endpoints, "their EndpointSlices were not read"),
+        (Gap::Endpoints, "not all their EndpointSlices are known to be read"),
     ] {
         match gaps(gap) {
             0 => {}

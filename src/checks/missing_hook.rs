@@ -2,7 +2,7 @@
 
 use super::{Check, Finding, Found, Input, Severity};
 use crate::cluster::NodePorts;
-use crate::dataplane::{MissingHook, Mode, Wiring};
+use crate::dataplane::{HookFault, MissingHook, Mode, Wiring};
 use crate::net::Family;
 
 /// The check.
@@ -33,16 +33,31 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             found.add(Finding {
                 severity: severity(input, wiring, hook),
                 chain: Some(hook.chain.to_owned()),
-                reason: hook.for_some.then_some("under-conditions"),
+                reason: match hook.fault {
+                    HookFault::Gone => None,
+                    HookFault::Behind => Some("behind"),
+                    HookFault::ForSome => Some("under-conditions"),
+                },
                 message: format!(
                     "{} of the {} table {} {}: {}",
                     hook.chain,
                     hook.table,
-                    if hook.for_some { "leads only some connections to" } else { "does not lead to" },
+                    match hook.fault {
+                        HookFault::Gone => "does not lead to",
+                        HookFault::Behind => "takes everything before its rule that leads to",
+                        HookFault::ForSome => "leads only some connections to",
+                    },
                     hook.target,
                     effect(hook, wiring.mode == Some(Mode::Ipvs))
                 ),
-                hint: super::rewrite(input),
+                hint: match hook.fault {
+                    // kube-proxy asks whether its rule is there, not where (`EnsureRule`, pkg/util/iptables/iptables.go).
+                    HookFault::Behind => format!(
+                        "find out who put that rule first and delete it: kube-proxy on {} does not move its own",
+                        input.node()
+                    ),
+                    _ => super::rewrite(input),
+                },
                 rules: hook.rules.clone(),
                 ..found.about(wiring.family)
             });
@@ -66,7 +81,7 @@ fn severity(input: &Input<'_, '_>, wiring: &Wiring, hook: &MissingHook) -> Sever
 
 /// What that means for connections. In IPVS mode the nat table only marks them.
 fn effect(hook: &MissingHook, ipvs: bool) -> &'static str {
-    if hook.for_some {
+    if hook.fault == HookFault::ForSome {
         let masquerades = ipvs || hook.chain == "POSTROUTING";
         return if masquerades { "the others are not masqueraded" } else { "the others reach no Service" };
     }
@@ -76,6 +91,9 @@ fn effect(hook: &MissingHook, ipvs: bool) -> &'static str {
         ("nat", "PREROUTING", _) => "no Service can be reached from pods or from outside",
         ("nat", "OUTPUT", _) => "no Service can be reached from the node itself",
         ("nat", "POSTROUTING", _) => "nothing is masqueraded, so that answers to some clients go astray",
+        ("nat", "SERVICES", "service-ips") => {
+            "no Service can be reached by its cluster IP, an external IP or a load balancer"
+        }
         ("nat", ..) => "no node port can be reached",
         (.., "KUBE-FORWARD") => "forwarded connections depend on the policy of FORWARD",
         (.., "KUBE-PROXY-FIREWALL" | "KUBE-IPVS-OUT-FILTER" | "firewall-ips") => {

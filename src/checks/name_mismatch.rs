@@ -68,7 +68,9 @@ fn endpoints<'p>(port: &'p ServicePort, name: &ServiceName, protocol: Protocol) 
     let keys = EndpointKeys::of(name, protocol);
     // One piece of memory for all addresses.
     let mut text = String::new();
-    let all = port.pools.iter().flat_map(|pool| &pool.endpoints);
+    // One without a chain of its own, as in nftables mode, stands in that of the pool.
+    let own = |pool: &'p Pool| pool.endpoints.iter().filter(|endpoint| *endpoint.chain != *pool.chain);
+    let all = port.pools.iter().flat_map(own);
     let differs = |endpoint: &&Endpoint| {
         if !nftables::name_fits(&endpoint.chain, name, protocol, &endpoint.address) {
             return true;

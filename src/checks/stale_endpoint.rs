@@ -36,7 +36,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
     if unknown > 0 {
         let endpoints = crate::dataplane::count(unknown, "endpoint");
-        found.skip(format!("{endpoints} cannot be compared: their Services or EndpointSlices were not read"));
+        found.skip(format!(
+            "{endpoints} cannot be compared: not all their Services and EndpointSlices are known to be read"
+        ));
     }
 }
 

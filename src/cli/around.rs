@@ -362,7 +362,7 @@ pub(super) fn gaps(services: &[ServicePort], node: Option<&str>) -> Vec<String> 
                 )
             }
             Gap::Endpoints => {
-                format!("which endpoints {of} should have is not known: their EndpointSlices were not read")
+                format!("which endpoints {of} should have is not known: not all their EndpointSlices are known to be read")
             }
         })
     };

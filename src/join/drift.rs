@@ -132,7 +132,7 @@ impl Comparison<'_> {
         }
         let outside = match want.policy {
             // Source ranges may let in nobody that is looked at here.
-            _ if !want.sources.is_empty() => None,
+            _ if !want.sources.is_empty() && !self.lets_in_others(want) => None,
             Policy::Cluster => Some(Policy::Cluster),
             Policy::Local => Some(Policy::Local).filter(|_| has_local),
         };
@@ -162,6 +162,15 @@ impl Comparison<'_> {
                 drifts.push(Drift::Policy { frontend: self.at, origin, have, want: Policy::Cluster });
             }
         }
+    }
+
+    /// True if a source range that is wanted lets somebody in by these rules and is not of pods alone, so that it lets in clients from
+    /// outside too.
+    fn lets_in_others(&self, want: &expect::Frontend) -> bool {
+        let of_pods = |range: &Network| self.extent.pod_networks.iter().any(|pods| pods.contains_network(range));
+        let mut others = want.sources.iter().filter(|range| !range.is_loopback() && !of_pods(range));
+        let to_pools = || self.have.routes.iter().filter(|route| route.verdict.is_pool());
+        others.any(|range| to_pools().any(|route| route.sources.contains(range)))
     }
 
     /// Clients that are dropped, refused or left alone where others are served, though the Service is for all of them.
@@ -270,7 +279,11 @@ impl Comparison<'_> {
             }
             (true, true) => true,
             (true, false) if nobody && within => {
-                shown.iter().any(|network| !wanted.iter().any(|wanted| wanted.contains_network(network)))
+                let is_wanted = |network: &Network| wanted.iter().any(|wanted| wanted.contains_network(network));
+                // Of pods that are told by their interface, nothing says whether a range holds them all.
+                let unlimited =
+                    all_get_in(Origin::Node) || self.extent.pod_networks.iter().any(|pods| !is_wanted(pods));
+                shown.iter().any(|network| !is_wanted(network)) || (shown.is_empty() && unlimited)
             }
             (true, false) => let_in != wanted,
         };

@@ -403,7 +403,7 @@ fn an_object_picked_by_name_proves_nothing_of_its_service() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("objects.json");
     std::fs::write(&path, loose).expect("writable");
-    let note = "note: which endpoints 1 service port should have is not known: their EndpointSlices were not read";
+    let note = "note: which endpoints 1 service port should have is not known: not all their EndpointSlices are known to be read";
     let run =
         kube_ipt("show nginx-service --node node1 --objects").arg(&path).arg("-f").arg(node("seed/stale/save.txt"));
     let found = services(run.stderr(note));
@@ -504,7 +504,7 @@ fn what_is_not_known_of_a_service_without_rules_is_said() {
     let path = folder.path().join("objects.json");
     std::fs::write(&path, list.to_string()).expect("writable");
     let dump = nodes().join("faults/missing-service/save.txt");
-    let note = "note: which endpoints 1 service port should have is not known: their EndpointSlices were not read";
+    let note = "note: which endpoints 1 service port should have is not known: not all their EndpointSlices are known to be read";
     let run = kube_ipt("show shop/fresh --node node1 --objects").arg(&path).arg("-f").arg(dump).stderr(note);
     let found = services(run);
     assert_eq!([&found[0]["status"], &found[0]["unprogrammed"]], [&json!("unknown"), &Value::Null]);

@@ -72,6 +72,7 @@ mod supply;
 mod terminal;
 mod three_languages;
 mod trace;
+mod verdicts;
 #[cfg(feature = "live")]
 mod watch;
 #[cfg(feature = "live")]

@@ -336,7 +336,7 @@ fn one_page_of_a_list_tells_nothing_of_the_others() {
     let label = path.display();
     let stderr = format!(
         "note: {label} is one page of a longer list: what is on the others is not known\n\
-         note: which endpoints 1 service port should have is not known: their EndpointSlices were not read"
+         note: which endpoints 1 service port should have is not known: not all their EndpointSlices are known to be read"
     );
     let table = run.stderr(stderr).stdout();
     // The page has default/kubernetes, which alone would mean that all Services are there.

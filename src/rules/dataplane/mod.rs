@@ -23,8 +23,8 @@ pub use name::ServiceName;
 pub use select::{BadWhat, Select, by_kind, nearest};
 pub use status::Status;
 pub use wiring::{
-    BothBackends, Closed, Dangling, Leftovers, MarkFault, MissingHook, Mode, Only, Orphans, Shadow, Taker, Unbound,
-    Wiring,
+    BothBackends, Closed, Dangling, HookFault, Leftovers, MarkFault, MissingHook, Mode, Only, Orphans, Shadow, Taker,
+    Unbound, Wiring,
 };
 pub use words::{WithPod, count, percent};
 

@@ -41,6 +41,8 @@ pub struct Wiring {
     pub missing_hooks: Vec<MissingHook>,
     /// KUBE-SERVICES is reached and has no rules, while chains of services do.
     pub portal_is_empty: bool,
+    /// All chains of kube-proxy in the nat table are there, and have no rules: the table was flushed.
+    pub emptied: bool,
     /// What is wrong with the mark for masquerading.
     pub mark: Option<MarkFault>,
     /// Jumps to chains that are not there. Empty where the table is not whole, or was not gone through.
@@ -74,6 +76,7 @@ impl Wiring {
             filter_whole: true,
             missing_hooks: Vec::new(),
             portal_is_empty: false,
+            emptied: false,
             mark: None,
             dangling: Vec::new(),
             orphans: Orphans::default(),
@@ -88,7 +91,8 @@ impl Wiring {
     /// True if a hook of nat is missing that leads connections from there to every Service. IPVS captures without one.
     pub fn is_unhooked(&self, origin: Origin) -> bool {
         let hook = if origin == Origin::Node { "output" } else { "prerouting" };
-        let mut missing = self.missing_hooks.iter().filter(|missing| missing.table == "nat" && !missing.for_some);
+        let mut missing =
+            self.missing_hooks.iter().filter(|missing| missing.table == "nat" && missing.fault != HookFault::ForSome);
         self.mode != Some(Mode::Ipvs) && missing.any(|missing| missing.chain.eq_ignore_ascii_case(hook))
     }
 }
@@ -189,10 +193,21 @@ pub struct MissingHook {
     pub chain: &'static str,
     /// Where it should lead: `KUBE-SERVICES`.
     pub target: &'static str,
-    /// It leads there under conditions, which kube-proxy has not.
-    pub for_some: bool,
-    /// The rules `chain` has instead, or those that lead there, the first of them.
+    /// How that is.
+    pub fault: HookFault,
+    /// The rules `chain` has instead, or those that the fault is about, the first of them.
     pub rules: Vec<RuleRef>,
+}
+
+/// How a built-in chain fails to lead to a chain of kube-proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookFault {
+    /// It has no rule for that.
+    Gone,
+    /// The rule is there, and one before it takes every packet.
+    Behind,
+    /// It leads there under conditions, which kube-proxy has not.
+    ForSome,
 }
 
 /// What is wrong with masquerading as a whole.

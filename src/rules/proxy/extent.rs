@@ -19,10 +19,11 @@ pub struct Extent {
     pub family: Family,
     /// No rules that lead to endpoints are missing.
     pub nat_whole: bool,
-    /// No rules that refuse are missing.
+    /// No rules that refuse are missing, and what each of them refuses is known.
     pub filter_whole: bool,
     /// External traffic has chains of its own, which send pods and the node itself to the pool of the whole cluster even
-    /// under Local policy (KUBE-EXT, since 1.24). Before that, releases differ.
+    /// under Local policy (KUBE-EXT, since 1.24). Before that, releases differ. A node without such traffic tells by its comments, or
+    /// by KUBE-PROXY-FIREWALL, that its kube-proxy is not older (1.25).
     pub external_chains: bool,
     /// The rules tell pods from other clients.
     pub tells_pods: bool,
@@ -96,8 +97,10 @@ impl Survey<'_, '_> {
         let family = ruleset.family;
         Extent {
             nat_whole: ruleset.nat.is_some_and(|nat| nat.is_whole_nat()),
-            filter_whole: ruleset.filter.is_some_and(|filter| filter.is_whole_filter()),
-            external_chains: ruleset.nat.is_some_and(|nat| nat.has_external_chains()),
+            filter_whole: ruleset.filter.is_some_and(|filter| filter.is_whole_filter())
+                && self.iptables.understands_refusals(family),
+            external_chains: ruleset.nat.is_some_and(|nat| nat.has_todays_layout())
+                || ruleset.filter.is_some_and(|filter| filter.section.chain("KUBE-PROXY-FIREWALL").is_some()),
             tells_pods: self.iptables.tells_pods(family),
             pod_networks: self.pod_networks(family),
             to_terminating: self.leads_to_terminating(family),

@@ -85,6 +85,16 @@ impl Table<'_> {
         self.section.chains().iter().any(|chain| ChainKind::of(chain.name) == ChainKind::External)
     }
 
+    /// True if this nat table is of a release that has chains for external traffic, or says in the comments of balancing rules
+    /// where they lead (since 1.25): it may have no Service with external traffic.
+    pub fn has_todays_layout(&self) -> bool {
+        let chains = self.section.chains();
+        let balancing =
+            chains.iter().find(|chain| ChainKind::of(chain.name) == ChainKind::Cluster && !chain.is_empty());
+        let leads = |raw: RawRule<'_>| raw.parse().is_ok_and(|rule| rule.comment().is_some_and(|c| c.contains(" -> ")));
+        self.has_external_chains() || balancing.is_some_and(|chain| self.rules(chain.name).any(leads))
+    }
+
     /// True if nothing suggests that rules of this filter table are missing, or that conditions are which tell what they refuse.
     pub fn is_whole_filter(&self) -> bool {
         let section = self.section;

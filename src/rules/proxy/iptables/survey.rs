@@ -111,6 +111,11 @@ impl<'d> Survey<'d> {
         self.in_family(family).map(InFamily::pods).unwrap_or_default()
     }
 
+    /// True if every rule that refuses says what it refuses: a port may have a name that nobody here knows.
+    pub fn understands_refusals(&self, family: Family) -> bool {
+        self.in_family(family).is_none_or(|family| family.rejects.conditional.is_empty())
+    }
+
     /// Every cluster IP that the rules speak of.
     pub fn cluster_ips(&self) -> impl Iterator<Item = IpAddr> {
         let frontends = self.sketches.iter().flat_map(|sketch| &sketch.frontends);

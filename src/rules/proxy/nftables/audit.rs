@@ -5,7 +5,7 @@ use hashbrown::{HashMap, HashSet};
 use super::masquerading;
 use super::names;
 use super::survey::{InFamily, Survey};
-use crate::dataplane::{Dangling, MissingHook, Mode, Orphans, RuleRef, Wiring};
+use crate::dataplane::{Dangling, HookFault, MissingHook, Mode, Orphans, RuleRef, Wiring};
 use crate::dump::nft::{Chain, Key, Map, Rule, Statement, Table, Verdict};
 use crate::proxy::iptables::Depth;
 
@@ -14,6 +14,9 @@ const EVIDENCE: usize = 3;
 
 /// Where packets enter, and what of kube-proxy they must reach from there.
 const HOOKS: [(&str, &str); 3] = [("prerouting", "services"), ("output", "services"), ("postrouting", "masquerading")];
+
+/// The maps by which connections get to Services, which the chain `services` asks.
+const PORTALS: [&str; 2] = ["service-ips", "service-nodeports"];
 
 /// Where new connections must be held against a map of what is refused or dropped (`ensureChain` of the `filter-` chains,
 /// pkg/proxy/nftables/proxier.go).
@@ -108,36 +111,65 @@ pub(super) fn leads(table: &Table<'_>, hook: &str, target: &str) -> bool {
 
 fn missing_hooks(table: &Table<'_>) -> Vec<MissingHook> {
     let missing = HOOKS.into_iter().filter(|(hook, target)| !leads(table, hook, target));
-    let missing =
-        missing.map(|(chain, target)| MissingHook { table: "nat", chain, target, for_some: false, rules: Vec::new() });
-    missing.chain(missing_filters(table)).collect()
+    let missing = missing.map(|(chain, target)| MissingHook {
+        table: "nat",
+        chain,
+        target,
+        fault: HookFault::Gone,
+        rules: Vec::new(),
+    });
+    missing.chain(missing_portals(table)).chain(missing_filters(table)).collect()
+}
+
+/// Maps of Services that have elements and are not asked behind the chain that is there for that.
+fn missing_portals(table: &Table<'_>) -> impl Iterator<Item = MissingHook> {
+    let portal =
+        table.chain("services").filter(|_| ["prerouting", "output"].iter().any(|hook| leads(table, hook, "services")));
+    let asked = reached_from(table, portal.into_iter());
+    let is_missing =
+        move |map: &&str| portal.is_some() && has_elements(table, map) && !asked.iter().any(|c| asks(table, c, map));
+    PORTALS.into_iter().filter(is_missing).map(|target| MissingHook {
+        table: "nat",
+        chain: "services",
+        target,
+        fault: HookFault::Gone,
+        rules: Vec::new(),
+    })
+}
+
+fn has_elements(table: &Table<'_>, map: &str) -> bool {
+    table.set(map).is_some_and(|set| !set.elements.is_empty())
+}
+
+/// True if a rule of the chain looks what it does up in the map.
+fn asks(table: &Table<'_>, chain: &str, map: &str) -> bool {
+    let is_lookup = |s: &Statement<'_>| matches!(s, Statement::VerdictMap(_, Map::Named(name)) if *name == map);
+    rules(table, chain).any(|(rule, _)| rule.statements.iter().any(is_lookup))
 }
 
 /// Hooks from which a map of refusals that has elements is not asked.
 fn missing_filters(table: &Table<'_>) -> impl Iterator<Item = MissingHook> {
-    let needed = |map: &str| table.set(map).is_some_and(|set| !set.elements.is_empty());
-    let asks = |chain: &str, map: &str| {
-        let is_lookup = |s: &Statement<'_>| matches!(s, Statement::VerdictMap(_, Map::Named(name)) if *name == map);
-        rules(table, chain).any(|(rule, _)| rule.statements.iter().any(is_lookup))
-    };
     let asked = move |hook: &str, map: &str| {
         let of_hook = table.base_chains().filter(|(_, base)| base.kind == "filter" && base.hook == hook);
-        reached_from(table, of_hook.map(|(chain, _)| chain)).into_iter().any(|chain| asks(chain, map))
+        reached_from(table, of_hook.map(|(chain, _)| chain)).into_iter().any(|chain| asks(table, chain, map))
     };
-    let missing = FILTERS.into_iter().filter(move |(hook, map)| needed(map) && !asked(hook, map));
-    missing.map(|(chain, target)| MissingHook { table: "filter", chain, target, for_some: false, rules: Vec::new() })
+    let missing = FILTERS.into_iter().filter(move |(hook, map)| has_elements(table, map) && !asked(hook, map));
+    missing.map(|(chain, target)| MissingHook {
+        table: "filter",
+        chain,
+        target,
+        fault: HookFault::Gone,
+        rules: Vec::new(),
+    })
 }
 
 /// The maps lead to no Service, though chains of Services are there.
 fn portal_is_empty(table: &Table<'_>) -> bool {
-    let no_map = ["service-ips", "service-nodeports"]
-        .iter()
-        .all(|name| table.set(name).is_none_or(|set| set.elements.is_empty()));
-    let flushed = table.chain("services").is_some_and(|chain| chain.rules.is_empty());
+    let no_map = PORTALS.iter().all(|map| !has_elements(table, map));
     let any = table.chains().iter().any(|chain| {
         !chain.rules.is_empty() && names::split(chain.name).is_some_and(|(kind, _)| kind.policy().is_some())
     });
-    (no_map || flushed) && any
+    no_map && any
 }
 
 /// The rules of a chain, and their lines.

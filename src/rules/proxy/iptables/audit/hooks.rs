@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 
 use super::super::ruleset::Table;
 use super::{EVIDENCE, reference};
-use crate::dataplane::{MissingHook, Mode, Orphans};
+use crate::dataplane::{HookFault, MissingHook, Mode, Orphans};
 use crate::dump::iptables::{Match, RawRule, Rule};
 use crate::net::Network;
 use crate::proxy::chain_name::ChainKind;
@@ -47,10 +47,8 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
     if let Some(nat) = nat {
         let has_rules = |chain: &str| nat.section.chain(chain).is_some_and(|chain| !chain.is_empty());
         // In IPVS mode the Services are served without these rules, so that there should be some.
-        let is_flushed = |chain: &str| {
-            let is_empty = nat.section.chain(chain).is_some_and(|chain| chain.declared && chain.is_empty());
-            mode == Some(Mode::Ipvs) && is_empty
-        };
+        let should_be = mode == Some(Mode::Ipvs) || is_emptied(nat);
+        let is_flushed = |chain: &str| should_be && is_empty(nat, chain);
         let flushed = is_flushed("KUBE-SERVICES");
         if has_rules("KUBE-SERVICES") || serves(nat) || flushed {
             missing.extend(hook(nat, "nat", "PREROUTING", "KUBE-SERVICES"));
@@ -67,7 +65,7 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
     if let Some(filter) = filter.filter(|_| mode == Some(Mode::Iptables)) {
         let has_firewall = filter.section.chain("KUBE-PROXY-FIREWALL").is_some();
         // Where the chains themselves were deleted, nat tells the release.
-        let is_of_today = has_firewall || nat.is_some_and(has_todays_layout);
+        let is_of_today = has_firewall || nat.is_some_and(|nat| nat.has_todays_layout());
         let wanted = FILTER.iter().filter(|(_, target)| has_firewall || *target != "KUBE-PROXY-FIREWALL");
         let wanted = wanted.filter(|_| is_of_today);
         let needed = |(_, target): &&(&str, &str)| !is_of_today && filter.rules(target).next().is_some();
@@ -92,21 +90,22 @@ pub(super) fn opens_everywhere(nat: Table<'_>) -> bool {
         .any(|raw| raw.parse().is_ok_and(|rule| !names_address(&rule)))
 }
 
-/// True if the nat table is of a release that has chains for external traffic (since 1.24), or says in the comments of balancing
-/// rules where they lead (since 1.25).
-fn has_todays_layout(nat: Table<'_>) -> bool {
-    let chains = nat.section.chains();
-    let balancing = chains.iter().find(|chain| ChainKind::of(chain.name) == ChainKind::Cluster && !chain.is_empty());
-    let leads = |raw: RawRule<'_>| raw.parse().is_ok_and(|rule| rule.comment().is_some_and(|c| c.contains(" -> ")));
-    nat.has_external_chains() || balancing.is_some_and(|chain| nat.rules(chain.name).any(leads))
-}
-
 /// True if KUBE-SERVICES is declared and empty though chains of services have rules that nothing else leads to either: a
 /// node port alone needs no rule there.
 pub(super) fn portal_is_empty(nat: Table<'_>, orphans: &Orphans) -> bool {
-    nat.section.chain("KUBE-SERVICES").is_some_and(|chain| chain.declared && chain.is_empty()) && orphans.rules > 0
+    is_empty(nat, "KUBE-SERVICES") && orphans.rules > 0
 }
 
+/// True if the chains that kube-proxy writes anew at every sync in iptables mode are there and none has a rule, nor any of a
+/// Service: `iptables -t nat -F` leaves that, and nothing else does.
+pub(super) fn is_emptied(nat: Table<'_>) -> bool {
+    ["KUBE-SERVICES", "KUBE-MARK-MASQ", "KUBE-POSTROUTING"].iter().all(|chain| is_empty(nat, chain))
+        && !nat.section.chains().iter().any(|chain| ChainKind::of(chain.name).is_of_services() && !chain.is_empty())
+}
+
+fn is_empty(nat: Table<'_>, chain: &str) -> bool {
+    nat.section.chain(chain).is_some_and(|chain| chain.declared && chain.is_empty())
+}
 fn serves(nat: Table<'_>) -> bool {
     nat.section.chains().iter().any(|chain| ChainKind::of(chain.name) == ChainKind::Cluster && !chain.is_empty())
 }
@@ -118,9 +117,19 @@ fn hook(table: Table<'_>, name: &'static str, chain: &'static str, target: &'sta
     if for_some && (name != "nat" || chain == "KUBE-SERVICES" || !leads_some(table, chain, target)) {
         return None;
     }
-    let is_evidence = |raw: &RawRule<'_>| !for_some || raw.target_name() == Some(target);
+    let jumps = |raw: &RawRule<'_>| raw.target_name() == Some(target);
+    let fault = match table.rules(chain).any(|raw| jumps(&raw)) {
+        _ if for_some => HookFault::ForSome,
+        true => HookFault::Behind,
+        false => HookFault::Gone,
+    };
+    let is_evidence = |raw: &RawRule<'_>| match fault {
+        HookFault::Gone => true,
+        HookFault::Behind => jumps(raw) || ends(raw),
+        HookFault::ForSome => jumps(raw),
+    };
     let rules = table.rules(chain).filter(is_evidence).take(EVIDENCE).map(|raw| reference(table, raw)).collect();
-    Some(MissingHook { table: name, chain, target, for_some, rules })
+    Some(MissingHook { table: name, chain, target, fault, rules })
 }
 
 /// True if `chain`, which leads to `target`, does so by rules under conditions alone.
@@ -155,11 +164,10 @@ pub(super) fn leads(table: Table<'_>, chain: &str, target: &str) -> bool {
             if to == target {
                 return true;
             }
-            if ENDING.contains(&to) {
-                if raw.parse().is_ok_and(|rule| is_unconditional(&rule)) {
-                    break;
-                }
-            } else if !ChainKind::of(to).is_of_services()
+            if ends(&raw) {
+                break;
+            }
+            if !ChainKind::of(to).is_of_services()
                 && let Some(next) = table.section.chain(to)
                 && seen.insert(next.name)
             {
@@ -170,6 +178,8 @@ pub(super) fn leads(table: Table<'_>, chain: &str, target: &str) -> bool {
     false
 }
 
-fn is_unconditional(rule: &Rule<'_>) -> bool {
-    rule.matches.iter().all(|m| matches!(m, Match::Comment(_)))
+/// True if no packet gets behind the rule.
+fn ends(raw: &RawRule<'_>) -> bool {
+    let is_unconditional = |rule: Rule<'_>| rule.matches.iter().all(|m| matches!(m, Match::Comment(_)));
+    raw.target_name().is_some_and(|target| ENDING.contains(&target)) && raw.parse().is_ok_and(is_unconditional)
 }

@@ -56,6 +56,7 @@ impl<'d> Survey<'d> {
             whole,
             filter_whole,
             missing_hooks: hooks::missing(known, filter.filter(|_| filter_whole), mode.or(modes.mode)),
+            emptied: known.is_some_and(hooks::is_emptied),
             portal_is_empty: known.is_some_and(|nat| hooks::portal_is_empty(nat, &graph.orphans)),
             mark: known.and_then(marks::fault),
             dangling: graph.dangling,
