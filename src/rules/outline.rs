@@ -33,6 +33,21 @@ pub fn array(text: &str) -> serde_json::Result<(Vec<&str>, usize)> {
     Ok((items.into_iter().map(RawValue::get).collect(), values.byte_offset()))
 }
 
+/// What `nft -j` prints.
+#[derive(Debug, Deserialize)]
+struct Nftables<'t> {
+    #[serde(borrow)]
+    nftables: Vec<&'t RawValue>,
+}
+
+/// The objects in what `nft -j` printed, which `text` begins with, and its length in bytes. An error where they are no list.
+#[inline(never)]
+pub fn nftables(text: &str) -> serde_json::Result<(Vec<&str>, usize)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Nftables<'_>>();
+    let objects = values.next().transpose()?.map(|list| list.nftables).unwrap_or_default();
+    Ok((objects.into_iter().map(RawValue::get).collect(), values.byte_offset()))
+}
+
 /// What the object that `text` is says of itself.
 #[inline(never)]
 pub fn head(text: &str) -> serde_json::Result<Head> {

@@ -14,8 +14,14 @@ use std::fmt::{self, Write as _};
 
 use serde_json::{Deserializer, Value};
 
+use self::layout::Ruleset;
+use crate::outline;
+
 /// Deeper than anything nft writes, shallow enough for the stack of any thread.
 const DEEPEST: usize = 64;
+
+/// The document and its list, in which every object is.
+const AROUND_OBJECTS: usize = 2;
 
 /// Turns `nft -j list …` into the text that `nft list …` prints.
 ///
@@ -33,6 +39,12 @@ fn restore_all(text: &str, first: usize) -> Result<String, String> {
     let mut next = Some(first);
     while let Some(from) = next {
         let rest = text.get(from..).unwrap_or_default();
+        if let Some((document, length)) = by_object(rest) {
+            restored.push_str(&document);
+            next = next_document(text, from + length);
+            continue;
+        }
+        // Where something is wrong, the document as a whole tells what and where.
         let mut stream = Deserializer::from_str(rest).into_iter::<Value>();
         let Some(document) = stream.next() else { break };
         let mut document = document.map_err(|error| reason(text, from, &error))?;
@@ -43,12 +55,33 @@ fn restore_all(text: &str, first: usize) -> Result<String, String> {
     Ok(restored)
 }
 
+/// The document that `text` begins with, and its length in bytes. Of its objects one at a time is held as values, which take some
+/// thirty times the memory of their text.
+fn by_object(text: &str) -> Option<(String, usize)> {
+    let (objects, length) = outline::nftables(text).ok()?;
+    let mut ruleset = Ruleset::default();
+    for object in objects {
+        let mut object: Value = serde_json::from_str(object).ok()?;
+        if depth(&object) + AROUND_OBJECTS > DEEPEST {
+            return None;
+        }
+        keep_on_one_line(&mut object);
+        ruleset.take(&object);
+    }
+    Some((ruleset.print(), length))
+}
+
 fn restore_document(document: &Value) -> Result<String, String> {
     if depth(document) > DEEPEST {
         return Err(format!("nested more than {DEEPEST} levels deep"));
     }
     let objects = document.get("nftables").and_then(Value::as_array);
-    objects.map(|objects| layout::print(objects)).ok_or_else(|| "\"nftables\" is not a list".to_owned())
+    let objects = objects.ok_or_else(|| "\"nftables\" is not a list".to_owned())?;
+    let mut ruleset = Ruleset::default();
+    for object in objects {
+        ruleset.take(object);
+    }
+    Ok(ruleset.print())
 }
 
 fn next_document(text: &str, mut from: usize) -> Option<usize> {

@@ -10,20 +10,22 @@ use super::{duration, push, quoted, single, stmt, str_of, unknown, words};
 /// Keys that say where an object belongs. They are not part of its text.
 const PLACE: [&str; 5] = ["family", "table", "name", "handle", "index"];
 
+/// The tables of a document, in which its objects are put one after the other.
 #[derive(Default)]
-struct Ruleset<'a> {
-    tables: Vec<Table<'a>>,
-    places: HashMap<(&'a str, &'a str), usize>,
+pub(super) struct Ruleset {
+    tables: Vec<Table>,
+    /// Those of each family by name.
+    places: HashMap<String, HashMap<String, usize>>,
     strays: Vec<String>,
 }
 
-struct Table<'a> {
-    family: &'a str,
-    name: &'a str,
+struct Table {
+    family: String,
+    name: String,
     head: Vec<String>,
     blocks: Vec<Block>,
     chains: Vec<Block>,
-    places: HashMap<&'a str, usize>,
+    places: HashMap<String, usize>,
 }
 
 /// A line that opens a brace and the lines within it.
@@ -32,18 +34,15 @@ struct Block {
     lines: Vec<String>,
 }
 
-pub(super) fn print(objects: &[Value]) -> String {
-    let mut ruleset = Ruleset::default();
-    for object in objects {
-        if ruleset.add(object).is_none() {
-            ruleset.strays.push(unknown(object));
+impl Ruleset {
+    /// Puts an object where it belongs.
+    pub(super) fn take(&mut self, object: &Value) {
+        if self.add(object).is_none() {
+            self.strays.push(unknown(object));
         }
     }
-    ruleset.print()
-}
 
-impl<'a> Ruleset<'a> {
-    fn add(&mut self, object: &'a Value) -> Option<()> {
+    fn add(&mut self, object: &Value) -> Option<()> {
         let (kind, body) = single(object)?;
         if kind == "metainfo" {
             return Some(());
@@ -68,8 +67,11 @@ impl<'a> Ruleset<'a> {
         Some(())
     }
 
-    fn table(&mut self, family: &'a str, name: &'a str) -> &mut Table<'a> {
-        let place = *self.places.entry((family, name)).or_insert_with(|| {
+    fn table(&mut self, family: &str, name: &str) -> &mut Table {
+        let known = self.places.get(family).and_then(|names| names.get(name)).copied();
+        let place = known.unwrap_or_else(|| {
+            let (family, name) = (family.to_owned(), name.to_owned());
+            self.places.entry(family.clone()).or_default().insert(name.clone(), self.tables.len());
             let (blocks, chains) = (Vec::new(), Vec::new());
             self.tables.push(Table { family, name, head: Vec::new(), blocks, chains, places: HashMap::new() });
             self.tables.len() - 1
@@ -77,7 +79,8 @@ impl<'a> Ruleset<'a> {
         &mut self.tables[place]
     }
 
-    fn print(&self) -> String {
+    /// All of it as nft lists it.
+    pub(super) fn print(&self) -> String {
         let mut text = String::new();
         for table in &self.tables {
             table.print(&mut text);
@@ -89,9 +92,10 @@ impl<'a> Ruleset<'a> {
     }
 }
 
-impl<'a> Table<'a> {
-    fn chain(&mut self, name: &'a str) -> &mut Block {
-        let place = *self.places.entry(name).or_insert_with(|| {
+impl Table {
+    fn chain(&mut self, name: &str) -> &mut Block {
+        let place = self.places.get(name).copied().unwrap_or_else(|| {
+            self.places.insert(name.to_owned(), self.chains.len());
             self.chains.push(Block { head: format!("chain {name}"), lines: Vec::new() });
             self.chains.len() - 1
         });

@@ -13,10 +13,7 @@ pub(super) fn fault(nat: Table<'_>) -> Option<MarkFault> {
     if !there("KUBE-MARK-MASQ") || !there("KUBE-POSTROUTING") {
         return None;
     }
-    let rules = |chain| nat.rules(chain).filter_map(|raw| raw.parse().ok());
-    let targets = rules("KUBE-MARK-MASQ").filter_map(|rule| rule.target);
-    let mut marking = targets.filter(|target| target.name == "MARK");
-    let mark = marking.try_fold(0, |mark, target| apply(&target, mark))?;
+    let mark = mark_of(nat)?;
     if mark == 0 {
         return Some(MarkFault::NotSet);
     }
@@ -29,6 +26,21 @@ pub(super) fn fault(nat: Table<'_>) -> Option<MarkFault> {
         (_, Some(true)) => Some(MarkFault::Everything(evidence())),
         _ => None,
     }
+}
+
+/// The mark that KUBE-MARK-MASQ leaves; `None` where a rule cannot be read.
+fn mark_of(nat: Table<'_>) -> Option<u32> {
+    let mut mark = 0;
+    for rule in nat.rules("KUBE-MARK-MASQ").filter_map(|raw| raw.parse().ok()) {
+        let Some(target) = &rule.target else { continue };
+        let takes_all = rule.matches.iter().all(|item| matches!(item, Match::Comment(_)));
+        match target.name {
+            "MARK" => mark = apply(target, mark)?,
+            "RETURN" | "ACCEPT" if takes_all => break,
+            _ => {}
+        }
+    }
+    Some(mark)
 }
 
 /// Whether KUBE-POSTROUTING masquerades a packet with this mark; `None` where a rule cannot be judged.
@@ -99,6 +111,10 @@ mod tests {
         assert!(matches!(fault_of(&other), Some(MarkFault::NotActedOn(0x4000, _))));
         let unset = MODERN.replace("-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000\n", "");
         assert_eq!(fault_of(&unset), Some(MarkFault::NotSet));
+        for ahead in ["-j RETURN", "-j ACCEPT", "-m comment --comment \"not these\" -j RETURN"] {
+            assert_eq!(fault_of(&format!("-A KUBE-MARK-MASQ {ahead}\n{MODERN}")), Some(MarkFault::NotSet), "{ahead}");
+        }
+        assert_eq!(fault_of(&format!("-A KUBE-MARK-MASQ -i eth7 -j RETURN\n{MODERN}")), None);
         let flushed = "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000\n";
         assert!(matches!(fault_of(flushed), Some(MarkFault::NotActedOn(..))));
         let all = MODERN.replace("-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN\n", "");
