@@ -14,7 +14,7 @@ use crate::dump::iptables::{Backend, Dump};
 use crate::expect::Cluster;
 use crate::net::{Family, Network};
 use crate::order::Order as _;
-use crate::proxy::iptables::Ruleset;
+use crate::proxy::iptables::{Ruleset, Table};
 use crate::proxy::nftables::Lack;
 use crate::proxy::{Rules, Survey};
 use crate::report::Header;
@@ -45,12 +45,26 @@ pub(super) fn of_rules(
 ) -> impl Iterator<Item = String> {
     let unused = || "the ipsets that were given are looked into by kube-ipt trace only".to_owned();
     let all = [
+        guessed_family(rules),
         unplaced(survey, bundle),
         without_sets(survey, rules),
         configured_otherwise(survey, configured),
         (!sets_are_used && !rules.sets.is_empty()).then(unused),
     ];
     all.into_iter().flatten()
+}
+
+/// Nothing says of which family the rules are, as of one that no Service and no Pod has an address of.
+fn guessed_family(rules: Rules<'_, '_>) -> Option<String> {
+    let [ruleset] = rules.iptables else { return None };
+    let is_told = |table: Table<'_>| table.section.family.is_some();
+    let told = rules.only.is_some() || [ruleset.nat, ruleset.filter].into_iter().flatten().any(is_told);
+    (!told && ruleset.nat.is_some()).then(|| {
+        let (taken, other) = (ruleset.family, ruleset.family.other());
+        format!(
+            "no address tells of which family the rules are: they were taken for those of {taken} (--family {other} says otherwise)"
+        )
+    })
 }
 
 /// Rules that capture an address and cannot be followed.

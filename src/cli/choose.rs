@@ -247,6 +247,8 @@ fn not_found(
     let outside = outside.map(|name| format!("; without -n there is {name}")).unwrap_or_default();
     match (select, namespace) {
         (Select::Name { .. }, None) => match near(&names(true)).as_slice() {
+            // A number is no name; as a port it is written with a colon.
+            [] if text.parse::<u16>().is_ok() => format!("nothing{of} is called '{text}'; did you mean :{text}?"),
             [] => format!("nothing{of} is called '{text}'; kube-ipt list names every Service"),
             found => format!("nothing{of} is called '{text}'{}", suggestion(found)),
         },
