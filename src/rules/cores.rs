@@ -1,11 +1,8 @@
 //! Work that is shared out among the processor's cores. What comes of it never depends on how many there are, nor on how many
 //! threads may be started: where a limit of processes is reached, the work is done on those that there are.
 
-use std::iter;
 use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 use std::thread::{self, Builder};
-
-use crate::order::Order as _;
 
 /// What tells why no thread can be started.
 pub const LIMIT: &str = "ulimit -u    (how many processes there may be)";
@@ -28,41 +25,45 @@ pub fn piece(all: usize, least: usize) -> usize {
     piece.max(1)
 }
 
-/// Does `work` with every item, the first on this thread and each other on one of its own. The results come in the order of
-/// the items; a panic goes on here.
+/// Does `work` with every item, each on a thread of its own. The results come in the order of the items; a panic goes on here.
 pub fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let mut items = items.into_iter();
-    let first = items.next();
-    // What a thread would have done stays here if it cannot be started.
-    let others: Vec<Mutex<Option<T>>> = items.map(|item| Mutex::new(Some(item))).collect();
-    let item_of = |other: &Mutex<Option<T>>| other.lock().unwrap_or_else(PoisonError::into_inner).take();
-    thread::scope(|scope| {
-        let work = &work;
-        let start = |other| Builder::new().spawn_scoped(scope, move || item_of(other).map(work)).ok();
-        let threads: Vec<_> = others.iter().map(start).collect();
-        let first = first.map(work);
-        let rest = threads.into_iter().zip(&others).filter_map(|(thread, other)| match thread {
-            Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            None => item_of(other).map(work),
-        });
-        first.into_iter().chain(rest).collect()
-    })
+    in_turn(items.into_iter().collect::<Vec<T>>().into_iter(), usize::MAX, work)
 }
 
-/// Does `work` with every item, on no more than `most` threads: each takes the next item once it is done with one. The results come
+/// Does `work` with every item, on this thread and others, `most` in all: each takes the next item once it is done with one. The results come
 /// in the order of the items; a panic goes on here.
 pub fn in_turn<T: Send, R: Send>(
     items: impl ExactSizeIterator<Item = T> + Send,
     most: usize,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    let threads = most.min(items.len());
+    let count = items.len();
+    let results = Mutex::new((0..count).map(|_| None).collect::<Vec<Option<R>>>());
     let items = Mutex::new(items.enumerate());
-    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let take = |_| iter::from_fn(next).map(|(nth, item)| (nth, work(item))).collect::<Vec<_>>();
-    let mut done: Vec<(usize, R)> = each(0..threads, take).into_iter().flatten().collect();
-    done.order_by_key(|(nth, _)| *nth);
-    done.into_iter().map(|(_, result)| result).collect()
+    on_threads(most.min(count), &|| {
+        while let Some((nth, item)) = next(&items) {
+            let result = work(item);
+            results.lock().unwrap_or_else(PoisonError::into_inner)[nth] = Some(result);
+        }
+    });
+    results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()
+}
+
+/// The lock is not held while the item is worked with.
+fn next<I: Iterator>(items: &Mutex<I>) -> Option<I::Item> {
+    items.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+/// Does `work` on so many threads, of which this is one, and on fewer where no more can be started. Starting one is a few kilobytes
+/// of program for each kind of work, so that all have this one.
+fn on_threads(count: usize, work: &(dyn Fn() + Sync)) {
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..count).map_while(|_| Builder::new().spawn_scoped(scope, work).ok()).collect();
+        work();
+        for other in others {
+            other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
 }
 
 /// Does `work` on this thread and `other` on one of its own, and gives what they gave; a panic of either goes on here.
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn items_are_taken_in_turn() {
-        for threads in [0, 1, 2, 9, 100] {
+        for threads in [1, 2, 9, 100] {
             let took = AtomicUsize::new(0);
             let work = |n: usize| {
                 // The first is done last where there is another thread.
@@ -181,8 +182,7 @@ mod tests {
                 took.fetch_add(1, Ordering::Relaxed);
                 n * n
             };
-            let expected: Vec<usize> = if threads == 0 { Vec::new() } else { (0..50).map(|n| n * n).collect() };
-            assert_eq!(in_turn(0..50, threads, work), expected);
+            assert_eq!(in_turn(0..50, threads, work), (0..50).map(|n| n * n).collect::<Vec<_>>());
         }
         assert!(in_turn([0_u8; 0].iter(), 4, |n| *n).is_empty());
     }
