@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use memchr::memmem;
 
 use super::json::harmless;
-use crate::dataplane::Address;
+use crate::dataplane::{Address, Endpoint, Pool};
 use crate::plain_json::{self, Value};
-use crate::report::Endpoint;
+use crate::report::{self, Endpoint as Row};
 
 /// The list of a pool as it is written without its endpoints. In a string these quotes would have backslashes.
 const EMPTY: &[u8] = b"\"endpoints\":[]";
@@ -35,62 +35,48 @@ const BARE: &[u8] = b",\"pod\":null,\"node\":null,\"local\":null,\"state\":null,
 
 /// Adds `frame` to `out`: a service port in its document, whose pools have no endpoints yet. They get those of `pools`, in their
 /// order.
-pub(super) fn put<'a>(
-    frame: &[u8],
-    pools: impl Iterator<Item = impl Iterator<Item = Endpoint<'a>>>,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
+pub(super) fn put(frame: &[u8], pools: &[Pool], out: &mut Vec<u8>) -> io::Result<()> {
     let mut done = 0;
-    for (at, endpoints) in memmem::find_iter(frame, EMPTY).zip(pools) {
+    for (at, pool) in memmem::find_iter(frame, EMPTY).zip(pools) {
         let list = at + EMPTY.len() - "[]".len();
         out.extend_from_slice(&frame[done..list]);
         done = at + EMPTY.len();
-        put_list(endpoints, out, |endpoint, out| put_one(&endpoint, out))?;
+        put_list(pool.endpoints.iter(), out, put_one)?;
     }
     out.extend_from_slice(&frame[done..]);
     Ok(())
 }
 
-fn put_one(endpoint: &Endpoint<'_>, out: &mut Vec<u8>) -> io::Result<()> {
-    let Endpoint { address, probability, chain, pod, node, local, state, reason, packets, draining, .. } = endpoint;
-    let Endpoint { open_connections, clients, .. } = endpoint;
+fn put_one(endpoint: &Endpoint, out: &mut Vec<u8>) -> io::Result<()> {
     out.reserve(USUAL);
-    match address {
-        Some(address) => put_address(field!(first "address"), address.0, out)?,
-        None => put_value(field!(first "address"), Value::Null, out)?,
-    }
-    put_value(field!("probability"), probability.map_or(Value::Null, Value::Part), out)?;
-    put_value(field!("chain"), Value::Text(chain), out)?;
-    if is_bare(endpoint) {
+    put_address(field!(first "address"), &endpoint.address, out)?;
+    put_value(field!("probability"), endpoint.probability.map_or(Value::Null, Value::Part), out)?;
+    put_value(field!("chain"), Value::Text(endpoint.chain.as_bytes()), out)?;
+    // Without objects and counters only the rules tell of any.
+    if endpoint.about.is_none() && endpoint.traffic.is_none() && !endpoint.draining {
         out.extend_from_slice(BARE);
         return Ok(());
     }
-    let count = |count: &Option<u64>| count.map_or(Value::Null, Value::Count);
-    put_value(field!("pod"), text(*pod), out)?;
-    put_value(field!("node"), text(*node), out)?;
+    let Row { pod, node, local, state, reason, packets, draining, open_connections, clients, .. } =
+        report::endpoint(endpoint);
+    let count = |count: Option<u64>| count.map_or(Value::Null, Value::Count);
+    put_value(field!("pod"), text(pod), out)?;
+    put_value(field!("node"), text(node), out)?;
     put_value(field!("local"), local.map_or(Value::Null, Value::Is), out)?;
-    put_value(field!("state"), text(*state), out)?;
-    put_value(field!("reason"), text(*reason), out)?;
+    put_value(field!("state"), text(state), out)?;
+    put_value(field!("reason"), text(reason), out)?;
     put_value(field!("packets"), count(packets), out)?;
-    put_value(field!("draining"), Value::Is(*draining), out)?;
+    put_value(field!("draining"), Value::Is(draining), out)?;
     put_value(field!("open_connections"), count(open_connections), out)?;
-    let clients_are = field!("clients");
     match clients {
         Some(clients) => {
-            out.extend_from_slice(clients_are);
-            put_list(clients.iter(), out, |client, out| put_value(b"", Value::Text(client), out))?;
+            out.extend_from_slice(field!("clients"));
+            put_list(clients.iter(), out, |client, out| put_value(b"", text(Some(client)), out))?;
         }
-        None => put_value(clients_are, Value::Null, out)?,
+        None => put_value(field!("clients"), Value::Null, out)?,
     }
     out.push(b'}');
     Ok(())
-}
-
-/// True for an endpoint of which only the rules tell, as all are without objects and counters.
-fn is_bare(endpoint: &Endpoint<'_>) -> bool {
-    let Endpoint { pod, node, local, state, reason, packets, draining, open_connections, clients, .. } = endpoint;
-    let texts = [pod, node, state, reason].into_iter().all(Option::is_none);
-    texts && local.is_none() && !draining && clients.is_none() && packets.or(*open_connections).is_none()
 }
 
 /// A list, each member as `put` writes it.
@@ -116,7 +102,7 @@ fn put_value(before: &[u8], value: Value<'_>, out: &mut Vec<u8>) -> io::Result<(
         && let Value::Text(text) = value
     {
         let start = out.len();
-        serde_json::to_writer(&mut *out, text)?;
+        serde_json::to_writer(&mut *out, &String::from_utf8_lossy(text))?;
         if let Some(escaped) = harmless(&out[start..]) {
             out.truncate(start);
             out.extend_from_slice(&escaped);
@@ -128,10 +114,11 @@ fn put_value(before: &[u8], value: Value<'_>, out: &mut Vec<u8>) -> io::Result<(
 fn put_address(before: &[u8], address: &Address, out: &mut Vec<u8>) -> io::Result<()> {
     match address {
         Address::Socket(IpAddr::V4(v4), port) => put_value(before, Value::Socket(*v4, *port), out),
-        other => put_value(before, Value::Text(&other.to_string()), out),
+        Address::Unknown => put_value(before, Value::Null, out),
+        other => put_value(before, Value::Text(other.to_string().as_bytes()), out),
     }
 }
 
 fn text(text: Option<&str>) -> Value<'_> {
-    text.map_or(Value::Null, Value::Text)
+    text.map_or(Value::Null, |text| Value::Text(text.as_bytes()))
 }

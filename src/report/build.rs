@@ -88,14 +88,9 @@ impl Services {
     }
 
     /// The same without endpoints, for whoever writes these themselves: with the endpoints of each pool.
-    pub fn without_endpoints(
-        &self,
-        range: Range<usize>,
-    ) -> impl Iterator<Item = (Service<'_>, impl Iterator<Item = impl Iterator<Item = Endpoint<'_>>>)> {
-        self.each(range).map(|(port, findings)| {
-            let endpoints = port.pools.iter().map(|pool| pool.endpoints.iter().map(endpoint));
-            (Service { findings: findings.to_vec(), ..frame(port) }, endpoints)
-        })
+    pub fn without_endpoints(&self, range: Range<usize>) -> impl Iterator<Item = (Service<'_>, &[dataplane::Pool])> {
+        self.each(range)
+            .map(|(port, findings)| (Service { findings: findings.to_vec(), ..frame(port) }, port.pools.as_slice()))
     }
 
     fn each(&self, range: Range<usize>) -> impl Iterator<Item = (&ServicePort, &[v1::Finding])> {
@@ -264,7 +259,8 @@ fn missing(absent: &dataplane::Absent) -> Missing {
     }
 }
 
-fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint<'_> {
+/// An endpoint as the contract has it.
+pub fn endpoint(endpoint: &dataplane::Endpoint) -> Endpoint<'_> {
     let about = endpoint.about.as_deref();
     Endpoint {
         address: (endpoint.address != Address::Unknown).then_some(AddressText(&endpoint.address)),

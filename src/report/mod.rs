@@ -16,7 +16,7 @@ mod v1_diff;
 mod v1_nodes;
 mod v1_trace;
 
-pub use build::{Header, Services, document};
+pub use build::{Header, Services, document, endpoint};
 pub use check::{check_document, ports_checked};
 pub use diff::{diff_document, diff_summary};
 pub use likeness::likeness;

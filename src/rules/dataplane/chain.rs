@@ -32,13 +32,23 @@ impl From<&str> for ChainName {
     }
 }
 
+impl ChainName {
+    /// The name in UTF-8.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Held::Here(length, bytes) => &bytes[..usize::from(*length)],
+            Held::Elsewhere(name) => name.as_bytes(),
+        }
+    }
+}
+
 impl Deref for ChainName {
     type Target = str;
 
     fn deref(&self) -> &str {
         match &self.0 {
             // They were taken from a text as a whole.
-            Held::Here(length, bytes) => str::from_utf8(&bytes[..usize::from(*length)]).unwrap_or_default(),
+            Held::Here(..) => str::from_utf8(self.as_bytes()).unwrap_or_default(),
             Held::Elsewhere(name) => name,
         }
     }
@@ -69,7 +79,7 @@ mod tests {
                     (&*chain, chain.to_string(), format!("{chain:?}")),
                     (&*name, name.clone(), format!("{name:?}"))
                 );
-                assert_eq!(chain, chain.clone());
+                assert_eq!((chain.as_bytes(), &chain), (name.as_bytes(), &chain.clone()));
                 assert_ne!(chain, ChainName::from(format!("{name}y").as_str()));
                 assert_eq!(matches!(chain.0, Held::Here(..)), name.len() <= SHORT);
             }

@@ -29,6 +29,14 @@ pub fn split_host_port(text: &str) -> Option<(IpAddr, Option<u16>)> {
     }
 }
 
+/// An address alone.
+pub(super) fn ip(text: &str) -> Option<IpAddr> {
+    match plain(text.as_bytes()) {
+        Some((address, None)) => Some(address.into()),
+        _ => text.parse().ok(),
+    }
+}
+
 /// An IPv4 address, with or without a port, written with nothing but digits that count, as iptables prints them. A large dump has
 /// a hundred thousand, and the standard library, which reads whatever is left, takes a few times as long.
 fn plain(text: &[u8]) -> Option<(Ipv4Addr, Option<u16>)> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, IpSubnets, Ipv4Net, Ipv4Subnets, Ipv6Subnets};
 
-use super::Family;
+use super::{Family, address};
 use crate::order::Order as _;
 
 /// An address with a prefix length. Non-contiguous masks, which iptables also allows, are no `Network`.
@@ -19,7 +19,7 @@ impl Network {
             Some((address, mask)) => (address, Some(mask)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().ok()?;
+        let address = address::ip(address)?;
         let whole = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match mask {
             None => whole,
