@@ -45,7 +45,7 @@ pub(super) fn of_rules(
 ) -> impl Iterator<Item = String> {
     let unused = || "the ipsets that were given are looked into by kube-ipt trace only".to_owned();
     let all = [
-        guessed_family(rules),
+        guessed_family(rules).filter(|_| survey.mode() != Some(Mode::Ipvs)),
         unplaced(survey, bundle),
         without_sets(survey, rules),
         configured_otherwise(survey, configured),
