@@ -9,7 +9,7 @@ use super::{Failure, faithful, gather, texts};
 use crate::dataplane::count;
 use crate::dump::{Foreign, nft, recognise};
 use crate::shell;
-use crate::source::{Bundle, Capture, Collection, ObjectText};
+use crate::source::{Bundle, Capture, Collection, Kept, ObjectText, Unread};
 
 /// Nodes that an error lists before it counts: one must be chosen of them.
 const NODES: usize = 20;
@@ -67,12 +67,26 @@ fn from_server(text: &str) -> bool {
 /// The rules in a collection, of the node called `node` where there are several.
 pub(super) fn bundle(collection: Collection, node: Option<&str>, verbose: bool) -> Result<Bundle, Failure> {
     let label = collection.label.clone();
-    let mut bundles = bundles(collection, verbose)?;
-    if let [only] = bundles.as_slice() {
+    let Kept { nodes: mut bundles, unread } = bundles(collection, verbose)?;
+    if let Some(unread) = unread.iter().find(|unread| Some(unread.node.as_str()) == node)
+        && !bundles.iter().any(|bundle| bundle.node.as_deref() == node)
+    {
+        let what = format!("{label} holds no rules of node '{}', which could not be read: {}", unread.node, unread.why);
+        let other = bundles.iter().find_map(|bundle| bundle.node.as_deref());
+        return Err(Failure {
+            what,
+            hints: other.map(|other| format!("--node {}", shell::word(other))).into_iter().collect(),
+        });
+    }
+    if let [only] = bundles.as_mut_slice() {
         let own = only.node.as_deref();
         if let (Some(own), Some(node)) = (own, node.filter(|node| Some(*node) != own)) {
             let what = format!("{label} holds the rules of node {own}, not of '{node}'");
             return Err(Failure { what, hints: vec![format!("--node {}, or without --node", shell::word(own))] });
+        }
+        // Who does not say which one is meant may think it is the only one.
+        if node.is_none() {
+            only.notes.extend(unread.iter().map(Unread::note));
         }
         return Ok(bundles.remove(0));
     }
@@ -89,13 +103,13 @@ pub(super) fn bundle(collection: Collection, node: Option<&str>, verbose: bool) 
 }
 
 /// The rules in a collection, one bundle for each node. All have the objects that are there.
-pub(super) fn bundles(mut collection: Collection, verbose: bool) -> Result<Vec<Bundle>, Failure> {
-    if let Some(nodes) = collection.snapshot() {
-        let mut nodes = nodes?;
-        for bundle in &mut nodes {
+pub(super) fn bundles(mut collection: Collection, verbose: bool) -> Result<Kept, Failure> {
+    if let Some(kept) = collection.snapshot() {
+        let mut kept = kept?;
+        for bundle in &mut kept.nodes {
             bundle.notes.splice(0..0, collection.notes.iter().cloned());
         }
-        return Ok(nodes);
+        return Ok(kept);
     }
     let mut notes = std::mem::take(&mut collection.notes);
     let label = collection.label;
@@ -153,7 +167,7 @@ pub(super) fn bundles(mut collection: Collection, verbose: bool) -> Result<Vec<B
             ..Bundle::default()
         }
     };
-    Ok(parted.into_iter().map(bundle).collect())
+    Ok(Kept { nodes: parted.into_iter().map(bundle).collect(), unread: Vec::new() })
 }
 
 /// True for JSON and YAML that is no listing of rules.

@@ -19,7 +19,7 @@ use crate::order::Order as _;
 use crate::proxy::iptables::Depth;
 use crate::render::{self, View};
 use crate::report::{self, Kind, Look, NodesDocument, NodesKind, Seen};
-use crate::source::{Bundle, Tables};
+use crate::source::{Bundle, Kept, PROXY, Tables};
 
 // Questions to every node.
 #[derive(Debug, clap::Args)]
@@ -110,7 +110,7 @@ enum Nodes {
     /// In Pods on them.
     Running(Box<Api>, Vec<OnNode>),
     /// In what was kept of them.
-    Kept(Vec<Bundle>),
+    Kept(Kept),
 }
 
 /// A node that was read, or why it was not.
@@ -132,7 +132,8 @@ impl Fleet {
     /// The nodes of a snapshot.
     fn kept(question: &Question<'_>) -> Result<Self, Failure> {
         let args = question.source;
-        let bundles = gather::nodes(args, question.verbose)?;
+        let kept = gather::nodes(args, question.verbose)?;
+        let bundles = &kept.nodes;
         let saved = match bundles.first() {
             _ if !args.objects.objects.is_empty() => Some(objects::files(&args.objects.objects)?),
             // Nodes that do not have them in common each have their own, which are read with their rules.
@@ -151,7 +152,7 @@ impl Fleet {
             }
             None => (None, Vec::new()),
         };
-        Ok(Self { nodes: Nodes::Kept(bundles), told, notes })
+        Ok(Self { nodes: Nodes::Kept(kept), told, notes })
     }
 
     /// The nodes of a cluster.
@@ -197,7 +198,8 @@ impl Fleet {
         Ok(Self { nodes: Nodes::Running(Box::new(api), places), told, notes })
     }
 
-    /// Reads every node and has `look` at each, so many at the same time. In the order of their names.
+    /// Reads every node and has `look` at each, so many at the same time. In the order of their names, those last that a snapshot
+    /// knows by name only.
     pub(super) fn each<T: Send>(
         &self,
         args: &SourceArgs,
@@ -286,7 +288,7 @@ impl Nodes {
     fn count(&self) -> usize {
         match self {
             Self::Running(_, places) => places.len(),
-            Self::Kept(bundles) => bundles.len(),
+            Self::Kept(kept) => kept.nodes.len() + kept.unread.len(),
         }
     }
 
@@ -301,10 +303,14 @@ impl Nodes {
                 let bundle = bundle.and_then(|mut bundle| gather::restored(&mut bundle).map(|()| bundle));
                 Some(Read { node: node.clone(), version, bundle })
             }
-            Self::Kept(bundles) => {
-                let bundle = bundles.get(at)?.clone();
+            Self::Kept(Kept { nodes, unread }) => {
+                let Some(bundle) = nodes.get(at) else {
+                    let unread = unread.get(at - nodes.len())?;
+                    let bundle = Err(Failure { what: unread.why.clone(), hints: Vec::new() });
+                    return Some(Read { node: unread.node.clone(), version: None, bundle });
+                };
                 let node = bundle.node.clone().unwrap_or_else(|| format!("node {}", at + 1));
-                Some(Read { node, version: None, bundle: Ok(bundle) })
+                Some(Read { node, version: bundle.versions.get(PROXY).cloned(), bundle: Ok(bundle.clone()) })
             }
         }
     }

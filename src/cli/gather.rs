@@ -54,19 +54,20 @@ pub(super) fn restored(bundle: &mut Bundle) -> Result<(), Failure> {
     bundle.captures.iter_mut().try_for_each(|capture| restore(capture, &mut bundle.notes))
 }
 
-/// Every node that the files hold, by name.
+/// Every node that the files hold, by name, and those they say could not be read.
 #[cfg(feature = "live")]
-pub(super) fn nodes(args: &SourceArgs, verbose: bool) -> Result<Vec<Bundle>, Failure> {
+pub(super) fn nodes(args: &SourceArgs, verbose: bool) -> Result<source::Kept, Failure> {
     use crate::order::Order as _;
 
-    let mut nodes = Vec::new();
+    let mut all = source::Kept { nodes: Vec::new(), unread: Vec::new() };
     for path in &args.file {
         let input = if path.as_os_str() == "-" { stdin()? } else { source::open(path, &collection::matters)? };
         match input {
             Input::Collection(collection) => {
-                let mut bundles = collection::bundles(collection, verbose)?;
-                bundles.iter_mut().for_each(with_all_of_nft);
-                nodes.extend(bundles);
+                let mut kept = collection::bundles(collection, verbose)?;
+                kept.nodes.iter_mut().for_each(with_all_of_nft);
+                all.nodes.append(&mut kept.nodes);
+                all.unread.append(&mut kept.unread);
             }
             Input::Text(capture, _) => {
                 let what = format!(
@@ -77,8 +78,13 @@ pub(super) fn nodes(args: &SourceArgs, verbose: bool) -> Result<Vec<Bundle>, Fai
             }
         }
     }
-    nodes.order_by(|a, b| a.node.cmp(&b.node));
-    Ok(nodes)
+    all.nodes.order_by(|a, b| a.node.cmp(&b.node));
+    // What one file lacks another may have.
+    all.unread.order_by(|a, b| a.node.cmp(&b.node));
+    all.unread.dedup_by(|a, b| a.node == b.node);
+    let is_read = |node: &str| all.nodes.iter().any(|bundle| bundle.node.as_deref() == Some(node));
+    all.unread.retain(|unread| !is_read(&unread.node));
+    Ok(all)
 }
 
 fn files(args: &SourceArgs, verbose: bool) -> Result<Bundle, Failure> {

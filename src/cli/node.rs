@@ -7,7 +7,7 @@ use crate::cores;
 use crate::net::Family;
 use crate::shell;
 use crate::source::{
-    self, Allowed, Bundle, Finished, Host, IPTABLES, Machine, NotRun, Origin, SourceError, Tables, allowed,
+    self, Allowed, Bundle, Finished, Host, IPTABLES, Machine, NotRun, Origin, PROXY, SourceError, Tables, allowed,
 };
 
 impl From<NoPlace> for Failure {
@@ -77,10 +77,11 @@ pub(super) fn place(api: &Api, args: &SourceArgs) -> Result<Place, Failure> {
 
 /// Lists the rules of a node in one of its Pods.
 pub(super) fn listed(api: &Api, place: Place, family: Option<Family>, tables: Tables) -> Result<Bundle, Failure> {
-    let node = place.node.clone();
+    let (node, version) = (place.node.clone(), place.version.clone());
     let host = InPod::new(api, place)?;
     let mut bundle = source::listed(&host, source::Wanted { family, tables })?;
     bundle.node = Some(node);
+    bundle.versions.extend(version.map(|version| (PROXY.to_owned(), version)));
     bundle.notes.extend(host.note());
     Ok(bundle)
 }

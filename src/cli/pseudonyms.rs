@@ -12,7 +12,7 @@ use super::gather::lines_were;
 use super::texts::{self, Kind};
 use crate::cluster::Facts;
 use crate::redact::{Counts, Language, Redactor};
-use crate::source::{self, Bundle, Capture, Machine, Origin};
+use crate::source::{self, Bundle, Capture, Machine, Origin, PROXY, Unread};
 
 /// A key that can be tried out is none.
 const SHORTEST: usize = 16;
@@ -23,6 +23,7 @@ const LONGEST: u64 = 1 << 20;
 /// Nodes and their cluster under other names.
 pub(super) struct Redacted {
     pub(super) nodes: Vec<Bundle>,
+    pub(super) unread: Vec<Unread>,
     pub(super) facts: Option<Facts>,
     /// What was done, for whoever gives it away.
     pub(super) notes: Vec<String>,
@@ -52,7 +53,12 @@ pub(super) fn key(file: Option<&Path>) -> Result<[u8; 32], Failure> {
 }
 
 /// Gives everything other names, the same ones in all nodes and objects.
-pub(super) fn redact(key: [u8; 32], nodes: Vec<Bundle>, facts: Option<&Facts>) -> Result<Redacted, Failure> {
+pub(super) fn redact(
+    key: [u8; 32],
+    nodes: Vec<Bundle>,
+    unread: &[Unread],
+    facts: Option<&Facts>,
+) -> Result<Redacted, Failure> {
     let mut redactor = Redactor::new(key);
     if let Some(facts) = facts {
         redactor.learn(facts);
@@ -64,9 +70,15 @@ pub(super) fn redact(key: [u8; 32], nodes: Vec<Bundle>, facts: Option<&Facts>) -
             redactor.learn_text(&capture.text, language(capture));
         }
     }
+    for node in unread {
+        redactor.learn_hosts(Some(node.node.as_str()));
+    }
     let mut counts = Counts::default();
     let nodes = nodes.into_iter().map(|node| self::node(&redactor, node, &mut counts)).collect::<Result<_, _>>()?;
-    Ok(Redacted { nodes, facts: facts.map(|facts| redactor.facts(facts)), notes: notes(counts) })
+    // Why names users and servers.
+    let why = || "the snapshot is redacted, and does not tell why".to_owned();
+    let unread = unread.iter().map(|node| Unread { node: redactor.host(&node.node), why: why() }).collect();
+    Ok(Redacted { nodes, unread, facts: facts.map(|facts| redactor.facts(facts)), notes: notes(counts) })
 }
 
 fn node(redactor: &Redactor, node: Bundle, counts: &mut Counts) -> Result<Bundle, Failure> {
@@ -106,9 +118,16 @@ fn version((of, version): (String, String)) -> Option<(String, String)> {
     let numeric: String = version.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     match of.as_str() {
         "kernel" => Some((of, numeric)),
+        PROXY => Some((of, version_of_tag(&version)?)),
         program if program.contains("tables") => Some((of, version)),
         _ => None,
     }
+}
+
+/// `v1.34.2` of `v1.34.2-acme.1`.
+fn version_of_tag(tag: &str) -> Option<String> {
+    let numeric: String = tag.strip_prefix('v')?.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    Some(format!("v{}", numeric.trim_end_matches('.')))
 }
 
 fn language(capture: &Capture) -> Language {

@@ -14,7 +14,7 @@ use crate::net::Moment;
 use crate::render::clean;
 #[cfg(feature = "live")]
 use crate::source::Tables;
-use crate::source::{Bundle, KeptObjects, Snapshot};
+use crate::source::{Bundle, KeptObjects, Snapshot, Unread};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -60,6 +60,7 @@ pub(super) fn run(args: &Args, verbose: bool) -> Result<Outcome, Failure> {
         let taken = Taken {
             at: scene.read_at(),
             nodes: vec![Bundle { node, ..scene.bundle.clone() }],
+            unread: Vec::new(),
             facts: objects.facts.clone(),
             from: objects.from.clone(),
             lacking: objects.notes.iter().map(|note| note.what.clone()).collect(),
@@ -73,6 +74,7 @@ pub(super) fn run(args: &Args, verbose: bool) -> Result<Outcome, Failure> {
 struct Taken {
     at: Option<Moment>,
     nodes: Vec<Bundle>,
+    unread: Vec<Unread>,
     facts: Option<Arc<Facts>>,
     /// Where the objects came from.
     from: String,
@@ -86,21 +88,23 @@ fn all_nodes(question: &Question<'_>, parallel: u16) -> Result<(Taken, Outcome),
     let fleet = Fleet::gather(question)?;
     let read = fleet.each(question.source, parallel, Tables::Everything, |read| read);
     let mut outcome = Outcome { notes: fleet.notes, ..Outcome::default() };
-    let mut nodes = Vec::new();
+    // Nodes that could not be read are kept as such.
+    let lacking = outcome.notes.iter().map(|note| note.what.clone()).collect();
+    let (mut nodes, mut unread) = (Vec::new(), Vec::new());
     for Read { node, bundle, .. } in read {
         match bundle {
             Ok(bundle) => nodes.push(Bundle { node: Some(node), ..bundle }),
-            Err(failure) => outcome.note([format!("node {node} is not in the snapshot: {}", failure.what)]),
+            Err(failure) => unread.push(Unread { node, why: failure.what }),
         }
     }
+    outcome.note(unread.iter().map(Unread::note));
     if nodes.is_empty() {
         let what = "no node could be read".to_owned();
         return Err(Failure { what, hints: outcome.notes.into_iter().map(|note| note.what).collect() });
     }
     let (facts, from) = fleet.told.map(|told| (told.facts, told.from)).unzip();
-    let lacking = outcome.notes.iter().map(|note| note.what.clone()).collect();
     let at = nodes.iter().filter_map(|node| node.read_at).max();
-    Ok((Taken { at, nodes, facts, from: from.unwrap_or_default(), lacking }, outcome))
+    Ok((Taken { at, nodes, unread, facts, from: from.unwrap_or_default(), lacking }, outcome))
 }
 
 /// Writes it, and says what it holds.
@@ -143,16 +147,17 @@ fn target(path: &Path, manner: out::Manner) -> Result<Option<&Path>, Failure> {
 
 /// The snapshot, and what is to be said of it.
 fn snapshot(taken: Taken, key: Option<[u8; 32]>) -> Result<(Snapshot, Vec<String>), Failure> {
-    let Taken { at: taken_at, nodes, facts, from, lacking } = taken;
+    let Taken { at: taken_at, nodes, unread, facts, from, lacking } = taken;
     let facts = facts.as_deref();
     let Some(key) = key else {
         let objects = facts.map(|facts| kept(facts, &from)).transpose()?;
-        return Ok((Snapshot { taken_at, redacted: false, notes: lacking, nodes, objects }, Vec::new()));
+        return Ok((Snapshot { taken_at, redacted: false, notes: lacking, nodes, unread, objects }, Vec::new()));
     };
-    let redacted = pseudonyms::redact(key, nodes, facts)?;
+    let redacted = pseudonyms::redact(key, nodes, &unread, facts)?;
     let objects = redacted.facts.as_ref().map(|facts| kept(facts, "redacted")).transpose()?;
     // What could not be read is not told: messages name users and servers.
-    let snapshot = Snapshot { taken_at, redacted: true, notes: Vec::new(), nodes: redacted.nodes, objects };
+    let (nodes, unread) = (redacted.nodes, redacted.unread);
+    let snapshot = Snapshot { taken_at, redacted: true, notes: Vec::new(), nodes, unread, objects };
     Ok((snapshot, redacted.notes))
 }
 

@@ -42,7 +42,7 @@ pub use objects::{ObjectFiles, ObjectText, object_files, object_text};
 pub use random::random;
 #[cfg(feature = "live")]
 pub use signals::{Signal, signals};
-pub use snapshot::{KeptObjects, Snapshot};
+pub use snapshot::{Kept, KeptObjects, Snapshot, Unread};
 pub use text::Text;
 pub use whole::too_large;
 
@@ -72,11 +72,15 @@ pub struct Bundle {
     pub read_at: Option<Moment>,
     /// Objects that came with the rules.
     pub objects: Arc<[ObjectText]>,
-    /// Versions of the node's kernel, system and programs, by what they are of, where they were asked for.
+    /// Versions of the node's kernel, system and programs, by what they are of, where they were asked for. That of kube-proxy is
+    /// the tag of its image.
     pub versions: BTreeMap<String, String>,
     /// The directory or archive that the texts were found in.
     pub collection: Option<String>,
 }
+
+/// What the version of kube-proxy is of in [`Bundle::versions`].
+pub const PROXY: &str = "kube-proxy";
 
 /// Where rules were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -199,7 +199,8 @@ fn a_snapshot_of_all_nodes_answers_as_they_do() {
 
     let mut live = run(&server, "check --all-nodes").status(1).json();
     let mut kept = crate::run::kube_ipt("check --all-nodes -f").arg(&file).status(1).json();
-    assert_eq!(kept["summary"]["nodes"], 2);
+    assert_eq!(kept["summary"], live["summary"]);
+    assert_eq!((&kept["summary"]["nodes"], &kept["summary"]["unreachable"]), (&json!(3), &json!(1)));
     for document in [&mut live, &mut kept] {
         let findings = document["findings"].as_array_mut().expect("findings");
         // Evidence names the file it stands in.
@@ -208,14 +209,79 @@ fn a_snapshot_of_all_nodes_answers_as_they_do() {
         }
     }
     assert_eq!(live["findings"], kept["findings"]);
-    for at in [0, 1] {
-        for field in ["node", "service_ports", "endpoints", "errors", "warnings"] {
+    for at in [0, 1, 2] {
+        for field in ["node", "kube_proxy_version", "service_ports", "endpoints", "errors", "warnings"] {
             assert_eq!(live["nodes"][at][field], kept["nodes"][at][field], "{field}");
         }
     }
     let one = crate::run::kube_ipt("show nginx-service --node node1 -f").arg(&file).arg("-ojson").output().0;
     let one: Value = serde_json::from_str(&one).expect("JSON");
     assert_eq!(one["services"][0]["status"], "stale");
+}
+
+/// A snapshot of a, b and c, of which the nodes of `unready` could not be read.
+fn snapshot_without(unready: &[&str], path: &std::path::Path, flags: &str) {
+    let of = |name: &str| (name.to_owned(), (recorded("seed/recovered"), !unready.contains(&name)));
+    let (server, _) = cluster(["a", "b", "c"].map(of).into());
+    let (_, stderr, code) = server.run("snapshot --all-nodes --no-api -o").arg(path).args(flags).output();
+    assert_eq!(code, Some(0), "{stderr}");
+}
+
+const NOT_READY: &str = "cannot run commands: containers with unready status: [kube-proxy]";
+
+#[test]
+fn nodes_that_a_snapshot_lacks_are_nodes_that_were_not_read() {
+    let room = tempfile::tempdir().expect("a folder");
+    let file = room.path().join("f.tar.gz");
+    snapshot_without(&["b"], &file, "");
+    let check = |flags: &str| crate::run::kube_ipt("check --all-nodes --no-api -f").arg(&file).args(flags);
+    let text = check("").status(1).stdout();
+    let why = format!("Pod kube-system/kube-proxy-b of node b {NOT_READY}");
+    assert!(text.contains(&format!("\nb was not read: {why}\n")), "{text}");
+    assert!(text.contains("3 nodes · 1 not read · "), "{text}");
+    assert!(!text.contains("is not in the snapshot"), "{text}");
+    check("--fail-on never").stdout();
+    // A snapshot of it is as good.
+    let again = room.path().join("again.tar.gz");
+    crate::run::kube_ipt("snapshot --all-nodes --no-api -f").arg(&file).arg("-o").arg(&again).output();
+    assert_eq!(crate::run::kube_ipt("check --all-nodes --no-api -f").arg(&again).status(1).stdout(), text);
+    let (_, stderr, code) = crate::run::kube_ipt("show --node b -f").arg(&file).output();
+    let shown = file.display();
+    let error =
+        format!("error: {shown} holds no rules of node 'b', which could not be read: {why}\n  try:  --node a\n");
+    assert_eq!((stderr, code), (error, Some(2)));
+    // What the others have is told without it.
+    let (_, stderr, _) = crate::run::kube_ipt("show --no-api --node a -f").arg(&file).output();
+    assert!(!stderr.contains("node b"), "{stderr}");
+
+    let file = room.path().join("redacted.tar.gz");
+    snapshot_without(&["b"], &file, "--redact");
+    let document = crate::run::kube_ipt("check --all-nodes -f").arg(&file).status(1).json();
+    assert_eq!(document["summary"]["unreachable"], 1);
+    let rows = document["nodes"].as_array().expect("nodes");
+    assert_eq!(rows.iter().filter(|row| row["kube_proxy_version"] == "v1.34.2").count(), 2, "{rows:?}");
+    let lost = rows.iter().find(|row| row["unreachable"] != Value::Null).expect("a node");
+    assert!(lost["node"] != "b" && !lost["unreachable"].to_string().contains("kube-proxy-b"), "{lost}");
+}
+
+#[test]
+fn a_snapshot_of_before_tells_in_notes_what_it_lacks() {
+    let room = tempfile::tempdir().expect("a folder");
+    let rules = std::fs::read(node("seed/in-sync/save.txt")).expect("recorded");
+    let index = json!({"schema": "kube-ipt-snapshot/v1", "tool": "kube-ipt 0.1.0",
+        "notes": ["node n2 is not in the snapshot: its Pod is gone: it ended", "another note"],
+        "nodes": [{"name": "n1", "origin": "saved", "texts": [{"file": "nodes/n1/a.txt", "label": "a"}]}]});
+    let files =
+        vec![("snapshot.json".to_owned(), index.to_string().into_bytes()), ("nodes/n1/a.txt".to_owned(), rules)];
+    let file = room.path().join("s.tar");
+    std::fs::write(&file, crate::bundles::tar_of(&files)).expect("writable");
+    let document = crate::run::kube_ipt("check --all-nodes -f").arg(&file).status(1).json();
+    assert_eq!(document["nodes"][1]["node"], "n2");
+    assert_eq!(document["nodes"][1]["unreachable"], "its Pod is gone: it ended");
+    assert_eq!(document["nodes"][0]["notes"][0], "another note");
+    // Whoever does not say which node is meant hears of the others.
+    let (_, stderr, _) = crate::run::kube_ipt("show -f").arg(&file).output();
+    assert!(stderr.contains("note: node n2 is not in the snapshot: its Pod is gone: it ended\n"), "{stderr}");
 }
 
 fn two() -> StandIn {

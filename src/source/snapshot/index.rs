@@ -23,6 +23,15 @@ pub(super) struct Index {
     #[serde(default)]
     pub(super) objects: Option<ObjectsIndex>,
     pub(super) nodes: Vec<NodeIndex>,
+    /// Absent where every node could be read, and in snapshots of before, whose notes tell it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unread: Vec<UnreadIndex>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct UnreadIndex {
+    pub(super) name: String,
+    pub(super) why: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

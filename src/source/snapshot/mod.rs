@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::unpack::MOST;
 use super::{Bundle, Capture, Collection, Machine, ObjectText, Origin, SourceError};
 use crate::net::Moment;
-use index::{Index, ObjectsIndex};
+use index::{Index, ObjectsIndex, UnreadIndex};
 
 /// The form of `snapshot.json`.
 const SCHEMA: &str = "kube-ipt-snapshot/v1";
@@ -39,8 +39,44 @@ pub struct Snapshot {
     pub notes: Vec<String>,
     /// The nodes, each with its rules; their objects are not used.
     pub nodes: Vec<Bundle>,
+    /// The nodes that could not be read.
+    pub unread: Vec<Unread>,
     /// The objects of their cluster.
     pub objects: Option<KeptObjects>,
+}
+
+/// A node that could not be read when a snapshot was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its name.
+    pub node: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Unread {
+    /// What the name and the reason stand around in a note.
+    const LACKS: &str = " is not in the snapshot: ";
+
+    /// As it is told.
+    pub fn note(&self) -> String {
+        format!("node {}{}{}", self.node, Self::LACKS, self.why)
+    }
+
+    /// What a note says, where snapshots had no other place for it.
+    fn of_note(note: &str) -> Option<Self> {
+        let (node, why) = note.strip_prefix("node ")?.split_once(Self::LACKS)?;
+        Some(Self { node: node.to_owned(), why: why.to_owned() })
+    }
+}
+
+/// The nodes of a snapshot.
+#[derive(Debug)]
+pub struct Kept {
+    /// Those whose rules it has.
+    pub nodes: Vec<Bundle>,
+    /// The others.
+    pub unread: Vec<Unread>,
 }
 
 /// Objects as they are kept.
@@ -90,16 +126,16 @@ impl Index {
 
 impl Collection {
     /// The nodes of a snapshot, one [`Bundle`] each; `None` if it is none.
-    pub fn snapshot(&self) -> Option<Result<Vec<Bundle>, SourceError>> {
+    pub fn snapshot(&self) -> Option<Result<Kept, SourceError>> {
         let mut found = self.members.iter().filter(|(name, _)| name.rsplit('/').next() == Some(INDEX));
         let (name, text) = found.find(|(_, text)| text.contains(ANY_SCHEMA))?;
         let root = name.strip_suffix(INDEX).unwrap_or_default();
         Some(self.read(root, text))
     }
 
-    fn read(&self, root: &str, text: &str) -> Result<Vec<Bundle>, SourceError> {
+    fn read(&self, root: &str, text: &str) -> Result<Kept, SourceError> {
         let label = &self.label;
-        let index: Index = serde_json::from_str(text).map_err(|error| {
+        let mut index: Index = serde_json::from_str(text).map_err(|error| {
             let what = format!("{label} is a snapshot whose {INDEX} cannot be read: {error}");
             SourceError::new(what, ["a newer kube-ipt may read it"])
         })?;
@@ -108,6 +144,7 @@ impl Collection {
             return Err(SourceError::new(what, ["a newer kube-ipt reads it"]));
         }
         index.reasonable(label)?;
+        let unread = unread(&mut index);
         let member = |file: &str| {
             let text = self.members.get(&format!("{root}{file}"));
             text.cloned().ok_or_else(|| {
@@ -147,6 +184,20 @@ impl Collection {
                 collection: Some(self.label.clone()),
             });
         }
-        Ok(bundles)
+        Ok(Kept { nodes: bundles, unread })
     }
+}
+
+/// The nodes that could not be read. Notes about them are no notes about the others, which get all that are left.
+fn unread(index: &mut Index) -> Vec<Unread> {
+    let told = std::mem::take(&mut index.unread).into_iter();
+    let mut unread: Vec<Unread> = told.map(|UnreadIndex { name: node, why }| Unread { node, why }).collect();
+    index.notes.retain(|note| match Unread::of_note(note) {
+        Some(of_note) => {
+            unread.push(of_note);
+            false
+        }
+        None => true,
+    });
+    unread
 }

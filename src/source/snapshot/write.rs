@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
-use super::index::{CommandIndex, Index, MachineIndex, NodeIndex, ObjectsIndex, TextIndex};
-use super::{INDEX, OBJECTS, SCHEMA, Snapshot};
+use super::index::{CommandIndex, Index, MachineIndex, NodeIndex, ObjectsIndex, TextIndex, UnreadIndex};
+use super::{INDEX, OBJECTS, SCHEMA, Snapshot, Unread};
 use crate::net::Moment;
 use crate::source::{Bundle, Origin};
 
@@ -29,6 +29,11 @@ impl Snapshot {
             notes: self.notes.clone(),
             objects,
             nodes,
+            unread: self
+                .unread
+                .iter()
+                .map(|Unread { node, why }| UnreadIndex { name: node.clone(), why: why.clone() })
+                .collect(),
         };
         let index = serde_json::to_string_pretty(&index)? + "\n";
         let packer: GzEncoder<Vec<u8>> = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());

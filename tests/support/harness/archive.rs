@@ -55,8 +55,8 @@ fn read(room: &Path, bytes: &[u8]) -> Option<Collection> {
             let size: usize = collection.members.values().map(String::len).sum();
             assert!(size <= MOST, "{} bytes became {size}", bytes.len());
             assert!(collection.members.keys().all(|name| !name.starts_with('/')), "{:?}", collection.members.keys());
-            if let Some(Ok(bundles)) = collection.snapshot() {
-                let texts = bundles.iter().flat_map(|bundle| &bundle.captures);
+            if let Some(Ok(kept)) = collection.snapshot() {
+                let texts = kept.nodes.iter().flat_map(|bundle| &bundle.captures);
                 assert!(
                     texts
                         .map(|capture| &capture.text)
