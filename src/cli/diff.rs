@@ -116,23 +116,26 @@ fn each_node(
     use crate::order::Order as _;
 
     let (before, after) = (Fleet::gather(a)?, Fleet::gather(b)?);
-    let kept: BTreeMap<String, Arc<Bundle>> = before
-        .each(a.source, 1, Tables::OfServices, |read| Some((read.node, Arc::new(read.bundle.ok()?))))
+    let kept: BTreeMap<String, Result<Arc<Bundle>, Failure>> = before
+        .each(a.source, 1, Tables::OfServices, |read| (read.node, read.bundle.map(Arc::new)))
         .into_iter()
-        .flatten()
         .collect();
     let is_text = args.output == DiffFormat::Text;
     let format = if is_text { DiffFormat::Text } else { DiffFormat::Json };
     let compared = |Read { node, bundle, .. }: Read| {
         let blank = DiffNode { node, only_in: None, not_compared: None, diff: None };
-        let Some(earlier) = kept.get(&blank.node) else {
-            return (DiffNode { only_in: Some("b"), ..blank }, None);
+        // A node that could not be read may be there and be equal.
+        let (earlier, later) = match (kept.get(&blank.node), bundle) {
+            (Some(Ok(earlier)), Ok(later)) => (Arc::clone(earlier), Arc::new(later)),
+            (None, Ok(_)) => return (DiffNode { only_in: Some("b"), ..blank }, None),
+            (earlier, later) => {
+                let lost = unread(earlier.and_then(|earlier| earlier.as_ref().err()), later.as_ref().err());
+                return (DiffNode { not_compared: Some(lost), ..blank }, None);
+            }
         };
-        let both = bundle.and_then(|later| {
-            let a = a.given(before.given(Arc::clone(earlier)));
-            let b = b.given(after.given(Arc::new(later)));
-            scene::with(&a, |a| scene::with(&b, |b| answer(args, format, what, (a, b), width)))
-        });
+        let a = a.given(before.given(earlier));
+        let b = b.given(after.given(later));
+        let both = scene::with(&a, |a| scene::with(&b, |b| answer(args, format, what, (a, b), width)));
         match both.map(|outcome| (outcome.failed, outcome.answer)) {
             Err(failure) => (DiffNode { not_compared: Some(failure.what), ..blank }, None),
             Ok((_, Answer::Json(document))) => match *document {
@@ -144,10 +147,11 @@ fn each_node(
         }
     };
     let mut nodes = after.each(b.source, args.pace.parallel, Tables::OfServices, compared);
-    for node in kept.keys() {
+    for (node, earlier) in &kept {
         if !nodes.iter().any(|(known, _)| known.node == *node) {
-            let lost = DiffNode { node: node.clone(), only_in: Some("a"), not_compared: None, diff: None };
-            nodes.push((lost, None));
+            let not_compared = earlier.as_ref().err().map(|failure| unread(Some(failure), None));
+            let only_in = not_compared.is_none().then_some("a");
+            nodes.push((DiffNode { node: node.clone(), only_in, not_compared, diff: None }, None));
         }
     }
     nodes.order_by(|(a, _), (b, _)| a.node.cmp(&b.node));
@@ -160,6 +164,16 @@ fn each_node(
     let failed = !document.is_equal();
     let format = if args.output == DiffFormat::Yaml { Format::Yaml } else { Format::Json };
     Ok(Outcome { answer: answer::written(document, format)?, notes: remarks, failed, ..Outcome::default() })
+}
+
+/// Why a node was not compared that could not be read on one side at least.
+#[cfg(feature = "live")]
+fn unread(a: Option<&Failure>, b: Option<&Failure>) -> String {
+    match (a, b) {
+        (Some(a), Some(b)) => format!("it could not be read in A: {}; nor in B: {}", a.what, b.what),
+        (Some(a), None) => format!("it could not be read in A: {}", a.what),
+        (None, b) => format!("it could not be read in B: {}", b.map_or("", |b| b.what.as_str())),
+    }
 }
 
 /// What is asked for may be in one side only, or named in one only: both are read whole and then looked through. The API

@@ -284,6 +284,38 @@ fn a_snapshot_of_before_tells_in_notes_what_it_lacks() {
     assert!(stderr.contains("note: node n2 is not in the snapshot: its Pod is gone: it ended\n"), "{stderr}");
 }
 
+#[test]
+fn a_node_that_one_side_could_not_read_is_not_compared() {
+    let room = tempfile::tempdir().expect("a folder");
+    let (before, after) = (room.path().join("before.tar.gz"), room.path().join("after.tar.gz"));
+    snapshot_without(&["a", "b"], &before, "");
+    snapshot_without(&["b", "c"], &after, "");
+    let why = |node: &str| format!("Pod kube-system/kube-proxy-{node} of node {node} {NOT_READY}");
+    let wanted = [
+        ("a", format!("it could not be read in A: {}", why("a"))),
+        ("b", format!("it could not be read in A: {0}; nor in B: {0}", why("b"))),
+        ("c", format!("it could not be read in B: {}", why("c"))),
+    ];
+    let of = |name: &str| (name.to_owned(), (recorded("seed/recovered"), name == "a"));
+    let (now, _) = cluster(["a", "b", "c"].map(of).into());
+    for live in [false, true] {
+        let run = || match live {
+            true => now.run("diff --all-nodes --no-api").arg(&before).arg("now"),
+            false => crate::run::kube_ipt("diff --all-nodes").arg(&before).arg(&after),
+        };
+        let document = run().status(1).json();
+        let rows = document["nodes"].as_array().expect("nodes");
+        assert_eq!(rows.len(), 3, "{document:#}");
+        for (row, (node, why)) in rows.iter().zip(&wanted) {
+            assert_eq!((&row["node"], &row["only_in"], &row["diff"]), (&json!(node), &Value::Null, &Value::Null));
+            let said = row["not_compared"].as_str().expect("a reason");
+            assert!(said.starts_with(why.as_str()), "{said}");
+        }
+        let text = run().status(1).stdout();
+        assert!(!text.contains("only in") && text.ends_with("\n3 of 3 nodes could not be compared\n"), "{text}");
+    }
+}
+
 fn two() -> StandIn {
     let of = |name: &str, case: &str| (name.to_owned(), (recorded(case), true));
     cluster(BTreeMap::from([of("node1", "seed/recovered"), of("node2", "seed/stale")])).0
