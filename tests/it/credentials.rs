@@ -62,6 +62,30 @@ fn a_token_that_no_request_carries_is_said_so() {
 }
 
 #[test]
+fn blanks_around_a_token_in_a_file_are_no_part_of_it() {
+    let room = tempfile::tempdir().expect("a folder");
+    let server = StandIn::new(seed);
+    let file = room.path().join("token");
+    let user = json!({"tokenFile": file});
+    for text in ["t0k3n\n", "t0k3n", " t0k3n\r\n\n"] {
+        fs::write(&file, text).expect("writable");
+        assert!(list(&server, &user).stdout().contains("ClusterIP"), "{text:?}");
+    }
+    let requests = server.requests();
+    assert!(requests.iter().all(|asked| asked.headers["authorization"] == "Bearer t0k3n"));
+    let shown = file.display();
+    for (text, why) in [
+        ("\n", format!("the token file {shown} is empty")),
+        ("a\nb\n", "the token has a line break or control character, which no request carries".to_owned()),
+    ] {
+        fs::write(&file, text).expect("writable");
+        let (_, stderr, _) = list(&server, &user).output();
+        assert_eq!(stderr, format!("{ALONE}no credentials for the API server {}: {why}\n{AGAIN}", server.url()));
+    }
+    assert_eq!(server.requests().len(), requests.len());
+}
+
+#[test]
 fn a_plugin_is_run_once_for_a_question() {
     let room = tempfile::tempdir().expect("a folder");
     let server = StandIn::new(seed);

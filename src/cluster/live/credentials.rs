@@ -43,8 +43,8 @@ pub(super) async fn prepare(user: &mut AuthInfo, plugin_limit: Option<Duration>)
         carried(token.expose_secret())?;
         return Ok(None);
     }
-    if user.token_file.is_some() {
-        return Ok(None);
+    if let Some(path) = user.token_file.clone() {
+        return token_of_file(user, &path);
     }
     let Some(plugin) = user.exec.take() else { return Ok(None) };
     let credential = run(&plugin, plugin_limit).await?;
@@ -57,6 +57,24 @@ pub(super) async fn prepare(user: &mut AuthInfo, plugin_limit: Option<Duration>)
         user.client_key_data = Some(SecretString::from(BASE64.encode(key.as_bytes())));
     }
     Ok(credential.until)
+}
+
+/// Takes a token out of the blanks around it that `echo` or an editor leaves, as client-go does: kube sends a file as it is. One
+/// without them is left to kube, which reads it again every minute, and so what is taken out here is over at once.
+fn token_of_file(user: &mut AuthInfo, path: &str) -> Result<Option<Timestamp>, Trouble> {
+    // Why it cannot be read is told by kube.
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(None) };
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(Trouble::Credentials(format!("the token file {path} is empty")));
+    }
+    carried(token)?;
+    if token.len() == text.len() {
+        return Ok(None);
+    }
+    user.token = Some(SecretString::from(token));
+    user.token_file = None;
+    Ok(Some(Timestamp::now()))
 }
 
 /// True if the user has a credential plugin that may ask a person.
