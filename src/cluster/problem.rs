@@ -14,6 +14,8 @@ pub(super) enum Trouble {
     Configuration(String),
     /// It has no such context.
     Context { context: String, contexts: Vec<String> },
+    /// This runs in a Pod, and what it is known by is not there.
+    Unmounted(String),
     /// Credentials could not be obtained.
     Credentials(String),
     /// No connection.
@@ -78,6 +80,10 @@ impl Problem {
                 let hint = (!known.is_empty()).then(|| format!("--context {}", known.join(" or --context ")));
                 (format!("the kubeconfig has no context '{context}'"), hint)
             }
+            Trouble::Unmounted(why) => (
+                format!("the API server of this Pod's cluster cannot be asked: {why}"),
+                Some("automountServiceAccountToken: true in the Pod, or its ServiceAccount (then start it again); or --kubeconfig FILE".to_owned()),
+            ),
             Trouble::Credentials(why) => (
                 format!("no credentials for the API server {url}: {why}"),
                 Some("kubectl get --raw /version    (uses the same credentials)".to_owned()),

@@ -86,6 +86,27 @@ fn blanks_around_a_token_in_a_file_are_no_part_of_it() {
 }
 
 #[test]
+fn a_pod_without_a_token_is_told_what_it_lacks() {
+    let mounted = "/var/run/secrets/kubernetes.io/serviceaccount";
+    if Path::new(mounted).exists() {
+        return;
+    }
+    let run = |args: &str| {
+        let run = kube_ipt(args).arg("-f").arg(rules());
+        run.env("KUBERNETES_SERVICE_HOST", "127.0.0.1").env("KUBERNETES_SERVICE_PORT", "1")
+    };
+    let why = format!(
+        "the API server of this Pod's cluster cannot be asked: cannot read {mounted}/namespace: No such file or directory\n  \
+         try:  automountServiceAccountToken: true in the Pod, or its ServiceAccount (then start it again); or --kubeconfig FILE\n"
+    );
+    let (stdout, stderr, code) = run("list").output();
+    assert_eq!((stderr, code), (format!("{ALONE}{why}"), Some(0)));
+    assert!(stdout.contains("nginx-demo/nginx-service"), "{stdout}");
+    let (stdout, stderr, code) = run("list --require-api").output();
+    assert_eq!((stdout.as_str(), stderr, code), ("", format!("error: {why}"), Some(2)));
+}
+
+#[test]
 fn a_plugin_is_run_once_for_a_question() {
     let room = tempfile::tempdir().expect("a folder");
     let server = StandIn::new(seed);

@@ -7,8 +7,7 @@ use std::time::Duration;
 use kube::Config;
 use kube::config::{AuthInfo, Context, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
-use super::trouble::innermost;
-use super::{credentials, kubeconfig};
+use super::{credentials, kubeconfig, pod};
 use crate::cluster::problem::Trouble;
 use crate::cluster::words::words;
 
@@ -68,7 +67,7 @@ pub(super) async fn configuration(access: &Access) -> Result<Option<Config>, Tro
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
         return Ok(None);
     }
-    Config::incluster_env().map(Some).map_err(|error| Trouble::Configuration(innermost(&error)))
+    pod::configuration().map(Some)
 }
 
 fn read(path: &Path) -> Result<Kubeconfig, Trouble> {

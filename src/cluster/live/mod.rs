@@ -6,6 +6,7 @@ mod answer;
 mod command;
 mod credentials;
 mod kubeconfig;
+mod pod;
 mod session;
 mod trouble;
 
