@@ -243,7 +243,7 @@ impl Api {
     }
 
     fn problem(&self, trouble: &Trouble, right: Right, lost: &str) -> Problem {
-        Problem::with_right(trouble, right, lost, &self.server.url)
+        Problem::with_right(trouble, right, lost, self.server.at())
     }
 }
 
@@ -262,7 +262,7 @@ pub(super) fn pods_at(server: &Server, addresses: &[IpAddr], facts: &Facts) -> P
             Ok(_) => asked.push(*ip),
             Err(trouble) => {
                 let lost = "whose address a stale endpoint has now is not known";
-                problem = Some(Problem::with_right(&trouble, Right::PODS, lost, &server.url));
+                problem = Some(Problem::with_right(&trouble, Right::PODS, lost, server.at()));
             }
         }
     }

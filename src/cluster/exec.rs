@@ -226,7 +226,7 @@ fn not_run(trouble: &Trouble, server: &Server, place: &Place) -> NoPlace {
 const RIGHTS: &str = "kube-ipt manifest rbac --exec prints all that is needed";
 
 fn of_problem(trouble: &Trouble, server: &Server) -> NoPlace {
-    let problem = Problem::with_server(trouble, &server.url);
+    let problem = Problem::with_server(trouble, server.at());
     NoPlace { what: problem.what, hints: problem.hint.into_iter().collect() }
 }
 

@@ -44,6 +44,36 @@ impl Trouble {
     }
 }
 
+/// Where a server is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct At<'s> {
+    /// Its address.
+    pub(super) url: &'s str,
+    /// What leads there.
+    pub(super) proxy: Option<&'s Detour>,
+}
+
+/// A proxy, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Detour {
+    /// Its address, without the user it may have there.
+    pub(super) url: String,
+    /// What names it.
+    pub(super) from: &'static str,
+    /// It is told who asks.
+    pub(super) has_user: bool,
+}
+
+impl std::fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.url)?;
+        match self.proxy {
+            Some(Detour { url, from, .. }) => write!(f, " (through the proxy {url} of {from})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A problem to tell about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -60,7 +90,7 @@ pub struct Problem {
 impl Problem {
     /// The credential plugin did not end in time.
     pub fn with_plugin(limit: Duration) -> Self {
-        Self::with_server(&Trouble::Plugin(limit), "")
+        Self::with_server(&Trouble::Plugin(limit), At::default())
     }
 
     /// No thread can be started to ask.
@@ -69,8 +99,9 @@ impl Problem {
         Self { what, hint: Some(cores::LIMIT.to_owned()), fatal: true, of_configuration: false }
     }
 
-    /// The problem with getting at the server at `url` or with asking it.
-    pub(super) fn with_server(trouble: &Trouble, url: &str) -> Self {
+    /// The problem with getting at the server or with asking it.
+    pub(super) fn with_server(trouble: &Trouble, at: At<'_>) -> Self {
+        let At { url, .. } = at;
         let (what, hint) = match trouble {
             Trouble::Configuration(why) => (why.clone(), None),
             Trouble::Context { context, contexts } => {
@@ -89,10 +120,10 @@ impl Problem {
                 Some("kubectl get --raw /version    (uses the same credentials)".to_owned()),
             ),
             Trouble::Unreachable(why) => {
-                (format!("the API server {url} cannot be reached: {why}"), Some(format!("{}    {ALONE}", curl(url))))
+                (format!("the API server {at} cannot be reached: {why}"), Some(format!("{}    {ALONE}", curl(at))))
             }
             Trouble::Silent(limit) => (
-                format!("the API server {url} gave no answer in {}", seconds(*limit)),
+                format!("the API server {at} gave no answer in {}", seconds(*limit)),
                 Some(format!("--request-timeout 2m    {ALONE}")),
             ),
             Trouble::Plugin(limit) => (
@@ -100,11 +131,11 @@ impl Problem {
                 Some("kubectl get --raw /version    (uses the same credentials)".to_owned()),
             ),
             Trouble::Certificate(why) => (
-                format!("the certificate of the API server {url} was refused: {why}"),
+                format!("the certificate of the API server {at} was refused: {why}"),
                 Some("check certificate-authority-data and server in the kubeconfig".to_owned()),
             ),
             Trouble::Cut(why) => {
-                (format!("the API server {url} closed the connection in the middle of an answer: {why}"), None)
+                (format!("the API server {at} closed the connection in the middle of an answer: {why}"), None)
             }
             Trouble::Status { code: 401, .. } => (
                 format!(
@@ -112,25 +143,25 @@ impl Problem {
                 ),
                 Some("kubectl auth whoami    (then log in again)".to_owned()),
             ),
-            Trouble::Status { code, message } => (format!("the API server {url} answered {code}: {message}"), None),
+            Trouble::Status { code, message } => (format!("the API server {at} answered {code}: {message}"), None),
             Trouble::NoStream(why) => (
-                format!("the API server {url} opened no websocket for the output of commands: {why}"),
+                format!("the API server {at} opened no websocket for the output of commands: {why}"),
                 Some("kubectl exec    (does it work? a proxy or load balancer may not pass websockets on)".to_owned()),
             ),
             Trouble::Nonsense(why) => (
-                format!("the API server {url} answered what is no Kubernetes object: {why}"),
-                Some(format!("{}    (is it an API server?)", curl(url))),
+                format!("the API server {at} answered what is no Kubernetes object: {why}"),
+                Some(format!("{}    (is it an API server?)", curl(at))),
             ),
         };
         let of_configuration = matches!(trouble, Trouble::Configuration(_) | Trouble::Context { .. });
         Self { what, hint, fatal: true, of_configuration }
     }
 
-    /// The problem with reading what `right` is for, at the server at `url`; `lost` says what is not known because of it.
-    pub(super) fn with_right(trouble: &Trouble, right: Right, lost: &str, url: &str) -> Self {
+    /// The problem with reading what `right` is for; `lost` says what is not known because of it.
+    pub(super) fn with_right(trouble: &Trouble, right: Right, lost: &str, at: At<'_>) -> Self {
         match trouble {
             Trouble::Status { code: 403, message } => Self::forbidden(message, right, lost),
-            other => Self { fatal: right.needed, ..Self::with_server(other, url) },
+            other => Self { fatal: right.needed, ..Self::with_server(other, at) },
         }
     }
 
@@ -164,9 +195,13 @@ fn as_rule(right: Right) -> String {
     )
 }
 
-/// Asks the server at `url` who it is, past all that was tried before.
-fn curl(url: &str) -> String {
-    format!("curl -k {}", shell::word(&format!("{url}/version")))
+/// Asks the server who it is, the same way as before and past all else that was tried.
+fn curl(at: At<'_>) -> String {
+    let proxy = at.proxy.map(|Detour { url, has_user, .. }| {
+        let user = if *has_user { "-U USER:PASSWORD " } else { "" };
+        format!("-x {} {user}", shell::word(url))
+    });
+    format!("curl -k {}{}", proxy.unwrap_or_default(), shell::word(&format!("{}/version", at.url)))
 }
 
 /// `5 s`, `500 ms`

@@ -53,6 +53,8 @@ mod outages;
 mod plugin;
 mod properties;
 #[cfg(feature = "live")]
+mod proxied;
+#[cfg(feature = "live")]
 mod read_live;
 mod read_only;
 mod readme;

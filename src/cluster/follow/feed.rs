@@ -149,7 +149,7 @@ impl Feed {
     pub(super) fn trouble(&self, trouble: &Trouble) {
         let right = self.lists[self.at].1;
         let forbidden = matches!(trouble, Trouble::Status { code: 403, .. });
-        let problem = Problem::with_right(trouble, right, self.subject.lost(), &self.server.url);
+        let problem = Problem::with_right(trouble, right, self.subject.lost(), self.server.at());
         self.shared.trouble(self.part, &problem, forbidden);
     }
 

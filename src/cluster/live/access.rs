@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::Config;
-use kube::config::{AuthInfo, Context, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Cluster, Context, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
-use super::{credentials, kubeconfig, pod};
-use crate::cluster::problem::Trouble;
+use super::{credentials, kubeconfig, pod, proxy};
+use crate::cluster::problem::{Detour, Trouble};
 use crate::cluster::words::words;
 
 /// How to reach the API server.
@@ -35,8 +35,9 @@ impl Access {
     }
 }
 
-/// The first that applies: the kubeconfig named, those of $KUBECONFIG, `~/.kube/config`, the Pod this runs in.
-pub(super) async fn configuration(access: &Access) -> Result<Option<Config>, Trouble> {
+/// The first that applies: the kubeconfig named, those of $KUBECONFIG, `~/.kube/config`, the Pod this runs in. With the proxy that
+/// the server is asked through.
+pub(super) async fn configuration(access: &Access) -> Result<Option<(Config, Option<Detour>)>, Trouble> {
     let kubeconfig = match &access.kubeconfig {
         Some(path) => Some(read(path)?),
         None => files()?,
@@ -50,16 +51,21 @@ pub(super) async fn configuration(access: &Access) -> Result<Option<Config>, Tro
             kubeconfig::check_named(path).map_err(Trouble::Configuration)?;
         }
         keep_stdin(&mut kubeconfig);
+        let named = cluster(&kubeconfig, access.context.as_deref()).and_then(|cluster| cluster.proxy_url.clone());
         let contexts: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
         let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        return config.map(Some).map_err(|error| match error {
+        let mut config = config.map_err(|error| match error {
             KubeconfigError::LoadContext(context) => Trouble::Context { context, contexts },
             KubeconfigError::CurrentContextNotSet => {
                 Trouble::Configuration("the kubeconfig has no current context".to_owned())
             }
             other => unreadable(&other, None),
-        });
+        })?;
+        let chosen = proxy::proxy(named.as_deref(), &config.cluster_url, |name| std::env::var(name).ok())?;
+        let (uri, detour) = chosen.unzip();
+        config.proxy_url = uri;
+        return Ok(Some((config, detour)));
     }
     if let Some(context) = &access.context {
         return Err(Trouble::Context { context: context.clone(), contexts: Vec::new() });
@@ -67,7 +73,7 @@ pub(super) async fn configuration(access: &Access) -> Result<Option<Config>, Tro
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
         return Ok(None);
     }
-    pod::configuration().map(Some)
+    pod::configuration().map(|config| Some((config, None)))
 }
 
 fn read(path: &Path) -> Result<Kubeconfig, Trouble> {
@@ -125,11 +131,15 @@ fn user<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> Option<&'k Aut
     kubeconfig.auth_infos.iter().find(|one| Some(one.name.as_str()) == name)?.auth_info.as_ref()
 }
 
+/// The cluster of the context that is used.
+fn cluster<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> Option<&'k Cluster> {
+    let name = used(kubeconfig, context)?.cluster.as_str();
+    kubeconfig.clusters.iter().find(|one| one.name == name)?.cluster.as_ref()
+}
+
 /// The files of certificates, keys and tokens that the context that is used names.
 fn named_files<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> impl Iterator<Item = &'k Path> {
-    let name = used(kubeconfig, context).map(|context| context.cluster.as_str());
-    let cluster = kubeconfig.clusters.iter().find(|one| Some(one.name.as_str()) == name);
-    let authority = cluster.and_then(|one| one.cluster.as_ref()?.certificate_authority.as_ref());
+    let authority = cluster(kubeconfig, context).and_then(|cluster| cluster.certificate_authority.as_ref());
     let user = user(kubeconfig, context);
     let own = user.into_iter().flat_map(|user| [&user.token_file, &user.client_certificate, &user.client_key]);
     authority.into_iter().chain(own.flatten()).map(Path::new)

@@ -7,6 +7,7 @@ mod command;
 mod credentials;
 mod kubeconfig;
 mod pod;
+mod proxy;
 mod session;
 mod trouble;
 
@@ -20,7 +21,7 @@ pub use access::{Access, contexts, lost_kubeconfigs};
 
 use self::answer::Answer;
 use self::session::Session;
-use super::problem::{Problem, Trouble};
+use super::problem::{At, Detour, Problem, Trouble};
 use super::words::{without_users, words};
 use crate::runtime::runtime;
 
@@ -46,6 +47,7 @@ pub struct Server {
     request_timeout: Duration,
     /// Its address.
     pub(super) url: String,
+    proxy: Option<Detour>,
 }
 
 impl std::fmt::Debug for Server {
@@ -57,8 +59,14 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Prepares a connection; nothing is sent. `None` if no API server is configured.
     pub fn connect(access: &Access) -> Result<Option<Self>, Problem> {
-        Self::prepared(access)
-            .map_err(|(trouble, url)| Problem::with_server(&trouble, url.as_deref().unwrap_or("of the kubeconfig")))
+        Self::prepared(access).map_err(|(trouble, url)| {
+            Problem::with_server(&trouble, At { url: url.as_deref().unwrap_or("of the kubeconfig"), proxy: None })
+        })
+    }
+
+    /// Where it is asked.
+    pub(super) fn at(&self) -> At<'_> {
+        At { url: &self.url, proxy: self.proxy.as_ref() }
     }
 
     /// An error comes with the address of the server, where the configuration tells one.
@@ -68,7 +76,7 @@ impl Server {
         };
         let runtime = runtime().map_err(failed)?;
         let config = runtime.block_on(access::configuration(access)).map_err(|trouble| (trouble, None))?;
-        let Some(mut config) = config else { return Ok(None) };
+        let Some((mut config, proxy)) = config else { return Ok(None) };
         config.connect_timeout = Some(CONNECT);
         config.default_retry = false;
         // Nor is what is asked of it told, which may be a token.
@@ -78,7 +86,7 @@ impl Server {
         let session = runtime.block_on(Session::begin(config, plugin_limit));
         let session = Arc::new(Mutex::new(session.map_err(|trouble| (trouble, Some(url.clone())))?));
         let request_timeout = access.request_timeout;
-        Ok(Some(Self { runtime: Arc::new(runtime), session, plugin_limit, request_timeout, url }))
+        Ok(Some(Self { runtime: Arc::new(runtime), session, plugin_limit, request_timeout, url, proxy }))
     }
 
     /// What to send a request with. Fetches credentials again that are soon no longer good; others wait meanwhile.

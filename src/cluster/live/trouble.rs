@@ -39,6 +39,8 @@ pub(super) fn trouble(error: &Error) -> Trouble {
         Trouble::Certificate(
             "it is that of a certificate authority, which should sign another for the server".to_owned(),
         )
+    } else if let Some(why) = of_tunnel(&all) {
+        Trouble::Unreachable(why.to_owned())
     } else if has("certificate") || has("tls") {
         Trouble::Certificate(last)
     } else if has("deadline has elapsed") && has("connect") {
@@ -47,6 +49,17 @@ pub(super) fn trouble(error: &Error) -> Trouble {
         Trouble::Cut(last)
     } else {
         Trouble::Unreachable(last)
+    }
+}
+
+/// What a proxy did instead of leading on, in the words of hyper-util.
+fn of_tunnel(all: &str) -> Option<&'static str> {
+    let (_, why) = all.split_once("tunnel error: ")?;
+    match why {
+        "proxy authorization required" => Some("it wants to know who asks (407 Proxy Authentication Required)"),
+        "unsuccessful" => Some("the proxy refuses to lead there"),
+        "unexpected end of file" => Some("the proxy closed the connection"),
+        _ => None,
     }
 }
 
