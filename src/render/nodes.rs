@@ -1,12 +1,12 @@
 //! Many nodes as text: one row each, then what differs, then findings with the nodes that have them.
 
-use comfy_table::{Cell, CellAlignment};
+use comfy_table::{Cell, CellAlignment, Table};
 use owo_colors::Style;
 
 use super::findings::{lines, push};
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::service::View;
-use super::table::{empty, finish};
+use super::table::{empty, fit, written};
 use super::text::{clean, for_cell};
 use crate::dataplane::count;
 use crate::net::span;
@@ -22,11 +22,10 @@ const FINDINGS: usize = 40;
 /// The answer about all nodes.
 pub fn nodes(document: &NodesDocument, view: View) -> String {
     let mut out = table(document, view.width);
-    let odd = document.nodes.iter().filter_map(|row| Some((row, row.odd.as_deref()?)));
-    for (n, (row, how)) in odd.enumerate() {
-        if n == 0 {
-            out.push('\n');
-        }
+    if document.nodes.iter().any(|row| row.odd.is_some() || row.unreachable.is_some()) {
+        out.push('\n');
+    }
+    for (row, how) in document.nodes.iter().filter_map(|row| Some((row, row.odd.as_deref()?))) {
         lines(
             &format!("{} differs from most nodes: {}", clean(&row.node), clean(how)),
             STRONG,
@@ -44,24 +43,48 @@ pub fn nodes(document: &NodesDocument, view: View) -> String {
     out
 }
 
+/// Columns of the table.
+const HEADER: [&str; 7] = ["NODE", "MODE", "KUBE-PROXY", "SERVICES", "ENDPOINTS", "FINDINGS", "SYNC"];
+
+/// Those left out where they do not fit, what is missed least first; JSON has them all.
+const SPARE: [&str; 4] = ["KUBE-PROXY", "ENDPOINTS", "MODE", "SERVICES"];
+
+/// Columns whose words go on in a second line, and names too where nothing else is left to give way.
+const BREAKABLE: [&str; 3] = ["FINDINGS", "SYNC", "NODE"];
+
+/// How a table gives way to a width: so many of the spare columns are left out, and so many others broken. What is whole is read best.
+const WAYS: [(usize, usize); 7] = [(0, 0), (1, 0), (2, 0), (2, 2), (3, 2), (4, 2), (4, 3)];
+
 fn table(document: &NodesDocument, width: Option<usize>) -> String {
-    let header = ["NODE", "MODE", "KUBE-PROXY", "SERVICES", "ENDPOINTS", "FINDINGS", "SYNC"];
+    let width = width.unwrap_or(usize::MAX);
+    let fitting = WAYS.into_iter().find_map(|(spared, broken)| {
+        let (mut table, header) = of_columns(document, &SPARE[..spared]);
+        fit(&mut table, &header, &BREAKABLE[..broken], width).then_some(table)
+    });
+    // What fits no way is left to the terminal to break.
+    written(&fitting.unwrap_or_else(|| of_columns(document, &[]).0))
+}
+
+/// The table without the columns left out.
+fn of_columns(document: &NodesDocument, left_out: &[&str]) -> (Table, Vec<&'static str>) {
+    let header: Vec<&str> = HEADER.into_iter().filter(|title| !left_out.contains(title)).collect();
     let mut table = empty(&header);
     for row in &document.nodes {
         let number = |number: Option<usize>| {
             Cell::new(number.map(|number| number.to_string()).unwrap_or_default()).set_alignment(CellAlignment::Right)
         };
-        table.add_row([
-            Cell::new(for_cell(&row.node)),
-            Cell::new(row.source.as_ref().map(|source| source.dataplane).unwrap_or_default()),
-            Cell::new(for_cell(row.kube_proxy_version.as_deref().unwrap_or_default())),
-            number(row.service_ports),
-            number(row.endpoints),
-            Cell::new(status(row)),
-            Cell::new(sync(row)),
-        ]);
+        let cell = |title: &&str| match *title {
+            "NODE" => Cell::new(for_cell(&row.node)),
+            "MODE" => Cell::new(row.source.as_ref().map(|source| source.dataplane).unwrap_or_default()),
+            "KUBE-PROXY" => Cell::new(for_cell(row.kube_proxy_version.as_deref().unwrap_or_default())),
+            "SERVICES" => number(row.service_ports),
+            "ENDPOINTS" => number(row.endpoints),
+            "FINDINGS" => Cell::new(status(row)),
+            _ => Cell::new(sync(row)),
+        };
+        table.add_row(header.iter().map(cell));
     }
-    finish(table, &header, width)
+    (table, header)
 }
 
 fn status(row: &NodeRow) -> String {

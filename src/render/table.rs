@@ -60,7 +60,7 @@ fn list_table(services: &[ServicePort], marks: &Marks<'_>, wide: bool, typed: bo
 }
 
 /// Columns the widest row takes.
-fn columns(table: &Table) -> usize {
+pub(super) fn columns(table: &Table) -> usize {
     table
         .column_max_content_widths()
         .iter()
@@ -168,37 +168,35 @@ pub(super) fn empty(header: &[&str]) -> Table {
 }
 
 /// Breaks cells of the columns that may be broken, if the table is too wide and what is left for them is enough to read.
-/// A table that fits no way is left whole: the terminal's own line breaks keep more of it readable.
-fn fit(table: &mut Table, header: &[&str], width: usize) {
-    let mut fixed = 0;
-    let mut breakable = 0;
-    let widths = table.column_max_content_widths();
-    for (title, content) in header.iter().zip(&widths) {
-        let columns = usize::from(*content) + GAP;
-        if BREAKABLE.contains(title) {
-            breakable += columns;
-        } else {
-            fixed += columns;
-        }
+/// A table that fits no way is left whole: the terminal's own line breaks keep more of it readable. True if it fits.
+pub(super) fn fit(table: &mut Table, header: &[&str], breaks: &[&str], width: usize) -> bool {
+    if columns(table) <= width {
+        return true;
     }
-    let count = header.iter().filter(|title| BREAKABLE.contains(title)).count();
-    let (Ok(columns), true) = (u16::try_from(width), fixed + breakable > width && fixed + count * READABLE <= width)
-    else {
-        return;
-    };
+    let widths = table.column_max_content_widths();
+    let fixed = header.iter().zip(&widths).filter(|(title, _)| !breaks.contains(title));
+    let fixed: usize = fixed.map(|(_, content)| usize::from(*content) + GAP).sum();
+    let count = header.iter().filter(|title| breaks.contains(title)).count();
+    let (Ok(columns), true) = (u16::try_from(width), fixed + count * READABLE <= width) else { return false };
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
     for (n, title) in header.iter().enumerate() {
-        if let Some(column) = table.column_mut(n).filter(|_| !BREAKABLE.contains(title)) {
+        if let Some(column) = table.column_mut(n).filter(|_| !breaks.contains(title)) {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
+    true
 }
 
 /// Rows without blanks at their ends.
 pub(super) fn finish(mut table: Table, header: &[&str], width: Option<usize>) -> String {
     if let Some(width) = width {
-        fit(&mut table, header, width);
+        fit(&mut table, header, &BREAKABLE, width);
     }
+    written(&table)
+}
+
+/// The same of a table that is as wide as it shall be.
+pub(super) fn written(table: &Table) -> String {
     let mut out = String::new();
     for line in table.lines() {
         out.push_str(line.trim_end());

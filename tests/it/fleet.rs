@@ -11,6 +11,7 @@ use crate::afar::{Container, proxy_pod};
 use crate::netns::loadable;
 use crate::run::{Run, node};
 use crate::stand_in::{Reply, StandIn, ok, seed};
+use crate::terminal::on_terminal;
 
 /// A cluster of `seed/stale`: what runs on each node, and which of its Pods are ready.
 fn cluster(nodes: BTreeMap<String, (Container, bool)>) -> (StandIn, Arc<AtomicUsize>) {
@@ -299,9 +300,12 @@ fn a_node_that_one_side_could_not_read_is_not_compared() {
     let of = |name: &str| (name.to_owned(), (recorded("seed/recovered"), name == "a"));
     let (now, _) = cluster(["a", "b", "c"].map(of).into());
     for live in [false, true] {
-        let run = || match live {
-            true => now.run("diff --all-nodes --no-api").arg(&before).arg("now"),
-            false => crate::run::kube_ipt("diff --all-nodes").arg(&before).arg(&after),
+        let run = || {
+            if live {
+                now.run("diff --all-nodes --no-api").arg(&before).arg("now")
+            } else {
+                crate::run::kube_ipt("diff --all-nodes").arg(&before).arg(&after)
+            }
         };
         let document = run().status(1).json();
         let rows = document["nodes"].as_array().expect("nodes");
@@ -313,6 +317,39 @@ fn a_node_that_one_side_could_not_read_is_not_compared() {
         }
         let text = run().status(1).stdout();
         assert!(!text.contains("only in") && text.ends_with("\n3 of 3 nodes could not be compared\n"), "{text}");
+    }
+}
+
+#[test]
+fn the_table_of_nodes_fits_the_terminal() {
+    let long = |number: usize| format!("ip-10-0-1-{number}.eu-central-1.compute.internal");
+    let longer = |number: usize| format!("gke-production-europe-west1-general-purpose-pool-9d3c5b2a-xq7{number}");
+    let named = [["n1", "n2", "n3"].map(str::to_owned), [1, 2, 3].map(long), [1, 2, 3].map(longer)];
+    let headers = [
+        ["NODE MODE SERVICES ENDPOINTS FINDINGS SYNC", "NODE MODE SERVICES FINDINGS SYNC"],
+        ["NODE SERVICES FINDINGS SYNC", "NODE FINDINGS SYNC"],
+        ["NODE FINDINGS SYNC", "NODE FINDINGS SYNC"],
+    ];
+    for (names, headers) in named.into_iter().zip(headers) {
+        let case = |at: usize| if at == 1 { "seed/stale" } else { "seed/recovered" };
+        let nodes = names.into_iter().enumerate().map(|(at, name)| (name, (recorded(case(at)), at != 2)));
+        let (server, _) = cluster(nodes.collect());
+        let config = server.kubeconfig(r#"{"token": "t0k3n"}"#);
+        for (columns, header) in [80, 60].into_iter().zip(headers) {
+            let script = format!("followed(lambda *_: None, (24, {columns}), 0.3)");
+            let args = ["check", "--all-nodes", "--color", "never"];
+            let Some(shown) = on_terminal(&script, &args, &[("KUBECONFIG", &config)]) else { return };
+            // Behind the bar that counted them.
+            let shown = shown.rsplit("\u{1b}[2K").next().expect("text").replace('\r', "");
+            let table = shown.split("\n\n").next().expect("a table");
+            let mut lines = table.lines();
+            let titles: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+            assert_eq!(titles.join(" "), header, "{table}");
+            assert!(lines.all(|line| line.chars().count() <= columns), "{table}");
+            for words in ["✗ not read", "in sync", "ok"] {
+                assert!(table.contains(words), "{table}");
+            }
+        }
     }
 }
 
