@@ -71,7 +71,7 @@ pub(super) fn list(question: &Question<'_>, args: &FleetArgs, format: Format, vi
         fleet.looks(question, parallel, &pick, with_services, |scene| scene.check(&pick, Depth::Services, None));
     let document = report::nodes_document(NodesKind::ListNodes, looks);
     let failed = document.summary.unreachable == document.summary.nodes;
-    Ok(Outcome { missing, failed, ..fleet.outcome(document, format, view)? })
+    Ok(Outcome { failed, ..fleet.outcome(document, format, view, missing)? })
 }
 
 /// Checks every node. The second value is the worst that was found; a node whose rules could not be read counts as an error.
@@ -93,7 +93,7 @@ pub(super) fn check(
         (sum.infos, Severity::Info),
     ];
     let worst = found.into_iter().find_map(|(count, severity)| (count > 0).then_some(severity));
-    Ok((Outcome { missing, ..fleet.outcome(document, format, view)? }, worst))
+    Ok((fleet.outcome(document, format, view, missing)?, worst))
 }
 
 /// Nodes that are to be read, and what their cluster says.
@@ -234,13 +234,26 @@ impl Fleet {
         }
     }
 
-    /// What there is to say of all nodes.
-    fn outcome(self, document: NodesDocument, format: Format, view: View) -> Result<Outcome, Failure> {
+    /// What there is to say of all nodes; nothing to a person where none has anything that was asked for.
+    fn outcome(
+        self,
+        document: NodesDocument,
+        format: Format,
+        view: View,
+        missing: Vec<String>,
+    ) -> Result<Outcome, Failure> {
+        let mut notes = self.notes;
+        let is_empty = || document.nodes.iter().all(|row| row.service_ports.unwrap_or_default() == 0);
         let answer = match format {
             Format::Json | Format::Yaml => answer::written(document, format)?,
+            _ if !missing.is_empty() && is_empty() => {
+                // They may have it.
+                notes.extend(unread(&document));
+                Answer::default()
+            }
             _ => Answer::Text(render::nodes(&document, view)),
         };
-        Ok(Outcome { answer, notes: self.notes, ..Outcome::default() })
+        Ok(Outcome { answer, notes, missing, ..Outcome::default() })
     }
 
     /// Reads every node and answers `question` of each; `check` makes the checks of `pick`. Where no node that was read has what
@@ -273,6 +286,16 @@ impl Fleet {
         let missing = if of_read.all(|missing| !missing.is_empty()) { first } else { Vec::new() };
         (looks, missing)
     }
+}
+
+/// The nodes that were not read, where there are any.
+fn unread(document: &NodesDocument) -> Option<Note> {
+    let mut unread = document.nodes.iter().filter_map(|row| Some((&row.node, row.unreachable.as_ref()?)));
+    let (node, why) = unread.next()?;
+    Some(Note::from(match unread.count() {
+        0 => format!("node {node} was not read: {why}"),
+        more => format!("{} nodes were not read, {node} first: {why}", more + 1),
+    }))
 }
 
 /// Why a node was not read, with the first thing to do about it.
