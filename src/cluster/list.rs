@@ -133,6 +133,7 @@ impl Pages<'_> {
         // The token of a page stands for the state of the first one and allows no other.
         let mut page = asked(&[self.selector, limit, state]);
         let mut tokens = HashSet::new();
+        let mut again = false;
         loop {
             match one(&page, &mut list) {
                 Ok(Some(next)) => {
@@ -143,10 +144,10 @@ impl Pages<'_> {
                     }
                 }
                 Ok(None) => return Ok(list),
-                Err(Trouble::Status { code: 410, .. }) if !tokens.is_empty() => {
-                    list = T::default();
-                    one(&asked(&[self.selector, state]), &mut list)?;
-                    return Ok(list);
+                // Once: a server that gives pages of the whole list too may forget those.
+                Err(Trouble::Status { code: 410, .. }) if !tokens.is_empty() && !again => {
+                    (list, again) = (T::default(), true);
+                    page = asked(&[self.selector, state]);
                 }
                 Err(trouble) => return Err(trouble),
             }

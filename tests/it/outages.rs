@@ -147,6 +147,28 @@ fn a_list_that_is_forgotten_again_and_again_is_given_up() {
 }
 
 #[test]
+fn a_whole_list_that_comes_in_pages_is_read_to_its_end() {
+    let expired = br#"{"kind":"Status","status":"Failure","reason":"Expired","message":"too old","code":410}"#;
+    let server = StandIn::new(move |target| {
+        let page = |name: &str, next: Option<&str>| {
+            let mut list: Value = serde_json::from_slice(&recorded(name)).expect("JSON");
+            list["metadata"]["continue"] = next.into();
+            ok(list.to_string())
+        };
+        match target {
+            _ if !target.starts_with("/api/v1/services?") => seed(target),
+            _ if target.contains("continue=again") => page("services.json", None),
+            _ if target.contains("continue=") => Reply::Body(410, expired.to_vec()),
+            _ if target.contains("limit=") => ok(recorded("services-page1.json")),
+            // Somebody between puts a limit of its own.
+            _ => page("services-page1.json", Some("again")),
+        }
+    });
+    on_node1(server.run("list")).stdout();
+    assert_eq!(server.asked().iter().filter(|line| line.contains("continue=again")).count(), 1);
+}
+
+#[test]
 fn a_connection_that_is_closed_between_pages_is_opened_again() {
     // An HTTP server may end a connection after any answer.
     let server = second_page(|| ok(recorded("services.json")));
