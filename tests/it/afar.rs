@@ -343,6 +343,15 @@ fn what_keeps_a_node_from_being_read_is_said_with_what_to_do() {
         _ => seed(target),
     };
     say("no websocket", &refused("show --node node1", plain));
+    let no_upgrade = move |target: &str| match target.split('?').next().unwrap_or_default() {
+        path if path.ends_with("/exec") => {
+            let message =
+                json!({"kind": "Status", "status": "Failure", "code": 400, "message": "Upgrade request required"});
+            Reply::Body(400, message.to_string().into_bytes())
+        }
+        _ => plain(target),
+    };
+    say("no upgrade", &refused("show --node node1", no_upgrade));
     let bare = Container { prints: BTreeMap::new(), ..Container::recorded("seed/stale") };
     let server = cluster(bare.clone());
     say("no iptables", &server.run("show --node node1").output().1);

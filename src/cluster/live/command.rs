@@ -45,7 +45,7 @@ impl Server {
         };
         self.runtime.block_on(async {
             let started = self.in_time(pods.exec(pod, argv.iter().copied(), &params)).await?;
-            self.finish(started.map_err(|error| trouble(&error))?).await
+            self.finish(started.map_err(|error| no_stream(trouble(&error)))?).await
         })
     }
 
@@ -90,6 +90,16 @@ impl Server {
                 return;
             }
         }
+    }
+}
+
+/// What keeps a command from its stream. Where a proxy takes the upgrade out of a request, the server answers that there is none.
+fn no_stream(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Status { code: 400, message } if message.contains("Upgrade") => {
+            Trouble::NoStream(format!("it answered 400: {message}"))
+        }
+        other => other,
     }
 }
 
