@@ -166,16 +166,24 @@ fn summary(document: &NodesDocument, width: Option<usize>, out: &mut String) {
     }
     out.push('\n');
     lines(&parts.join(" · "), Style::new(), 0, width, out);
-    let skipped = document.nodes.iter().flat_map(|row| &row.notes);
-    let mut reasons: Vec<&str> = skipped.map(String::as_str).collect();
-    reasons.order();
-    for same in reasons.chunk_by(|a, b| a == b) {
-        let text = format!("on {}: {}", count(same.len(), "node"), clean(same[0]));
-        lines(&text, DIM, 0, width, out);
+    let mut notes: Vec<(&str, &str)> = document.nodes.iter().flat_map(notes).collect();
+    notes.order();
+    notes.dedup();
+    for same in notes.chunk_by(|a, b| a.0 == b.0) {
+        let place = match same {
+            [(_, node)] => clean(node),
+            many => count(many.len(), "node").into(),
+        };
+        lines(&format!("on {place}: {}", clean(same[0].0)), DIM, 0, width, out);
     }
     if let Some(first) = document.findings.first() {
         lines(&format!("more: kube-ipt explain {}", first.finding.code), DIM, 0, width, out);
     }
+}
+
+/// Remarks about a node, each with its name.
+fn notes(row: &NodeRow) -> impl Iterator<Item = (&str, &str)> {
+    row.notes.iter().map(|note| (note.as_str(), row.node.as_str()))
 }
 
 /// Comparisons of many nodes: each with what is different on it, told by whether something is and its text. The second value

@@ -280,6 +280,8 @@ fn a_snapshot_of_before_tells_in_notes_what_it_lacks() {
     assert_eq!(document["nodes"][1]["node"], "n2");
     assert_eq!(document["nodes"][1]["unreachable"], "its Pod is gone: it ended");
     assert_eq!(document["nodes"][0]["notes"][0], "another note");
+    let text = crate::run::kube_ipt("check --all-nodes -f").arg(&file).status(1).stdout();
+    assert!(text.contains("\non n1: another note\n"), "{text}");
     // Whoever does not say which node is meant hears of the others.
     let (_, stderr, _) = crate::run::kube_ipt("show -f").arg(&file).output();
     assert!(stderr.contains("note: node n2 is not in the snapshot: its Pod is gone: it ended\n"), "{stderr}");

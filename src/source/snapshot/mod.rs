@@ -65,8 +65,8 @@ impl Unread {
 
     /// What a note says, where snapshots had no other place for it.
     fn of_note(note: &str) -> Option<Self> {
-        let (node, why) = note.strip_prefix("node ")?.split_once(Self::LACKS)?;
-        Some(Self { node: node.to_owned(), why: why.to_owned() })
+        let (name, why) = note.strip_prefix("node ")?.split_once(Self::LACKS)?;
+        Some(Self { node: name.to_owned(), why: why.to_owned() })
     }
 }
 
