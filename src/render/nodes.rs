@@ -67,7 +67,9 @@ fn table(document: &NodesDocument, width: Option<usize>) -> String {
 
 /// The table without the columns left out.
 fn of_columns(document: &NodesDocument, left_out: &[&str]) -> (Table, Vec<&'static str>) {
-    let header: Vec<&str> = HEADER.into_iter().filter(|title| !left_out.contains(title)).collect();
+    let is_known =
+        |title: &str| title != "KUBE-PROXY" || document.nodes.iter().any(|row| row.kube_proxy_version.is_some());
+    let header: Vec<&str> = HEADER.into_iter().filter(|title| !left_out.contains(title) && is_known(title)).collect();
     let mut table = empty(&header);
     for row in &document.nodes {
         let number = |number: Option<usize>| {
