@@ -14,8 +14,10 @@ pub(super) enum Trouble {
     Configuration(String),
     /// It has no such context.
     Context { context: String, contexts: Vec<String> },
-    /// This runs in a Pod, and what it is known by is not there.
-    Unmounted(String),
+    /// It does not say which of its contexts is meant.
+    NoContext { contexts: Vec<String> },
+    /// This runs in a Pod, and what that was given does not do; with what to do next.
+    OfPod(String, &'static str),
     /// Credentials could not be obtained.
     Credentials(String),
     /// No connection.
@@ -106,15 +108,15 @@ impl Problem {
             Trouble::Configuration(why) => (why.clone(), None),
             Trouble::Context { context, contexts } => {
                 let near = crate::dataplane::nearest(context, contexts.iter().map(String::as_str));
-                let known = if near.is_empty() { contexts.iter().take(5).cloned().collect() } else { near };
-                let known: Vec<_> = known.iter().map(|name| shell::word(name)).collect();
-                let hint = (!known.is_empty()).then(|| format!("--context {}", known.join(" or --context ")));
+                let hint = in_context(if near.is_empty() { contexts } else { &near });
                 (format!("the kubeconfig has no context '{context}'"), hint)
             }
-            Trouble::Unmounted(why) => (
-                format!("the API server of this Pod's cluster cannot be asked: {why}"),
-                Some("automountServiceAccountToken: true in the Pod, or its ServiceAccount (then start it again); or --kubeconfig FILE".to_owned()),
-            ),
+            Trouble::NoContext { contexts } => {
+                ("the kubeconfig has no current context".to_owned(), in_context(contexts))
+            }
+            Trouble::OfPod(why, hint) => {
+                (format!("the API server of this Pod's cluster cannot be asked: {why}"), Some((*hint).to_owned()))
+            }
             Trouble::Credentials(why) => (
                 format!("no credentials for the API server {url}: {why}"),
                 Some("kubectl get --raw /version    (uses the same credentials)".to_owned()),
@@ -153,7 +155,8 @@ impl Problem {
                 Some(format!("{}    (is it an API server?)", curl(at))),
             ),
         };
-        let of_configuration = matches!(trouble, Trouble::Configuration(_) | Trouble::Context { .. });
+        let of_configuration =
+            matches!(trouble, Trouble::Configuration(_) | Trouble::Context { .. } | Trouble::NoContext { .. });
         Self { what, hint, fatal: true, of_configuration }
     }
 
@@ -193,6 +196,12 @@ fn as_rule(right: Right) -> String {
          needed",
         right.group, right.resource
     )
+}
+
+/// Names one of the first contexts; nothing where there is none.
+fn in_context(contexts: &[String]) -> Option<String> {
+    let known: Vec<_> = contexts.iter().take(5).map(|name| shell::word(name)).collect();
+    (!known.is_empty()).then(|| format!("--context {}", known.join(" or --context ")))
 }
 
 /// Asks the server who it is, the same way as before and past all else that was tried.

@@ -195,14 +195,50 @@ fn a_client_certificate_that_is_none_is_ours_and_not_the_servers() {
     let server = StandIn::new(seed);
     let user = json!({"client-certificate": file, "client-key": file}).to_string();
     let config = server.kubeconfig_of(r#"{"server": "https://127.0.0.1:1"}"#, &user);
-    let begin = "error: the client certificate or the certificate authority of the kubeconfig cannot be used: ";
-    for (text, why) in [(None, "No such file or directory\n"), (Some("no PEM\n"), "identity PEM is missing ")] {
-        if let Some(text) = text {
-            fs::write(&file, text).expect("writable");
-        }
+    let look = format!("  try:  kubectl config view --kubeconfig {config}    (what it says, without secrets)\n");
+    let said = || {
         let (stdout, stderr, status) = kube_ipt("list --kubeconfig").arg(&config).arg("-f").arg(rules()).output();
         assert_eq!((stdout.as_str(), status), ("", Some(2)), "{stderr}");
-        assert!(stderr.starts_with(&format!("{begin}{why}")), "{stderr}");
+        stderr
+    };
+    let shown = file.display();
+    let none = format!("error: cannot read {shown}, which the kubeconfig names: No such file or directory\n{look}");
+    assert_eq!(said(), none);
+    fs::write(&file, "no PEM\n").expect("writable");
+    let begin = "error: the client certificate or the certificate authority of the kubeconfig cannot be used: identity PEM is missing ";
+    let error = said();
+    assert!(error.starts_with(begin) && error.ends_with(&look), "{error}");
+    let key = || rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::default().self_signed(&key()).expect("a certificate");
+    let pem = |kind: &str, der: &[u8]| {
+        format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", data_encoding::BASE64.encode(der))
+    };
+    let both = pem("CERTIFICATE", certificate.der()) + &pem("PRIVATE KEY", &key().serialize_der());
+    fs::write(&file, both).expect("writable");
+    let error = "error: the client certificate and the client key of the kubeconfig do not belong together\n";
+    assert_eq!(said(), format!("{error}{look}"));
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_used_is_shown_how_to_look_at() {
+    let room = tempfile::tempdir().expect("a folder");
+    let config = room.path().join("config");
+    let shown = config.display();
+    let context = r#"{"name": "one", "context": {"cluster": "lost", "user": "u"}}"#;
+    for (text, what, hint) in [
+        (String::new(), "the kubeconfig has no current context", None),
+        (format!(r#"{{"contexts": [{context}]}}"#), "the kubeconfig has no current context", Some("--context one")),
+        (
+            format!(r#"{{"current-context": "one", "contexts": [{context}]}}"#),
+            "the context of the kubeconfig names cluster 'lost', which is not in it",
+            None,
+        ),
+    ] {
+        fs::write(&config, &text).expect("writable");
+        let (_, stderr, status) = kube_ipt("list --kubeconfig").arg(&config).arg("-f").arg(rules()).output();
+        let look = format!("kubectl config view --kubeconfig {shown}    (what it says, without secrets)");
+        assert_eq!(stderr, format!("error: {what}\n  try:  {}\n", hint.unwrap_or(&look)), "{text}");
+        assert_eq!(status, Some(2));
     }
 }
 
@@ -218,15 +254,17 @@ fn what_a_kubeconfig_names_has_an_end() {
         (json!({"client-certificate": "/dev/zero"}), "/dev/zero", "it is no regular file"),
         (json!({"tokenFile": large}), &*large, "it is larger than 1 MiB, which no certificate, key or token is"),
     ] {
-        let error = format!("error: cannot read {path}, which the kubeconfig names: {why}\n");
+        let error =
+            format!("error: cannot read {path}, which the kubeconfig names: {why}\n  try:  kubectl config view ");
         let (stdout, stderr, status) = list(&server, &user).output();
-        assert_eq!((stdout.as_str(), stderr.as_str(), status), ("", error.as_str(), Some(2)), "{user}");
+        assert_eq!((stdout.as_str(), status), ("", Some(2)), "{user}");
+        assert!(stderr.starts_with(&error), "{stderr}");
     }
     let user = json!({"token": "t0k3n"}).to_string();
     let config =
         server.kubeconfig_of(r#"{"server": "https://127.0.0.1:1", "certificate-authority": "/dev/zero"}"#, &user);
     let (_, stderr, status) = kube_ipt("list --kubeconfig").arg(&config).arg("-f").arg(rules()).output();
     let error = "error: cannot read /dev/zero, which the kubeconfig names: it is no regular file\n";
-    assert_eq!((stderr.as_str(), status), (error, Some(2)));
+    assert!(stderr.starts_with(error) && status == Some(2), "{stderr}");
     assert_eq!(server.requests().len(), 0);
 }

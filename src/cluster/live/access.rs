@@ -10,6 +10,7 @@ use kube::config::{AuthInfo, Cluster, Context, ExecInteractiveMode, KubeConfigOp
 use super::{credentials, kubeconfig, pod, proxy};
 use crate::cluster::problem::{Detour, Trouble};
 use crate::cluster::words::words;
+use crate::shell;
 
 /// How to reach the API server.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,16 @@ pub struct Access {
 impl Access {
     /// A credential plugin may take so much longer than a request, unless nobody waits for it.
     const GRACE: Duration = Duration::from_secs(5);
+
+    /// What shows the kubeconfig that cannot be used; kubectl shows one that is not there as an empty one.
+    pub(super) fn look(&self) -> Option<String> {
+        if self.kubeconfig.as_ref().is_some_and(|path| !path.exists()) {
+            return None;
+        }
+        let named =
+            self.kubeconfig.as_ref().map(|path| format!(" --kubeconfig {}", shell::word(&path.to_string_lossy())));
+        Some(format!("kubectl config view{}    (what it says, without secrets)", named.unwrap_or_default()))
+    }
 
     /// How long a credential plugin may take that cannot ask a person; `None` for as long as it takes.
     pub fn plugin_limit(&self) -> Option<Duration> {
@@ -57,9 +68,10 @@ pub(super) async fn configuration(access: &Access) -> Result<Option<(Config, Opt
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
         let mut config = config.map_err(|error| match error {
             KubeconfigError::LoadContext(context) => Trouble::Context { context, contexts },
-            KubeconfigError::CurrentContextNotSet => {
-                Trouble::Configuration("the kubeconfig has no current context".to_owned())
-            }
+            KubeconfigError::CurrentContextNotSet => Trouble::NoContext { contexts },
+            KubeconfigError::LoadClusterOfContext(name) => Trouble::Configuration(format!(
+                "the context of the kubeconfig names cluster '{name}', which is not in it"
+            )),
             other => unreadable(&other, None),
         })?;
         let chosen = proxy::proxy(named.as_deref(), &config.cluster_url, |name| std::env::var(name).ok())?;
@@ -137,11 +149,18 @@ fn cluster<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> Option<&'k 
     kubeconfig.clusters.iter().find(|one| one.name == name)?.cluster.as_ref()
 }
 
-/// The files of certificates, keys and tokens that the context that is used names.
+/// The files of certificates, keys and tokens that the context that is used names. What stands in the kubeconfig itself is used
+/// instead of a file.
 fn named_files<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> impl Iterator<Item = &'k Path> {
-    let authority = cluster(kubeconfig, context).and_then(|cluster| cluster.certificate_authority.as_ref());
-    let user = user(kubeconfig, context);
-    let own = user.into_iter().flat_map(|user| [&user.token_file, &user.client_certificate, &user.client_key]);
+    let cluster = cluster(kubeconfig, context).filter(|cluster| cluster.certificate_authority_data.is_none());
+    let authority = cluster.and_then(|cluster| cluster.certificate_authority.as_ref());
+    let own = user(kubeconfig, context).into_iter().flat_map(|user| {
+        [
+            user.token_file.as_ref().filter(|_| user.token.is_none()),
+            user.client_certificate.as_ref().filter(|_| user.client_certificate_data.is_none()),
+            user.client_key.as_ref().filter(|_| user.client_key_data.is_none()),
+        ]
+    });
     authority.into_iter().chain(own.flatten()).map(Path::new)
 }
 

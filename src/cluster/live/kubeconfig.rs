@@ -3,6 +3,8 @@
 use std::fs::{self, Metadata};
 use std::path::Path;
 
+use crate::cluster::words::words;
+
 /// The longest kubeconfig: room for the credentials of a thousand clusters.
 const LONGEST: u64 = 16 << 20;
 
@@ -23,10 +25,12 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
 }
 
 /// Fails if what `path` names cannot be the certificate, key or token that a kubeconfig has there: these are read whole too.
-/// What is not there is told when it is read.
 pub(super) fn check_named(path: &Path) -> Result<(), String> {
-    let Ok(about) = fs::metadata(path) else { return Ok(()) };
     let refused = |why: &str| Err(format!("cannot read {}, which the kubeconfig names: {why}", path.display()));
+    let about = match fs::metadata(path) {
+        Ok(about) => about,
+        Err(error) => return refused(&words(&error.to_string())),
+    };
     if !about.is_file() {
         return refused("it is no regular file");
     }

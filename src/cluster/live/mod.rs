@@ -60,7 +60,10 @@ impl Server {
     /// Prepares a connection; nothing is sent. `None` if no API server is configured.
     pub fn connect(access: &Access) -> Result<Option<Self>, Problem> {
         Self::prepared(access).map_err(|(trouble, url)| {
-            Problem::with_server(&trouble, At { url: url.as_deref().unwrap_or("of the kubeconfig"), proxy: None })
+            let at = At { url: url.as_deref().unwrap_or("of the kubeconfig"), proxy: None };
+            let problem = Problem::with_server(&trouble, at);
+            let hint = problem.hint.or_else(|| access.look().filter(|_| problem.of_configuration));
+            Problem { hint, ..problem }
         })
     }
 

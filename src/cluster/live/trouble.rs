@@ -67,6 +67,9 @@ fn of_tunnel(all: &str) -> Option<&'static str> {
 pub(super) fn unusable(error: &Error) -> Trouble {
     match of_credentials(error) {
         Some(error) => Trouble::Credentials(words(&error.to_string())),
+        None if innermost(error).contains("KeyMismatch") => Trouble::Configuration(
+            "the client certificate and the client key of the kubeconfig do not belong together".to_owned(),
+        ),
         None => Trouble::Configuration(format!(
             "the client certificate or the certificate authority of the kubeconfig cannot be used: {}",
             innermost(error)
