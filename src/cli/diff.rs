@@ -170,6 +170,7 @@ fn each_node(
 #[cfg(feature = "live")]
 fn unread(a: Option<&Failure>, b: Option<&Failure>) -> String {
     match (a, b) {
+        (Some(a), Some(b)) if a.what == b.what => format!("it could not be read in A or B: {}", a.what),
         (Some(a), Some(b)) => format!("it could not be read in A: {}; nor in B: {}", a.what, b.what),
         (Some(a), None) => format!("it could not be read in A: {}", a.what),
         (None, b) => format!("it could not be read in B: {}", b.map_or("", |b| b.what.as_str())),

@@ -7,6 +7,8 @@ mod answer;
 mod api;
 mod args;
 mod around;
+#[cfg(feature = "live")]
+mod behind;
 mod check;
 mod choose;
 mod collection;

@@ -296,7 +296,7 @@ fn a_node_that_one_side_could_not_read_is_not_compared() {
     let why = |node: &str| format!("Pod kube-system/kube-proxy-{node} of node {node} {NOT_READY}");
     let wanted = [
         ("a", format!("it could not be read in A: {}", why("a"))),
-        ("b", format!("it could not be read in A: {0}; nor in B: {0}", why("b"))),
+        ("b", format!("it could not be read in A or B: {}", why("b"))),
         ("c", format!("it could not be read in B: {}", why("c"))),
     ];
     let of = |name: &str| (name.to_owned(), (recorded("seed/recovered"), name == "a"));
