@@ -59,7 +59,8 @@ fn guessed_family(rules: Rules<'_, '_>) -> Option<String> {
     let [ruleset] = rules.iptables else { return None };
     let is_told = |table: Table<'_>| table.section.family.is_some();
     let told = rules.only.is_some() || [ruleset.nat, ruleset.filter].into_iter().flatten().any(is_told);
-    (!told && ruleset.nat.is_some()).then(|| {
+    let of_proxy = ruleset.nat.is_some_and(|nat| nat.section.chain("KUBE-SERVICES").is_some());
+    (of_proxy && !told).then(|| {
         let (taken, other) = (ruleset.family, ruleset.family.other());
         format!(
             "no address tells of which family the rules are: they were taken for those of {taken} (--family {other} says otherwise)"

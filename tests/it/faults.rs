@@ -88,7 +88,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "everything is let through before kube-proxy's rules",
         broken_by: "IPT -t nat -I OUTPUT -j ACCEPT",
-        found: &["missing-hook error OUTPUT"],
+        found: &["missing-hook error OUTPUT behind"],
     },
     Fault {
         name: "the jump to the node ports is deleted",

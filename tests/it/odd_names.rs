@@ -73,7 +73,12 @@ fn a_kubeconfig_has_an_end() {
     run.stderr(format!("note: the rules are shown alone: {device}")).stdout();
     let (_room, path) = kept("config", b"");
     fs::File::options().write(true).open(&path).and_then(|file| file.set_len((16 << 20) + 1)).expect("writable");
-    let error = format!("error: cannot read {}: it is larger than 16 MiB, which no kubeconfig is", path.display());
+    let error = format!(
+        "error: cannot read {}: it is larger than 16 MiB, which no kubeconfig is\n  try:  kubectl config view --kubeconfig {}    \
+         (what it says, without secrets)",
+        path.display(),
+        path.display()
+    );
     kube_ipt("list --require-api --kubeconfig").arg(&path).arg("-f").arg(&dump).status(2).stderr(error).stdout();
     // People say by it that there is none.
     kube_ipt("list -f").arg(&dump).env("KUBECONFIG", "/dev/null").stdout();

@@ -29,9 +29,14 @@ impl Access {
     /// A credential plugin may take so much longer than a request, unless nobody waits for it.
     const GRACE: Duration = Duration::from_secs(5);
 
-    /// What shows the kubeconfig that cannot be used; kubectl shows one that is not there as an empty one.
+    /// What shows the kubeconfig that cannot be used; kubectl shows one that is not there as an empty one, and reads a device without
+    /// end.
     pub(super) fn look(&self) -> Option<String> {
-        if self.kubeconfig.as_ref().is_some_and(|path| !path.exists()) {
+        let list = std::env::var_os("KUBECONFIG").unwrap_or_default();
+        let is_odd = |path: &Path| path.exists() && !path.is_file();
+        if self.kubeconfig.as_ref().is_some_and(|path| !path.is_file())
+            || self.kubeconfig.is_none() && std::env::split_paths(&list).any(|path| is_odd(&path))
+        {
             return None;
         }
         let named =
