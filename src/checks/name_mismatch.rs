@@ -27,7 +27,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     let ports: Vec<(usize, &ServicePort)> = input.ports().collect();
     let endpoints: usize = ports.iter().flat_map(|(_, port)| &port.pools).map(|pool| pool.endpoints.len()).sum();
     let piece = if endpoints < WORTH_A_THREAD { ports.len().max(1) } else { cores::piece(ports.len(), 1) };
-    for (at, port, mismatch) in cores::in_turn(ports.chunks(piece), cores::count(), of_ports).into_iter().flatten() {
+    for (at, port, mismatch) in cores::in_turn(ports.chunks(piece), of_ports).into_iter().flatten() {
         let finding = finding(input, found.on(at, port), &mismatch);
         found.add(finding);
     }

@@ -216,7 +216,7 @@ impl Fleet {
             bar.inc(1);
             Some(seen)
         };
-        let all = cores::in_turn(0..count, usize::from(parallel), look);
+        let all = cores::at_most(usize::from(parallel), 0..count, look);
         bar.finish_and_clear();
         all.into_iter().flatten().collect()
     }

@@ -182,11 +182,8 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let cluster = objects.facts.as_ref().map(|facts| Cluster::new(facts, objects.viewpoint.clone()));
     let names = cluster.as_ref().map_or_else(KnownNames::default, join::known_names);
     let configured = cluster.as_ref().and_then(configured);
-    let survey = || Survey::of(rules, &names, configured);
     let all_are_followed = question.what.is_empty() && question.namespace.is_none();
-    let survey = phase("survey", || {
-        if all_are_followed { cores::both(|| rules.expect_many_lookups(), survey).1 } else { survey() }
-    });
+    let survey = phase("survey", || surveyed(rules, &names, configured, all_are_followed));
     let join = cluster.as_ref().map(|cluster| Join::new(cluster, survey.extents()));
 
     let of_iptables = !matches!(survey.mode(), Some(Mode::Ipvs | Mode::Nftables));
@@ -239,6 +236,20 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
         mem::forget(objects);
     }
     Ok(())
+}
+
+/// The rules surveyed. Where there are very many and all are followed, names are made ready for looking them up meanwhile.
+fn surveyed<'s, 'd>(
+    rules: Rules<'s, 'd>,
+    names: &KnownNames,
+    configured: Option<Mode>,
+    all_are_followed: bool,
+) -> Survey<'s, 'd> {
+    let survey = || Survey::of(rules, names, configured);
+    if all_are_followed && rules.has_many_chains() {
+        return cores::both(|| rules.expect_many_lookups(), survey).1;
+    }
+    survey()
 }
 
 /// The error for ipsets alone.

@@ -84,7 +84,7 @@ impl<'c, 'f> Join<'c, 'f> {
     /// Adds what the cluster says of service ports of the rules. Many are shared out among the processor's cores.
     pub fn describe_all(&self, ports: &mut [ServicePort]) {
         let pieces = ports.chunks_mut(cores::piece(ports.len(), WORTH_A_THREAD));
-        cores::in_turn(pieces, cores::count(), |part| part.iter_mut().for_each(|port| self.describe(port)));
+        cores::in_turn(pieces, |part| part.iter_mut().for_each(|port| self.describe(port)));
     }
 
     /// Adds what the cluster says of a service port of the rules.

@@ -27,14 +27,24 @@ pub fn piece(all: usize, least: usize) -> usize {
 
 /// Does `work` with every item, each on a thread of its own. The results come in the order of the items; a panic goes on here.
 pub fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    in_turn(items.into_iter().collect::<Vec<T>>().into_iter(), usize::MAX, work)
+    at_most(usize::MAX, items.into_iter().collect::<Vec<T>>().into_iter(), work)
 }
 
-/// Does `work` with every item, on this thread and others, `most` in all: each takes the next item once it is done with one. The results come
-/// in the order of the items; a panic goes on here.
+/// Does `work` with every item, on as many threads as work at the same time: each takes the next item once it is done with one. The
+/// results come in the order of the items; a panic goes on here.
 pub fn in_turn<T: Send, R: Send>(
     items: impl ExactSizeIterator<Item = T> + Send,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    // Asking how many there are takes longer than a short run should.
+    let most = if items.len() > 1 { count() } else { 1 };
+    at_most(most, items, work)
+}
+
+/// The same on this thread and others, `most` in all.
+pub fn at_most<T: Send, R: Send>(
     most: usize,
+    items: impl ExactSizeIterator<Item = T> + Send,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
     let count = items.len();
@@ -136,7 +146,7 @@ pub fn texts<T: Sync, E: Send>(
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    use super::{both, each, in_turn, piece, texts};
+    use super::{at_most, both, each, in_turn, piece, texts};
 
     #[test]
     fn results_are_in_order() {
@@ -182,9 +192,10 @@ mod tests {
                 took.fetch_add(1, Ordering::Relaxed);
                 n * n
             };
-            assert_eq!(in_turn(0..50, threads, work), (0..50).map(|n| n * n).collect::<Vec<_>>());
+            assert_eq!(at_most(threads, 0..50, work), (0..50).map(|n| n * n).collect::<Vec<_>>());
         }
-        assert!(in_turn([0_u8; 0].iter(), 4, |n| *n).is_empty());
+        assert!(in_turn([0_u8; 0].iter(), |n| *n).is_empty());
+        assert_eq!(in_turn([1, 2, 3].iter(), |n| n + 1), [2, 3, 4]);
     }
 
     #[test]

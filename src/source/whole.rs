@@ -77,7 +77,7 @@ fn shared_out(file: &File, length: usize) -> io::Result<Option<MmapMut>> {
     }
     let mut bytes = memory(length)?;
     let parts = bytes.chunks_mut(PART).enumerate();
-    let read = cores::in_turn(parts, cores::count(), |(nth, part)| file.read_exact_at(part, (nth * PART) as u64));
+    let read = cores::in_turn(parts, |(nth, part)| file.read_exact_at(part, (nth * PART) as u64));
     match read.into_iter().collect::<io::Result<()>>() {
         Ok(()) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),

@@ -83,7 +83,7 @@ pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &m
         part.iter().map(|item| one(item, &mut room)).collect::<Result<Vec<_>, Bad>>()
     };
     let parts = parts(items, cores::piece(bytes, WORTH_A_THREAD));
-    let read = cores::in_turn(parts.into_iter(), cores::count(), part);
+    let read = cores::in_turn(parts.into_iter(), part);
     let mut objects = Vec::with_capacity(items.len());
     for part in read {
         for (object, skipped) in part? {

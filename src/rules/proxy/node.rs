@@ -60,8 +60,17 @@ impl Rules<'_, '_> {
 
     /// Prepares for following very many Services. What it costs is worth it for these only.
     pub fn expect_many_lookups(&self) {
+        self.large().for_each(Section::expect_many_lookups);
+    }
+
+    /// True if a table has so many chains that this is worth a thread.
+    pub fn has_many_chains(&self) -> bool {
+        self.large().next().is_some()
+    }
+
+    fn large(&self) -> impl Iterator<Item = &Section<'_>> {
         let tables = self.iptables.iter().filter_map(|ruleset| ruleset.nat).map(|nat| nat.section);
-        tables.filter(|nat| nat.chains().len() > MANY_CHAINS).for_each(Section::expect_many_lookups);
+        tables.filter(|nat| nat.chains().len() > MANY_CHAINS)
     }
 
     /// The families that the rules of a mode were read of, in order.

@@ -144,7 +144,7 @@ impl<'d> Survey<'d> {
         let follow =
             |part: &[&Sketch<'d>]| part.iter().map(|sketch| self.service(sketch, allowance)).collect::<Vec<_>>();
         let parts = sketches.chunks(cores::piece(sketches.len(), WORTH_A_THREAD));
-        let mut parts = cores::in_turn(parts, cores::count(), follow).into_iter();
+        let mut parts = cores::in_turn(parts, follow).into_iter();
         let mut services = parts.next().unwrap_or_default();
         services.reserve_exact(sketches.len() - services.len());
         parts.for_each(|mut part| services.append(&mut part));
