@@ -45,9 +45,6 @@ pub use finding::{Finding, ObjectRef, Severity};
 pub use input::{Found, Input, Skipped};
 pub use pick::{Pick, find};
 
-use std::iter;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use hashbrown::HashSet;
 
 use crate::cores;
@@ -157,17 +154,12 @@ pub fn check(input: &Input<'_, '_>, pick: &Pick, earlier: Option<&Checked>) -> C
 fn found(input: &Input<'_, '_>, pick: &Pick) -> Found {
     let wanted: Vec<&'static Check> = CHECKS.into_iter().filter(|check| pick.wants(check)).collect();
     let (last, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|check| **check == partial_dump::CHECK);
-    let threads = if input.services.len() < WORTH_A_THREAD { 1 } else { cores::count().min(others.len()).max(1) };
-    // What takes long is not known beforehand: each thread takes the next check once it is done with one.
-    let next = AtomicUsize::new(0);
-    let make = |input: Input<'_, '_>| {
-        let own = iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|nth| *nth < others.len()));
-        own.map(|nth| (nth, made(&input, others[nth], Found::new(others[nth])))).collect::<Vec<_>>()
-    };
-    let mut parts: Vec<_> = cores::each((0..threads).map(|_| input.clone()), make).into_iter().flatten().collect();
-    parts.order_by_key(|(nth, _)| *nth);
+    let threads = if input.services.len() < WORTH_A_THREAD { 1 } else { cores::count() };
+    // What takes long is not known beforehand. Each check has a memory of its own of what it looked at last.
+    let each: Vec<_> = others.into_iter().map(|check| (check, input.clone())).collect();
+    let parts = cores::at_most(threads, each.into_iter(), |(check, input)| made(&input, check, Found::new(check)));
     let mut found = Found::new(&partial_dump::CHECK);
-    for (_, part) in parts {
+    for part in parts {
         found.append(part);
     }
     last.into_iter().fold(found, |found, check| made(input, check, found))

@@ -69,7 +69,8 @@ fn endpoints<'p>(port: &'p ServicePort, name: &ServiceName, protocol: Protocol) 
     // One piece of memory for all addresses.
     let mut text = String::new();
     // One without a chain of its own, as in nftables mode, stands in that of the pool.
-    let own = |pool: &'p Pool| pool.endpoints.iter().filter(|endpoint| *endpoint.chain != *pool.chain);
+    let own =
+        |pool: &'p Pool| pool.endpoints.iter().filter(|endpoint| endpoint.chain.as_bytes() != pool.chain.as_bytes());
     let all = port.pools.iter().flat_map(own);
     let differs = |endpoint: &&Endpoint| {
         if !nftables::name_fits(&endpoint.chain, name, protocol, &endpoint.address) {

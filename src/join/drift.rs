@@ -169,8 +169,7 @@ impl Comparison<'_> {
     fn lets_in_others(&self, want: &expect::Frontend) -> bool {
         let of_pods = |range: &Network| self.extent.pod_networks.iter().any(|pods| pods.contains_network(range));
         let mut others = want.sources.iter().filter(|range| !range.is_loopback() && !of_pods(range));
-        let to_pools = || self.have.routes.iter().filter(|route| route.verdict.is_pool());
-        others.any(|range| to_pools().any(|route| route.sources.contains(range)))
+        others.any(|range| self.to_pools().any(|route| route.sources.contains(range)))
     }
 
     /// Clients that are dropped, refused or left alone where others are served, though the Service is for all of them.
@@ -180,9 +179,8 @@ impl Comparison<'_> {
         }
         // Whose way to the endpoints of other nodes is told as policy.
         let by_shortcut = want.kind != FrontendKind::ClusterIp && want.policy == Policy::Local;
-        let to_pools = || self.have.routes.iter().filter(|route| route.verdict.is_pool());
         // Whom a pool is limited to, source ranges tell.
-        let is_limited = |origin| to_pools().any(|route| route.origin == origin && !route.sources.is_empty());
+        let is_limited = |origin| self.to_pools().any(|route| route.origin == origin && !route.sources.is_empty());
         // What the filter table refuses by a rule for the frontend is told as that.
         let by_refusal = self.have.refusal.is_some();
         let is_shut_out = |route: &&Route| match (route.origin, route.verdict) {
@@ -213,6 +211,11 @@ impl Comparison<'_> {
     fn has_local(&self) -> bool {
         let local = self.expected.pools.local.as_ref();
         local.is_some_and(|pool| pool.as_ref().is_ok_and(|pool| !pool.is_empty()))
+    }
+
+    /// The ways that end in a pool.
+    fn to_pools(&self) -> impl Iterator<Item = &Route> {
+        self.have.routes.iter().filter(|route| route.verdict.is_pool())
     }
 
     /// The pool connections from an origin get to.
@@ -256,9 +259,8 @@ impl Comparison<'_> {
         // What comes from loopback addresses comes from no network.
         let counts =
             |network: &&Network| !network.is_loopback() && (want.sources.contains(network) || !is_own(network));
-        let to_pools = || self.have.routes.iter().filter(|route| route.verdict.is_pool());
-        let shown: Vec<&Network> = to_pools().flat_map(|route| &route.sources).filter(counts).collect();
-        let all_get_in = |origin| to_pools().any(|route| route.origin == origin && route.sources.is_empty());
+        let shown: Vec<&Network> = self.to_pools().flat_map(|route| &route.sources).filter(counts).collect();
+        let all_get_in = |origin| self.to_pools().any(|route| route.origin == origin && route.sources.is_empty());
         let within = all_get_in(Origin::Pod) || all_get_in(Origin::Node);
         // Where all pods get in, their network is not asked for.
         let pods = self.extent.pod_networks.iter().filter(|_| all_get_in(Origin::Pod));
@@ -274,7 +276,7 @@ impl Comparison<'_> {
             // Where the filter table does not say that it refuses them, nothing else tells that only some get in. The address
             // itself among them says that there were ranges.
             (false, false) => {
-                let some = to_pools().flat_map(|route| &route.sources).any(|network| !network.is_loopback());
+                let some = self.to_pools().flat_map(|route| &route.sources).any(|network| !network.is_loopback());
                 some || (within && self.extent.remote_fallback && has_ranges)
             }
             (true, true) => true,

@@ -25,7 +25,7 @@ pub fn piece(all: usize, least: usize) -> usize {
     piece.max(1)
 }
 
-/// Does `work` with every item, each on a thread of its own. The results come in the order of the items; a panic goes on here.
+/// Does `work` with every item, on a thread for each. The results come in the order of the items; a panic goes on here.
 pub fn each<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     at_most(usize::MAX, items.into_iter().collect::<Vec<T>>().into_iter(), work)
 }

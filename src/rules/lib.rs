@@ -4,6 +4,7 @@
 pub mod cores;
 pub mod dataplane;
 pub mod dump;
+mod eight;
 pub mod net;
 pub mod order;
 pub mod outline;

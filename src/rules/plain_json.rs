@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use memchr::memchr3;
 
+use crate::eight::{EACH, HIGHEST, below};
 use crate::net::V4Text;
 
 /// A value.
@@ -48,14 +49,12 @@ fn put_string(out: &mut Vec<u8>, text: &[u8]) {
 
 /// True if all bytes are of ASCII, and none but line ends is a control character.
 pub fn is_plain(text: &[u8]) -> bool {
-    /// Eight bytes, each of which is 1.
-    const EACH: u64 = u64::MAX / 0xff;
     let (words, rest) = text.as_chunks::<8>();
     let words_are = words.iter().all(|word| {
         let word = u64::from_ne_bytes(*word);
         // The highest bit of a byte: it is beyond ASCII; it is 127; it is below a blank.
-        let odd = word | word.wrapping_add(EACH) | (word.wrapping_sub(EACH * 0x20) & !word);
-        odd & (EACH << 7) == 0 || word.to_ne_bytes().into_iter().all(is_plain_byte)
+        let odd = (word | word.wrapping_add(EACH)) & HIGHEST | below(word, b' ');
+        odd == 0 || word.to_ne_bytes().into_iter().all(is_plain_byte)
     });
     words_are && rest.iter().copied().all(is_plain_byte)
 }

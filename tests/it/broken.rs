@@ -31,6 +31,24 @@ pub(crate) fn of_ipvs() -> Node {
     Node { dumps, objects: serde_json::from_str(&read("cluster.json")).expect("JSON"), name: "node2" }
 }
 
+/// A node in nftables mode, of which nothing is wrong.
+pub(crate) fn of_nftables() -> Node {
+    let read =
+        |file: &str| fs::read_to_string(node(&format!("nftables/node2/{file}"))).expect("the recording is there");
+    let objects = serde_json::from_str(&read("cluster.json")).expect("JSON");
+    Node { dumps: vec![read("ruleset.nft")], objects, name: "node2" }
+}
+
+/// The rules that refuse clients of edge/gw-lb from outside, of which no endpoint is on the node.
+pub(crate) const NO_LOCAL: &str = "-A KUBE-EXTERNAL-SERVICES -d 203.0.113.77/32 -p tcp -m comment --comment \"edge/gw-lb:https has no local endpoints\" -m tcp --dport 443 -j DROP\n\
+    -A KUBE-EXTERNAL-SERVICES -p tcp -m comment --comment \"edge/gw-lb:https has no local endpoints\" -m addrtype --dst-type LOCAL -m tcp --dport 32485 -j DROP\n";
+
+/// A node of the kitchen sink with none of the endpoints of edge/gw-lb, a load balancer under Local policy.
+pub(crate) fn without_local_endpoints(name: &'static str) -> Node {
+    let node = clean(name).without(|line| line.contains("KUBE-SVL-PQWBAX2FD7GV5BFO"));
+    node.before("-A KUBE-EXTERNAL-SERVICES ", NO_LOCAL).elsewhere("edge/gw-lb")
+}
+
 impl Node {
     /// The same with the lines changed: each is kept, replaced or, with `None`, taken out.
     pub(crate) fn lines(mut self, change: impl Fn(&str) -> Option<String>) -> Self {
@@ -86,6 +104,18 @@ impl Node {
     pub(crate) fn change(mut self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) -> Self {
         change(self.object(kind, name));
         self
+    }
+
+    /// With the endpoints of a Service that are on it on node3 instead.
+    pub(crate) fn elsewhere(self, service: &str) -> Self {
+        let name = self.name;
+        self.change("EndpointSlice", service, |slice| {
+            for endpoint in slice["endpoints"].as_array_mut().expect("endpoints") {
+                if endpoint["nodeName"] == name {
+                    endpoint["nodeName"] = json!("node3");
+                }
+            }
+        })
     }
 
     /// `kube-ipt ARGS` on it, with its objects.
@@ -174,6 +204,11 @@ pub(crate) fn told(findings: &[Value]) -> Vec<String> {
         parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     };
     findings.iter().map(one).collect()
+}
+
+/// What `check` finds, chains that nothing leads to any more left out.
+pub(crate) fn found(node: &Node) -> Vec<String> {
+    told(&node.check()).into_iter().filter(|found| !found.starts_with("orphan-chain")).collect()
 }
 
 /// An EndpointSlice of a Service with one ready endpoint.

@@ -4,31 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::broken::{Node, clean, of_ipvs, slice, told};
+use crate::broken::{Node, clean, found, of_ipvs, slice, told, without_local_endpoints};
 use crate::run::node;
-
-/// A load balancer under Local policy, on a node that has none of its endpoints.
-fn without_local_endpoints() -> Node {
-    let chain = "KUBE-SVL-PQWBAX2FD7GV5BFO";
-    let drops = "-A KUBE-EXTERNAL-SERVICES -d 203.0.113.77/32 -p tcp -m comment --comment \"edge/gw-lb:https has no local endpoints\" -m tcp --dport 443 -j DROP\n\
-        -A KUBE-EXTERNAL-SERVICES -p tcp -m comment --comment \"edge/gw-lb:https has no local endpoints\" -m addrtype --dst-type LOCAL -m tcp --dport 32485 -j DROP\n";
-    clean("node2").without(|line| line.contains(chain)).before("-A KUBE-EXTERNAL-SERVICES ", drops).change(
-        "EndpointSlice",
-        "edge/gw-lb",
-        |slice| {
-            for endpoint in slice["endpoints"].as_array_mut().expect("endpoints") {
-                if endpoint["nodeName"] == "node2" {
-                    endpoint["nodeName"] = json!("node3");
-                }
-            }
-        },
-    )
-}
-
-/// What `check` finds, endpoints' chains that nothing leads to any more left out.
-fn found(node: &Node) -> Vec<String> {
-    told(&node.check()).into_iter().filter(|found| !found.starts_with("orphan-chain")).collect()
-}
 
 fn message(node: &Node, code: &str) -> String {
     let findings = node.check();
@@ -38,9 +15,9 @@ fn message(node: &Node, code: &str) -> String {
 
 #[test]
 fn local_policy_without_a_local_endpoint_is_no_fault() {
-    assert_eq!(found(&without_local_endpoints()), Vec::<String>::new());
+    assert_eq!(found(&without_local_endpoints("node2")), Vec::<String>::new());
     // Without any source range nobody is shut out by one, though nobody gets in.
-    let open = without_local_endpoints().change("Service", "edge/gw-lb", |service| {
+    let open = without_local_endpoints("node2").change("Service", "edge/gw-lb", |service| {
         service["spec"]["loadBalancerSourceRanges"] = json!(["0.0.0.0/0"]);
     });
     assert_eq!(found(&open), Vec::<String>::new());
@@ -48,7 +25,7 @@ fn local_policy_without_a_local_endpoint_is_no_fault() {
 
 #[test]
 fn local_rules_under_a_cluster_policy_drop_what_should_be_served() {
-    let node = without_local_endpoints().change("Service", "edge/gw-lb", |service| {
+    let node = without_local_endpoints("node2").change("Service", "edge/gw-lb", |service| {
         service["spec"]["externalTrafficPolicy"] = json!("Cluster");
     });
     assert_eq!(found(&node), ["stale-reject error edge/gw-lb:https 203.0.113.77:443"]);
@@ -324,7 +301,7 @@ fn pods_may_be_told_by_their_interface() {
             let line = line.replace(" ! -s 10.244.0.0/16", &format!(" ! -i {interface}"));
             Some(line.replace(" -s 10.244.0.0/16", &format!(" -i {interface}")))
         };
-        for node in [clean("node1"), clean("node2"), without_local_endpoints()] {
+        for node in [clean("node1"), clean("node2"), without_local_endpoints("node2")] {
             assert_eq!(found(&node.lines(by_interface)), Vec::<String>::new(), "{interface}");
         }
     }
@@ -334,7 +311,7 @@ fn pods_may_be_told_by_their_interface() {
 fn nobody_need_be_told_apart() {
     // No cluster CIDR: no rule asks where a client is, but for the node itself.
     let untold = |line: &str| !line.contains("10.244.0.0/16");
-    for node in [clean("node1"), without_local_endpoints()] {
+    for node in [clean("node1"), without_local_endpoints("node2")] {
         assert_eq!(found(&node.without(untold_not(untold))), Vec::<String>::new());
     }
     // --masquerade-all
@@ -357,7 +334,7 @@ fn pods_and_the_node_keep_their_way_to_every_endpoint() {
     // A node port under Local policy must be there though this node has no endpoint for it.
     let node_port = |line: &str| line.starts_with("-A KUBE-NODEPORTS ") && line.contains("--dport 32485 ");
     let dropped = |line: &str| line.starts_with("-A KUBE-EXTERNAL-SERVICES ") && line.contains("--dport 32485 ");
-    let node = without_local_endpoints().without(|line| node_port(line) || dropped(line));
+    let node = without_local_endpoints("node2").without(|line| node_port(line) || dropped(line));
     assert_eq!(told(&node.check()), ["missing-frontend error edge/gw-lb:https :32485"]);
 }
 

@@ -3,18 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::broken::{Node, clean, told};
+use crate::broken::{NO_LOCAL, Node, clean, found, of_nftables, told, without_local_endpoints};
 use crate::run::{kube_ipt, node};
-
-/// What `check` finds, chains that nothing leads to any more left out.
-fn found(node: &Node) -> Vec<String> {
-    told(&node.check()).into_iter().filter(|found| !found.starts_with("orphan-chain")).collect()
-}
-
-/// The rules that refuse what no endpoint of this node takes.
-const NO_LOCAL: &str = r#"-A KUBE-EXTERNAL-SERVICES -d 203.0.113.77/32 -p tcp -m comment --comment "edge/gw-lb:https has no local endpoints" -m tcp --dport 443 -j DROP
--A KUBE-EXTERNAL-SERVICES -p tcp -m comment --comment "edge/gw-lb:https has no local endpoints" -m addrtype --dst-type LOCAL -m tcp --dport 32485 -j DROP
-"#;
 
 /// A load balancer under Local policy for some clients only.
 fn with_ranges() -> Node {
@@ -53,17 +43,7 @@ fn a_local_pool_that_is_gone_behind_source_ranges_is_told() {
 
 #[test]
 fn source_ranges_that_are_new_are_told_without_a_local_endpoint() {
-    let elsewhere = |slice: &mut Value| {
-        for endpoint in slice["endpoints"].as_array_mut().expect("endpoints") {
-            if endpoint["nodeName"] == "node1" {
-                endpoint["nodeName"] = json!("node3");
-            }
-        }
-    };
-    let node = clean("node1")
-        .without(|line| line.contains("KUBE-SVL-PQWBAX2FD7GV5BFO"))
-        .before("-A KUBE-EXTERNAL-SERVICES ", NO_LOCAL)
-        .change("EndpointSlice", "edge/gw-lb", elsewhere);
+    let node = without_local_endpoints("node1");
     assert_eq!(found(&node), [""; 0]);
     let ranges = |ranges: Value| {
         let set = |service: &mut Value| service["spec"]["loadBalancerSourceRanges"] = ranges;
@@ -278,42 +258,44 @@ fn a_refusal_that_nobody_can_read_may_be_the_one_that_is_missed() {
     assert_eq!(found(&clean("node1").lines(unknown)), [""; 0]);
 }
 
-/// What is found of the recording in nftables mode without the lines that `is_gone` names, beyond what is found of it whole.
-fn of_nftables(change: impl Fn(&str) -> Option<String>) -> (Vec<String>, Value) {
-    let path = |file: &str| node(&format!("nftables/node2/{file}"));
-    let text = std::fs::read_to_string(path("ruleset.nft")).expect("the recording is there");
-    let changed: String = text.lines().filter_map(change).fold(String::new(), |all, line| all + &line + "\n");
-    let run = kube_ipt("check -o json --fail-on never --node node2 --objects").arg(path("cluster.json"));
-    let answer: Value = serde_json::from_str(&run.stdin(changed).stdout()).expect("JSON");
-    (told(answer["findings"].as_array().expect("a list")), answer["summary"]["cause"].clone())
-}
-
 #[test]
 fn a_map_of_services_that_nothing_asks_is_told_as_that() {
-    let hook = |map: &str| format!("missing-hook error services {map}");
-    for (gone, maps) in [
-        (&["vmap @service-ips"][..], &["service-ips", "service-ips"][..]),
-        (&["vmap @service-nodeports"], &["service-nodeports"]),
-        (&["vmap @service-ips", "vmap @service-nodeports"], &["service-ips", "service-nodeports", "service-ips"]),
+    let ips = "no Service can be reached by its cluster IP, an external IP or a load balancer";
+    let hook = |family: &str, map: &str, lost: &str| {
+        format!("{family}services of the nat table does not lead to {map}: {lost}")
+    };
+    let (of_four, of_six) = (hook("", "service-ips", ips), hook("ipv6: ", "service-ips", ips));
+    let of_ports = hook("", "service-nodeports", "no node port can be reached");
+    for (gone, wanted) in [
+        (&["vmap @service-ips"][..], vec![&of_four, &of_six]),
+        (&["vmap @service-nodeports"], vec![&of_ports]),
+        (&["vmap @service-ips", "vmap @service-nodeports"], vec![&of_four, &of_ports, &of_six]),
     ] {
-        let (found, cause) =
-            of_nftables(|line| (!gone.iter().any(|gone| line.contains(gone))).then(|| line.to_owned()));
-        let hooks: Vec<&String> = found.iter().filter(|found| found.starts_with("missing-hook")).collect();
-        assert_eq!(hooks.len(), maps.len(), "{found:?} {}", hook(maps[0]));
-        assert!(hooks.iter().all(|found| found.starts_with("missing-hook error services")), "{found:?}");
+        let node = of_nftables().without(|line| gone.iter().any(|gone| line.contains(gone)));
+        let checked = node.run("check").json();
+        let findings = checked["findings"].as_array().expect("a list");
+        let hooks: Vec<String> = findings
+            .iter()
+            .filter(|finding| finding["code"] == "missing-hook")
+            .map(|finding| {
+                let family = if finding["family"] == "ipv6" { "ipv6: " } else { "" };
+                format!("{family}{}", finding["message"].as_str().expect("a message"))
+            })
+            .collect();
+        assert_eq!(hooks.iter().collect::<Vec<_>>(), wanted);
         // The map has its elements, and what is refused is refused for no rule of its own.
-        assert!(
-            !found.iter().any(|found| found.starts_with("empty-chain") || found.starts_with("stale-reject")),
-            "{found:?}"
-        );
-        assert_eq!(cause, "The chain services was edited: it does not ask all maps that lead to Services.");
+        let is_untrue = |finding: &&Value| finding["code"] == "empty-chain" || finding["code"] == "stale-reject";
+        assert_eq!(findings.iter().find(is_untrue), None);
+        let cause = "The chain services was edited: it does not ask all maps that lead to Services.";
+        assert_eq!(checked["summary"]["cause"], cause);
     }
 }
 
 #[test]
 fn endpoints_without_chains_have_no_names_of_others() {
-    let (found, _) = of_nftables(|line| Some(line.replace("service-HB5CNYLO-nginx", "service-AAAAAAAA-nginx")));
-    let names: Vec<String> = found.into_iter().filter(|found| found.starts_with("name-mismatch")).collect();
+    let renamed = |line: &str| Some(line.replace("service-HB5CNYLO-nginx", "service-AAAAAAAA-nginx"));
+    let names: Vec<String> = told(&of_nftables().lines(renamed).check());
+    let names: Vec<String> = names.into_iter().filter(|found| found.starts_with("name-mismatch")).collect();
     assert_eq!(names.len(), 1, "{names:?}");
     assert!(names[0].starts_with("name-mismatch warning nginx-demo/nginx-service service-AAAAAAAA"), "{names:?}");
 }

@@ -100,7 +100,7 @@ impl Survey<'_, '_> {
             filter_whole: ruleset.filter.is_some_and(|filter| filter.is_whole_filter())
                 && self.iptables.understands_refusals(family),
             external_chains: ruleset.nat.is_some_and(|nat| nat.has_todays_layout())
-                || ruleset.filter.is_some_and(|filter| filter.section.chain("KUBE-PROXY-FIREWALL").is_some()),
+                || ruleset.filter.is_some_and(|filter| filter.has_firewall()),
             tells_pods: self.iptables.tells_pods(family),
             pod_networks: self.pod_networks(family),
             to_terminating: self.leads_to_terminating(family),
@@ -158,7 +158,7 @@ impl Survey<'_, '_> {
         let older = |filter: iptables::Table<'_>| {
             // Where the table was flushed, nothing tells.
             let has_rules = |chain| filter.rules(chain).next().is_some();
-            has_rules("KUBE-FORWARD") && filter.section.chain("KUBE-PROXY-FIREWALL").is_none()
+            has_rules("KUBE-FORWARD") && !filter.has_firewall()
         };
         !filter.is_some_and(older)
     }

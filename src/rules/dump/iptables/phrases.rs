@@ -10,6 +10,7 @@ use memchr::memchr2;
 
 use super::rule::{Match, Ports, Rule, Statistic, Target, Word};
 use super::words::{Words, is_blank};
+use crate::eight::below;
 
 /// Reads phrases into `rule` until something else stands in `words`. Gives back the memory for the target's options if no
 /// target was read.
@@ -87,14 +88,11 @@ pub(super) fn value(text: &str) -> Option<(&str, &str)> {
 
 /// Where the first blank stands, or the end. Eight bytes are looked at together: words are short, and there are many.
 fn word_end(text: &[u8]) -> usize {
-    /// Eight bytes, each of which is 1.
-    const EACH: u64 = u64::MAX / 0xff;
     let (words, _) = text.as_chunks::<8>();
     let mut at = 0;
     for word in words {
-        let word = u64::from_le_bytes(*word);
-        // The highest bit of a byte that is a blank or a control character; bytes behind the first may have it by carrying.
-        let low = word.wrapping_sub(EACH * 0x21) & !word & (EACH << 7);
+        // Blanks and control characters, of which the first is told.
+        let low = below(u64::from_le_bytes(*word), b' ' + 1);
         if low != 0 {
             at += low.trailing_zeros() as usize / 8;
             break;

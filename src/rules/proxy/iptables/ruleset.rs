@@ -95,6 +95,11 @@ impl Table<'_> {
         self.has_external_chains() || balancing.is_some_and(|chain| self.rules(chain.name).any(leads))
     }
 
+    /// True if this filter table is of a release that has KUBE-PROXY-FIREWALL (since 1.25, kubernetes/kubernetes#110289).
+    pub fn has_firewall(&self) -> bool {
+        self.section.chain("KUBE-PROXY-FIREWALL").is_some()
+    }
+
     /// True if nothing suggests that rules of this filter table are missing, or that conditions are which tell what they refuse.
     pub fn is_whole_filter(&self) -> bool {
         let section = self.section;

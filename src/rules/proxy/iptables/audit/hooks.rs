@@ -63,7 +63,7 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
         }
     }
     if let Some(filter) = filter.filter(|_| mode == Some(Mode::Iptables)) {
-        let has_firewall = filter.section.chain("KUBE-PROXY-FIREWALL").is_some();
+        let has_firewall = filter.has_firewall();
         // Where the chains themselves were deleted, nat tells the release.
         let is_of_today = has_firewall || nat.is_some_and(|nat| nat.has_todays_layout());
         let wanted = FILTER.iter().filter(|(_, target)| has_firewall || *target != "KUBE-PROXY-FIREWALL");
