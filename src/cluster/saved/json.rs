@@ -123,7 +123,10 @@ pub(super) fn object(
     let Some((kind, version)) = head.kind(list) else {
         return Err((Some(position(text, raw)), "an object without kind: this is no output of kubectl".to_owned()));
     };
-    if let (None, "Status", Ok(Status { message })) = (list, kind, serde_json::from_str(raw)) {
+    if list.is_none()
+        && kind == "Status"
+        && let Ok(Status { message }) = serde_json::from_str(raw)
+    {
         return Err((None, format!("holds no objects but what an API server answered: {message}")));
     }
     let Some(known) = Kind::of(kind, version) else { return Ok((Object::Nothing, Some(Kind::other(kind, version)))) };
