@@ -89,7 +89,10 @@ pub(in crate::proxy) fn key(name: &ServiceName, protocol: Protocol) -> String {
 
 /// The keys of its chains that are cut short, in whatever release.
 pub(in crate::proxy) fn cut_keys(name: &ServiceName, protocol: Protocol) -> impl Iterator<Item = String> {
-    keys(name, protocol, None).into_iter().filter(|key| key.ends_with(CUT))
+    // Few names are so long, and a hash takes longer than to see that.
+    let is_cut = HASHED + 1 + base(name, protocol).len() > LONGEST_AT_FIRST;
+    let keys = is_cut.then(|| keys(name, protocol, None)).into_iter().flatten();
+    keys.filter(|key| key.ends_with(CUT))
 }
 
 /// What the key of an endpoint's chain is made of.
