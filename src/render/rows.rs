@@ -88,11 +88,11 @@ pub(super) fn nodes(rows: &[Row], width: Option<usize>, bars: bool) -> Vec<Node>
     let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or_default();
     let (address, pod, node) = (widest(|r| &r.address), widest(|r| &r.pod), widest(|r| &r.node));
     let columns = Columns { counted: widest(|r| &r.counted), address, pod, node };
-    let fits = |length: usize| width.is_none_or(|width| length <= width);
-    let bars = bars && rows.iter().all(|row| fits(columns.length(row, true, true)));
+    let fits = |row: &Row, bars, with_remark| width.is_none_or(|width| columns.length(row, bars, with_remark) <= width);
+    let bars = bars && rows.iter().all(|row| fits(row, true, true));
     let node = |row: &Row| {
-        let whole = fits(columns.length(row, bars, true));
-        columns.node(row, bars, whole || fits(columns.length(row, bars, false)), whole)
+        let whole = fits(row, bars, true);
+        columns.node(row, bars, whole || fits(row, bars, false), whole)
     };
     rows.iter().map(node).collect()
 }
