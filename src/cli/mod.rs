@@ -56,7 +56,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 use owo_colors::OwoColorize as _;
 
-use crate::render::{ERROR, HINT, NOTE, clean, json, json_lines};
+use crate::render::{ERROR, HINT, NOTE, clean, json, json_lines, unstyled};
 use crate::report;
 use crate::shell;
 use crate::source::SourceError;
@@ -157,7 +157,7 @@ impl Answer {
     /// Writes it without colours.
     fn write_plain(&self, out: &mut dyn Write) -> std::io::Result<()> {
         match self {
-            Self::Text(text) => write!(out, "{}", anstream::adapter::strip_str(&Called::now().told(text))),
+            Self::Text(text) => write_unstyled(&Called::now().told(text), out),
             Self::Data(text) => out.write_all(text.as_bytes()),
             Self::Bytes(bytes) => out.write_all(bytes),
             Self::Json(document) => json_lines(document, out),
@@ -175,11 +175,14 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut command = called.command();
-    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|m| Cli::from_arg_matches(&m));
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
     let cli = match parsed.map_err(|error| error.format(&mut command)) {
         Ok(cli) => cli,
         Err(error) => return usage::tell(error),
     };
+    // Its memory is used again: new memory costs a short run more than to take it apart.
+    drop(command);
     cli.color.settle();
     let width = terminal_width();
     if cli.verbose > 1 {
@@ -290,11 +293,16 @@ fn put(text: &str) -> std::io::Result<()> {
     let text = Called::now().told(text);
     if !is_colored() {
         // Colours are taken out piece by piece, and not each piece is worth a write.
-        let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-        return write!(out, "{}", anstream::adapter::strip_str(&text)).and_then(|()| out.flush());
+        let mut out = std::io::BufWriter::with_capacity(text.len().min(1 << 16), std::io::stdout().lock());
+        return write_unstyled(&text, &mut out).and_then(|()| out.flush());
     }
     let mut out = anstream::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+/// Writes text without its colours.
+fn write_unstyled(text: &str, out: &mut dyn Write) -> std::io::Result<()> {
+    unstyled(text).try_for_each(|piece| out.write_all(piece.as_bytes()))
 }
 
 /// Writes a document as one line.

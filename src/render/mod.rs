@@ -33,5 +33,5 @@ pub use palette::{ERROR, HINT, NOTE, STRONG};
 pub use prometheus::prometheus;
 pub use service::{View, footer, origin, services};
 pub use table::{endpoints, list};
-pub use text::clean;
+pub use text::{clean, unstyled};
 pub use trace::Story;

@@ -79,6 +79,7 @@ fn broken(page: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text::unstyled;
     use super::*;
     use crate::checks::CHECKS;
 
@@ -96,7 +97,7 @@ mod tests {
                 assert_eq!(commands(&narrow), commands(&whole), "{} {columns}", check.id);
                 let fits =
                     |line: &str| line.starts_with("    ") || line.width() <= columns || !line.trim().contains(' ');
-                for line in anstream::adapter::strip_str(&narrow).to_string().lines() {
+                for line in unstyled(&narrow).collect::<String>().lines() {
                     assert!(fits(line.trim_start_matches("- ")), "{} {columns}: {line}", check.id);
                 }
             }

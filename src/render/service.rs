@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::UnicodeWidthStr;
 
 use super::marks::{self, Marks};
 use super::palette::{DIM, ERROR, NOTE, STRONG, paint};
 use super::phrase;
 use super::remark::{self, Room};
 use super::rows::{self, Row};
-use super::text::{clean, percent, wrap};
+use super::text::{clean, percent, unstyled, wrap};
 use super::tree::{Detail, Node};
 use crate::checks::Finding;
 use crate::dataplane::{Absent, Endpoint, Frontend, Mode, Policy, Pool, RuleNote, ServicePort, Walkthrough, count};
@@ -155,8 +155,8 @@ fn heading(service: &ServicePort, title: String, width: Option<usize>) -> Node {
     let mut root = Node::new(title);
     if let Some(remark) = remark::service(service, &[], Room::Heading) {
         let plain = remark.plain();
-        let columns = anstream::adapter::strip_str(&root.line).to_string().width() + 2 + plain.width();
-        if width.is_none_or(|width| columns <= width) {
+        let columns = || unstyled(&root.line).map(UnicodeWidthStr::width).sum::<usize>() + 2 + plain.width();
+        if width.is_none_or(|width| columns() <= width) {
             root.line = format!("{}  {}", root.line, remark.painted());
         } else {
             root.details.push(Detail { label: "  ".to_owned(), text: plain, style: remark.style() });

@@ -13,7 +13,8 @@ const BAR: f64 = 10.0;
 /// `text` with everything escaped that a terminal would act on or that would change the order of what is read: control
 /// characters, bidirectional marks, invisible format characters.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain || !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
@@ -25,6 +26,14 @@ pub fn clean(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// `text` without the styles of [`super::palette`], piece by piece. No other escape is in what is printed: see [`clean`].
+pub fn unstyled(text: &str) -> impl Iterator<Item = &str> {
+    let mut pieces = text.split('\u{1b}');
+    // A style is `ESC [ … m` (ECMA-48, SGR).
+    let first = pieces.next().into_iter();
+    first.chain(pieces.map(|piece| piece.split_once('m').map_or("", |(_, text)| text)))
 }
 
 /// True for characters that must not reach a terminal as they are: they steer it, part lines, or are not seen, so that two names
@@ -73,19 +82,25 @@ pub(super) fn bar(part: Option<f64>) -> String {
 
 /// Breaks `text` at blanks into lines of at most `width` columns; a longer word stands alone.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().map_or(0, |l| l.width());
-        if line > 0 && line + 1 + word.width() > width {
-            lines.push(String::new());
-        }
-        if let Some(last) = lines.last_mut() {
-            if !last.is_empty() {
-                last.push(' ');
-            }
-            last.push_str(word);
-        }
+    // No character has more columns than bytes.
+    if text.len() <= width && !text.starts_with(' ') {
+        return vec![text.to_owned()];
     }
+    let (mut lines, mut line, mut columns) = (Vec::new(), String::new(), 0);
+    for word in text.split(' ') {
+        let more = word.width();
+        if columns > 0 && columns + 1 + more > width {
+            lines.push(std::mem::take(&mut line));
+            columns = 0;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+            columns += 1;
+        }
+        line.push_str(word);
+        columns += more;
+    }
+    lines.push(line);
     lines
 }
 
@@ -106,6 +121,31 @@ mod tests {
         assert_eq!(clean("plain é 日本"), "plain é 日本");
         assert_eq!(clean("\u{1b}[31mred\u{7}"), "\\u{1b}[31mred\\u{7}");
         assert_eq!(clean("a\u{202e}b\u{200b}c\u{9b}d\n"), "a\\u{202e}b\\u{200b}c\\u{9b}d\\u{a}");
+    }
+
+    #[test]
+    fn styles_can_be_left_out() {
+        use super::super::palette::{DIM, ERROR, paint};
+        let styled = format!("{}a m {}é{}", paint("web", ERROR), paint("", DIM), paint("m", DIM));
+        assert_eq!(styled.matches('\u{1b}').count(), 6);
+        assert_eq!(unstyled(&styled).collect::<String>(), "weba m ém");
+        assert_eq!(unstyled("no style").collect::<String>(), "no style");
+    }
+
+    #[test]
+    fn lines_break_at_blanks() {
+        for (text, width, lines) in [
+            ("a bb ccc", 80, vec!["a bb ccc"]),
+            ("a bb ccc", 8, vec!["a bb ccc"]),
+            ("a bb ccc", 7, vec!["a bb", "ccc"]),
+            ("a bb ccc", 1, vec!["a", "bb", "ccc"]),
+            // Two columns each, in three bytes.
+            ("日本 日本", 9, vec!["日本 日本"]),
+            ("日本 日本", 8, vec!["日本", "日本"]),
+            ("", 8, vec![""]),
+        ] {
+            assert_eq!(wrap(text, width), lines, "{text} {width}");
+        }
     }
 
     #[test]
