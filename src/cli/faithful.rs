@@ -59,8 +59,21 @@ impl Part {
 /// What a text holds, and how well.
 struct Worth {
     parts: Vec<Part>,
-    /// Best first.
-    rank: (bool, Reverse<usize>, Form, Reverse<usize>),
+    /// Best first: with rules of kube-proxy, whichever backend has them, before what lost least.
+    rank: (bool, Loss, Reverse<usize>, Form, Reverse<usize>),
+}
+
+/// What a text keeps from whoever reads it, the least first: how many tables it has counts only among those that keep as much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Loss {
+    /// Nothing.
+    None,
+    /// Lines, or how conditions were written.
+    Some,
+    /// Interfaces.
+    Interfaces,
+    /// Comments and shares.
+    Conditions,
 }
 
 /// Those to be read, the most faithful last, which counts where a table comes twice; and the names of the others, each with
@@ -84,9 +97,10 @@ pub(super) fn choose(members: Vec<Member>) -> (Vec<Member>, Vec<(String, String)
 
 fn worth(member: &Member) -> Worth {
     let text = &*member.capture.text;
+    let some = |lossy| if lossy { Loss::Some } else { Loss::None };
     let of = |part: Part, lossy: bool, size: usize| Worth {
         parts: vec![part],
-        rank: (lossy, Reverse(1), Form::Saved, Reverse(size)),
+        rank: (false, some(lossy), Reverse(1), Form::Saved, Reverse(size)),
     };
     match member.kind {
         Kind::Iptables => {
@@ -99,7 +113,7 @@ fn worth(member: &Member) -> Worth {
             let parts: Vec<Part> = parts.collect();
             // The lines of a listing made from JSON are not those of the file.
             let made = member.name.to_lowercase().contains("json");
-            Worth { rank: (listing.cut_off, Reverse(parts.len()), form(made), Reverse(0)), parts }
+            Worth { rank: (false, some(listing.cut_off), Reverse(parts.len()), form(made), Reverse(0)), parts }
         }
         // What can be given back to ipvsadm and ipset, before what is for people.
         Kind::Ipvs => of(Part::Servers, !text.lines().any(|line| line.starts_with("-A ")), 0),
@@ -125,8 +139,16 @@ fn of_iptables(dump: &Dump<'_>, form: Form) -> Worth {
         }
     }
     let whole = dump.sections.iter().all(|section| section.complete && !section.cut_off);
-    let lossy = form > Form::Listed || !whole;
-    Worth { rank: (lossy, Reverse(parts.len()), form, Reverse(dump.rules())), parts }
+    let loss = match form {
+        Form::View => Loss::Conditions,
+        Form::Plain => Loss::Interfaces,
+        Form::Verbose => Loss::Some,
+        Form::Counted | Form::Saved | Form::Listed if whole => Loss::None,
+        Form::Counted | Form::Saved | Form::Listed => Loss::Some,
+    };
+    let mut chains = dump.sections.iter().flat_map(Section::chains);
+    let is_strange = !chains.any(|chain| chain.name.starts_with("KUBE-"));
+    Worth { rank: (is_strange, loss, Reverse(parts.len()), form, Reverse(dump.rules())), parts }
 }
 
 /// The form of most of a text: that of its first line of rules that tells it.

@@ -139,6 +139,31 @@ fn a_folder_is_read_in_the_most_faithful_form_of_each_table() {
     assert_eq!(services(shown), services(answer(single(&["save.txt"]))));
 }
 
+#[test]
+fn what_hides_conditions_is_read_last_however_many_tables_it_has() {
+    let view = "table ip nat {\n\tchain KUBE-SERVICES {\n\t\tmeta l4proto tcp ip daddr 10.96.101.105 xt match \"comment\" tcp dport 80 \
+                counter packets 0 bytes 0 jump KUBE-SVC-4MV7EKSBUF42WSGS\n\t}\n}\n\
+                table ip filter {\n\tchain KUBE-FORWARD {\n\t\tcounter packets 0 bytes 0 accept\n\t}\n}\n\
+                table ip mangle {\n\tchain KUBE-KUBELET-CANARY {\n\t}\n}\n";
+    let listing = read("seed/in-sync/nat-L-n-v.txt");
+    let shown = |files: &Files| services(answer(kube_ipt("show --no-api -f").arg(unpacked(files).path())));
+    let of_kube_proxy = shown(&files(&[("sos_commands/firewall_tables/iptables_-t_nat_-nvL", listing.clone())]));
+    assert!(of_kube_proxy.to_string().contains("nginx-service"));
+    let both = files(&[
+        ("sos_commands/firewall_tables/iptables_-t_nat_-nvL", listing),
+        ("sos_commands/firewall_tables/nft_-a_list_ruleset", view.into()),
+    ]);
+    assert_eq!(shown(&both), of_kube_proxy);
+    // Where kube-proxy writes to the other backend, only the view has its rules.
+    let legacy = "Chain PREROUTING (policy ACCEPT 0 packets, 0 bytes)\n pkts bytes target     prot opt in     out     source               \
+                  destination\n\n";
+    let other = files(&[
+        ("sos_commands/firewall_tables/iptables_-t_nat_-nvL", legacy.into()),
+        ("sos_commands/firewall_tables/nft_-a_list_ruleset", view.into()),
+    ]);
+    assert!(shown(&other).to_string().contains("10.96.101.105"));
+}
+
 /// The files that are read of a recording, and its objects.
 fn faithful(case: &Path) -> (Vec<PathBuf>, Option<PathBuf>) {
     let first = |names: &[&str]| names.iter().map(|name| case.join(name)).find(|path| path.exists());
