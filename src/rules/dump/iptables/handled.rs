@@ -5,18 +5,12 @@
 
 use std::borrow::Cow;
 
-use super::lossless::{sample, sampled_lines};
-use super::names::OF_SERVICES;
+use super::columns::columns;
+use super::lossless::sample;
 use super::prefixed::without_prefixes;
 
 /// So many lines must show the same, lest one odd line decides.
 pub(super) const SEVERAL: usize = 3;
-
-/// Narrower than this no terminal is.
-const NARROW: usize = 40;
-
-/// Characters of a hash in the name of a chain (pkg/proxy/iptables/proxier.go).
-const HASH: usize = 16;
 
 /// What was mended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,106 +136,11 @@ fn dashes(text: &str) -> Option<(String, Mended)> {
     Some((out, Mended::Dashes))
 }
 
-/// Lines wrapped, or cut, at a column: no line is longer, several are as long, and what follows those begins no line, or they
-/// have no end.
-fn columns(text: &str) -> Option<(String, Mended)> {
-    let whole: Vec<&str> = sampled_lines(text).collect();
-    let width = whole.iter().map(|line| length(line)).max().filter(|width| *width >= NARROW)?;
-    if whole.iter().filter(|line| line.starts_with("-A ")).count() < SEVERAL {
-        return None;
-    }
-    let chains = whole.iter().filter_map(|line| line.strip_prefix("-A ")?.split(' ').next());
-    let hashes = chains.filter_map(hash).filter(|hash| hash.len() == HASH).count() >= SEVERAL;
-    let full = whole.windows(2).filter(|pair| length(pair[0]) == width);
-    let (goes_on, ends) = full.fold((0, 0), |(goes_on, ends), pair| {
-        if begins_line(pair[1]) {
-            (goes_on, ends + usize::from(!has_end(pair[0], hashes)))
-        } else {
-            (goes_on + 1, ends)
-        }
-    });
-    let strays = whole.windows(2).filter(|pair| !begins_line(pair[1]) && length(pair[0]) != width).count();
-    if goes_on > 1 && strays == 0 {
-        return Some((unwrapped(text, width), Mended::Wrapped(width)));
-    }
-    (ends >= SEVERAL && goes_on == 0).then(|| (without_chopped(text, width), Mended::Chopped(width)))
-}
-
-fn length(line: &str) -> usize {
-    if line.is_ascii() { line.len() } else { line.chars().count() }
-}
-
-/// True for what a line of a dump begins with. The rest of one that was wrapped may begin with a colon too.
-fn begins_line(line: &str) -> bool {
-    let declares = || {
-        let mut words = line.split(' ').skip(1);
-        line.starts_with(':')
-            && matches!(words.next(), Some("-" | "ACCEPT" | "DROP"))
-            && words.next().is_none_or(|counters| counters.starts_with('['))
-    };
-    let starts = ["-A ", "-P ", "-N ", "-X ", "*", "# "].iter().any(|start| line.starts_with(start));
-    starts || line.is_empty() || line == "COMMIT" || declares() || line.starts_with('[') && line.contains("] -A ")
-}
-
-/// True for a rule that has a target, at whose end it may be whole. Where names of chains have their `hashes`, a shorter one is the
-/// beginning of one.
-fn has_end(rule: &str, hashes: bool) -> bool {
-    let target = rule.rsplit_once(" -j ").or_else(|| rule.rsplit_once(" -g "));
-    let Some((_, target)) = target else { return !rule.starts_with("-A ") };
-    let name = target.split(' ').next().unwrap_or_default();
-    // An iptables that does not know the revision prints `DNAT [unsupported revision]`.
-    let translates = name != "DNAT" || target.contains(" --to-destination ") || target.ends_with(']');
-    !name.is_empty()
-        && translates
-        && !is_beginning(name)
-        && (!hashes || hash(name).is_none_or(|hash| hash.len() == HASH))
-}
-
-/// The hash in the name of a chain of a Service or endpoint.
-fn hash(chain: &str) -> Option<&str> {
-    OF_SERVICES.into_iter().find_map(|kind| chain.strip_prefix(kind))
-}
-
-/// True for the beginning of a name that kube-proxy and the kernel know, and that is not one itself.
-fn is_beginning(name: &str) -> bool {
-    const NAMES: [&str; 10] = [
-        "KUBE-SVC-",
-        "KUBE-SEP-",
-        "KUBE-EXT-",
-        "KUBE-MARK-MASQ",
-        "KUBE-SERVICES",
-        "KUBE-NODEPORTS",
-        "KUBE-POSTROUTING",
-        "MASQUERADE",
-        "RETURN",
-        "DNAT",
-    ];
-    NAMES.iter().any(|whole| whole.len() > name.len() && whole.starts_with(name))
-}
-
-fn unwrapped(text: &str, width: usize) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        out.push_str(line);
-        let goes_on = length(line) == width && lines.peek().is_some_and(|next| !begins_line(next));
-        if !goes_on {
-            out.push('\n');
-        }
-    }
-    out
-}
-
-/// Lines that were cut become what grep puts where lines are missing.
-fn without_chopped(text: &str, width: usize) -> String {
-    text.lines().map(|line| if length(line) < width { format!("{line}\n") } else { "--\n".to_owned() }).collect()
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const DUMP: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n\
+    pub(in super::super) const DUMP: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n\
         -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment \"default/kubernetes:https cluster IP\" -m tcp --dport 443 -j KUBE-SVC-NPX46M4PTMTKRN6Y\n\
         -A KUBE-SVC-NPX46M4PTMTKRN6Y -m comment --comment \"default/kubernetes:https -> 10.200.0.1:6443\" -j KUBE-SEP-YKINUIM5IPE47EYF\n\
         -A KUBE-SEP-YKINUIM5IPE47EYF -p tcp -m comment --comment \"default/kubernetes:https\" -m tcp -j DNAT --to-destination 10.200.0.1:6443\n\
@@ -251,39 +150,6 @@ mod tests {
     fn a_dump_as_it_was_written_is_left_alone() {
         assert_eq!(mend(DUMP), None);
         assert_eq!(mend("dear all,\nplease look at this\n"), None);
-    }
-
-    #[test]
-    fn what_was_wrapped_is_whole_again_at_any_width() {
-        for width in [50, 64, 80, 100, 110] {
-            let wrap = |line: &str| {
-                let chars: Vec<char> = line.chars().collect();
-                let parts = chars.chunks(width).map(|part| part.iter().collect::<String>() + "\n");
-                parts.collect::<String>()
-            };
-            let wrapped: String = DUMP.lines().map(wrap).collect();
-            assert_eq!(mend(&wrapped), Some((DUMP.to_owned(), vec![Mended::Wrapped(width)])), "{wrapped}");
-        }
-    }
-
-    #[test]
-    fn what_was_cut_is_left_out() {
-        for width in [70, 90, 100] {
-            let cut: String =
-                DUMP.lines().map(|line| line.chars().take(width).chain(['\n']).collect::<String>()).collect();
-            let Some((text, what)) = mend(&cut) else { panic!("{cut}") };
-            assert_eq!(what, [Mended::Chopped(width)]);
-            let left: Vec<&str> = text.lines().filter(|line| *line != "--").collect();
-            assert!(left.iter().all(|line| DUMP.lines().any(|whole| whole == *line)), "{text}");
-        }
-    }
-
-    #[test]
-    fn rules_that_iptables_could_not_print_are_whole() {
-        let garbled =
-            "-A KUBE-SEP-YKINUIM5IPE47EYF -p tcp -m comment --comment \"a/b\" -m tcp -j DNAT [unsupported revision]\n";
-        assert_eq!(mend(&garbled.repeat(9)), None);
-        assert_eq!(mend(&"-A KUBE-SEP-YKINUIM5IPE47EYF -p tcp -m tcp -g SOMEWHERE\n".repeat(9)), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! match or a target nobody knows keeps its words ([`Match::Module`], [`Target`]).
 
 mod around;
+mod columns;
 mod emit;
 mod error;
 mod handled;
