@@ -35,6 +35,31 @@ fn parsed<'a>(raw: &RawRule<'a>) -> Rule<'a> {
 }
 
 #[test]
+fn a_rule_whose_interface_is_not_printed_takes_nothing_from_kube_proxy() {
+    // Docker's, libvirt's and firewalls' `-i docker0 -j ACCEPT`, without the column of the interface.
+    let row = "     ACCEPT     0    --  0.0.0.0/0            0.0.0.0/0           \n";
+    let listing = read("seed/in-sync/nat-L-n-line-numbers.txt");
+    let (before, behind) = listing.split_once("1    KUBE-SERVICES").expect("the hook of PREROUTING");
+    let beside =
+        format!("{before}1{}2    KUBE-SERVICES{behind}", row.trim_start_matches(' ').replace("ACCEPT", "    ACCEPT"));
+    let run = kube_ipt("check --node node1 --objects").arg(node("seed/in-sync/cluster.json")).stdin(&beside);
+    let (stdout, _, status) = run.output();
+    let doubt = "KI302 (1 rule ahead of kube-proxy's, first line 3, may take connections to Services by conditions that cannot be judged)";
+    assert!(stdout.contains("\n1 info in 5 service ports\n") && stdout.contains(doubt), "{stdout}");
+    assert_eq!(status, Some(0));
+    // With its column it takes everything.
+    let listing = read("seed/in-sync/nat-L-n-v.txt");
+    let hook = "    0     0 KUBE-SERVICES  0 ";
+    let whole = listing.replacen(
+        hook,
+        &format!("    0     0 ACCEPT     0    --  *      *       0.0.0.0/0            0.0.0.0/0           \n{hook}"),
+        1,
+    );
+    let run = kube_ipt("check -o json --node node1 --objects").arg(node("seed/in-sync/cluster.json")).stdin(&whole);
+    assert!(run.output().0.contains("KI301"));
+}
+
+#[test]
 fn rows_on_both_sides_of_a_heading_are_rules() {
     // What `grep -v Chain` leaves: the rows of the next chain follow its heading.
     let text = "Chain KUBE-SERVICES (2 references)\n\

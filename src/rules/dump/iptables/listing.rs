@@ -68,7 +68,7 @@ pub(super) fn parse<'a>(line: &'a str, columns: Columns, rule: &mut Rule<'a>) ->
     let mut row = Row { words: Words::new(line, 0), rule };
     row.fixed(columns)?;
     row.extensions()?;
-    if !columns.interfaces && asks_for_pods(rule) {
+    if !columns.interfaces && (asks_for_pods(rule) || ends_everything(rule)) {
         rule.matches.push(Match::Module { name: "", words: Vec::new() });
     }
     Ok(())
@@ -79,6 +79,14 @@ pub(super) fn parse<'a>(line: &'a str, columns: Columns, rule: &mut Rule<'a>) ->
 fn asks_for_pods(rule: &Rule<'_>) -> bool {
     let has_network = || rule.matches.iter().any(|m| matches!(m, Match::Source { .. }));
     rule.comment().is_some_and(|comment| comment.starts_with("pod traffic for ")) && !has_network()
+}
+
+/// True for a verdict on every packet, which mostly is one on those of an interface: of `lo` (firewalls), of Docker's or libvirt's
+/// bridge. kube-proxy writes none without a condition that is printed.
+fn ends_everything(rule: &Rule<'_>) -> bool {
+    let is_verdict =
+        matches!(rule.target.as_ref().map(|target| &*target.name), Some("ACCEPT" | "DROP" | "REJECT" | "RETURN"));
+    is_verdict && rule.matches.iter().all(|m| matches!(m, Match::Comment(_)))
 }
 
 fn is_opt(word: &str) -> bool {
@@ -276,6 +284,21 @@ mod tests {
         assert!(is_hidden(row(PLAIN, everywhere.leak())));
         assert!(!is_hidden(row(PLAIN, network.leak())));
         assert!(!is_hidden(row(VERBOSE, seen.leak())));
+    }
+
+    #[test]
+    fn a_verdict_on_everything_may_be_one_on_an_interface() {
+        let unknown = |heading: &'static str, line: &'static str| row(heading, line).unknown_modules().count();
+        assert_eq!(unknown(PLAIN, "ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0           "), 1);
+        assert_eq!(unknown(PLAIN, "ACCEPT     all  --  0.0.0.0/0            10.0.0.0/8          "), 0);
+        assert_eq!(unknown(PLAIN, "MASQUERADE  all  --  0.0.0.0/0            0.0.0.0/0           "), 0);
+        assert_eq!(
+            unknown(
+                VERBOSE,
+                "    0     0 ACCEPT     all  --  *      *       0.0.0.0/0            0.0.0.0/0           "
+            ),
+            0
+        );
     }
 
     #[test]
