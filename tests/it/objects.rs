@@ -193,6 +193,14 @@ fn what_cannot_be_read_is_told_with_its_place() {
         ("a: b\n", "text line 1 column 1: an object without kind: this is no output of kubectl"),
         ("- a\n", "text line 1 column 3: not Kubernetes objects: invalid type: string \"a\", expected an object"),
         (
+            "NAMESPACE   NAME   TYPE        CLUSTER-IP\nshop        web    ClusterIP   10.96.0.7\n",
+            "text line 1 column 1: text, not Kubernetes objects, which kubectl prints with -o json or -o yaml",
+        ),
+        (
+            &format!("[\"{}\"]", "x".repeat(9000)),
+            &format!("text line 1 column 9003: not Kubernetes objects: invalid type: string \"{}…", "x".repeat(178)),
+        ),
+        (
             r#"[{"kind": "List", "items": [{"kind": "Service", "apiVersion": "v1", "spec": 1}]}]"#,
             "text line 1 column 77: Service: invalid type: integer `1`, expected ServiceSpec",
         ),

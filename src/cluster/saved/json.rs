@@ -11,9 +11,13 @@ use super::kind::{Kind, Object};
 use super::{Bad, Saved};
 use crate::cores;
 use crate::outline::{self, Head};
+use crate::shorten::shortened;
 
 /// So many bytes of objects take longer to read than a thread takes to start.
 const WORTH_A_THREAD: usize = 1 << 20;
+
+/// So many characters are enough of an error.
+const LONGEST: usize = 200;
 
 /// Reads `text` into `saved`.
 pub(super) fn read(text: &str, saved: &mut Saved) -> Result<(), Bad> {
@@ -153,7 +157,8 @@ pub(super) fn bad(text: &str, part: &str, error: &serde_json::Error, object: Opt
         more => (line + more - 1, error.column().max(1)),
     };
     let words = error.to_string();
-    let words = words.split(" at line ").next().unwrap_or(&words);
+    // What stands where something else is expected is quoted, however long it is.
+    let words = shortened(words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words), LONGEST);
     let what: Cow<'_, str> = match (object, error.is_eof()) {
         (_, true) => "the text ends in the middle of an object: it was cut off".into(),
         (Some(object), _) => format!("{object}: {words}").into(),

@@ -15,6 +15,11 @@ pub(super) fn read(text: &str, saved: &mut Saved) -> Result<(), Bad> {
                 "the list ends without saying that it is one: it was cut off".to_owned(),
             ));
         }
+        // All of a text without structure is one string to YAML.
+        if document.json.starts_with('"') {
+            let what = "text, not Kubernetes objects, which kubectl prints with -o json or -o yaml";
+            return Err((document.place(1), what.to_owned()));
+        }
         saved.may_lack_its_end = !document.is_whole();
         let read = json::read(&document.json, saved);
         saved.may_lack_its_end = false;
