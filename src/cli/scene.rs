@@ -1,6 +1,8 @@
 //! What every question about Services begins with: read, survey, select, follow, join.
 
 use std::mem;
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::afar::Afar;
@@ -20,6 +22,7 @@ use crate::net::{Family, Moment};
 use crate::proxy::iptables::{Depth, rulesets};
 use crate::proxy::{KnownNames, Rules, Sketch, Survey, ipvs, nftables};
 use crate::report::{self, Header, Quotes, Watched};
+use crate::shell;
 use crate::source::{Bundle, Tables};
 
 /// What a command wants to know.
@@ -73,6 +76,10 @@ impl<'q> Question<'q> {
         source: &'q SourceArgs,
         verbose: bool,
     ) -> Result<Self, Failure> {
+        if let Some(file) = what.iter().find(|text| is_file(text)) {
+            let what = format!("'{file}' is a file, and WHAT is what to look for in one");
+            return Err(Failure { what, hints: vec![format!("-f {}", shell::word(file))] });
+        }
         let parsed = by_kind(what).into_iter().map(|text| Select::parse(&text).map(|select| (text, select)));
         let what = parsed.collect::<Result<Vec<_>, _>>();
         let what = what.map_err(|error| Failure { what: error.to_string(), hints: Vec::new() })?;
@@ -94,6 +101,13 @@ impl<'q> Question<'q> {
             _ => Tables::OfServices,
         }
     }
+}
+
+/// True for the name of a file that no Service has, and no address: it has a dot, or is a path that begins at the root. `-` is
+/// standard input.
+fn is_file(text: &str) -> bool {
+    let is_path = text.contains('.') && text.parse::<IpAddr>().is_err() || text.starts_with('/');
+    text == "-" || is_path && Path::new(text).is_file()
 }
 
 /// A node and its cluster as far as a question needs them.

@@ -170,6 +170,19 @@ fn what_is_anything_a_person_has_in_hand() {
 }
 
 #[test]
+fn a_file_is_no_name_of_a_service() {
+    let file = node("seed/stale/save.txt");
+    for what in [file.as_str(), "-"] {
+        let error = format!("error: '{what}' is a file, and WHAT is what to look for in one\n  try:  -f {what}");
+        for command in ["show", "check"] {
+            kube_ipt(command).arg(what).status(2).stderr(error.as_str()).stdout();
+        }
+    }
+    let nothing = "error: nothing is called 'no-such.txt'; kube-ipt list names every Service";
+    kube_ipt("show no-such.txt --demo").status(1).stderr(nothing).stdout();
+}
+
+#[test]
 fn nothing_found_says_so_and_suggests() {
     for (what, error) in [
         ("nginx", "nothing is called 'nginx'; did you mean nginx-demo/nginx-service?"),
