@@ -205,7 +205,11 @@ fn answer(
     let side_a = Side { services: &ports_a, known: &of_a, objects: a.cluster.is_some() };
     let side_b = Side { services: &ports_b, known: &of_b, objects: b.cluster.is_some() };
     let comparison = compare::compare(side_a, side_b, |port| choice.has(port));
-    outcome.note(comparison.unknown.iter().map(|(unknown, count)| unknown.words(*count)));
+    let unknown: Vec<String> = comparison.unknown.iter().map(|(unknown, count)| unknown.words(*count)).collect();
+    if comparison.common == 0 && comparison.differences.is_empty() && !unknown.is_empty() {
+        return Err(Failure { what: format!("nothing was compared: {}", unknown.join("; ")), hints: Vec::new() });
+    }
+    outcome.note(unknown);
     outcome.failed = !comparison.differences.is_empty();
     outcome.answer = written(args, output, &comparison, (&a, &b), width)?;
     // As in Scene::leave.

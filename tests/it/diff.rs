@@ -51,6 +51,13 @@ fn changes(document: &Value) -> Vec<String> {
 }
 
 #[test]
+fn two_families_have_nothing_to_compare() {
+    let run = kube_ipt("diff").arg(node("seed/stale/save.txt")).arg(node("seed/stale/save6.txt"));
+    let error = "error: nothing was compared: no ipv4 rules of B were read: 5 service ports were not compared";
+    run.status(2).stderr(error).stdout();
+}
+
+#[test]
 fn rules_that_say_the_same_are_equal() {
     let run = || diff(node("seed/in-sync/save.txt"), node("seed/stale/save.txt"));
     insta::assert_snapshot!(told(run()), @"no differences in 5 service ports");
