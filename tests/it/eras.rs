@@ -191,6 +191,16 @@ fn hooks_of_the_filter_table_are_missed_in_older_layouts_too() {
             "OUTPUT of the filter table does not lead to KUBE-SERVICES: c"
         ]
     );
+    // Since 1.20 there is a chain for health checks, and two hooks more, whether their chains have rules or not.
+    let since_1_20 = "-A FORWARD -j KUBE-FORWARD\n-A OUTPUT -j KUBE-SERVICES\n-N KUBE-NODEPORTS\n";
+    let hooks = [
+        "FORWARD of the filter table does not lead to KUBE-SERVICES: ",
+        "INPUT of the filter table does not lead to KUBE-NODEPORTS: h",
+    ];
+    assert_eq!(missed(since_1_20), hooks);
+    let with_one = format!("{since_1_20}-A INPUT -j KUBE-NODEPORTS\n");
+    assert_eq!(missed(&with_one), hooks[..1]);
+    assert_eq!(missed(&format!("{with_one}-A FORWARD -m conntrack --ctstate NEW -j KUBE-SERVICES\n")), [""; 0]);
 }
 
 #[test]

@@ -27,6 +27,10 @@ const FILTER: [(&str, &str); 9] = [
 const OLDER: [(&str, &str); 3] =
     [("INPUT", "KUBE-EXTERNAL-SERVICES"), ("FORWARD", "KUBE-FORWARD"), ("OUTPUT", "KUBE-SERVICES")];
 
+/// Those that 1.20 to 1.23 have besides, as tells their chain KUBE-NODEPORTS of the filter table. From FORWARD to
+/// KUBE-EXTERNAL-SERVICES only some of them lead.
+const SINCE_1_20: [(&str, &str); 2] = [("INPUT", "KUBE-NODEPORTS"), ("FORWARD", "KUBE-SERVICES")];
+
 /// The same in IPVS mode (`iptablesJumpChain`, pkg/proxy/ipvs/proxier.go). Releases differ in which of these chains they have; one
 /// that is there is led to, whether it has rules or not.
 const FILTER_OF_IPVS: [(&str, &str); 6] = [
@@ -69,7 +73,9 @@ pub(super) fn missing(nat: Option<Table<'_>>, filter: Option<Table<'_>>, mode: O
         let wanted = FILTER.iter().filter(|(_, target)| has_firewall || *target != "KUBE-PROXY-FIREWALL");
         let wanted = wanted.filter(|_| is_of_today);
         let needed = |(_, target): &&(&str, &str)| !is_of_today && filter.rules(target).next().is_some();
-        let wanted = wanted.chain(OLDER.iter().filter(needed));
+        let has_node_ports = filter.section.chain("KUBE-NODEPORTS").is_some_and(|chain| chain.declared);
+        let since_1_20 = SINCE_1_20.iter().filter(|_| !is_of_today && has_node_ports);
+        let wanted = wanted.chain(OLDER.iter().filter(needed)).chain(since_1_20);
         missing.extend(wanted.filter_map(|(chain, target)| hook(filter, "filter", chain, target)));
     }
     if let Some(filter) = filter.filter(|_| mode == Some(Mode::Ipvs)) {
