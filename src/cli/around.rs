@@ -158,7 +158,9 @@ pub(super) fn nothing_here(
     bundle: &Bundle,
     texts: &Texts<'_>,
 ) -> String {
-    let labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
+    let mut labels: Vec<&str> = bundle.captures.iter().map(|c| c.label.as_str()).collect();
+    // Of one text there may be several parts.
+    labels.dedup();
     let from = labels.join(", ");
     let chain = |name: &str| rules.iptables.iter().filter_map(|r| r.nat).any(|nat| nat.section.chain(name).is_some());
     match survey.mode() {
@@ -226,7 +228,8 @@ pub(super) fn header(
     } else {
         let used = survey.texts();
         let labels = bundle.captures.iter().zip(0u16..).filter(|(_, text)| used.is_empty() || used.contains(text));
-        let labels: Vec<&str> = labels.map(|(capture, _)| capture.label.as_str()).collect();
+        let mut labels: Vec<&str> = labels.map(|(capture, _)| capture.label.as_str()).collect();
+        labels.dedup();
         let within = |name: &&str| {
             labels.len() > 1
                 && labels.iter().all(|label| label.strip_prefix(name).is_some_and(|of| of.starts_with(':')))

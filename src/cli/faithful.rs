@@ -142,9 +142,8 @@ fn of_iptables(dump: &Dump<'_>, form: Form) -> Worth {
     let loss = match form {
         Form::View => Loss::Conditions,
         Form::Plain => Loss::Interfaces,
-        Form::Verbose => Loss::Some,
         Form::Counted | Form::Saved | Form::Listed if whole => Loss::None,
-        Form::Counted | Form::Saved | Form::Listed => Loss::Some,
+        Form::Counted | Form::Saved | Form::Listed | Form::Verbose => Loss::Some,
     };
     let mut chains = dump.sections.iter().flat_map(Section::chains);
     let is_strange = !chains.any(|chain| chain.name.starts_with("KUBE-"));

@@ -233,6 +233,36 @@ fn what_an_earlier_mode_left_is_seen_in_all_that_nft_lists() {
 }
 
 #[test]
+fn what_a_node_in_ipvs_mode_prints_may_stand_in_one_text() {
+    let read = |name: &str| fs::read_to_string(node(&format!("ipvs/node2/{name}"))).expect("the recording is there");
+    let files = ["ipvsadm-S-n.txt", "ipset-save.txt", "save.txt", "ip-addr-show.txt"];
+    let check = || kube_ipt("check -o json --node node2 --objects").arg(node("ipvs/node2/cluster.json"));
+    let answer = |run: Run| {
+        let (stdout, stderr, _) = run.output();
+        let mut document: Value = serde_json::from_str(&stdout).expect("JSON");
+        (document["findings"].take(), document["skipped"].take(), stderr)
+    };
+    let single = files.iter().fold(check(), |run, file| run.arg("-f").arg(node(&format!("ipvs/node2/{file}"))));
+    let (findings, skipped, _) = answer(single);
+    let note = "note: stdin holds rules of iptables, virtual servers, ipsets and addresses: each was read by itself";
+    for order in [[0, 1, 2, 3], [2, 0, 1, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
+        let text: String = order.iter().map(|at| read(files[*at])).collect();
+        let (of_one, skipped_of_one, stderr) = answer(check().stdin(&text));
+        assert_eq!((&of_one, &skipped_of_one), (&findings, &skipped), "{order:?}: {stderr}");
+        assert!(stderr.contains(note), "{stderr}");
+    }
+    // As they are pasted from a terminal, with a fault in the third of them.
+    let commands = ["ipvsadm -Sn", "ipset save", "iptables-save", "ip addr show"];
+    let pasted = files.iter().zip(commands).map(|(file, command)| format!("root@node2:~# {command}\n{}", read(file)));
+    let pasted = pasted
+        .collect::<String>()
+        .replace("-A OUTPUT -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n", "");
+    let (found, ..) = answer(check().stdin(&pasted));
+    let codes = found.as_array().expect("findings").iter().map(|finding| finding["code"].as_str());
+    assert_eq!(codes.collect::<Vec<_>>(), [Some("missing-hook")], "{found}");
+}
+
+#[test]
 fn a_configured_mode_that_is_not_the_one_in_use_is_named_with_both_sides() {
     let node = of_ipvs().with_object(json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "kube-system", "name": "kube-proxy"},

@@ -85,7 +85,7 @@ fn asks_for_pods(rule: &Rule<'_>) -> bool {
 /// bridge. kube-proxy writes none without a condition that is printed.
 fn ends_everything(rule: &Rule<'_>) -> bool {
     let is_verdict =
-        matches!(rule.target.as_ref().map(|target| &*target.name), Some("ACCEPT" | "DROP" | "REJECT" | "RETURN"));
+        matches!(rule.target.as_ref().map(|target| target.name), Some("ACCEPT" | "DROP" | "REJECT" | "RETURN"));
     is_verdict && rule.matches.iter().all(|m| matches!(m, Match::Comment(_)))
 }
 
