@@ -21,6 +21,8 @@ pub enum Mended {
     Prefixes(String),
     /// Blanks stand where tabs were.
     Tabs,
+    /// Blanks stand where those were at which no line is broken, as web pages and chats have them.
+    Blanks,
     /// Signs stand where a web page has names for them (`&quot;`).
     Entities,
     /// Plain quotes stand where a word processor or chat wrote curved ones.
@@ -42,6 +44,7 @@ impl Mended {
                 format!("{label} has '{first}' or the like before its lines: it was taken out")
             }
             Self::Tabs => format!("{label} has tabs where iptables writes blanks: they were put back"),
+            Self::Blanks => format!("{label} has no-break spaces where iptables writes blanks: they were put back"),
             Self::Entities => format!("{label} is the source of a web page: its names of signs were put back"),
             Self::Quotes => format!("{label} has curved quotes where iptables writes '\"': they were put back"),
             Self::Dashes => format!("{label} has dashes where iptables writes '--': they were put back"),
@@ -59,7 +62,7 @@ impl Mended {
 pub fn mend(text: &str) -> Option<(String, Vec<Mended>)> {
     let mut mended = Vec::new();
     let mut now = Cow::Borrowed(text);
-    for step in [colours, prefixes, entities, tabs, quotes, dashes, columns] {
+    for step in [colours, blanks, prefixes, entities, tabs, quotes, dashes, columns] {
         if let Some((text, what)) = step(&now) {
             now = Cow::Owned(text);
             mended.push(what);
@@ -83,6 +86,12 @@ fn colours(text: &str) -> Option<(String, Mended)> {
         out.push_str(&part[end..]);
     }
     Some((out, Mended::Colours))
+}
+
+fn blanks(text: &str) -> Option<(String, Mended)> {
+    const NO_BREAK: char = '\u{a0}';
+    let lines = sample(text).lines().filter(|line| line.contains(NO_BREAK)).count();
+    (lines >= SEVERAL).then(|| (text.replace(NO_BREAK, " "), Mended::Blanks))
 }
 
 fn prefixes(text: &str) -> Option<(String, Mended)> {
@@ -189,6 +198,7 @@ pub(super) mod tests {
         let coloured = DUMP.replace("KUBE", "\u{1b}[01;31m\u{1b}[KKUBE\u{1b}[m\u{1b}[K");
         assert_eq!(mend(&coloured), Some((DUMP.to_owned(), vec![Mended::Colours])));
         assert_eq!(mend(&DUMP.replace(' ', "\t")), Some((DUMP.to_owned(), vec![Mended::Tabs])));
+        assert_eq!(mend(&DUMP.replace(' ', "\u{a0}")), Some((DUMP.to_owned(), vec![Mended::Blanks])));
         let page = DUMP.replace('"', "&quot;").replace('>', "&gt;");
         assert_eq!(mend(&page), Some((DUMP.to_owned(), vec![Mended::Entities])));
         let mut opens = false;
