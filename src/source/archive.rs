@@ -17,6 +17,7 @@ use super::unpack::{self, CUT, LARGEST, Leashed, Limited, MOST, growth, is_gzip}
 use super::whole::{Bytes, Whole, too_large};
 use super::{Capture, SourceError, Text};
 use crate::order::Order as _;
+use crate::shell;
 
 /// So much of a member is looked at to tell whether it matters; preambles of shells and log collectors are shorter.
 const HEAD: u64 = 64 << 10;
@@ -174,7 +175,11 @@ fn packer(head: &[u8]) -> Option<&'static str> {
 
 fn packed(label: &str, program: &str) -> SourceError {
     let what = format!("{label} is compressed with {program}, which this program does not unpack");
-    SourceError { what, hints: vec![format!("{program} -dc FILE | kube-ipt show")] }
+    let hint = match label {
+        "stdin" => format!("put {program} -dc before it: … | {program} -dc | kube-ipt show"),
+        file => format!("{program} -dc {} | kube-ipt show", shell::operand(file)),
+    };
+    SourceError { what, hints: vec![hint] }
 }
 
 /// A collection in the making.

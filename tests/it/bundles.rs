@@ -425,11 +425,11 @@ fn collections_without_rules_say_what_they_hold() {
     let error = format!("error: {label} holds objects (1 file) and no rules\n  try:  -f DUMP --objects {label}");
     kube_ipt("show -f").arg(folder.path()).status(2).stderr(error).stdout();
     let (_room, path) = kept("a.tar.xz", b"\xfd7zXZ\0\0\0");
-    let error = format!(
-        "error: {} is compressed with xz, which this program does not unpack\n  try:  xz -dc FILE | kube-ipt show",
-        path.display()
-    );
+    let (file, what) = (path.display(), "is compressed with xz, which this program does not unpack");
+    let error = format!("error: {file} {what}\n  try:  xz -dc {file} | kube-ipt show");
     kube_ipt("show -f").arg(&path).status(2).stderr(error).stdout();
+    let error = format!("error: stdin {what}\n  try:  put xz -dc before it: … | xz -dc | kube-ipt show");
+    kube_ipt("show").stdin(b"\xfd7zXZ\0\0\0").status(2).stderr(error).stdout();
 }
 
 #[test]
