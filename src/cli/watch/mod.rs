@@ -172,6 +172,8 @@ impl<A: Answers> Watch<'_, A> {
                 Err(End::Failed(failure)) => return Err(failure),
             }
         }
+        // Nothing hangs on it, least of all the status.
+        let _ = self.output.leave();
         Ok(Outcome { failed: self.failed, ..Outcome::default() })
     }
 

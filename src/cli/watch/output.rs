@@ -106,6 +106,14 @@ impl Output {
         }
     }
 
+    /// Leaves the last answer: the shell goes on below it, and not behind the `^C` that the terminal wrote there.
+    pub(super) fn leave(&self) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) if terminal.frame.is_some() => put_raw("\n"),
+            Self::Terminal(_) | Self::Stream { .. } => Ok(()),
+        }
+    }
+
     /// Draws again what stands there: the terminal has another size.
     pub(super) fn redraw(&self) -> io::Result<()> {
         match self {
