@@ -1,5 +1,7 @@
 //! An address of a virtual server is on no interface of the node.
 
+use std::net::IpAddr;
+
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Mode, count};
 use crate::net::Host;
@@ -21,7 +23,12 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             found.skip("the addresses of kube-ipvs0 were not given (ip addr show dev kube-ipvs0)");
             continue;
         };
-        for missing in unbound {
+        let of_node = |address: IpAddr| input.cluster.is_some_and(|cluster| cluster.may_be_of_node(address));
+        for missing in unbound.iter().filter(|missing| !of_node(missing.address)) {
+            if missing.may_be_elsewhere {
+                found.skip("an external address may be on another interface than kube-ipvs0 (ip addr lists them all)");
+                continue;
+            }
             found.add(Finding {
                 address: Some(missing.address.to_string()),
                 frontend: Some(Host(missing.address).to_string()),

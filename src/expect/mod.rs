@@ -16,6 +16,8 @@ pub use pools::Pools;
 pub use ports::{Role, ServicePort};
 pub use viewpoint::{Viewpoint, Zone};
 
+use std::net::IpAddr;
+
 use crate::cluster::{Facts, Node, Service, Slice};
 use crate::net::Family;
 
@@ -64,6 +66,12 @@ impl<'f> Cluster<'f> {
             Some(name) => self.facts.nodes.iter().any(|node| node.name == *name && has(node)),
             None => !self.facts.nodes.is_empty() && self.facts.nodes.iter().all(has),
         }
+    }
+
+    /// True if the Node of the viewpoint has this address; where it is not known which one that is, if one of them has.
+    pub fn may_be_of_node(&self, address: IpAddr) -> bool {
+        let may_be_it = |node: &&Node| self.viewpoint.node.as_ref().is_none_or(|name| node.name == *name);
+        self.facts.nodes.iter().filter(may_be_it).any(|node| node.addresses.contains(&address))
     }
 
     /// Every port of every Service, once for each family it has; those kube-proxy leaves out too.

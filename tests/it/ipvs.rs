@@ -535,3 +535,28 @@ fn headings_of_sets_tell_no_members() {
     node.dumps[1] = listed;
     assert_eq!(told(&node.check()), [""; 0]);
 }
+
+/// kube-proxy puts an external address of a Service on kube-ipvs0 unless the node has it already, as k3s and kube-vip have it.
+#[test]
+fn an_external_address_of_the_node_itself_is_not_missing() {
+    let external = "192.0.2.11/32 scope global kube-ipvs0";
+    let missing = |node: &Node| with_code(node, "missing-address").0;
+    let gone = of_ipvs().without(|line| line.contains(external));
+    assert_eq!(missing(&gone), ["missing-address error 192.0.2.11"]);
+    let of_node = |address: &str| {
+        gone.clone().change("Node", "/node2", |node| {
+            let addresses = node["status"]["addresses"].as_array_mut().expect("addresses");
+            addresses.push(json!({"type": "ExternalIP", "address": address}));
+        })
+    };
+    assert_eq!(missing(&of_node("192.0.2.11")), [""; 0]);
+    assert_eq!(missing(&of_node("192.0.2.12")), ["missing-address error 192.0.2.11"]);
+    // Of kube-ipvs0 alone, other interfaces may have what it lacks, but no cluster IP.
+    let alone = |line: &str| line.contains(external) || line.contains("10.96.0.10/32 scope global kube-ipvs0");
+    let mut only = of_ipvs();
+    only.dumps[3] = std::fs::read_to_string(node("ipvs/node2/ip-addr-show-kube-ipvs0.txt")).expect("a recording");
+    let only = only.without(alone);
+    assert_eq!(missing(&only), ["missing-address error 10.96.0.10"]);
+    let skipped = only.run("check").json()["summary"]["skipped"].to_string();
+    assert!(skipped.contains("an external address may be on another interface than kube-ipvs0"), "{skipped}");
+}

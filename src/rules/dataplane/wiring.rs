@@ -152,6 +152,8 @@ pub struct Closed {
 pub struct Unbound {
     /// The address.
     pub address: IpAddr,
+    /// An external one, and only kube-ipvs0 was listed: another interface may have it, and then kube-proxy adds it to none.
+    pub may_be_elsewhere: bool,
     /// Its virtual servers.
     pub rules: Vec<RuleRef>,
 }

@@ -13,13 +13,15 @@ use crate::order::Order as _;
 
 impl Survey<'_> {
     /// Addresses of virtual servers of a family that no interface has: kube-proxy puts them on kube-ipvs0, for only what comes
-    /// to an address of the node gets to IPVS. A listing of another interface alone says nothing of them.
+    /// to an address of the node gets to IPVS. A listing of another interface alone says nothing of them. An external address that
+    /// another interface has is put on none (`shouldBind` of syncService, pkg/proxy/ipvs/proxier.go).
     pub fn unbound(&self, interfaces: &Interfaces<'_>, family: Family) -> Vec<Unbound> {
         if interfaces.get("kube-ipvs0").is_none() && interfaces.get("lo").is_none() {
             return Vec::new();
         }
         let bound: HashSet<IpAddr> =
             interfaces.all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+        let only_own = interfaces.all.iter().all(|interface| interface.name == "kube-ipvs0");
         let (mut unbound, mut places) = (Vec::new(), HashMap::new());
         let of_family = self.sketches.iter().filter(|sketch| sketch.family == family && sketch.of_proxy);
         for frontend in of_family.flat_map(|sketch| &sketch.frontends) {
@@ -27,7 +29,8 @@ impl Survey<'_> {
             let rules = frontend.servers.iter().map(|server| RuleRef { text: self.at.text, line: server.line });
             let place = *places.entry(address).or_insert(unbound.len());
             if place == unbound.len() {
-                unbound.push(Unbound { address, rules: Vec::new() });
+                let may_be_elsewhere = only_own && frontend.kind != FrontendKind::ClusterIp;
+                unbound.push(Unbound { address, may_be_elsewhere, rules: Vec::new() });
             }
             unbound[place].rules.extend(rules);
         }
