@@ -174,9 +174,14 @@ impl Comparison<'_> {
 
     /// Clients that are dropped, refused or left alone where others are served, though the Service is for all of them.
     fn shut_out(&self, want: &expect::Frontend, drifts: &mut Vec<Drift>) {
-        if !want.sources.is_empty() || want.policy == Policy::Local && !self.has_local() {
+        if want.policy == Policy::Local && !self.has_local() {
             return;
         }
+        // Those outside source ranges are dropped. Who is within one is refused by no rule that asks for ranges.
+        let is_within = |route: &Route| {
+            let wants = |network| want.sources.contains(network);
+            route.verdict == Verdict::Reject && !route.sources.is_empty() && route.sources.iter().all(wants)
+        };
         // Whose way to the endpoints of other nodes is told as policy.
         let by_shortcut = want.kind != FrontendKind::ClusterIp && want.policy == Policy::Local;
         // Whom a pool is limited to, source ranges tell.
@@ -186,6 +191,7 @@ impl Comparison<'_> {
         let is_shut_out = |route: &&Route| match (route.origin, route.verdict) {
             (_, Verdict::Pool(_) | Verdict::Unknown) => false,
             (_, Verdict::Drop | Verdict::Reject) if by_refusal => false,
+            _ if !want.sources.is_empty() => is_within(route),
             (Origin::External, Verdict::None) if route.sources.is_empty() => false,
             (Origin::Pod | Origin::Node, _) if by_shortcut => false,
             (origin, _) => !is_limited(origin) && !route.sources.iter().any(Network::is_loopback),

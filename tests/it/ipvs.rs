@@ -560,3 +560,13 @@ fn an_external_address_of_the_node_itself_is_not_missing() {
     let skipped = only.run("check").json()["summary"]["skipped"].to_string();
     assert!(skipped.contains("an external address may be on another interface than kube-ipvs0"), "{skipped}");
 }
+
+/// Of those that the ranges let in, INPUT refuses all, as the address is in the set of no rule that spares it.
+#[test]
+fn clients_within_source_ranges_that_input_refuses_are_missed() {
+    let node = of_ipvs().without(|line| line == "add KUBE-LOAD-BALANCER 203.0.113.78,tcp:443");
+    let (found, message) = with_code(&node, "missing-frontend");
+    assert_eq!(found, ["missing-frontend error edge/gw-lb-ranges:https 203.0.113.78:443 some-clients"]);
+    let words = "load balancer 203.0.113.78:443 is not captured for all: connections from 198.51.100.0/25, 203.0.113.0/24 are refused";
+    assert_eq!(message, words);
+}
