@@ -46,6 +46,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 ..found.about(wiring.family)
             });
         }
+        if wiring.sets_missing {
+            found.skip_for_lines(super::SETS);
+        }
         if wiring.no_portal {
             found.skip(super::no_portal(wiring));
         }
@@ -120,6 +123,7 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
             None => lacking += usize::from(is_here(endpoint)),
         }
     }
+    let untold = input.wiring(family).is_some_and(|wiring| wiring.hairpins_untold);
     let external_chains = input.wiring(family).is_some_and(|wiring| wiring.external_chains);
     // A chain without any rule lacks more than this one.
     let is_empty =
@@ -153,7 +157,7 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
                 });
             }
         }
-        if lacking > 0 && hairpins > lacking {
+        if lacking > 0 && hairpins > lacking && !untold {
             hairpin(input, found, at, port);
         }
     }

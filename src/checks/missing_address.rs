@@ -19,6 +19,10 @@ pub(super) static CHECK: Check = Check {
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     for wiring in input.wirings.iter().filter(|wiring| wiring.mode == Some(Mode::Ipvs) && !wiring.unseen) {
+        if wiring.addresses_cut {
+            found.skip_for_lines("the listing of the node's addresses ends early");
+            continue;
+        }
         let Some(unbound) = &wiring.unbound else {
             found.skip("the addresses of kube-ipvs0 were not given (ip addr show dev kube-ipvs0)");
             continue;

@@ -35,6 +35,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     if input.mode() == Mode::Ipvs && input.ports().any(|(_, port)| lacks(port)) {
         found.skip_for_lines(super::SERVERS);
     }
+    if input.wirings.iter().any(|wiring| wiring.sets_missing) {
+        found.skip_for_lines(super::SETS);
+    }
     closed(input, found);
     shut_out(input, found);
     let rivals = Rivals::of(input);

@@ -219,6 +219,9 @@ const NAT_LINES: &str = "lines of the nat table are missing";
 /// Why checks that need every virtual server are not made.
 const SERVERS: &str = "not all virtual servers were read";
 
+/// Why checks that need every ipset are not made.
+const SETS: &str = "not all ipsets were read";
+
 /// Why checks that need every rule of the filter table are not made.
 const FILTER_LINES: &str = "the filter table was not read, or not all of it";
 

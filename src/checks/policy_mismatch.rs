@@ -19,6 +19,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     if input.cluster.is_none() {
         found.skip(super::NO_OBJECTS);
     }
+    if input.cluster.is_some() && input.wirings.iter().any(|wiring| wiring.sets_missing) {
+        found.skip_for_lines(super::SETS);
+    }
     for (at, port) in input.ports() {
         for drift in port.drifts() {
             if let Some(finding) = of_drift(input, found.on(at, port), port, drift) {

@@ -6,8 +6,8 @@ use hashbrown::HashSet;
 
 use super::Note;
 use super::objects::Objects;
-use super::others;
 use super::texts::Texts;
+use super::{beside_servers, others};
 use crate::cluster::Endpoint;
 use crate::dataplane::{Gap, Mode, Oddity, ServicePort, count};
 use crate::dump::iptables::{Backend, Dump};
@@ -47,7 +47,7 @@ pub(super) fn of_rules(
     let all = [
         guessed_family(rules).filter(|_| survey.mode() != Some(Mode::Ipvs)),
         unplaced(survey, bundle),
-        without_sets(survey, rules),
+        beside_servers::note(survey, rules),
         configured_otherwise(survey, configured),
         (!sets_are_used && !rules.sets.is_empty()).then(unused),
     ];
@@ -119,20 +119,6 @@ pub(super) fn other_pods(survey: &Survey<'_, '_>, cluster: &Cluster<'_>) -> Vec<
         ))
     };
     [Family::Ipv4, Family::Ipv6].into_iter().filter_map(told).collect()
-}
-
-/// IPVS mode without its ipsets or rules: what they would tell is missing.
-fn without_sets(survey: &Survey<'_, '_>, rules: Rules<'_, '_>) -> Option<String> {
-    if survey.mode() != Some(Mode::Ipvs) || survey.lacks_services_of_mode() {
-        return None;
-    }
-    let missing = match (rules.iptables.is_empty(), rules.sets.is_empty()) {
-        (false, false) => return None,
-        (true, true) => "rules of iptables and ipsets were not read (iptables-save, ipset save)",
-        (true, false) => "rules of iptables were not read (iptables-save)",
-        (false, true) => "ipsets were not read (ipset save)",
-    };
-    Some(format!("{missing}: who is masqueraded and which source ranges are enforced is not known"))
 }
 
 /// Of the two tables that hold Services in iptables mode, one is missing. `unmatched`: something that was asked for was not
@@ -262,7 +248,9 @@ fn is_partial(survey: &Survey<'_, '_>, rules: Rules<'_, '_>, dumps: &[Dump<'_>])
     let sections = || rulesets.iter().flat_map(|r| r.nat.into_iter().chain(r.filter));
     match survey.mode() {
         Some(Mode::Nftables) => rules.nftables.is_empty() || rules.nftables.iter().any(|table| !table.is_whole()),
-        Some(Mode::Ipvs) => !survey.has_all_servers() || dumps.iter().any(ends_early),
+        Some(Mode::Ipvs) => {
+            !survey.has_all_servers() || dumps.iter().any(ends_early) || beside_servers::end_early(rules)
+        }
         _ => {
             rulesets.is_empty()
                 || rulesets.iter().any(|r| r.nat.is_none())
@@ -295,12 +283,7 @@ pub(super) fn partial(
             if !survey.has_all_servers() {
                 why.push("not all virtual servers were read, as ipvsadm -L -t, grep and tail leave it".to_owned());
             }
-            if rules.iptables.is_empty() {
-                why.push("rules of iptables were not read".to_owned());
-            }
-            if rules.sets.is_empty() {
-                why.push("ipsets were not read".to_owned());
-            }
+            why.extend(beside_servers::missing(rules));
         }
         _ => why.extend(rules.iptables.iter().filter_map(partial_tables)),
     }

@@ -9,6 +9,7 @@ mod args;
 mod around;
 #[cfg(feature = "live")]
 mod behind;
+mod beside_servers;
 mod check;
 mod choose;
 mod collection;

@@ -156,7 +156,7 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
             Arc::new(phase("read", read)?)
         }
     };
-    let texts = texts::read(&bundle, question.verbose)?;
+    let mut texts = texts::read(&bundle, question.verbose)?;
     let family = question.source.family.map(Family::from);
     let (mut rulesets, ruleset_notes) =
         rulesets(&texts.dumps, family.or(question.beside.family).unwrap_or(Family::Ipv4));
@@ -165,6 +165,9 @@ fn set(question: &Question<'_>, then: &mut dyn FnMut(Scene<'_, '_, '_>)) -> Resu
     let families: Vec<Family> = rulesets.iter().map(|r| r.family).chain(tables.iter().map(|t| t.family)).collect();
     let without_table = texts.family_without_table(&bundle, &tables);
     rulesets.retain(|r| wanted(r.family));
+    if texts.ipvs.is_some() {
+        texts.sets.lacking = ipvs::unread_sets(&rulesets, &texts.sets);
+    }
     tables.retain(|table| wanted(table.family));
     let rules = Rules {
         iptables: &rulesets,

@@ -63,7 +63,7 @@ fn indexed(bundle: &Bundle, verbose: bool) -> Result<Texts<'_>, Failure> {
             Kind::Nft => texts.nft(number, capture, verbose),
             Kind::Ipvs => texts.ipvs(number, capture, verbose),
             Kind::Sets => texts.sets(capture),
-            Kind::Addresses => texts.interfaces = Some(Interfaces::scan(&capture.text)),
+            Kind::Addresses => texts.addresses(capture),
             Kind::Mode(mode) => texts.said = Some(mode),
         }
     }
@@ -99,8 +99,20 @@ impl<'b> Texts<'b> {
         }
     }
 
+    fn addresses(&mut self, capture: &'b Capture) {
+        let listing = Interfaces::scan(&capture.text);
+        if listing.cut_off {
+            self.notes
+                .push(format!("{} ends inside a listing of addresses: what followed is not known", capture.label));
+        }
+        self.interfaces = Some(listing);
+    }
+
     fn sets(&mut self, capture: &'b Capture) {
         let more = Sets::scan(&capture.text);
+        if more.cut_off {
+            self.notes.push(format!("{} ends inside a set: what followed is not known", capture.label));
+        }
         if more.unread > 0 {
             let lines = gather::lines_were(more.unread);
             self.notes.push(format!("{}: {lines} not understood as part of an ipset listing", capture.label));

@@ -533,7 +533,7 @@ fn headings_of_sets_tell_no_members() {
     };
     let listed: String = names.iter().map(heading).collect();
     node.dumps[1] = listed;
-    assert_eq!(told(&node.check()), [""; 0]);
+    assert_eq!(told(&node.check()), ["partial-dump info"]);
 }
 
 /// kube-proxy puts an external address of a Service on kube-ipvs0 unless the node has it already, as k3s and kube-vip have it.
@@ -569,4 +569,80 @@ fn clients_within_source_ranges_that_input_refuses_are_missed() {
     assert_eq!(found, ["missing-frontend error edge/gw-lb-ranges:https 203.0.113.78:443 some-clients"]);
     let words = "load balancer 203.0.113.78:443 is not captured for all: connections from 198.51.100.0/25, 203.0.113.0/24 are refused";
     assert_eq!(message, words);
+}
+
+/// What is told of a listing that is not all there: findings but for that, and what is not checked for that reason.
+fn of_part(node: &Node) -> (Vec<String>, String) {
+    let found = node.check();
+    let (partial, others): (Vec<Value>, Vec<Value>) = found.into_iter().partition(|f| f["code"] == "partial-dump");
+    let told_of = partial.iter().filter_map(|finding| finding["message"].as_str()).collect::<Vec<_>>().join("\n");
+    (told(&others), told_of)
+}
+
+#[test]
+fn a_listing_of_addresses_that_ends_early_misses_none() {
+    let full = &of_ipvs().dumps[3];
+    let whole_lines = |lines: usize| full.lines().take(lines).flat_map(|line| [line, "\n"]).collect::<String>();
+    let in_block = full.lines().position(|line| line.contains("10.96.0.10/32")).expect("the address") + 1;
+    for text in [full[..3000].to_owned(), whole_lines(in_block), full.trim_end().to_owned()] {
+        let mut node = of_ipvs();
+        node.dumps[3] = text;
+        let (found, partial) = of_part(&node);
+        assert_eq!(found, [""; 0]);
+        let expected =
+            "the listing of the node's addresses ends early; not checked, or not of everything: missing-address";
+        assert_eq!(partial, expected);
+        let (_, stderr, _) = node.run("check").output();
+        assert!(stderr.contains("ends inside a listing of addresses: what followed is not known"), "{stderr}");
+        assert_eq!(node.run("check").json()["source"]["partial"], true);
+    }
+}
+
+#[test]
+fn a_listing_of_ipsets_that_ends_early_accuses_nobody() {
+    let full = &of_ipvs().dumps[1];
+    let ends: Vec<usize> = full.match_indices('\n').map(|(at, _)| at + 1).collect();
+    // At the ends of lines and inside them, all over it, and closely behind those members that most depends on.
+    let mut cuts: Vec<usize> = ends.iter().step_by(17).flat_map(|end| [*end, end + 11]).collect();
+    for (at, _) in full.match_indices("create KUBE-") {
+        cuts.extend(ends.iter().find(|end| **end > at).copied());
+    }
+    cuts.push(full.len() - 1);
+    // Of IPv6 no rules were read that would ask for sets.
+    let asked = full.match_indices("create KUBE-").filter(|(at, _)| !full[*at..].starts_with("create KUBE-6-")).last();
+    let asked = asked.expect("a set of IPv4").0;
+    // Between two members of the last set that rules ask for, nothing tells that more followed.
+    let behind = full.find("create KUBE-6-").expect("sets of IPv6");
+    let is_untold = |cut: &usize| (asked + 1..behind).contains(cut) && ends.contains(cut);
+    for cut in cuts.into_iter().filter(|cut| *cut < full.len() && !is_untold(cut)) {
+        let mut node = of_ipvs();
+        node.dumps[1].truncate(cut);
+        let (found, partial) = of_part(&node);
+        let last = &node.dumps[1][ends.iter().rfind(|end| **end < cut).copied().unwrap_or(0)..];
+        assert_eq!(found, [""; 0], "{cut}: {last}");
+        if cut < asked {
+            let unmade = "not checked, or not of everything: masquerade-mismatch, missing-frontend, policy-mismatch";
+            assert!(partial.ends_with(unmade), "{cut}: {partial}");
+        }
+    }
+}
+
+#[test]
+fn ipsets_that_rules_ask_for_and_nobody_gave_are_told() {
+    let only =
+        |line: &str| line.contains("KUBE-LOOP-BACK") || !(line.starts_with("add ") || line.starts_with("create "));
+    let some = of_ipvs().without(|line| !only(line));
+    let (found, partial) = of_part(&some);
+    assert_eq!(found, [""; 0]);
+    let unmade = "not checked, or not of everything: masquerade-mismatch, missing-frontend, policy-mismatch";
+    assert!(
+        partial.starts_with("11 ipsets that rules ask for were not read, ") && partial.ends_with(unmade),
+        "{partial}"
+    );
+    let (_, stderr, _) = some.run("check").output();
+    assert!(stderr.contains("KUBE-CLUSTER-IP first: not all is known of who is masqueraded"), "{stderr}");
+    let mut none = of_ipvs();
+    none.dumps.remove(1);
+    assert_eq!(of_part(&none), (vec![], format!("ipsets were not read; {unmade}")));
+    assert_eq!(of_part(&of_ipvs()), (vec![], String::new()));
 }

@@ -21,6 +21,12 @@ pub struct Wiring {
     pub unseen: bool,
     /// Addresses of virtual servers that no interface of the node has, where its addresses are known.
     pub unbound: Option<Vec<Unbound>>,
+    /// The listing of the node's addresses ends early.
+    pub addresses_cut: bool,
+    /// In IPVS mode: ipsets that rules ask for were not read, or not all of them.
+    pub sets_missing: bool,
+    /// In IPVS mode: the ipset of endpoints that reach themselves ends its listing, and may have gone on.
+    pub hairpins_untold: bool,
     /// Node ports without a virtual server on an address of the node that most node ports have one on.
     pub closed: Vec<Closed>,
     /// In iptables mode: external traffic has chains of its own (KUBE-EXT, since 1.24).
@@ -66,6 +72,9 @@ impl Wiring {
             said: None,
             unseen: false,
             unbound: None,
+            addresses_cut: false,
+            sets_missing: false,
+            hairpins_untold: false,
             closed: Vec::new(),
             external_chains: false,
             opens_everywhere: false,

@@ -12,6 +12,8 @@ pub const STATES: [&str; 7] = ["UP", "DOWN", "UNKNOWN", "LOWERLAYERDOWN", "DORMA
 pub struct Interfaces<'a> {
     /// All of them, in the order they are first named.
     pub all: Vec<Interface<'a>>,
+    /// The text ends inside a line or an interface: what it does not list may be on the node.
+    pub cut_off: bool,
     by_name: HashMap<&'a str, usize>,
 }
 
@@ -75,6 +77,7 @@ impl<'a> Interfaces<'a> {
                 Line::Other => {}
             }
         }
+        interfaces.cut_off = !interfaces.all.is_empty() && ends_inside(text);
         interfaces
     }
 
@@ -96,6 +99,20 @@ impl<'a> Interfaces<'a> {
             interface.addresses.extend(addresses);
         }
     }
+}
+
+/// True if a listing goes on behind the text: inside a line, or behind one that another line follows wherever else there is one.
+fn ends_inside(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let Some(last) = lines.next_back() else { return false };
+    // `-4` and some shells' own `ip` leave such lines out, all of them.
+    let has_both = |begins: &str| lines.clone().any(|line| line.starts_with(begins));
+    let goes_on = match Line::read(last) {
+        Line::Begins(_) => has_both("link/"),
+        Line::Address(_) => has_both("valid_lft "),
+        Line::Whole(..) | Line::Other => false,
+    };
+    goes_on || !text.ends_with('\n')
 }
 
 impl<'a> Line<'a> {
@@ -200,6 +217,19 @@ mod tests {
             assert!(Interfaces::are_in(text), "{text}");
             assert_eq!(Interfaces::scan(text).all, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_listing_may_end_early() {
+        assert!(!Interfaces::scan(NODE2).cut_off && !Interfaces::scan(NODE2_DUMMY).cut_off);
+        let blocks = NODE2.lines().count();
+        for (lines, cut) in [(blocks, false), (blocks - 1, true), (6, false), (5, true), (2, false), (1, false)] {
+            let text: String = NODE2.lines().take(lines).flat_map(|line| [line, "\n"]).collect();
+            assert_eq!(Interfaces::scan(&text).cut_off, cut, "{lines}: {text}");
+            assert!(Interfaces::scan(text.trim_end_matches('\n')).cut_off, "{lines}");
+        }
+        let four = "1: lo: <UP> mtu 65536\n    inet 127.0.0.1/8 scope host lo\n2: eth0: <UP> mtu 1500\n    inet 10.0.0.1/8 scope global eth0\n";
+        assert!(!Interfaces::scan(four).cut_off);
     }
 
     #[test]

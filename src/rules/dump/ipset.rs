@@ -13,6 +13,10 @@ pub struct Sets<'a> {
     by_name: HashMap<&'a str, Set<'a>>,
     /// Lines that are no part of a listing.
     pub unread: usize,
+    /// A listing ends inside a line.
+    pub cut_off: bool,
+    /// Sets that rules ask for and no listing has, by name, in order.
+    pub lacking: Vec<String>,
 }
 
 /// One set.
@@ -94,7 +98,9 @@ impl<'a> Sets<'a> {
 
     /// Reads one listing.
     pub fn scan(text: &'a str) -> Self {
-        let mut sets = Self::default();
+        let whole = text.rfind('\n').map_or("", |end| text.get(..=end).unwrap_or_default());
+        let mut sets = Self { cut_off: !text.is_empty() && whole.len() < text.len(), ..Self::default() };
+        let text = whole;
         // The set whose members follow, in the form of `ipset list`.
         let mut open: Option<&'a str> = None;
         let mut in_members = false;
@@ -169,6 +175,12 @@ impl<'a> Sets<'a> {
     pub fn absorb(&mut self, other: Self) {
         self.by_name.extend(other.by_name);
         self.unread += other.unread;
+        self.cut_off |= other.cut_off;
+    }
+
+    /// True if a listing is known not to be all there, and may have gone on inside this set.
+    pub fn may_lack_members(&self, set: &Set<'_>) -> bool {
+        set.is_last && (self.cut_off || !self.lacking.is_empty())
     }
 
     /// The set called `name`.
@@ -245,6 +257,17 @@ mod tests {
         let sets = Sets::scan(text);
         assert_eq!(sets.get("PORTS").expect("ports").members, [member(&[Part::Ports(None, 53, 53)], false)]);
         assert_eq!(sets.get("NETS").expect("networks").members, [member(&[net("10.1.2.0/24")], false)]);
+    }
+
+    #[test]
+    fn what_a_line_was_cut_in_is_not_known() {
+        let text = "create S hash:ip family inet\nadd S 10.0.0.1\nadd S 10.0.0.1";
+        let sets = Sets::scan(text);
+        let set = sets.get("S").expect("the set");
+        assert!(sets.cut_off && set.members.len() == 1 && sets.may_lack_members(set));
+        assert!(Sets::scan("create LONG").get("LONG").is_none());
+        let whole = Sets::scan(&text[..=text.rfind('\n').expect("lines")]).cut_off;
+        assert!(!whole && !Sets::scan("").cut_off);
     }
 
     #[test]

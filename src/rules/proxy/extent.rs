@@ -123,7 +123,14 @@ impl Survey<'_, '_> {
 
     fn of_ipvs(&self, family: Family) -> Extent {
         let mut rulesets = self.rules.iptables.iter().filter(|ruleset| ruleset.family == family);
-        let limited = self.rules.sets.get(&set_name(family, "LOAD-BALANCER-FW")).is_some();
+        let sets = self.rules.sets;
+        let limited = sets.get(&set_name(family, "LOAD-BALANCER-FW")).is_some();
+        let is_lacking = |name: &str| {
+            let name = set_name(family, name);
+            sets.get(&name).map_or_else(|| sets.lacking.contains(&name), |set| sets.may_lack_members(set))
+        };
+        let of_ranges = ["LOAD-BALANCER-FW", "LOAD-BALANCER-SOURCE-CIDR", "LOAD-BALANCER-SOURCE-IP"];
+        let limited = limited && !of_ranges.into_iter().any(is_lacking);
         let has =
             |table: Option<iptables::Table<'_>>, chain| table.is_some_and(|table| table.section.chain(chain).is_some());
         let tells = |ruleset: &iptables::Ruleset<'_>| {

@@ -237,7 +237,11 @@ impl<'r, 'd> Survey<'r, 'd> {
         for wiring in &mut wirings {
             wiring.mode = Some(Mode::Ipvs);
             wiring.unseen = self.rules.ipvs.is_none();
-            wiring.unbound = self.rules.interfaces.map(|interfaces| self.ipvs.unbound(interfaces, wiring.family));
+            wiring.addresses_cut = self.rules.interfaces.is_some_and(|interfaces| interfaces.cut_off);
+            let interfaces = self.rules.interfaces.filter(|interfaces| !interfaces.cut_off);
+            wiring.unbound = interfaces.map(|interfaces| self.ipvs.unbound(interfaces, wiring.family));
+            wiring.sets_missing = ipvs::lacks_sets(self.rules.sets, wiring.family);
+            wiring.hairpins_untold = wiring.sets_missing || ipvs::may_lack_hairpins(self.rules.sets, wiring.family);
             let ruleset = self.rules.iptables.iter().find(|r| r.family == wiring.family);
             if let Some(nat) = ruleset.and_then(|r| r.nat).filter(|_| wiring.whole) {
                 wiring.no_portal = nat.section.chain("KUBE-SERVICES").is_none();

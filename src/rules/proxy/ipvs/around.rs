@@ -213,10 +213,11 @@ impl Facts for Packet<'_, '_> {
         let all = |members: &mut dyn Iterator<Item = &Member<'_>>| {
             members.filter(|member| !member.nomatch).map(|member| of(&member.parts)).max().unwrap_or(Truth::No)
         };
-        match (self.address, self.port) {
+        let is_in = match (self.address, self.port) {
             (Some(address), Some(port)) if directions.starts_with("dst,dst") => all(&mut set.candidates(address, port)),
             _ => all(&mut set.members.iter()),
-        }
+        };
+        if is_in == Truth::No && self.sets.may_lack_members(set) { Truth::Unknown } else { is_in }
     }
 
     /// `-m physdev ! --physdev-is-in`: what comes in by the port of a bridge cannot be told from what does not.

@@ -17,6 +17,11 @@ pub fn fault(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFaul
 /// The ipset of endpoints of the node that reach themselves.
 pub(super) const LOOP_BACK: &str = "LOOP-BACK";
 
+/// True if the set of endpoints that reach themselves ends its listing: nothing tells whether it went on.
+pub fn may_lack_hairpins(sets: &Sets<'_>, family: Family) -> bool {
+    sets.get(&set_name(family, LOOP_BACK)).is_some_and(|set| set.is_last)
+}
+
 /// The set of endpoints that reach themselves is of no use without the rule that asks for it, which kube-proxy writes when the
 /// set has members (`writeIptablesRules`, pkg/proxy/ipvs/proxier.go).
 fn hairpins(nat: Table<'_>, sets: &Sets<'_>, family: Family) -> Option<MarkFault> {

@@ -7,13 +7,15 @@
 use crate::net::Family;
 
 mod around;
+mod lacking;
 mod masquerading;
 mod pool;
 mod server;
 mod survey;
 mod walkthrough;
 
-pub use masquerading::fault as mark_fault;
+pub use lacking::{lacks_sets, unread_sets};
+pub use masquerading::{fault as mark_fault, may_lack_hairpins};
 pub use survey::{Ruleset, Sketch, Survey, title};
 
 /// The longest name of an ipset (IPSET_MAXNAMELEN, less its end); kube-proxy cuts longer ones.
