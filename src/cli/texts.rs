@@ -167,10 +167,11 @@ pub(super) fn kind(capture: &Capture) -> Kind {
     if ipvs::Listing::are_in(text) {
         return Kind::Ipvs;
     }
-    if Interfaces::are_in(text) && gather::scan(capture).is_empty() {
-        return Kind::Addresses;
+    let [addresses, sets] = [Interfaces::are_in(text), Sets::are_within(text)];
+    if !(addresses || sets) || !gather::scan(capture).is_empty() {
+        return Kind::Iptables;
     }
-    Kind::Iptables
+    if sets { Kind::Sets } else { Kind::Addresses }
 }
 
 /// The answer of kube-proxy's `/proxyMode`, with or without the head of the response.
@@ -213,6 +214,10 @@ mod tests {
                 "5: kube-ipvs0: <BROADCAST,NOARP> mtu 1500\n    inet 10.96.0.1/32 scope global kube-ipvs0\n",
                 Kind::Addresses,
             ),
+            ("$ sudo ipset save\ncreate KUBE-CLUSTER-IP hash:ip,port family inet\n", Kind::Sets),
+            ("add KUBE-LOOP-BACK 10.0.0.1,tcp:80,10.0.0.1\ncreate PORTS bitmap:port range 0-9\n", Kind::Sets),
+            ("# ipset list\nroot:\nName: PORTS\nType: bitmap:port\n", Kind::Sets),
+            ("create something\nName: of a thing\n", Kind::Iptables),
             ("ipvs\n", Kind::Mode(Mode::Ipvs)),
         ] {
             assert_eq!(of(text), wanted, "{text}");

@@ -646,3 +646,18 @@ fn ipsets_that_rules_ask_for_and_nobody_gave_are_told() {
     assert_eq!(of_part(&none), (vec![], format!("ipsets were not read; {unmade}")));
     assert_eq!(of_part(&of_ipvs()), (vec![], String::new()));
 }
+
+#[test]
+fn a_line_above_ipsets_is_not_understood_and_no_more() {
+    let mut prompted = of_ipvs();
+    prompted.dumps[1].insert_str(0, "$ sudo ipset save\n");
+    let (_, stderr, _) = prompted.run("check").output();
+    assert!(stderr.contains("1 line was not understood as part of an ipset listing"), "{stderr}");
+    assert_eq!(of_part(&prompted), (vec![], String::new()));
+    let mut beheaded = of_ipvs();
+    let first = beheaded.dumps[1].find('\n').expect("lines") + 1;
+    beheaded.dumps[1].drain(..first);
+    let (found, partial) = of_part(&beheaded);
+    assert_eq!(found, [""; 0]);
+    assert!(partial.starts_with("1 ipset that rules ask for was not read, KUBE-LOAD-BALANCER first; "), "{partial}");
+}

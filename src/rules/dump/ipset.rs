@@ -96,7 +96,25 @@ impl<'a> Sets<'a> {
         first.is_some_and(|line| line.starts_with("create ") || line.starts_with("Name: "))
     }
 
-    /// Reads one listing.
+    /// True if a line of the text begins a set as such a listing does, whatever stands above it.
+    pub fn are_within(text: &str) -> bool {
+        let is_kind = |word: &str| ["hash:", "bitmap:", "list:"].iter().any(|kind| word.starts_with(kind));
+        let mut lines = text.lines().map(str::trim).peekable();
+        while let Some(line) = lines.next() {
+            let mut words = line.split_ascii_whitespace();
+            let kind = match words.next() {
+                Some("create") => words.nth(1),
+                Some("Name:") => lines.peek().and_then(|next| next.strip_prefix("Type: ")),
+                _ => None,
+            };
+            if kind.is_some_and(is_kind) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Reads one listing. Of a line that the text ends in, nothing is known.
     pub fn scan(text: &'a str) -> Self {
         let whole = text.rfind('\n').map_or("", |end| text.get(..=end).unwrap_or_default());
         let mut sets = Self { cut_off: !text.is_empty() && whole.len() < text.len(), ..Self::default() };
@@ -117,8 +135,11 @@ impl<'a> Sets<'a> {
                     set.netmask = words.skip_while(|word| *word != "netmask").nth(1);
                 }
                 ("add" | "-A", Some(name)) => match words.next() {
-                    Some(member) => sets.add(name, member, words.any(|word| word == "nomatch")),
-                    None => sets.unread += 1,
+                    Some(member) if sets.by_name.contains_key(name) => {
+                        sets.add(name, member, words.any(|word| word == "nomatch"));
+                    }
+                    // Of a set whose first line is missing it is not known what its members are.
+                    _ => sets.unread += 1,
                 },
                 ("Name:", Some(name)) => {
                     sets.by_name.entry(name).or_default();
@@ -274,6 +295,8 @@ mod tests {
     fn what_is_no_listing_is_counted() {
         let sets = Sets::scan("dear all,\nadd\ncreate S hash:mac\nadd S 00:11:22:33:44:55\n");
         assert_eq!(sets.unread, 2);
+        let beheaded = Sets::scan("add A 10.0.0.1\ncreate S hash:ip\nadd S 10.0.0.1\n");
+        assert_eq!((beheaded.unread, beheaded.names().collect::<Vec<_>>()), (1, vec!["S"]));
         assert_eq!(sets.get("S").expect("the set").members, [member(&[Part::Other("00:11:22:33:44:55")], false)]);
         assert!(Sets::scan("").is_empty());
     }
