@@ -157,8 +157,39 @@ fn of_services(input: &Input<'_, '_>, found: &mut Found, family: Family) {
                 });
             }
         }
+        if input.mode() == Mode::Ipvs {
+            hidden_clients(input, found, at, port);
+        }
         if lacking > 0 && hairpins > lacking && !untold {
             hairpin(input, found, at, port);
+        }
+    }
+}
+
+/// Frontends under Local policy at which clients from outside are masqueraded all the same. Of external IPs they are in releases
+/// before 1.20, which have no set for that (KUBE-EXTERNAL-IP-LOCAL, pkg/proxy/ipvs/ipset.go).
+fn hidden_clients(input: &Input<'_, '_>, found: &mut Found, at: usize, port: &ServicePort) {
+    let local = Verdict::Pool(Policy::Local);
+    let hides =
+        |route: &Route| (route.origin, route.verdict, route.masquerade) == (Origin::External, local, Some(true));
+    let kinds = [FrontendKind::LoadBalancer, FrontendKind::NodePort];
+    for frontend in port.frontends.iter().filter(|frontend| kinds.contains(&frontend.kind)) {
+        if frontend.routes.iter().any(hides) {
+            found.add(Finding {
+                severity: Severity::Warning,
+                frontend: Some(frontend.at()),
+                reason: Some("hidden-clients"),
+                message: format!(
+                    "clients of {} {} are masqueraded, though only endpoints of this node serve them: these do not see their \
+                     addresses",
+                    frontend.kind.words(),
+                    frontend.at()
+                ),
+                hint: super::rewrite(input),
+                rules: frontend.rules.clone(),
+                objects: input.service_object(port, "spec.externalTrafficPolicy", "Local"),
+                ..found.on(at, port)
+            });
         }
     }
 }

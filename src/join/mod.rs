@@ -192,6 +192,12 @@ pub fn known_names(cluster: &Cluster<'_>) -> KnownNames {
     }
     for port in cluster.ports() {
         let Some(protocol) = port.protocol() else { continue };
+        if port.service.external_policy == Policy::Local {
+            let expected = cluster.expected(&port);
+            let local = expected.pools.local.iter().flatten().flatten();
+            let members = local.filter_map(|at| expected.members.get(*at));
+            names.note_local(&port.name(), protocol, members.map(|member| (member.address, member.port)));
+        }
         if port.frontends().any(|(_, address, number)| names.is_contested(protocol, (address, number))) {
             let members = cluster.expected(&port).members;
             let endpoints = members.iter().map(|member| (member.address, member.port)).collect();

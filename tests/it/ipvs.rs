@@ -452,7 +452,10 @@ fn the_rule_for_cluster_ips_and_the_members_of_hairpins_are_missed() {
     let inverted = of_ipvs().lines(|line| {
         Some(if is_rule(line) { line.replace("-m set --match-set", "-m set ! --match-set") } else { line.to_owned() })
     });
-    assert_eq!(with_code(&inverted, "masquerade-mismatch").0, expected);
+    // All others are masqueraded instead, those too whose address a Service wants to be seen.
+    let hidden = |at: &str| format!("masquerade-mismatch warning edge/gw-lb:https {at} hidden-clients");
+    let all = [expected[0].to_owned(), hidden("203.0.113.77:443"), hidden(":32655")];
+    assert_eq!(with_code(&inverted, "masquerade-mismatch").0, all);
     let emptied = of_ipvs().without(|line| line.starts_with("add KUBE-LOOP-BACK "));
     assert_eq!(told(&emptied.check()), expected);
     let (_, message) = with_code(&emptied, "masquerade-mismatch");
@@ -660,4 +663,20 @@ fn a_line_above_ipsets_is_not_understood_and_no_more() {
     let (found, partial) = of_part(&beheaded);
     assert_eq!(found, [""; 0]);
     assert!(partial.starts_with("1 ipset that rules ask for was not read, KUBE-LOAD-BALANCER first; "), "{partial}");
+}
+
+/// Whose clients keep their address sets tell; the real servers of a virtual server are those of the Service's policy all the same.
+#[test]
+fn clients_that_are_masqueraded_under_local_policy_are_told() {
+    let expected = ["masquerade-mismatch warning edge/gw-lb:https 203.0.113.77:443 hidden-clients"];
+    let member = of_ipvs().without(|line| line == "add KUBE-LOAD-BALANCER-LOCAL 203.0.113.77,tcp:443");
+    assert_eq!(told(&member.check()), expected);
+    let (_, message) = with_code(&member, "masquerade-mismatch");
+    let words = "clients of load balancer 203.0.113.77:443 are masqueraded, though only endpoints of this node serve them: these \
+                 do not see their addresses";
+    assert_eq!(message, words);
+    let rule = |line: &str| line.contains("--match-set KUBE-LOAD-BALANCER-LOCAL dst,dst -j RETURN");
+    assert_eq!(told(&of_ipvs().without(rule).check()), expected);
+    let port = of_ipvs().without(|line| line == "add KUBE-NODE-PORT-LOCAL-TCP 32655");
+    assert_eq!(told(&port.check()), ["masquerade-mismatch warning edge/gw-lb:https :32655 hidden-clients"]);
 }

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 
 use super::{chain_name, nftables};
 use crate::dataplane::{FrontendKind, Policy, ServiceName};
@@ -49,6 +49,8 @@ pub struct KnownNames {
     rivals: HashMap<Frontend, Vec<Owner>>,
     /// Where connections to service ports go that claim a frontend of others, by name and protocol.
     endpoints: HashMap<(ServiceName, Protocol), Vec<(IpAddr, u16)>>,
+    /// Endpoints of this node, of service ports under Local policy, by name and protocol.
+    local: HashMap<(ServiceName, Protocol), HashSet<(IpAddr, u16)>>,
     /// Keys of nftables mode that are cut short, so that they do not tell the name.
     cut_short: HashMap<String, ServiceName>,
 }
@@ -89,6 +91,28 @@ impl KnownNames {
     /// Adds where connections to `name` go, which tells whose a frontend is that others claim too.
     pub fn note_endpoints(&mut self, name: &ServiceName, protocol: Protocol, endpoints: Vec<(IpAddr, u16)>) {
         self.endpoints.insert((name.clone(), protocol), endpoints);
+    }
+
+    /// Adds where connections from outside to `name` go under Local policy.
+    pub fn note_local(
+        &mut self,
+        name: &ServiceName,
+        protocol: Protocol,
+        endpoints: impl Iterator<Item = (IpAddr, u16)>,
+    ) {
+        self.local.entry((name.clone(), protocol)).or_default().extend(endpoints);
+    }
+
+    /// True if all of these are endpoints of this node, of a service port under Local policy.
+    pub(super) fn are_local(
+        &self,
+        name: &ServiceName,
+        protocol: Protocol,
+        mut endpoints: impl Iterator<Item = (IpAddr, u16)>,
+    ) -> bool {
+        self.local
+            .get(&(name.clone(), protocol))
+            .is_some_and(|local| endpoints.all(|endpoint| local.contains(&endpoint)))
     }
 
     /// The service port whose chains have this in their names.

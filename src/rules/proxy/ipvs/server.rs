@@ -40,7 +40,13 @@ impl Purposes<'_, '_> {
         };
         let of_node = || known(at(None)).filter(|_| !self.is_of_service(address));
         if let Some((name, kind, wanted)) = known(at(Some(address))).or_else(of_node) {
-            let policy = Some(self.policy(kind, protocol, address, port).unwrap_or(wanted));
+            // Real servers are those the Service's policy wants. Sets tell only whose clients keep their address.
+            let is_local = || {
+                let endpoints = real.iter().map(|real| (real.address, real.port));
+                wanted == Policy::Local && !real.is_empty() && self.known.are_local(name, protocol, endpoints)
+            };
+            let told = self.policy(kind, protocol, address, port).filter(|_| !is_local());
+            let policy = Some(told.unwrap_or(wanted));
             return Purpose { name: Some(name.clone()), kind, policy, is_known: true };
         }
         let by_sets = self.by_sets(protocol, address, port);
