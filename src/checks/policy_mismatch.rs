@@ -100,12 +100,17 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
                 ..blank
             }
         }
-        Drift::Affinity { have, want } => {
+        Drift::Affinity { frontend, have, want } => {
+            let frontend = frontend.map(|at| &port.frontends[at]);
+            let whose = |frontend: &Frontend| format!("{} {}", frontend.kind.words(), frontend.at());
+            let whose = frontend.map_or_else(|| "the rules".to_owned(), whose);
             let seconds = |seconds: &Option<u32>| seconds.map_or("none".to_owned(), |s| format!("ClientIP, {s} s"));
             Finding {
+                frontend: frontend.map(Frontend::at),
                 reason: Some("session-affinity"),
+                rules: frontend.map(|frontend| frontend.rules.clone()).unwrap_or_default(),
                 message: format!(
-                    "session affinity of the rules is {}, the Service's is {}",
+                    "session affinity of {whose} is {}, the Service's is {}",
                     seconds(have),
                     seconds(want)
                 ),

@@ -54,6 +54,7 @@ pub(super) fn service(name: &str, last: u8, endpoints: &[(u8, f64)]) -> ServiceP
         frontends: vec![frontend(FrontendKind::ClusterIp, Some(ip(last)), 80, verdict)],
         pools: vec![pool],
         affinity_seconds: None,
+        other_affinity: Vec::new(),
         dead_ends: Vec::new(),
         repeated: Vec::new(),
         of_proxy: true,

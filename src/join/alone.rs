@@ -46,6 +46,7 @@ impl<'f> Join<'_, 'f> {
             frontends: frontends(port, verdict),
             pools: Vec::new(),
             affinity_seconds: None,
+            other_affinity: Vec::new(),
             dead_ends: Vec::new(),
             repeated: Vec::new(),
             of_proxy: true,

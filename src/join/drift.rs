@@ -349,9 +349,17 @@ fn affinity(drifts: &mut Vec<Drift>, port: &ServicePort, expected: &Expected<'_>
     let untold = |pool: &Pool| ipvs && pool.scheduler.is_none();
     let known = port.pools.iter().all(|pool| pool.is_whole() && pool.dead_ends.is_empty() && !untold(pool));
     let any = port.pools.iter().any(|pool| !pool.endpoints.is_empty());
-    if known && any && port.affinity_seconds != expected.affinity_seconds {
-        drifts.push(Drift::Affinity { have: port.affinity_seconds, want: expected.affinity_seconds });
+    if !known || !any {
+        return;
     }
+    let want = expected.affinity_seconds;
+    let others = port.other_affinity.iter().map(|(at, have)| (Some(*at), *have));
+    let all = std::iter::once((None, port.affinity_seconds)).chain(others);
+    drifts.extend(all.filter(|(_, have)| *have != want).map(|(frontend, have)| Drift::Affinity {
+        frontend,
+        have,
+        want,
+    }));
 }
 
 /// True if both are the same address or node port, of whatever kind the rules take it for.

@@ -216,6 +216,7 @@ mod tests {
             frontends: Vec::new(),
             pools,
             affinity_seconds: None,
+            other_affinity: Vec::new(),
             dead_ends: Vec::new(),
             repeated: Vec::new(),
             of_proxy: true,

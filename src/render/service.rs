@@ -189,6 +189,11 @@ fn pool_line(service: &ServicePort, pool: &Pool) -> String {
     let mut line = format!("{policy}{count} {noun}");
     if let Some(seconds) = service.affinity_seconds {
         let _ = write!(line, ", sticky {seconds} s");
+        let others = service.other_affinity.iter().filter_map(|(at, _)| Some(service.frontends.get(*at)?.at()));
+        let others = others.collect::<Vec<_>>().join(", ");
+        if !others.is_empty() {
+            let _ = write!(line, " but not at {others}");
+        }
     }
     if let Some(scheduler) = &pool.scheduler {
         let _ = write!(line, ", {}", clean(&phrase::scheduler(scheduler)));

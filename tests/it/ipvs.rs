@@ -680,3 +680,28 @@ fn clients_that_are_masqueraded_under_local_policy_are_told() {
     let port = of_ipvs().without(|line| line == "add KUBE-NODE-PORT-LOCAL-TCP 32655");
     assert_eq!(told(&port.check()), ["masquerade-mismatch warning edge/gw-lb:https :32655 hidden-clients"]);
 }
+
+/// kube-proxy flags every virtual server of a Service as persistent.
+#[test]
+fn each_virtual_server_has_the_affinity_of_its_service() {
+    let places = ["-A -t 10.96.190.240:80 ", "-A -t 10.0.2.15:30517 ", "-A -t 10.200.0.12:30517 "];
+    let sticky = |but: &str| {
+        let flagged = |line: &str| places.iter().any(|place| line.starts_with(place) && *place != but);
+        let flag = |line: &str| if flagged(line) { format!("{line} -p 600") } else { line.to_owned() };
+        of_ipvs().lines(|line| Some(flag(line))).change("Service", "shop/web", |service| {
+            service["spec"]["sessionAffinity"] = json!("ClientIP");
+            service["spec"]["sessionAffinityConfig"] = json!({"clientIP": {"timeoutSeconds": 600}});
+        })
+    };
+    assert_eq!(told(&sticky("").check()), [""; 0]);
+    for (but, at, whose) in
+        [(places[0], "10.96.190.240:80", "cluster IP 10.96.190.240:80"), (places[2], ":30517", "node port :30517")]
+    {
+        let node = sticky(but);
+        assert_eq!(told(&node.check()), [format!("policy-mismatch warning shop/web {at} session-affinity")]);
+        let (_, message) = with_code(&node, "policy-mismatch");
+        assert_eq!(message, format!("session affinity of {whose} is none, the Service's is ClientIP, 600 s"));
+        let (shown, ..) = node.run("show shop/web").output();
+        assert!(shown.contains(&format!("sticky 600 s but not at {at}")), "{shown}");
+    }
+}

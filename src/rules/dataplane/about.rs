@@ -90,6 +90,8 @@ pub enum Drift {
     NotDropped(usize),
     /// ClientIP affinity has another timeout, in seconds, or is missing, or should be.
     Affinity {
+        /// The place of the frontend; `None` for all that are not told of on their own.
+        frontend: Option<usize>,
         /// Of the rules.
         have: Option<u32>,
         /// Of the Service.

@@ -47,6 +47,8 @@ pub struct ServicePort {
     pub pools: Vec<Pool>,
     /// How long a client stays with its endpoint, in seconds, where the Service has ClientIP affinity.
     pub affinity_seconds: Option<u32>,
+    /// In IPVS mode: frontends by their place with another affinity, or none; each virtual server has its own.
+    pub other_affinity: Vec<(usize, Option<u32>)>,
     /// Chains between frontends and pools that have no rule with an effect.
     pub dead_ends: Vec<DeadEnd>,
     /// Rules that repeat an earlier one that catches the same frontend.

@@ -191,11 +191,15 @@ impl<'d> Survey<'d> {
         sets: &Sets<'_>,
     ) -> ServicePort {
         let mut pools: Vec<Pool> = Vec::new();
-        let (mut affinity, mut frontends) = (None, Vec::new());
+        let servers = || sketch.frontends.iter().flat_map(|frontend| &frontend.servers);
+        // kube-proxy flags all of them (`syncService`, pkg/proxy/ipvs/proxier.go).
+        let affinity = servers().find_map(|server| server.persistent);
+        let (mut other_affinity, mut frontends) = (Vec::new(), Vec::new());
         let hairpins = sets.get(&set_name(sketch.family, LOOP_BACK));
-        for frontend in &sketch.frontends {
+        for (at, frontend) in sketch.frontends.iter().enumerate() {
+            let other = frontend.servers.iter().map(|server| server.persistent).find(|own| *own != affinity);
+            other_affinity.extend(other.map(|other| (at, other)));
             for server in &frontend.servers {
-                affinity = affinity.or(server.persistent);
                 // One without real servers refuses, as kube-proxy has it for a Service without endpoints.
                 if server.real.is_empty() {
                     continue;
@@ -216,6 +220,7 @@ impl<'d> Survey<'d> {
             frontends,
             pools,
             affinity_seconds: affinity,
+            other_affinity,
             dead_ends: Vec::new(),
             repeated: Vec::new(),
             of_proxy: sketch.of_proxy,

@@ -187,6 +187,7 @@ impl<'d> Survey<'d> {
             frontends: Vec::new(),
             pools: Vec::new(),
             affinity_seconds: None,
+            other_affinity: Vec::new(),
             dead_ends: Vec::new(),
             repeated: Vec::new(),
             of_proxy: true,
