@@ -1,4 +1,4 @@
-//! A virtual server has no real servers, though its Service has usable endpoints.
+//! A virtual server has no real servers, or none that takes connections, though its Service has usable endpoints.
 
 use super::{Check, Finding, Found, Input, Severity};
 use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, ServicePort, Verdict};
@@ -24,11 +24,19 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
         found.skip(super::NO_OBJECTS);
     }
     for (at, port) in input.ports() {
-        for frontend in port.frontends.iter().filter(|frontend| refuses(frontend) && should_serve(port, frontend)) {
+        for (place, frontend) in port.frontends.iter().enumerate() {
+            if !refuses(frontend) || !should_serve(port, frontend) {
+                continue;
+            }
+            let lacks = if port.draining.contains(&place) {
+                "has only real servers of weight 0, which take no new connection"
+            } else {
+                "has no real server"
+            };
             found.add(Finding {
                 frontend: Some(frontend.at()),
                 message: format!(
-                    "the virtual server of {} {} has no real server, though the Service has usable endpoints",
+                    "the virtual server of {} {} {lacks}, though the Service has usable endpoints",
                     frontend.kind.words(),
                     frontend.at()
                 ),

@@ -55,6 +55,7 @@ pub(super) fn service(name: &str, last: u8, endpoints: &[(u8, f64)]) -> ServiceP
         pools: vec![pool],
         affinity_seconds: None,
         other_affinity: Vec::new(),
+        draining: Vec::new(),
         dead_ends: Vec::new(),
         repeated: Vec::new(),
         of_proxy: true,

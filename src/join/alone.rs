@@ -47,6 +47,7 @@ impl<'f> Join<'_, 'f> {
             pools: Vec::new(),
             affinity_seconds: None,
             other_affinity: Vec::new(),
+            draining: Vec::new(),
             dead_ends: Vec::new(),
             repeated: Vec::new(),
             of_proxy: true,

@@ -217,6 +217,7 @@ mod tests {
             pools,
             affinity_seconds: None,
             other_affinity: Vec::new(),
+            draining: Vec::new(),
             dead_ends: Vec::new(),
             repeated: Vec::new(),
             of_proxy: true,

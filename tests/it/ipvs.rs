@@ -705,3 +705,16 @@ fn each_virtual_server_has_the_affinity_of_its_service() {
         assert!(shown.contains(&format!("sticky 600 s but not at {at}")), "{shown}");
     }
 }
+
+#[test]
+fn a_virtual_server_whose_real_servers_all_drain_is_not_called_empty() {
+    let drained = |line: &str| {
+        let of_dns = line.starts_with("-a -t 10.96.101.105:80 ");
+        Some(if of_dns { line.replace("-w 1", "-w 0") } else { line.to_owned() })
+    };
+    let (found, message) = with_code(&of_ipvs().lines(drained), "empty-virtual-server");
+    assert_eq!(found.len(), 1, "{found:?}");
+    let words =
+        "has only real servers of weight 0, which take no new connection, though the Service has usable endpoints";
+    assert_eq!(message, format!("the virtual server of cluster IP 10.96.101.105:80 {words}"));
+}

@@ -49,6 +49,8 @@ pub struct ServicePort {
     pub affinity_seconds: Option<u32>,
     /// In IPVS mode: frontends by their place with another affinity, or none; each virtual server has its own.
     pub other_affinity: Vec<(usize, Option<u32>)>,
+    /// In IPVS mode: frontends by their place that have real servers, all of weight 0.
+    pub draining: Vec<usize>,
     /// Chains between frontends and pools that have no rule with an effect.
     pub dead_ends: Vec<DeadEnd>,
     /// Rules that repeat an earlier one that catches the same frontend.

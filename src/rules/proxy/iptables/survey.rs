@@ -204,6 +204,7 @@ impl<'d> Survey<'d> {
             pools: followed,
             affinity_seconds: affinity,
             other_affinity: Vec::new(),
+            draining: Vec::new(),
             dead_ends: around.nat.map(|nat| portal::dead_ends(nat, &sketch.frontends)).unwrap_or_default(),
             repeated: around.nat.map(|nat| portal::repeated(nat, &sketch.frontends)).unwrap_or_default(),
             of_proxy: true,

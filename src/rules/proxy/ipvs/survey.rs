@@ -194,11 +194,15 @@ impl<'d> Survey<'d> {
         let servers = || sketch.frontends.iter().flat_map(|frontend| &frontend.servers);
         // kube-proxy flags all of them (`syncService`, pkg/proxy/ipvs/proxier.go).
         let affinity = servers().find_map(|server| server.persistent);
-        let (mut other_affinity, mut frontends) = (Vec::new(), Vec::new());
+        let (mut other_affinity, mut draining, mut frontends) = (Vec::new(), Vec::new(), Vec::new());
         let hairpins = sets.get(&set_name(sketch.family, LOOP_BACK));
         for (at, frontend) in sketch.frontends.iter().enumerate() {
             let other = frontend.servers.iter().map(|server| server.persistent).find(|own| *own != affinity);
             other_affinity.extend(other.map(|other| (at, other)));
+            let mut real = frontend.servers.iter().flat_map(|server| &server.real).peekable();
+            if real.peek().is_some() && real.all(|real| real.weight == Some(0)) {
+                draining.push(at);
+            }
             for server in &frontend.servers {
                 // One without real servers refuses, as kube-proxy has it for a Service without endpoints.
                 if server.real.is_empty() {
@@ -221,6 +225,7 @@ impl<'d> Survey<'d> {
             pools,
             affinity_seconds: affinity,
             other_affinity,
+            draining,
             dead_ends: Vec::new(),
             repeated: Vec::new(),
             of_proxy: sketch.of_proxy,

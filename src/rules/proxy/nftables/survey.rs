@@ -188,6 +188,7 @@ impl<'d> Survey<'d> {
             pools: Vec::new(),
             affinity_seconds: None,
             other_affinity: Vec::new(),
+            draining: Vec::new(),
             dead_ends: Vec::new(),
             repeated: Vec::new(),
             of_proxy: true,
