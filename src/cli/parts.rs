@@ -97,6 +97,10 @@ fn of_ipvs(capture: Capture, notes: &mut Vec<String>) -> Vec<Capture> {
             }
             kept.push('\n');
         }
+        // A line that the text ends in is one in its part too.
+        if now == Some(wanted) && !text.ends_with('\n') {
+            kept.pop();
+        }
         Capture { label: capture.label.clone(), text: kept.into(), command: None }
     };
     languages.into_iter().map(part).collect()
