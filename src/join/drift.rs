@@ -100,6 +100,7 @@ impl Comparison<'_> {
                 if refused.is_some()
                     && !have.is_unclear()
                     && !may_be_dropped(want, expected, self.extent)
+                    && !self.must_be_dropped(want)
                     && !self.may_be_let_in(want, refused) =>
             {
                 let (kind, address, port) = (want.kind, want.address, want.port);
@@ -114,6 +115,18 @@ impl Comparison<'_> {
         let is_limited = !want.sources.is_empty() && (want.policy == Policy::Cluster || self.has_local());
         let by_ipsets = self.extent.remote_fallback && self.extent.tells_sources && refused == Some(Verdict::Drop);
         is_limited && by_ipsets && !self.have.is_unclear() && !self.may_be_let_in(want, refused)
+    }
+
+    /// True if nobody can get there by these rules, though nothing is wrong with them: what is refused to clients from outside is
+    /// refused to the node itself before its connections are translated, and pods are not told from others.
+    fn must_be_dropped(&self, want: &expect::Frontend) -> bool {
+        self.drops_node_first(want) && !self.extent.tells_pods
+    }
+
+    /// True if the filter table drops the node's own connections before they are translated, as kube-proxy of this release has it.
+    fn drops_node_first(&self, want: &expect::Frontend) -> bool {
+        let is_for_local = want.policy == Policy::Local && !self.has_local();
+        self.extent.refuses_node_first && is_for_local && want.address.is_some() && self.have.refusal.is_some()
     }
 
     /// Clients outside the source ranges are dropped behind the rules that let the others in, and under Local policy those from
@@ -155,8 +168,9 @@ impl Comparison<'_> {
         if !shortcut {
             return;
         }
+        let node = (!self.drops_node_first(want)).then_some(Origin::Node);
         let pods = self.extent.tells_pods.then_some(Origin::Pod);
-        for origin in [Origin::Node].into_iter().chain(pods).filter(|origin| !self.is_undecided(*origin)) {
+        for origin in node.into_iter().chain(pods).filter(|origin| !self.is_undecided(*origin)) {
             let have = self.fate_of(origin);
             if have != Verdict::Pool(Policy::Cluster) {
                 drifts.push(Drift::Policy { frontend: self.at, origin, have, want: Policy::Cluster });

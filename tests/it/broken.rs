@@ -33,10 +33,15 @@ pub(crate) fn of_ipvs() -> Node {
 
 /// A node in nftables mode, of which nothing is wrong.
 pub(crate) fn of_nftables() -> Node {
+    of_nftables_in("node2", "node2")
+}
+
+/// The node in nftables mode that was recorded in this folder.
+pub(crate) fn of_nftables_in(folder: &str, name: &'static str) -> Node {
     let read =
-        |file: &str| fs::read_to_string(node(&format!("nftables/node2/{file}"))).expect("the recording is there");
+        |file: &str| fs::read_to_string(node(&format!("nftables/{folder}/{file}"))).expect("the recording is there");
     let objects = serde_json::from_str(&read("cluster.json")).expect("JSON");
-    Node { dumps: vec![read("ruleset.nft")], objects, name: "node2" }
+    Node { dumps: vec![read("ruleset.nft")], objects, name }
 }
 
 /// The rules that refuse clients of edge/gw-lb from outside, of which no endpoint is on the node.

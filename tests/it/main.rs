@@ -59,6 +59,7 @@ mod read_live;
 mod read_only;
 mod readme;
 mod redact;
+mod refusals;
 mod run;
 #[cfg(feature = "live")]
 mod secrets;

@@ -40,6 +40,9 @@ pub struct Extent {
     pub rejected: HashSet<IpAddr>,
     /// Networks in which the same is dropped.
     pub dropped: Vec<Network>,
+    /// Addresses without an endpoint of this node refuse the node itself too, before its connections could go to others (nftables
+    /// mode of older releases).
+    pub refuses_node_first: bool,
     /// Where no endpoint is ready, connections go to those that terminate and still serve (since 1.26). False where the filter
     /// table is that of a release before 1.25: it has no KUBE-PROXY-FIREWALL (kubernetes/kubernetes#110289).
     pub to_terminating: bool,
@@ -60,6 +63,7 @@ impl Extent {
             is_absent: false,
             rejected: HashSet::new(),
             dropped: Vec::new(),
+            refuses_node_first: false,
             to_terminating: true,
         }
     }
@@ -116,6 +120,7 @@ impl Survey<'_, '_> {
             tells_pods: self.nftables.pods(family).is_known(),
             rejected: nftables::rejected(ruleset.table),
             dropped: nftables::dropped(ruleset.table),
+            refuses_node_first: nftables::refuses_node_first(ruleset.table),
             pod_networks: self.pod_networks(family),
             ..Extent::whole(family)
         }

@@ -18,15 +18,18 @@ const HOOKS: [(&str, &str); 3] = [("prerouting", "services"), ("output", "servic
 /// The maps by which connections get to Services, which the chain `services` asks.
 const PORTALS: [&str; 2] = ["service-ips", "service-nodeports"];
 
+/// The map of the addresses at which connections are refused for want of endpoints.
+const REFUSED_ADDRESSES: &str = "no-endpoint-services";
+
 /// Where new connections must be held against a map of what is refused or dropped (`ensureChain` of the `filter-` chains,
 /// pkg/proxy/nftables/proxier.go).
 const FILTERS: [(&str, &str); 6] = [
     ("prerouting", "firewall-ips"),
     ("output", "firewall-ips"),
     ("input", "no-endpoint-nodeports"),
-    ("input", "no-endpoint-services"),
-    ("forward", "no-endpoint-services"),
-    ("output", "no-endpoint-services"),
+    ("input", REFUSED_ADDRESSES),
+    ("forward", REFUSED_ADDRESSES),
+    ("output", REFUSED_ADDRESSES),
 ];
 
 impl Survey<'_> {
@@ -107,6 +110,17 @@ pub(super) fn leads(table: &Table<'_>, hook: &str, target: &str) -> bool {
     let direct = |chain: &Chain<'_>| targets(table, chain).iter().any(|(name, _)| *name == target);
     // kube-proxy jumps there at once; what leads there by a detour leads there too.
     of_hook().any(|(chain, _)| direct(chain)) || reached_from(table, of_hook().map(|(chain, _)| chain)).contains(target)
+}
+
+/// True if what is refused for want of endpoints is refused to the node itself before its connections are translated, so that
+/// those that could go to endpoints of other nodes are dropped too. In older releases, 1.30 among them, the chain `filter-output`
+/// comes before nat (`nftablesBaseChains`, pkg/proxy/nftables/proxier.go).
+pub fn refuses_node_first(table: &Table<'_>) -> bool {
+    let of_output =
+        |kind: &'static str| table.base_chains().filter(move |(_, base)| base.kind == kind && base.hook == "output");
+    let Some(translates) = of_output("nat").map(|(_, base)| base.priority).min() else { return false };
+    let before = of_output("filter").filter(|(_, base)| base.priority < translates).map(|(chain, _)| chain);
+    reached_from(table, before).into_iter().any(|chain| asks(table, chain, REFUSED_ADDRESSES))
 }
 
 fn missing_hooks(table: &Table<'_>) -> Vec<MissingHook> {

@@ -15,6 +15,7 @@ mod unclaimed;
 mod walk;
 mod walkthrough;
 
+pub use audit::refuses_node_first;
 pub use names::{Renamed, fits as name_fits, keys as name_keys, renamed, service_of};
 pub use survey::{Lack, Ruleset, Sketch, Survey, TABLE, family_without_table, rulesets};
 pub use unclaimed::{dropped, rejected};

@@ -1,0 +1,43 @@
+//! What kube-proxy refuses or drops on purpose, in the layout of each release, and faults for which that must not be blamed.
+
+use crate::broken::{Node, found, of_nftables, of_nftables_in};
+
+/// A node in nftables mode with none of the endpoints of edge/gw-lb, a load balancer under Local policy.
+fn no_local_in_nftables(node: Node, node_port: u16) -> Node {
+    let no_endpoint = |line: &str| {
+        let (indent, rest) = line.split_once("elements = { ")?;
+        let (address, port) = ("203.0.113.77 . tcp . 443", format!("tcp . {node_port}"));
+        let of_address = rest.contains("shop/nobody\"") || rest.contains("shop/broken\"");
+        let key = if of_address { address } else { &port };
+        let is_refusal = of_address || rest.contains("shop/nobody-np\" : goto reject-chain }");
+        is_refusal.then(|| format!("{indent}elements = {{ {key} comment \"edge/gw-lb:https\" : drop,\n{indent}{rest}"))
+    };
+    let is_local = |line: &str| line.contains("\t\tgoto local-PTJD2OIS");
+    node.lines(|line| (!is_local(line)).then(|| no_endpoint(line).unwrap_or_else(|| line.to_owned())))
+        .elsewhere("edge/gw-lb")
+}
+
+/// The same without a way to tell pods from others, as kube-proxy writes it where it knows none (`--cluster-cidr`).
+fn without_detector(node: Node) -> Node {
+    let tells_pods = |line: &str| line.contains("ip saddr 10.244.0.0/16") || line.contains("saddr != 10.244.0.0/16");
+    node.without(tells_pods)
+}
+
+#[test]
+fn what_older_releases_drop_of_the_nodes_own_connections_is_no_fault() {
+    let new = no_local_in_nftables(of_nftables(), 32485);
+    assert_eq!(found(&new), [""; 0]);
+    let old = no_local_in_nftables(of_nftables_in("node1-1.30", "node1"), 32301);
+    let hints = ["topology-ignored info edge/gw-zone service-UX2J54OZ-edge/gw-zone/tcp/"];
+    assert_eq!(found(&old), hints);
+    assert_eq!(found(&without_detector(old.clone())), hints);
+    // They do not arrive for all that.
+    let shown = old.run("show edge/gw-lb").output().0;
+    let line = shown.lines().find(|line| line.contains("203.0.113.77:443")).expect("the load balancer");
+    assert_eq!(line, "├─ load balancer 203.0.113.77:443  → pods: source kept; everyone else: dropped");
+    // Where an endpoint of this node is ready, nothing is refused on purpose.
+    let mut stale = of_nftables_in("node1-1.30", "node1");
+    stale.dumps.clone_from(&old.dumps);
+    let refused = "stale-reject error edge/gw-lb:https 203.0.113.77:443";
+    assert!(found(&stale).iter().any(|found| found == refused), "{:?}", found(&stale));
+}
