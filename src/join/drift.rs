@@ -157,8 +157,9 @@ impl Comparison<'_> {
             (Some(pool), _) => pool != want.policy,
             (None, outside) => outside.is_some(),
         };
-        if differs {
-            drifts.push(Drift::Policy { frontend: self.at, origin, have: self.fate_of(origin), want: want.policy });
+        let have = self.fate_of(origin);
+        if differs && !(have == Verdict::None && self.leads_nowhere(want)) {
+            drifts.push(Drift::Policy { frontend: self.at, origin, have, want: want.policy });
         }
         let shortcut = want.kind != FrontendKind::ClusterIp
             && want.policy == Policy::Local
@@ -176,6 +177,11 @@ impl Comparison<'_> {
                 drifts.push(Drift::Policy { frontend: self.at, origin, have, want: Policy::Cluster });
             }
         }
+    }
+
+    /// True if clients from outside should get to an endpoint of this node and are led nowhere: no policy's rules are such.
+    fn leads_nowhere(&self, want: &expect::Frontend) -> bool {
+        want.policy == Policy::Local && self.has_local()
     }
 
     /// True if a source range that is wanted lets somebody in by these rules and is not of pods alone, so that it lets in clients from
@@ -206,7 +212,7 @@ impl Comparison<'_> {
             (_, Verdict::Pool(_) | Verdict::Unknown) => false,
             (_, Verdict::Drop | Verdict::Reject) if by_refusal => false,
             _ if !want.sources.is_empty() => is_within(route),
-            (Origin::External, Verdict::None) if route.sources.is_empty() => false,
+            (Origin::External, Verdict::None) if route.sources.is_empty() && !self.leads_nowhere(want) => false,
             (Origin::Pod | Origin::Node, _) if by_shortcut => false,
             (origin, _) => !is_limited(origin) && !route.sources.iter().any(Network::is_loopback),
         };

@@ -1,6 +1,6 @@
 //! What kube-proxy refuses or drops on purpose, in the layout of each release, and faults for which that must not be blamed.
 
-use crate::broken::{Node, found, of_nftables, of_nftables_in};
+use crate::broken::{Node, clean, found, of_nftables, of_nftables_in};
 
 /// A node in nftables mode with none of the endpoints of edge/gw-lb, a load balancer under Local policy.
 fn no_local_in_nftables(node: Node, node_port: u16) -> Node {
@@ -40,4 +40,19 @@ fn what_older_releases_drop_of_the_nodes_own_connections_is_no_fault() {
     stale.dumps.clone_from(&old.dumps);
     let refused = "stale-reject error edge/gw-lb:https 203.0.113.77:443";
     assert!(found(&stale).iter().any(|found| found == refused), "{:?}", found(&stale));
+}
+
+#[test]
+fn clients_from_outside_that_are_led_nowhere_are_shut_out() {
+    let lost =
+        ["203.0.113.77:443", ":32485"].map(|at| format!("missing-frontend error edge/gw-lb:https {at} some-clients"));
+    let last_rule = |line: &str| line.contains("\t\tgoto local-PTJD2OIS");
+    assert_eq!(found(&of_nftables().without(last_rule)), lost);
+    let last_rule = |line: &str| line.starts_with("-A KUBE-EXT-PQWBAX2FD7GV5BFO") && line.contains("-j KUBE-SVL-");
+    let node = clean("node1").without(last_rule);
+    assert_eq!(found(&node), lost);
+    let findings = node.check();
+    let message = findings[0]["message"].as_str().expect("a message");
+    let words = "load balancer 203.0.113.77:443 is not captured for all: connections from outside go on untranslated";
+    assert_eq!(message, words);
 }

@@ -37,8 +37,8 @@ fn a_local_pool_that_is_gone_behind_source_ranges_is_told() {
     let message = findings[0]["message"].as_str().expect("a message");
     assert!(message.contains("drops connections to 203.0.113.77:443, :32485, though"), "{message}");
     // Those that no range lets in are dropped all the same.
-    let policy = "policy-mismatch warning edge/gw-lb:https :32485 traffic-policy";
-    assert_eq!(found(&lost), [policy, "stale-reject error edge/gw-lb:https 203.0.113.77:443"]);
+    let shut_out = "missing-frontend error edge/gw-lb:https :32485 some-clients";
+    assert_eq!(found(&lost), [shut_out, "stale-reject error edge/gw-lb:https 203.0.113.77:443"]);
 }
 
 #[test]
