@@ -46,7 +46,7 @@ fn of_drift(input: &Input<'_, '_>, blank: Finding, port: &ServicePort, drift: &D
     Some(match drift {
         // What the filter table refuses is told by the check for that.
         Drift::Policy { origin: Origin::External, have: Verdict::Drop | Verdict::Reject, .. } => return None,
-        Drift::Policy { origin, have: Verdict::None | Verdict::Reject, .. }
+        Drift::Policy { origin, have: Verdict::None | Verdict::Drop | Verdict::Reject, .. }
             if input.is_unhooked(port.family, *origin) =>
         {
             return None;

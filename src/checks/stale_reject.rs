@@ -24,10 +24,8 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
     // Virtual servers without real ones refuse by themselves.
     for (at, port) in input.ports().filter(|_| input.mode() != Mode::Ipvs) {
-        // A port that no rule takes is refused for that alone in nftables mode, which is told as what it lacks.
-        let leads = |frontend: &Frontend| frontend.routes.iter().any(|route| route.verdict.is_pool());
-        let by_rule =
-            |frontend: &&Frontend| input.mode() != Mode::Nftables || frontend.refusal.is_some() || leads(frontend);
+        // What no rule takes is refused for that alone in nftables mode, which is told as what it lacks.
+        let by_rule = |frontend: &&Frontend| input.mode() != Mode::Nftables || frontend.refusal.is_some();
         let acting: Vec<&Frontend> = frontends(port, acts).into_iter().filter(by_rule).collect();
         if let Some(first) = acting.first() {
             let list = acting.iter().map(|frontend| frontend.at()).collect::<Vec<_>>().join(", ");

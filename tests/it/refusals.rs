@@ -56,3 +56,21 @@ fn clients_from_outside_that_are_led_nowhere_are_shut_out() {
     let words = "load balancer 203.0.113.77:443 is not captured for all: connections from outside go on untranslated";
     assert_eq!(message, words);
 }
+
+#[test]
+fn a_lost_hook_of_nftables_is_one_finding_for_a_family() {
+    let without = |hook: &str| {
+        let node = no_local_in_nftables(of_nftables(), 32485);
+        let mut inside = false;
+        let changed: Vec<&str> = node.dumps[0]
+            .lines()
+            .filter(|line| {
+                inside = if line.ends_with('{') { line.contains(hook) } else { inside };
+                !(inside && line.contains("jump services"))
+            })
+            .collect();
+        Node { dumps: vec![changed.join("\n") + "\n"], ..node.clone() }
+    };
+    assert_eq!(found(&without("chain nat-prerouting")), ["missing-hook error prerouting"; 2]);
+    assert_eq!(found(&without("chain nat-output")), ["missing-hook error output"; 2]);
+}
