@@ -49,7 +49,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             }
             let (kind, address, number, refused, wanted) = match *drift {
                 // Without any rules it is the service port that is missing.
-                Drift::MissingFrontend { kind, address, port: number, refused } if !port.pools.is_empty() => {
+                Drift::MissingFrontend { kind, address, port: number, refused, .. } if !port.pools.is_empty() => {
                     (kind, address, number, refused, true)
                 }
                 Drift::NotRefused { kind, address, port: number } => (kind, address, number, None, false),

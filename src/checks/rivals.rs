@@ -59,7 +59,7 @@ impl<'a, 'i, 'f> Rivals<'a, 'i, 'f> {
 
     /// The frontend that the drift tells to be missing, and the other Service that has it on this node, if one has.
     pub(super) fn holder(&self, port: &ServicePort, drift: &Drift) -> Option<(Frontend, &ServiceName)> {
-        let Drift::MissingFrontend { kind, address: Some(address), port: number, refused: None } = *drift else {
+        let Drift::MissingFrontend { kind, address: Some(address), port: number, refused: None, .. } = *drift else {
             return None;
         };
         // The API server gives no cluster IP twice.

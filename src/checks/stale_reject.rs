@@ -79,7 +79,9 @@ enum At {
 /// Connections are refused that should be translated.
 fn acts(drift: &Drift) -> Option<At> {
     match drift {
-        Drift::MissingFrontend { refused: Some(_), address, port, .. } => Some(At::Address(*address, Some(*port))),
+        Drift::MissingFrontend { refused: Some(_), rightly: false, address, port, .. } => {
+            Some(At::Address(*address, Some(*port)))
+        }
         Drift::Policy { frontend, origin: Origin::External, have: Verdict::Drop | Verdict::Reject, .. } => {
             Some(At::Place(*frontend))
         }

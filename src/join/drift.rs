@@ -37,6 +37,7 @@ impl Join<'_, '_> {
                 address: want.address,
                 port: want.port,
                 refused: extent.refusal(want.address),
+                rightly: false,
             }));
         }
         drifts.extend(self.not_refused(port.family, &port.frontends, expected));
@@ -104,7 +105,8 @@ impl Comparison<'_> {
                     && !self.may_be_let_in(want, refused) =>
             {
                 let (kind, address, port) = (want.kind, want.address, want.port);
-                drifts.push(Drift::MissingFrontend { kind, address, port, refused });
+                let rightly = want.policy == Policy::Local && !self.has_local() && refused == Some(Verdict::Drop);
+                drifts.push(Drift::MissingFrontend { kind, address, port, refused, rightly });
             }
             _ => {}
         }

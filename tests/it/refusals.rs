@@ -1,6 +1,6 @@
 //! What kube-proxy refuses or drops on purpose, in the layout of each release, and faults for which that must not be blamed.
 
-use crate::broken::{Node, clean, found, of_nftables, of_nftables_in};
+use crate::broken::{NO_LOCAL, Node, clean, found, of_nftables, of_nftables_in, without_local_endpoints};
 
 /// A node in nftables mode with none of the endpoints of edge/gw-lb, a load balancer under Local policy.
 fn no_local_in_nftables(node: Node, node_port: u16) -> Node {
@@ -73,4 +73,18 @@ fn a_lost_hook_of_nftables_is_one_finding_for_a_family() {
     };
     assert_eq!(found(&without("chain nat-prerouting")), ["missing-hook error prerouting"; 2]);
     assert_eq!(found(&without("chain nat-output")), ["missing-hook error output"; 2]);
+}
+
+#[test]
+fn a_load_balancer_that_is_lost_where_dropping_is_right_is_told_once() {
+    let missing = ["missing-frontend error edge/gw-lb:https 203.0.113.77:443"];
+    let captured = |line: &str| line.contains("203.0.113.77 . tcp . 443 : goto external-");
+    assert_eq!(found(&no_local_in_nftables(of_nftables(), 32485).without(captured)), missing);
+    let captured = |line: &str| line.starts_with("-A KUBE-SERVICES -d 203.0.113.77/32") && line.contains("KUBE-EXT-");
+    assert_eq!(found(&without_local_endpoints("node1").without(captured)), missing);
+    // With an endpoint of this node the refusal is stale as well.
+    let stale = clean("node1").before("-A KUBE-EXTERNAL-SERVICES ", NO_LOCAL).without(captured);
+    let refused = ["error edge/gw-lb:https 203.0.113.77:443", "info edge/gw-lb:https :32485"];
+    let with_refusal = [missing[0].to_owned()].into_iter().chain(refused.map(|at| format!("stale-reject {at}")));
+    assert_eq!(found(&stale), with_refusal.collect::<Vec<_>>());
 }

@@ -41,6 +41,8 @@ pub enum Drift {
         port: u16,
         /// The filter table refuses it in this way.
         refused: Option<Verdict>,
+        /// It does so rightly: under Local policy without an endpoint of this node, clients from outside are dropped.
+        rightly: bool,
     },
     /// Clients of a frontend without endpoints should be refused and are not.
     NotRefused {
