@@ -1,6 +1,9 @@
 //! What kube-proxy refuses or drops on purpose, in the layout of each release, and faults for which that must not be blamed.
 
+use serde_json::Value;
+
 use crate::broken::{NO_LOCAL, Node, clean, found, of_nftables, of_nftables_in, without_local_endpoints};
+use crate::run::kube_ipt;
 
 /// A node in nftables mode with none of the endpoints of edge/gw-lb, a load balancer under Local policy.
 fn no_local_in_nftables(node: Node, node_port: u16) -> Node {
@@ -87,4 +90,23 @@ fn a_load_balancer_that_is_lost_where_dropping_is_right_is_told_once() {
     let refused = ["error edge/gw-lb:https 203.0.113.77:443", "info edge/gw-lb:https :32485"];
     let with_refusal = [missing[0].to_owned()].into_iter().chain(refused.map(|at| format!("stale-reject {at}")));
     assert_eq!(found(&stale), with_refusal.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_map_of_nftables_alone_tells_no_verdict() {
+    let whole = of_nftables().dumps.remove(0);
+    let map = whole.split("\tmap service-ips {").nth(1).and_then(|rest| rest.split("\n\t}").next()).expect("the map");
+    let part = format!("table ip kube-proxy {{\n\tmap service-ips {{{map}\n\t}}\n}}\n");
+    let run = |args: &str| kube_ipt(args).stdin(part.as_str()).stdout();
+    let listed: Value = serde_json::from_str(&run("list --no-api -o json")).expect("JSON");
+    let services = listed["services"].as_array().expect("services");
+    assert!(services.len() > 10, "{listed}");
+    for service in services {
+        assert_eq!(service["status"], "unknown", "{service}");
+        for route in service["frontends"].as_array().expect("frontends").iter().filter_map(|f| f["routes"].as_array()) {
+            assert!(route.iter().all(|route| route["verdict"].is_null()), "{service}");
+        }
+    }
+    let shown = run("show shop/manual --no-api");
+    assert!(shown.contains("unknown") && !shown.contains("not captured"), "{shown}");
 }

@@ -248,7 +248,11 @@ impl<'d> InFamily<'d> {
                 _ if to_node => &["prerouting", "input"],
                 _ => &["prerouting", "forward"],
             };
-            let fate = walk.through(hooks);
+            let fate = match walk.through(hooks) {
+                // A rule that is not listed may take it.
+                Fate::LeftAlone if !self.ruleset.is_whole() => Fate::Unknown,
+                fate => fate,
+            };
             let masquerade = match (fate, walk.marked) {
                 (Fate::Pool(..), Truth::Yes) => Some(true),
                 (Fate::Unknown, _) | (Fate::Pool(..), Truth::Unknown) => None,
