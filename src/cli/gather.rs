@@ -263,7 +263,15 @@ pub(super) fn begins_like_rules(text: &str) -> bool {
 /// The error for a text that is no dump: it says what the text looks like.
 fn foreign(capture: &Capture) -> Failure {
     let foreign = recognise(capture.text.as_bytes());
-    let what = format!("{} {foreign}; expected rules of iptables or nftables, or an ipvsadm listing", capture.label);
+    let what = match foreign {
+        Foreign::Nft => {
+            format!(
+                "{} {foreign} in which no table begins: a line like 'table ip kube-proxy {{' is missing",
+                capture.label
+            )
+        }
+        _ => format!("{} {foreign}; expected rules of iptables or nftables, or an ipvsadm listing", capture.label),
+    };
     let hint = match foreign {
         Foreign::Gzip if capture.label == "stdin" => "put zcat before it: … | zcat | kube-ipt show".to_owned(),
         Foreign::Gzip => format!("zcat {} | kube-ipt show", shell::operand(&capture.label)),
@@ -271,6 +279,7 @@ fn foreign(capture: &Capture) -> Failure {
         Foreign::Objects => {
             "--objects -    (reads them from standard input; the rules come by -f or from this node)".to_owned()
         }
+        Foreign::Nft => "save all of it with: nft list ruleset > FILE".to_owned(),
         _ => "save the rules of the node with: iptables-save > FILE".to_owned(),
     };
     Failure { what, hints: vec![hint] }

@@ -325,7 +325,6 @@ fn what_is_no_dump_is_named() {
             "--objects -    (reads them from standard input; the rules come by -f or from this node)",
         ),
         ("{\"apiVersion\": \"v1\"}", "looks like JSON", save),
-        ("chain nat {\n}\n", "looks like an nft listing", save),
         ("dear all,\nnothing here\n", "holds no line of an iptables dump", save),
     ] {
         let error = format!(

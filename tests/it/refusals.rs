@@ -110,3 +110,14 @@ fn a_map_of_nftables_alone_tells_no_verdict() {
     let shown = run("show shop/manual --no-api");
     assert!(shown.contains("unknown") && !shown.contains("not captured"), "{shown}");
 }
+
+#[test]
+fn an_nft_listing_without_its_first_line_is_told_what_it_lacks() {
+    let text = of_nftables().dumps.remove(0);
+    let at = text.find("table ip kube-proxy {").expect("the table");
+    let headless = text[at..].split_once('\n').expect("a line").1;
+    let headless = headless.split("\n}\n").next().expect("a table");
+    let error = "error: stdin looks like an nft listing in which no table begins: a line like 'table ip kube-proxy {' is missing\n  \
+         try:  save all of it with: nft list ruleset > FILE";
+    assert_eq!(kube_ipt("list").stdin(headless).status(2).stderr(error).stdout(), "");
+}
