@@ -92,35 +92,14 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
 }
 
-/// Families in which not one node port is open, though several Services have one: kube-proxy opens all of them on the same
-/// addresses, and none where it was told to use addresses that the node does not have, or only loopback ones, which nftables and
-/// IPVS leave out (`nodePortAddresses`).
+/// Families in which not one node port is open, which is told once.
 fn without_node_ports(input: &Input<'_, '_>, found: &mut Found) -> Vec<Family> {
-    let ipvs = match input.mode() {
-        Mode::Iptables => return Vec::new(),
-        mode => mode == Mode::Ipvs,
-    };
-    let on_purpose = input.node_ports() == NodePorts::Loopback;
-    let any = |port: &ServicePort, is: fn(&Frontend) -> bool| {
-        port.frontends.iter().any(|frontend| frontend.kind == FrontendKind::NodePort && is(frontend))
-    };
-    // A virtual server is one for an address, whether it has real servers or not; an element of a map is one for the port.
-    let has_rules = |port: &ServicePort| any(port, |frontend| !frontend.rules.is_empty());
-    let leads = |port: &ServicePort| any(port, |frontend| frontend.routes.iter().any(|route| route.verdict.is_pool()));
-    let is_open = |port: &ServicePort| if ipvs { has_rules(port) } else { leads(port) };
-    let is_missing = |port: &ServicePort| port.drifts().iter().any(is_of_node_port) && (ipvs || has_rules(port));
     let mut closed = Vec::new();
     for family in [Family::Ipv4, Family::Ipv6] {
-        let ports = || input.ports().map(|(_, port)| port).filter(move |port| port.family == family);
-        let missing = ports().filter(|port| is_missing(port)).count();
-        // Of few Services it is no wonder.
-        let is_telling = missing > 0 && (on_purpose || missing > 1 && !input.narrowed);
-        if !is_telling || ports().any(is_open) {
-            continue;
-        }
+        let Some(missing) = closed_node_ports(input, family) else { continue };
         closed.push(family);
         let node = input.node();
-        if on_purpose {
+        if input.node_ports() == NodePorts::Loopback {
             found.skip(format!("no node port of {family} is open on {node}, as nodePortAddresses may have it"));
             continue;
         }
@@ -135,6 +114,30 @@ fn without_node_ports(input: &Input<'_, '_>, found: &mut Found) -> Vec<Family> {
         });
     }
     closed
+}
+
+/// How many service ports lack their node port, if not one is open in the family though several Services have one: kube-proxy
+/// opens all of them on the same addresses, and none where it was told to use addresses that the node does not have, or only
+/// loopback ones, which nftables and IPVS leave out (`nodePortAddresses`).
+pub(super) fn closed_node_ports(input: &Input<'_, '_>, family: Family) -> Option<usize> {
+    let ipvs = match input.mode() {
+        Mode::Iptables => return None,
+        mode => mode == Mode::Ipvs,
+    };
+    let on_purpose = input.node_ports() == NodePorts::Loopback;
+    let any = |port: &ServicePort, is: fn(&Frontend) -> bool| {
+        port.frontends.iter().any(|frontend| frontend.kind == FrontendKind::NodePort && is(frontend))
+    };
+    // A virtual server is one for an address, whether it has real servers or not; an element of a map is one for the port.
+    let has_rules = |port: &ServicePort| any(port, |frontend| !frontend.rules.is_empty());
+    let leads = |port: &ServicePort| any(port, |frontend| frontend.routes.iter().any(|route| route.verdict.is_pool()));
+    let is_open = |port: &ServicePort| if ipvs { has_rules(port) } else { leads(port) };
+    let is_missing = |port: &ServicePort| port.drifts().iter().any(is_of_node_port) && (ipvs || has_rules(port));
+    let ports = || input.ports().map(|(_, port)| port).filter(move |port| port.family == family);
+    let missing = ports().filter(|port| is_missing(port)).count();
+    // Of few Services it is no wonder.
+    let is_telling = missing > 0 && (on_purpose || missing > 1 && !input.narrowed);
+    (is_telling && !ports().any(is_open)).then_some(missing)
 }
 
 fn is_of_node_port(drift: &Drift) -> bool {

@@ -1,6 +1,6 @@
 //! What kube-proxy refuses or drops on purpose, in the layout of each release, and faults for which that must not be blamed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::broken::{NO_LOCAL, Node, clean, found, of_nftables, of_nftables_in, without_local_endpoints};
 use crate::run::kube_ipt;
@@ -109,6 +109,37 @@ fn a_map_of_nftables_alone_tells_no_verdict() {
     }
     let shown = run("show shop/manual --no-api");
     assert!(shown.contains("unknown") && !shown.contains("not captured"), "{shown}");
+}
+
+#[test]
+fn a_service_is_missed_at_the_addresses_that_it_should_be_captured_at() {
+    let local = |service: &mut Value| {
+        service["spec"]["internalTrafficPolicy"] = json!("Local");
+    };
+    // Without an endpoint on the node its cluster IP is dropped, and its node port leads to the others.
+    let of = |node: Node, service: &str| node.elsewhere(service).change("Service", service, local);
+    let told = |node: &Node| {
+        let findings = node.check();
+        let missing: Vec<Value> = findings.into_iter().filter(|f| f["code"] == "missing-service").collect();
+        assert_eq!(missing.len(), 1, "{missing:?}");
+        missing[0]["message"].as_str().expect("a message").to_owned()
+    };
+    let node = of(of_nftables(), "shop/web").lines(|line| {
+        let drop = "10.96.182.118 . tcp . 80 comment \"shop/web\" : drop,\n\t\t\t     10.96.236.2 .";
+        match line {
+            line if line.contains("10.96.182.118 . tcp . 80 : goto") => None,
+            line if line.contains("10.96.236.2 . tcp . 80 comment") => Some(line.replace("10.96.236.2 .", drop)),
+            line => Some(line.to_owned()),
+        }
+    });
+    assert_eq!(found(&node), [""; 0]);
+    let lost = node.clone().lines(|line| Some(line.replace("tcp . 31589 : goto external-452DNVGS-shop/web/tcp/,", "")));
+    let message = told(&lost);
+    assert!(message.contains("connections to :31589 reach none of them"), "{message}");
+    assert!(message.starts_with("no rules on this node, though 7 endpoints are usable"), "{message}");
+    // Where no node port is open at all, it is told as that.
+    let closed = node.without(|line| line.contains("elements = { 10.200.0.12 }"));
+    assert_eq!(found(&closed), ["missing-frontend warning node-ports"]);
 }
 
 #[test]
