@@ -1,9 +1,11 @@
 //! An address or node port of the Service is not captured: connections to it go on untranslated.
 
+use std::net::IpAddr;
+
 use super::rivals::Rivals;
 use super::{Check, Finding, Found, Input, Severity};
 use crate::cluster::NodePorts;
-use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, Origin, ServicePort, Verdict, count};
+use crate::dataplane::{Drift, Frontend, FrontendKind, Mode, Origin, ServicePort, Verdict, Wiring, count};
 use crate::net::{Family, Host};
 
 /// Virtual servers that are shown of a node port.
@@ -52,7 +54,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 Drift::MissingFrontend { kind, address, port: number, refused, .. } if !port.pools.is_empty() => {
                     (kind, address, number, refused, true)
                 }
-                Drift::NotRefused { kind, address, port: number } => (kind, address, number, None, false),
+                Drift::NotRefused { kind, address, port: number } if !is_unasked(input, port, (address, number)) => {
+                    (kind, address, number, None, false)
+                }
                 _ => continue,
             };
             let frontend = Frontend::blank(kind, address, number);
@@ -90,6 +94,18 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             });
         }
     }
+}
+
+/// True if a rule refuses clients there that packets do not get to, which is told as what they lack: a hook, or addresses of the
+/// node at which node ports are open.
+fn is_unasked(input: &Input<'_, '_>, port: &ServicePort, at: (Option<IpAddr>, u16)) -> bool {
+    let refuses = |f: &Frontend| f.refusal.is_some() && (f.address, f.port) == (at.0, Some(at.1));
+    let lacks_hook = |wiring: &Wiring| wiring.missing_hooks.iter().any(|hook| hook.table == "filter");
+    let acts =
+        |f: &Frontend| f.kind == FrontendKind::NodePort && f.routes.iter().any(|route| route.verdict != Verdict::None);
+    let are_open = || input.ports().any(|(_, one)| one.family == port.family && one.frontends.iter().any(acts));
+    port.frontends.iter().any(refuses)
+        && (input.wiring(port.family).is_some_and(lacks_hook) || at.0.is_none() && !are_open())
 }
 
 /// Families in which not one node port is open, which is told once.

@@ -51,8 +51,11 @@ impl Join<'_, '_> {
     pub(super) fn not_refused(&self, family: Family, frontends: &[Frontend], expected: &Expected<'_>) -> Vec<Drift> {
         let extent = self.extent(family).filter(|extent| extent.nat_whole && extent.filter_whole);
         let Some(extent) = extent.filter(|_| expected.pools.usable == Some(false)) else { return Vec::new() };
-        let is_there =
-            |want: &&expect::Frontend| frontends.iter().any(|have| is_same(want, have) || may_be(want, have));
+        // What has a rule that refuses nobody is as good as without one.
+        let is_idle = |have: &Frontend| have.refusal.is_some() && is_left_alone(have);
+        let is_there = |want: &&expect::Frontend| {
+            frontends.iter().any(|have| is_same(want, have) && !is_idle(have) || may_be(want, have))
+        };
         let is_refused = |want: &&expect::Frontend| extent.refusal(want.address) == Some(Verdict::Reject);
         let open = expected.frontends.iter().filter(|want| !is_there(want) && !is_refused(want));
         open.map(|want| Drift::NotRefused { kind: want.kind, address: want.address, port: want.port }).collect()

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::broken::{NO_LOCAL, Node, clean, found, of_nftables, of_nftables_in, without_local_endpoints};
+use crate::broken::{NO_LOCAL, Node, clean, found, of_nftables, of_nftables_in, told, without_local_endpoints};
 use crate::run::kube_ipt;
 
 /// A node in nftables mode with none of the endpoints of edge/gw-lb, a load balancer under Local policy.
@@ -140,6 +140,28 @@ fn a_service_is_missed_at_the_addresses_that_it_should_be_captured_at() {
     // Where no node port is open at all, it is told as that.
     let closed = node.without(|line| line.contains("elements = { 10.200.0.12 }"));
     assert_eq!(found(&closed), ["missing-frontend warning node-ports"]);
+}
+
+#[test]
+fn a_chain_that_refuses_nobody_any_more_is_missed() {
+    let mut inside = false;
+    let node = of_nftables();
+    let kept: Vec<&str> = node.dumps[0]
+        .lines()
+        .filter(|line| {
+            inside = if line.ends_with('{') { line.contains("chain reject-chain") } else { inside };
+            !(inside && line.trim() == "reject")
+        })
+        .collect();
+    let node = Node { dumps: vec![kept.join("\n") + "\n"], ..node.clone() };
+    let told: Vec<String> = told(&node.check());
+    // Cluster IPs are rejected for want of a rule all the same.
+    assert_eq!(told, ["missing-frontend warning shop/nobody-np :31318 not-refused"]);
+    // Whether node ports are meant to be open, where this is the only one, nobody knows.
+    let of_node_port = |line: &str| line.contains("tcp . 3") && line.contains(" : goto external-");
+    let alone = of_nftables().without(|line| of_node_port(line) || line.contains("elements = { 10.200.0.12 }"));
+    let told = found(&alone);
+    assert!(told.iter().all(|found| !found.contains("not-refused")), "{told:?}");
 }
 
 #[test]
