@@ -217,7 +217,7 @@ mod tests {
             ("$ sudo ipset save\ncreate KUBE-CLUSTER-IP hash:ip,port family inet\n", Kind::Sets),
             ("add KUBE-LOOP-BACK 10.0.0.1,tcp:80,10.0.0.1\ncreate PORTS bitmap:port range 0-9\n", Kind::Sets),
             ("# ipset list\nroot:\nName: PORTS\nType: bitmap:port\n", Kind::Sets),
-            ("create something\nName: of a thing\n", Kind::Iptables),
+            ("they\ncreate something\nName: of a thing\n", Kind::Iptables),
             ("ipvs\n", Kind::Mode(Mode::Ipvs)),
         ] {
             assert_eq!(of(text), wanted, "{text}");

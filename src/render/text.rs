@@ -28,7 +28,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// `text` without the styles of [`super::palette`], piece by piece. No other escape is in what is printed: see [`clean`].
+/// `text` without its styles, piece by piece. No other escape is in what is printed: see [`clean`].
 pub fn unstyled(text: &str) -> impl Iterator<Item = &str> {
     let mut pieces = text.split('\u{1b}');
     // A style is `ESC [ … m` (ECMA-48, SGR).

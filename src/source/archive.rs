@@ -13,11 +13,10 @@ use super::file::{decoded, reason};
 use super::folder::folder;
 use super::member::{Flaw, Flaws, shown};
 use super::snapshot;
-use super::unpack::{self, CUT, LARGEST, Leashed, Limited, MOST, growth, is_gzip};
+use super::unpack::{self, CUT, LARGEST, Leashed, Limited, MOST, growth, is_gzip, packed, packer};
 use super::whole::{Bytes, Whole, too_large};
 use super::{Capture, SourceError, Text};
 use crate::order::Order as _;
-use crate::shell;
 
 /// So much of a member is looked at to tell whether it matters; preambles of shells and log collectors are shorter.
 const HEAD: u64 = 64 << 10;
@@ -164,22 +163,6 @@ fn has_checksum(head: &[u8]) -> bool {
     let said = said.and_then(|text| u32::from_str_radix(text.trim_matches(['\0', ' ']), 8).ok());
     let others = header[..148].iter().chain(&header[156..]).map(|byte| u32::from(*byte));
     said == Some(others.sum::<u32>() + 8 * u32::from(b' '))
-}
-
-/// The program that unpacks what is packed in a way not known here.
-fn packer(head: &[u8]) -> Option<&'static str> {
-    [(b"\xfd7zXZ\0".as_slice(), "xz"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd")]
-        .into_iter()
-        .find_map(|(magic, program)| head.starts_with(magic).then_some(program))
-}
-
-fn packed(label: &str, program: &str) -> SourceError {
-    let what = format!("{label} is compressed with {program}, which this program does not unpack");
-    let hint = match label {
-        "stdin" => format!("put {program} -dc before it: … | {program} -dc | kube-ipt show"),
-        file => format!("{program} -dc {} | kube-ipt show", shell::operand(file)),
-    };
-    SourceError { what, hints: vec![hint] }
 }
 
 /// A collection in the making.

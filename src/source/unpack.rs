@@ -1,4 +1,5 @@
-//! gzip with limits: what grows more than any text of rules or objects does was made to fill memory.
+//! gzip with limits: what grows more than any text of rules or objects does was made to fill memory. What is packed otherwise
+//! is told.
 
 use std::cell::Cell;
 use std::io::{self, Read, Take};
@@ -7,6 +8,7 @@ use flate2::bufread::GzDecoder;
 use flate2::read::MultiGzDecoder;
 
 use super::SourceError;
+use crate::shell;
 
 /// The most a text may hold: thirty times the objects of a cluster of 100,000 endpoints.
 pub(super) const MOST: u64 = 1 << 30;
@@ -123,6 +125,23 @@ impl<R: Read> Read for Leashed<'_, R> {
         self.left.set(self.left.get() - read as u64);
         Ok(read)
     }
+}
+
+/// The program that unpacks what is packed in a way not known here.
+pub(super) fn packer(head: &[u8]) -> Option<&'static str> {
+    [(b"\xfd7zXZ\0".as_slice(), "xz"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd")]
+        .into_iter()
+        .find_map(|(magic, program)| head.starts_with(magic).then_some(program))
+}
+
+/// Says how to unpack it.
+pub(super) fn packed(label: &str, program: &str) -> SourceError {
+    let what = format!("{label} is compressed with {program}, which this program does not unpack");
+    let hint = match label {
+        "stdin" => format!("put {program} -dc before it: … | {program} -dc | kube-ipt show"),
+        file => format!("{program} -dc {} | kube-ipt show", shell::operand(file)),
+    };
+    SourceError { what, hints: vec![hint] }
 }
 
 #[cfg(test)]

@@ -90,7 +90,9 @@ fn colours(text: &str) -> Option<(String, Mended)> {
 
 fn blanks(text: &str) -> Option<(String, Mended)> {
     const NO_BREAK: char = '\u{a0}';
-    let lines = sample(text).lines().filter(|line| line.contains(NO_BREAK)).count();
+    // In a name it stays what it is.
+    let begins = |line: &&str| line.starts_with(NO_BREAK) || line.trim_start().starts_with("-A\u{a0}");
+    let lines = sample(text).lines().filter(begins).count();
     (lines >= SEVERAL).then(|| (text.replace(NO_BREAK, " "), Mended::Blanks))
 }
 
