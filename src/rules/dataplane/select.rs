@@ -61,6 +61,7 @@ const PODS: [&str; 3] = ["po", "pod", "pods"];
 
 /// WHATs in kubectl's form `TYPE NAME…` as `TYPE/NAME`: `svc cart till` is `svc/cart svc/till`, and `svc` alone is every
 /// Service. One that is called `svc` is `svc/svc`.
+#[inline]
 pub fn by_kind(what: &[String]) -> Vec<String> {
     match what {
         [kind] if SERVICES.contains(&kind.as_str()) => Vec::new(),
@@ -72,6 +73,7 @@ pub fn by_kind(what: &[String]) -> Vec<String> {
 }
 
 /// What is behind the type, where one of `kinds` is named.
+#[inline]
 fn of_kind<'t>(kinds: &[&str], text: &'t str) -> Option<&'t str> {
     let (kind, name) = text.split_once('/')?;
     kinds.contains(&kind).then_some(name)
@@ -79,6 +81,7 @@ fn of_kind<'t>(kinds: &[&str], text: &'t str) -> Option<&'t str> {
 
 impl Select {
     /// Reads one WHAT.
+    #[inline]
     pub fn parse(text: &str) -> Result<Self, BadWhat> {
         if let Some(pattern) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|p| !p.is_empty())
         {
@@ -131,6 +134,7 @@ impl Select {
     }
 
     /// The Pod it names or may name: namespace, where given, and name.
+    #[inline]
     pub fn pod(&self) -> Option<(Option<&str>, &str)> {
         match self {
             Self::Name { namespace, service: name, port: None } | Self::Pod { namespace, name } => {
@@ -141,6 +145,7 @@ impl Select {
     }
 
     /// True if it names the service port by its name.
+    #[inline]
     pub fn matches_name(&self, name: Option<&ServiceName>) -> bool {
         let Some(name) = name else { return false };
         match self {
@@ -155,6 +160,7 @@ impl Select {
     }
 
     /// True if it names one of a service port's frontends, whose protocol is `protocol`.
+    #[inline]
     pub fn matches_frontend(
         &self,
         kind: FrontendKind,
@@ -172,6 +178,7 @@ impl Select {
     }
 
     /// True if it names an endpoint of a service port whose protocol is `protocol`.
+    #[inline]
     pub fn matches_endpoint(&self, endpoint: &Endpoint, protocol: Option<Protocol>) -> bool {
         match self {
             Self::Address(ip, port, proto) => {
@@ -183,6 +190,7 @@ impl Select {
     }
 
     /// True if endpoints have to be known to answer it.
+    #[inline]
     pub fn needs_endpoints(&self) -> bool {
         matches!(self, Self::Address(..) | Self::Chain(_))
     }
@@ -190,6 +198,7 @@ impl Select {
 
 impl ServicePort {
     /// True if `select` names one of its endpoints.
+    #[inline]
     pub fn has_endpoint(&self, select: &Select) -> bool {
         self.pools.iter().flat_map(|pool| &pool.endpoints).any(|e| select.matches_endpoint(e, self.protocol))
     }
@@ -197,6 +206,7 @@ impl ServicePort {
 
 /// `service-452DNVGS-shop/web/tcp/`: a chain of nftables mode has the hash of what it serves in its name, in capitals, which no
 /// name of Kubernetes has.
+#[inline]
 fn is_chain_of_nftables(text: &str) -> bool {
     let prefixes = ["service-", "local-", "external-", "firewall-", "endpoint-"];
     let rest = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
@@ -205,6 +215,7 @@ fn is_chain_of_nftables(text: &str) -> bool {
 }
 
 /// `service.namespace`, `service.namespace.svc`, `service.namespace.svc.cluster.local`: names of Services hold no dots.
+#[inline]
 fn dns_name(text: &str) -> Option<Select> {
     let mut labels = text.trim_end_matches('.').split('.');
     let (service, namespace) = (labels.next()?, labels.next()?);
@@ -213,11 +224,13 @@ fn dns_name(text: &str) -> Option<Select> {
     (name.port.is_none()).then_some(Select::Name { namespace: Some(name.namespace), service: name.service, port: None })
 }
 
+#[inline]
 fn fits<T: PartialEq + Copy>(wanted: Option<T>, have: Option<T>) -> bool {
     wanted.is_none() || have.is_none() || wanted == have
 }
 
 /// The names most like `text`, best first: those that contain it, then those with few typing errors.
+#[inline]
 pub fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let bare = |name: &'a str| name.rsplit('/').next().unwrap_or(name);
     let wanted = text.to_lowercase();

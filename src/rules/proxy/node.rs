@@ -198,6 +198,7 @@ impl<'r, 'd> Survey<'r, 'd> {
     }
 
     /// The rules of a service port, step by step.
+    #[inline]
     pub fn walkthrough(&self, sketch: Sketch<'_, 'd>, port: &ServicePort) -> Walkthrough {
         match sketch {
             Sketch::Iptables(sketch) => self.iptables.walkthrough(sketch, port),

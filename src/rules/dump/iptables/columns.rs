@@ -17,6 +17,7 @@ const TO_OPTIONS: usize = 6;
 
 /// Lines wrapped, or cut, at a column: no line is longer, several are as long, and what follows those begins no line, or they
 /// have no end. Or lines wrapped between words: what begins no line would not have fitted behind the one before it.
+#[inline]
 pub(super) fn columns(text: &str) -> Option<(String, Mended)> {
     let whole: Vec<&str> = sampled_lines(text).collect();
     let width = whole.iter().map(|line| length(line)).max().filter(|width| *width >= NARROW)?;
@@ -44,11 +45,13 @@ pub(super) fn columns(text: &str) -> Option<(String, Mended)> {
     (ends >= SEVERAL && !goes_on).then(|| (without_chopped(text, width), Mended::Chopped(width)))
 }
 
+#[inline]
 fn length(line: &str) -> usize {
     if line.is_ascii() { line.len() } else { line.chars().count() }
 }
 
 /// True for what a line of a dump begins with. The rest of one that was wrapped may begin with a colon too.
+#[inline]
 fn begins_line(line: &str) -> bool {
     let declares = || {
         let mut words = line.split(' ').skip(1);
@@ -68,6 +71,7 @@ fn begins_line(line: &str) -> bool {
 }
 
 /// A rule as `iptables -S` and `iptables-save` write it, without its counters.
+#[inline]
 fn rule(line: &str) -> Option<&str> {
     let rule = match line.strip_prefix('[') {
         Some(counted) => counted.split_once("] ")?.1,
@@ -77,12 +81,14 @@ fn rule(line: &str) -> Option<&str> {
 }
 
 /// True for a row of `iptables -L`.
+#[inline]
 fn is_row(line: &str) -> bool {
     let mut words = line.split_ascii_whitespace().take(TO_OPTIONS);
     words.any(|word| word == "--")
 }
 
 /// True for the names of its columns.
+#[inline]
 fn is_heading(line: &str) -> bool {
     ["num ", "pkts ", "target "].iter().any(|first| line.trim_start().starts_with(first)) && line.contains(" prot ")
 }
@@ -90,6 +96,7 @@ fn is_heading(line: &str) -> bool {
 /// False for a line that has no end: a rule without target, a row in the middle of its comment or
 /// without the address it translates to, a heading without its last name.
 /// Where names of chains have their `hashes`, a shorter one is the beginning of one.
+#[inline]
 fn has_end(line: &str, hashes: bool) -> bool {
     let Some(rule) = rule(line) else {
         let is_open = line.rsplit_once("/* ").is_some_and(|(_, comment)| !comment.contains("*/"));
@@ -111,11 +118,13 @@ fn has_end(line: &str, hashes: bool) -> bool {
 }
 
 /// The hash in the name of a chain of a Service or endpoint.
+#[inline]
 fn hash(chain: &str) -> Option<&str> {
     OF_SERVICES.into_iter().find_map(|kind| chain.strip_prefix(kind))
 }
 
 /// True for the beginning of a name that kube-proxy and the kernel know, and that is not one itself.
+#[inline]
 fn is_beginning(name: &str) -> bool {
     const NAMES: [&str; 10] = [
         "KUBE-SVC-",
@@ -133,6 +142,7 @@ fn is_beginning(name: &str) -> bool {
 }
 
 /// The text with lines put together, `between` them, where one that begins no line follows another that `goes_on`.
+#[inline]
 fn unwrapped(text: &str, between: &str, goes_on: impl Fn(&str, &str) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut lines = text.lines().peekable();
@@ -151,6 +161,7 @@ fn unwrapped(text: &str, between: &str, goes_on: impl Fn(&str, &str) -> bool) ->
 }
 
 /// Lines that were cut become what grep puts where lines are missing.
+#[inline]
 fn without_chopped(text: &str, width: usize) -> String {
     text.lines().map(|line| if length(line) < width { format!("{line}\n") } else { "--\n".to_owned() }).collect()
 }

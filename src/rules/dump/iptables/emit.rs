@@ -7,6 +7,7 @@ use super::words::quote;
 
 impl Rule<'_> {
     /// The rule behind `-A CHAIN`, without counters. Parsing the result gives this rule again.
+    #[inline]
     pub fn emit(&self) -> String {
         let mut out = String::with_capacity(96);
         for item in &self.matches {
@@ -22,6 +23,7 @@ impl Rule<'_> {
 
 impl Match<'_> {
     /// The condition alone, as it stands in a rule.
+    #[inline]
     pub fn emit(&self) -> String {
         let mut out = String::new();
         emit_match(self, &mut out);
@@ -29,6 +31,7 @@ impl Match<'_> {
     }
 }
 
+#[inline]
 fn emit_match(item: &Match<'_>, out: &mut String) {
     match item {
         Match::Source { not, network } => negatable(*not, "-s", network, out),
@@ -61,6 +64,7 @@ fn emit_match(item: &Match<'_>, out: &mut String) {
     }
 }
 
+#[inline]
 fn emit_ports(ports: &Ports<'_>, out: &mut String) {
     if let Some(module) = ports.module {
         option("-m", Some(module), out);
@@ -73,6 +77,7 @@ fn emit_ports(ports: &Ports<'_>, out: &mut String) {
     words(&ports.rest, out);
 }
 
+#[inline]
 fn emit_statistic(statistic: &Statistic<'_>, out: &mut String) {
     push(out, "-m statistic");
     if !statistic.mode.is_empty() {
@@ -87,6 +92,7 @@ fn emit_statistic(statistic: &Statistic<'_>, out: &mut String) {
     option("--packet", statistic.packet, out);
 }
 
+#[inline]
 fn emit_recent(recent: &Recent<'_>, out: &mut String) {
     push(out, "-m recent");
     if recent.not {
@@ -118,6 +124,7 @@ fn emit_recent(recent: &Recent<'_>, out: &mut String) {
     }
 }
 
+#[inline]
 fn emit_addrtype(addrtype: &AddrType<'_>, out: &mut String) {
     push(out, "-m addrtype");
     for (flag, value) in [("--src-type", addrtype.source), ("--dst-type", addrtype.destination)] {
@@ -132,6 +139,7 @@ fn emit_addrtype(addrtype: &AddrType<'_>, out: &mut String) {
     }
 }
 
+#[inline]
 fn words(words: &[Word<'_>], out: &mut String) {
     for word in words {
         if word.quoted {
@@ -145,6 +153,7 @@ fn words(words: &[Word<'_>], out: &mut String) {
 }
 
 /// A word that was quoted needs its quotes again even where iptables would not have set them.
+#[inline]
 fn quote_always(text: &str, out: &mut String) {
     let start = out.len();
     quote(text, out);
@@ -154,6 +163,7 @@ fn quote_always(text: &str, out: &mut String) {
     }
 }
 
+#[inline]
 fn negatable(not: bool, flag: &str, value: &str, out: &mut String) {
     if not {
         push(out, "!");
@@ -161,6 +171,7 @@ fn negatable(not: bool, flag: &str, value: &str, out: &mut String) {
     option(flag, Some(value), out);
 }
 
+#[inline]
 fn option(flag: &str, value: Option<&str>, out: &mut String) {
     let Some(value) = value else { return };
     push(out, flag);
@@ -175,11 +186,13 @@ fn option(flag: &str, value: Option<&str>, out: &mut String) {
     }
 }
 
+#[inline]
 fn push(out: &mut String, text: &str) {
     out.push_str(blank(out));
     out.push_str(text);
 }
 
+#[inline]
 fn blank(out: &str) -> &'static str {
     if out.is_empty() { "" } else { " " }
 }

@@ -37,6 +37,7 @@ pub enum Mended {
 
 impl Mended {
     /// As a sentence about the text called `label`.
+    #[inline]
     pub fn told(&self, label: &str) -> String {
         match self {
             Self::Colours => format!("{label} has colours of a terminal: they were taken out"),
@@ -59,6 +60,7 @@ impl Mended {
 }
 
 /// The text as iptables wrote it, and what was mended; nothing if it is.
+#[inline]
 pub fn mend(text: &str) -> Option<(String, Vec<Mended>)> {
     let mut mended = Vec::new();
     let mut now = Cow::Borrowed(text);
@@ -73,6 +75,7 @@ pub fn mend(text: &str) -> Option<(String, Vec<Mended>)> {
 
 /// `ESC [ … letter` (ECMA-48), which `grep --color` writes, and ends with `ESC [ m`: a name that steers a terminal does not, and is
 /// kept.
+#[inline]
 fn colours(text: &str) -> Option<(String, Mended)> {
     let ends = |end: &[u8]| memchr::memmem::find_iter(sample(text).as_bytes(), end).count();
     if ends(b"\x1b[m") + ends(b"\x1b[0m") < SEVERAL {
@@ -88,6 +91,7 @@ fn colours(text: &str) -> Option<(String, Mended)> {
     Some((out, Mended::Colours))
 }
 
+#[inline]
 fn blanks(text: &str) -> Option<(String, Mended)> {
     const NO_BREAK: char = '\u{a0}';
     // In a name it stays what it is.
@@ -96,16 +100,19 @@ fn blanks(text: &str) -> Option<(String, Mended)> {
     (lines >= SEVERAL).then(|| (text.replace(NO_BREAK, " "), Mended::Blanks))
 }
 
+#[inline]
 fn prefixes(text: &str) -> Option<(String, Mended)> {
     without_prefixes(text).map(|(text, first)| (text, Mended::Prefixes(first)))
 }
 
+#[inline]
 fn tabs(text: &str) -> Option<(String, Mended)> {
     let rules = sample(text).lines().filter(|line| line.starts_with("-A\t")).count();
     (rules >= SEVERAL).then(|| (text.replace('\t', " "), Mended::Tabs))
 }
 
 /// `&quot;` is in the comments of nearly all rules.
+#[inline]
 fn entities(text: &str) -> Option<(String, Mended)> {
     // The last one is in the names of the others, where it stands for itself.
     const NAMES: [(&str, &str); 5] = [("&quot;", "\""), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
@@ -116,6 +123,7 @@ fn entities(text: &str) -> Option<(String, Mended)> {
     })
 }
 
+#[inline]
 fn quotes(text: &str) -> Option<(String, Mended)> {
     const CURVED: [char; 2] = ['\u{201c}', '\u{201d}'];
     let is_quoted = |line: &&str| {
@@ -125,6 +133,7 @@ fn quotes(text: &str) -> Option<(String, Mended)> {
     (rules >= SEVERAL).then(|| (text.replace(CURVED, "\""), Mended::Quotes))
 }
 
+#[inline]
 fn dashes(text: &str) -> Option<(String, Mended)> {
     const DASHES: [char; 2] = ['\u{2013}', '\u{2014}'];
     const OPTIONS: [&str; 3] = ["comment ", "dport ", "to-destination "];

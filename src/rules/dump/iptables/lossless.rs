@@ -25,6 +25,7 @@ pub(super) fn sampled_lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The dump with its line breaks, if it lost them: one line holds many rules.
+#[inline]
 pub fn restore_line_breaks(text: &str) -> Option<String> {
     let sample = sample(text).as_bytes();
     let lines = memchr::memchr_iter(b'\n', sample).count();
@@ -32,6 +33,7 @@ pub fn restore_line_breaks(text: &str) -> Option<String> {
     (rules > lines + 1).then(|| broken_into_lines(text))
 }
 
+#[inline]
 fn broken_into_lines(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -64,6 +66,7 @@ fn broken_into_lines(text: &str) -> String {
 }
 
 /// The word at the start of `text`; blanks in double quotes do not part it.
+#[inline]
 fn next_word(text: &str) -> &str {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -76,6 +79,7 @@ fn next_word(text: &str) -> &str {
     &text[..at.min(text.len())]
 }
 
+#[inline]
 fn quoted_len(bytes: &[u8]) -> usize {
     let mut at = 1;
     while let Some(step) = memchr(b'"', &bytes[at..]) {
@@ -91,6 +95,7 @@ fn quoted_len(bytes: &[u8]) -> usize {
 ///
 /// Its elements mirror the command line: `<conditions>` holds modules with their options, `<actions>` the target
 /// (iptables, `iptables-xml.c`). `None` if this is not its output.
+#[inline]
 pub fn restore_xml(text: &str) -> Option<Result<String, String>> {
     sample(text).contains("<iptables-rules").then(|| Xml::default().run(text))
 }
@@ -105,6 +110,7 @@ struct Xml {
 }
 
 impl Xml {
+    #[inline]
     fn run(mut self, text: &str) -> Result<String, String> {
         let mut reader = Reader::from_str(text);
         loop {
@@ -128,6 +134,7 @@ impl Xml {
         }
     }
 
+    #[inline]
     fn open(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
         let name = element.name().as_ref().to_owned();
         let attribute = |key: &str| -> Result<Option<String>, String> {
@@ -173,6 +180,7 @@ impl Xml {
         Ok(())
     }
 
+    #[inline]
     fn close(&mut self) {
         match self.path.pop().as_deref() {
             Some("rule") => self.rules.push('\n'),
@@ -185,6 +193,7 @@ impl Xml {
         }
     }
 
+    #[inline]
     fn text(&mut self, value: &str) {
         // Only the innermost elements hold values; elsewhere text is indentation.
         if self.path.iter().any(|p| p == "conditions" || p == "actions") {

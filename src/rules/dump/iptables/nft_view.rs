@@ -13,6 +13,7 @@ use super::lossless::sample;
 pub const HIDDEN: &str = " --nft-match ";
 
 /// The rules in the form of `iptables-save`; `None` if `text` is no such listing.
+#[inline]
 pub fn restore_nft_view(text: &str) -> Option<String> {
     // `nft -a` has a handle behind it.
     let opens = |line: &str| {
@@ -32,6 +33,7 @@ struct View<'t> {
 }
 
 impl<'t> View<'t> {
+    #[inline]
     fn run(mut self, text: &'t str) -> String {
         for line in text.lines().map(str::trim) {
             let words: Vec<&str> = words(line);
@@ -70,6 +72,7 @@ impl<'t> View<'t> {
 }
 
 /// One rule behind `-A CHAIN`.
+#[inline]
 fn rule(mut words: &[&str]) -> String {
     let mut matches = String::new();
     let mut target = String::new();
@@ -87,6 +90,7 @@ fn rule(mut words: &[&str]) -> String {
 }
 
 /// Turns the words of a match into options; how many words it was.
+#[inline]
 fn match_of(words: &[&str], out: &mut String) -> Option<usize> {
     let (not, value, count) = match words {
         [_, _, "!=", value, ..] => (" !", *value, 4),
@@ -123,6 +127,7 @@ fn match_of(words: &[&str], out: &mut String) -> Option<usize> {
 }
 
 /// Turns the words of a verdict into `-j`; how many words it was.
+#[inline]
 fn target_of(words: &[&str], out: &mut String) -> Option<usize> {
     let _ = match words {
         ["jump", chain, ..] => return write!(out, " -j {chain}").ok().map(|()| 2),
@@ -141,6 +146,7 @@ fn target_of(words: &[&str], out: &mut String) -> Option<usize> {
 }
 
 /// Splits at blanks outside double quotes; `#` begins a remark.
+#[inline]
 fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();

@@ -18,6 +18,7 @@ const NUMBER: &str = r"^[ \t]*[0-9]+[:\t ][ \t]*";
 /// The text without what stands before its lines, and what stood before the first rule; nothing if it is a dump as it is.
 ///
 /// A number that belongs to a name stays what it is: rules of `node1` and `node2` in one text are no one table.
+#[inline]
 pub(super) fn without_prefixes(text: &str) -> Option<(String, String)> {
     let mut rules = sampled_lines(text).filter_map(|line| Some((line, rule(line)?)));
     let (first, at) = rules.next().filter(|(line, at)| may_be_prefix(&line[..*at]))?;
@@ -69,6 +70,7 @@ struct Quoting {
 }
 
 impl Quoting {
+    #[inline]
     fn of(prefix: &str, text: &str) -> Option<Self> {
         let quote = prefix.chars().next_back().filter(|last| matches!(last, '"' | '\''))?;
         // Nearly every rule of kube-proxy's has a comment in quotes.
@@ -78,6 +80,7 @@ impl Quoting {
 
     /// What stands in a string up to its closing quote, and whether that is there, with nothing behind it but what a list or an
     /// object has.
+    #[inline]
     fn unquoted(&self, text: &str) -> (String, bool) {
         let mut out = String::with_capacity(text.len());
         let mut chars = text.char_indices().peekable();
@@ -110,6 +113,7 @@ impl Quoting {
 }
 
 /// Where in the line a rule with its target begins, or the heading of a chain.
+#[inline]
 fn rule(line: &str) -> Option<usize> {
     let appends = || line.find("-A ").filter(|at| line[*at..].contains(" -j ") || line[*at..].contains(" -g "));
     let heads =
@@ -118,12 +122,14 @@ fn rule(line: &str) -> Option<usize> {
 }
 
 /// False for blanks, which do no harm, for counters of a rule, and for the command that appends it.
+#[inline]
 fn may_be_prefix(text: &str) -> bool {
     let is_counters = text.starts_with('[') && text.trim_end().ends_with(']') && text.contains(':');
     !text.trim().is_empty() && !is_counters && !text.contains("tables") && text.len() < 200
 }
 
 /// What matches the like of `prefix` before other lines. Blanks at its end may be gone from lines that had nothing else.
+#[inline]
 fn pattern(prefix: &str) -> Option<Regex> {
     if let Some(number) =
         Regex::new(NUMBER).ok().filter(|number| number.find(prefix).is_some_and(|found| found.end() == prefix.len()))

@@ -16,6 +16,7 @@ const MAX_DENOMINATOR: u32 = 1000;
 
 impl<'d> Survey<'d> {
     /// Explains `service`, which was made from `sketch`, rule by rule.
+    #[inline]
     pub fn walkthrough(&self, sketch: &Sketch<'d>, service: &ServicePort) -> Walkthrough {
         let mut told = HashSet::new();
         let frontends = sketch.frontends.iter().map(|frontend| {
@@ -32,6 +33,7 @@ impl<'d> Survey<'d> {
     }
 
     /// A rule that catches a frontend, and those of the chains between it and the pools, which are told once.
+    #[inline]
     fn frontend_rule(
         &self,
         sketch: &Sketch<'d>,
@@ -60,6 +62,7 @@ impl<'d> Survey<'d> {
         }
     }
 
+    #[inline]
     fn pool_rules(&self, sketch: &Sketch<'d>, pool: &Pool) -> PoolWalkthrough {
         let mut steps = PoolWalkthrough { head: Vec::new(), endpoints: vec![Vec::new(); pool.endpoints.len()] };
         let Some(nat) = self.nat(sketch.family) else { return steps };
@@ -105,6 +108,7 @@ impl<'d> Survey<'d> {
     }
 }
 
+#[inline]
 fn note(raw: RawRule<'_>, meaning: &dyn Fn(&Rule<'_>) -> String) -> RuleNote {
     let meaning = match raw.parse() {
         Ok(rule) => meaning(&rule),
@@ -114,6 +118,7 @@ fn note(raw: RawRule<'_>, meaning: &dyn Fn(&Rule<'_>) -> String) -> RuleNote {
 }
 
 /// A rule of KUBE-SERVICES or KUBE-NODEPORTS.
+#[inline]
 fn in_portal(rule: &Rule<'_>) -> String {
     let Some(target) = &rule.target else { return "does nothing but count".to_owned() };
     let to = match (destination(rule), single_port(rule)) {
@@ -139,6 +144,7 @@ fn in_portal(rule: &Rule<'_>) -> String {
 }
 
 /// A rule of KUBE-EXT, KUBE-XLB or KUBE-FW.
+#[inline]
 fn between_chains(chain: ChainKind, rule: &Rule<'_>) -> String {
     let Some(target) = &rule.target else {
         return "does nothing but say so: the filter table does the dropping".to_owned();
@@ -161,6 +167,7 @@ fn between_chains(chain: ChainKind, rule: &Rule<'_>) -> String {
 }
 
 /// A rule of the chain that spreads connections, where `left` of them arrive; `None` if that cannot be told.
+#[inline]
 fn in_pool(rule: &Rule<'_>, left: Option<f64>, leads_to_endpoint: bool) -> String {
     let Some(target) = &rule.target else { return "does nothing but count".to_owned() };
     if ChainKind::of(target.name) == ChainKind::MarkMasquerade {
@@ -189,6 +196,7 @@ fn in_pool(rule: &Rule<'_>, left: Option<f64>, leads_to_endpoint: bool) -> Strin
 }
 
 /// A rule of an endpoint's own chain.
+#[inline]
 fn in_endpoint(rule: &Rule<'_>) -> String {
     let Some(target) = &rule.target else { return "does nothing but count".to_owned() };
     let marks = matches!(ChainKind::of(target.name), ChainKind::MarkMasquerade) || target.name == "MARK";
@@ -208,6 +216,7 @@ fn in_endpoint(rule: &Rule<'_>) -> String {
 }
 
 /// A rule of the filter table.
+#[inline]
 fn refusal(rule: &Rule<'_>) -> String {
     let how = match rule.target.as_ref().map(|t| t.name) {
         Some("DROP") => "dropped without an answer",
@@ -224,6 +233,7 @@ fn refusal(rule: &Rule<'_>) -> String {
 }
 
 /// Rules kube-proxy does not write.
+#[inline]
 fn general(rule: &Rule<'_>) -> String {
     match &rule.target {
         None => "does nothing but count".to_owned(),
@@ -237,6 +247,7 @@ fn general(rule: &Rule<'_>) -> String {
     }
 }
 
+#[inline]
 fn masquerade(rule: &Rule<'_>) -> String {
     let who = match sources(rule) {
         Sources::All => "every client is masqueraded: it".to_owned(),
@@ -255,6 +266,7 @@ enum Sources {
     Node,
 }
 
+#[inline]
 fn sources(rule: &Rule<'_>) -> Sources {
     rule.matches
         .iter()
@@ -267,6 +279,7 @@ fn sources(rule: &Rule<'_>) -> Sources {
         .unwrap_or(Sources::All)
 }
 
+#[inline]
 fn destination(rule: &Rule<'_>) -> Option<Network> {
     rule.matches.iter().find_map(|m| match m {
         Match::Destination { not: false, network } => Network::parse(network),
@@ -274,6 +287,7 @@ fn destination(rule: &Rule<'_>) -> Option<Network> {
     })
 }
 
+#[inline]
 fn remembered<'r>(rule: &Rule<'r>) -> Option<&'r str> {
     rule.matches.iter().find_map(|m| match m {
         Match::Recent(recent) if recent.verb != RecentVerb::Set => recent.seconds,
@@ -282,6 +296,7 @@ fn remembered<'r>(rule: &Rule<'r>) -> Option<&'r str> {
 }
 
 /// The part a balancing rule takes, 0..=1; `None` for a rule that is no choice between endpoints.
+#[inline]
 fn balance(rule: &Rule<'_>) -> Option<f64> {
     if remembered(rule).is_some() {
         return None;
@@ -296,6 +311,7 @@ fn balance(rule: &Rule<'_>) -> Option<f64> {
 }
 
 /// `1/3`, `2/3`, `1/500`; a percentage where no simple fraction is meant.
+#[inline]
 fn fraction(part: f64) -> String {
     // Probabilities of old kube-proxies and of textbooks have four or five decimals; with larger denominators such a
     // rounded number would fit some fraction by chance.

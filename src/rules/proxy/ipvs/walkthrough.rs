@@ -6,6 +6,7 @@ use crate::dump::ipvs::{RealServer, VirtualServer};
 
 impl Survey<'_> {
     /// The servers that make `port` of `sketch`.
+    #[inline]
     pub fn walkthrough(&self, sketch: &Sketch<'_>, port: &ServicePort) -> Walkthrough {
         let servers: Vec<&VirtualServer<'_>> = sketch.servers().flatten().copied().collect();
         let frontends = sketch.servers().map(|servers| servers.iter().map(|server| of_server(server)).collect());
@@ -30,6 +31,7 @@ impl Survey<'_> {
     }
 }
 
+#[inline]
 fn of_server(server: &VirtualServer<'_>) -> RuleNote {
     let scheduler = server.scheduler.unwrap_or("unknown scheduler");
     let stay = server.persistent.map(|seconds| format!(", clients stay with their endpoint for {seconds} s"));
@@ -49,6 +51,7 @@ fn of_server(server: &VirtualServer<'_>) -> RuleNote {
     }
 }
 
+#[inline]
 fn of_real(real: &RealServer) -> RuleNote {
     let weight = real.weight.map_or_else(|| "?".to_owned(), |weight| weight.to_string());
     let meaning = if real.weight == Some(0) { "draining: no new connections" } else { "connections go there" };

@@ -6,6 +6,7 @@ use crate::dump::nft::{Data, Element, Key, RawRule, Rule, Selector, Statement, T
 
 impl Survey<'_> {
     /// The rules that make `port` of `sketch`, step by step.
+    #[inline]
     pub fn walkthrough(&self, sketch: &Sketch<'_>, port: &ServicePort) -> Walkthrough {
         let Some(family) = self.in_family(sketch.family) else { return Walkthrough::default() };
         let table = family.ruleset.table;
@@ -26,6 +27,7 @@ impl Survey<'_> {
     }
 }
 
+#[inline]
 fn of_element(element: &Element<'_>) -> RuleNote {
     let data = element.data.unwrap_or_default();
     let text = format!("{} : {data}", element.key);
@@ -43,6 +45,7 @@ fn of_element(element: &Element<'_>) -> RuleNote {
 }
 
 /// Rules between a map and a pool: those of external and firewall chains.
+#[inline]
 fn between(table: &Table<'_>, element: &Element<'_>) -> Vec<RuleNote> {
     let Some(Verdict::Goto(name) | Verdict::Jump(name)) = element.data.and_then(Verdict::parse) else {
         return Vec::new();
@@ -53,6 +56,7 @@ fn between(table: &Table<'_>, element: &Element<'_>) -> Vec<RuleNote> {
     table.chain(name).into_iter().flat_map(|chain| &chain.rules).map(note).collect()
 }
 
+#[inline]
 fn of_pool(table: &Table<'_>, pool: &Pool) -> PoolWalkthrough {
     let of_endpoints: Vec<u32> = pool.endpoints.iter().flat_map(|e| &e.rules).map(|rule| rule.line).collect();
     let chain = table.chain(&pool.chain);
@@ -71,15 +75,18 @@ fn of_pool(table: &Table<'_>, pool: &Pool) -> PoolWalkthrough {
     }
 }
 
+#[inline]
 fn is_of_affinity(raw: &RawRule<'_>) -> bool {
     let by_set = |s: &Statement<'_>| matches!(s, Statement::Match { key, value: Data::Named(_), .. } if *key == [Selector::SourceAddress]);
     Rule::parse(raw.text).statements.iter().any(by_set)
 }
 
+#[inline]
 fn note(raw: &RawRule<'_>) -> RuleNote {
     RuleNote { line: raw.line, text: raw.text.to_owned(), meaning: meaning(&Rule::parse(raw.text)) }
 }
 
+#[inline]
 fn meaning(rule: &Rule<'_>) -> String {
     let limited = rule.statements.iter().find_map(|s| match s {
         Statement::Match { key, not, value, .. } if *key == [Selector::SourceAddress] => {
