@@ -81,6 +81,25 @@ impl<'t> Envelope<'t> {
     }
 }
 
+/// The head, without the name, of an object that begins with its version and kind, as kubectl writes most of them: such an object
+/// is not gone through for it. `None` for any other.
+pub fn opening(object: &str) -> Option<Head> {
+    let (version, rest) = member(object.trim_start().strip_prefix('{')?, "apiVersion")?;
+    let (kind, _) = member(rest.trim_start().strip_prefix(',')?, "kind")?;
+    Some(Head { kind: Some(kind.to_owned()), api_version: Some(version.to_owned()), metadata: None })
+}
+
+/// The value of the member called `name` that `text` begins with, a string without escapes, and what follows.
+fn member<'t>(text: &'t str, name: &str) -> Option<(&'t str, &'t str)> {
+    let (key, rest) = string(text)?;
+    (key == name).then(|| string(rest.trim_start().strip_prefix(':')?)).flatten()
+}
+
+fn string(text: &str) -> Option<(&str, &str)> {
+    let (string, rest) = text.trim_start().strip_prefix('"')?.split_once('"')?;
+    (!string.contains('\\')).then_some((string, rest))
+}
+
 /// The head of an object: what it is, not what is in it.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default, expecting = "an object")]
@@ -148,7 +167,25 @@ impl Head {
 
 #[cfg(test)]
 mod tests {
-    use super::dense;
+    use super::{dense, opening};
+
+    #[test]
+    fn the_kind_is_told_by_the_first_members() {
+        let kind = |text: &str| opening(text).and_then(|head| Some((head.api_version?, head.kind?)));
+        let service = Some(("v1".to_owned(), "Service".to_owned()));
+        assert_eq!(kind(r#"{"apiVersion":"v1","kind":"Service","metadata":{}}"#), service);
+        assert_eq!(kind("{\n\"apiVersion\": \"v1\",\n\"kind\": \"Service\"}"), service);
+        for other in [
+            r#"{"kind":"Service","apiVersion":"v1"}"#,
+            r#"{"apiVersion":"v1","kind":null}"#,
+            r#"{"apiVersion":"v\u0031","kind":"Service"}"#,
+            r#"{"apiVersion":"v1" "kind":"Service"}"#,
+            "{",
+            "",
+        ] {
+            assert_eq!(kind(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn only_indentation_is_left_out() {

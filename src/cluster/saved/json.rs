@@ -78,7 +78,8 @@ pub(super) fn objects(text: &str, items: &[&str], list: Option<&Head>, saved: &m
     let one = |item: &str, room: &mut String| -> Result<(Object, Option<String>), Bad> {
         let dense = outline::dense(item, room);
         // Where something is wrong, the text as it is tells.
-        let head = outline::head(dense).or_else(|_| outline::head(item));
+        let head = || outline::head(dense).or_else(|_| outline::head(item));
+        let head = outline::opening(dense).map_or_else(head, Ok);
         object(text, (item, dense), &head.map_err(|error| bad(text, item, &error, None))?, list)
     };
     let bytes: usize = items.iter().map(|item| item.len()).sum();
@@ -136,7 +137,8 @@ pub(super) fn object(
     let Some(known) = Kind::of(kind, version) else { return Ok((Object::Nothing, Some(Kind::other(kind, version)))) };
     let read = |text: &str| known.deserialize(&mut serde_json::Deserializer::from_str(text));
     let object = read(dense).or_else(|_| read(raw));
-    Ok((object.map_err(|error| bad(text, raw, &error, Some(&head.names(kind))))?, None))
+    let names = || outline::head(raw).as_ref().unwrap_or(head).names(kind);
+    Ok((object.map_err(|error| bad(text, raw, &error, Some(&names())))?, None))
 }
 
 /// Line and column, from 1, at which `part` of `text` begins.
