@@ -19,6 +19,8 @@ fn main() {
         // Finding and preparing libgcc_s.so takes a tenth of what a short run takes. What is needed of it is in this archive.
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
     }
+    // Before the mathematics that one library brings, so that each name is looked for where nearly all of them are.
+    println!("cargo::rustc-link-lib=dylib=c");
     if of("PROFILE") == "release" {
         for argument in smaller(&PathBuf::from(of("OUT_DIR"))) {
             println!("cargo::rustc-link-arg-bins={argument}");
