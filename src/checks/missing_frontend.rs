@@ -1,5 +1,6 @@
 //! An address or node port of the Service is not captured: connections to it go on untranslated.
 
+use std::cell::LazyCell;
 use std::net::IpAddr;
 
 use super::rivals::Rivals;
@@ -44,6 +45,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     shut_out(input, found);
     let rivals = Rivals::of(input);
     let closed = without_node_ports(input, found);
+    let acting = LazyCell::new(|| with_node_ports(input));
     for (at, port) in input.ports() {
         for drift in port.drifts() {
             if rivals.holder(port, drift).is_some() || closed.contains(&port.family) && is_of_node_port(drift) {
@@ -54,7 +56,9 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
                 Drift::MissingFrontend { kind, address, port: number, refused, .. } if !port.pools.is_empty() => {
                     (kind, address, number, refused, true)
                 }
-                Drift::NotRefused { kind, address, port: number } if !is_unasked(input, port, (address, number)) => {
+                Drift::NotRefused { kind, address, port: number }
+                    if !is_unasked(input, port, (address, number), &acting) =>
+                {
                     (kind, address, number, None, false)
                 }
                 _ => continue,
@@ -96,23 +100,28 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
     }
 }
 
-/// True if a rule refuses clients there that packets do not get to, which is told as what they lack: a hook, or addresses of the
-/// node at which node ports are open.
-fn is_unasked(input: &Input<'_, '_>, port: &ServicePort, at: (Option<IpAddr>, u16)) -> bool {
-    let refuses = |f: &Frontend| f.refusal.is_some() && (f.address, f.port) == (at.0, Some(at.1));
-    let lacks_hook = |wiring: &Wiring| wiring.missing_hooks.iter().any(|hook| hook.table == "filter");
+/// Families in which packets to some node port get to a rule.
+fn with_node_ports(input: &Input<'_, '_>) -> Vec<Family> {
     let acts =
         |f: &Frontend| f.kind == FrontendKind::NodePort && f.routes.iter().any(|route| route.verdict != Verdict::None);
-    let are_open = || input.ports().any(|(_, one)| one.family == port.family && one.frontends.iter().any(acts));
+    let is_acting =
+        |family: &Family| input.ports().any(|(_, port)| port.family == *family && port.frontends.iter().any(acts));
+    [Family::Ipv4, Family::Ipv6].into_iter().filter(is_acting).collect()
+}
+
+/// True if a rule refuses clients there that packets do not get to, which is told as what they lack: a hook, or addresses of the
+/// node at which node ports are open. `acting` are the families in which some are.
+fn is_unasked(input: &Input<'_, '_>, port: &ServicePort, at: (Option<IpAddr>, u16), acting: &[Family]) -> bool {
+    let refuses = |f: &Frontend| f.refusal.is_some() && (f.address, f.port) == (at.0, Some(at.1));
+    let lacks_hook = |wiring: &Wiring| wiring.missing_hooks.iter().any(|hook| hook.table == "filter");
     port.frontends.iter().any(refuses)
-        && (input.wiring(port.family).is_some_and(lacks_hook) || at.0.is_none() && !are_open())
+        && (input.wiring(port.family).is_some_and(lacks_hook) || at.0.is_none() && !acting.contains(&port.family))
 }
 
 /// Families in which not one node port is open, which is told once.
 fn without_node_ports(input: &Input<'_, '_>, found: &mut Found) -> Vec<Family> {
     let mut closed = Vec::new();
-    for family in [Family::Ipv4, Family::Ipv6] {
-        let Some(missing) = closed_node_ports(input, family) else { continue };
+    for (family, missing) in closed_node_ports(input) {
         closed.push(family);
         let node = input.node();
         if input.node_ports() == NodePorts::Loopback {
@@ -132,12 +141,12 @@ fn without_node_ports(input: &Input<'_, '_>, found: &mut Found) -> Vec<Family> {
     closed
 }
 
-/// How many service ports lack their node port, if not one is open in the family though several Services have one: kube-proxy
-/// opens all of them on the same addresses, and none where it was told to use addresses that the node does not have, or only
-/// loopback ones, which nftables and IPVS leave out (`nodePortAddresses`).
-pub(super) fn closed_node_ports(input: &Input<'_, '_>, family: Family) -> Option<usize> {
+/// Families in which not one node port is open though several Services have one, with the number of service ports that lack
+/// theirs: kube-proxy opens all of them on the same addresses, and none where it was told to use addresses that the node does not
+/// have, or only loopback ones, which nftables and IPVS leave out (`nodePortAddresses`).
+pub(super) fn closed_node_ports(input: &Input<'_, '_>) -> Vec<(Family, usize)> {
     let ipvs = match input.mode() {
-        Mode::Iptables => return None,
+        Mode::Iptables => return Vec::new(),
         mode => mode == Mode::Ipvs,
     };
     let on_purpose = input.node_ports() == NodePorts::Loopback;
@@ -149,11 +158,14 @@ pub(super) fn closed_node_ports(input: &Input<'_, '_>, family: Family) -> Option
     let leads = |port: &ServicePort| any(port, |frontend| frontend.routes.iter().any(|route| route.verdict.is_pool()));
     let is_open = |port: &ServicePort| if ipvs { has_rules(port) } else { leads(port) };
     let is_missing = |port: &ServicePort| port.drifts().iter().any(is_of_node_port) && (ipvs || has_rules(port));
-    let ports = || input.ports().map(|(_, port)| port).filter(move |port| port.family == family);
-    let missing = ports().filter(|port| is_missing(port)).count();
-    // Of few Services it is no wonder.
-    let is_telling = missing > 0 && (on_purpose || missing > 1 && !input.narrowed);
-    (is_telling && !ports().any(is_open)).then_some(missing)
+    let closed = |family| {
+        let ports = || input.ports().map(|(_, port)| port).filter(move |port| port.family == family);
+        let missing = ports().filter(|port| is_missing(port)).count();
+        // Of few Services it is no wonder.
+        let is_telling = missing > 0 && (on_purpose || missing > 1 && !input.narrowed);
+        (is_telling && !ports().any(is_open)).then_some((family, missing))
+    };
+    [Family::Ipv4, Family::Ipv6].into_iter().filter_map(closed).collect()
 }
 
 fn is_of_node_port(drift: &Drift) -> bool {

@@ -1,6 +1,7 @@
 //! A service port with usable endpoints has no rules: its clients get nowhere from this node.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 
 use super::missing_frontend::closed_node_ports;
 use super::rivals::Rivals;
@@ -21,6 +22,7 @@ pub(super) static CHECK: Check = Check {
 
 fn run(input: &Input<'_, '_>, found: &mut Found) {
     let rivals = Rivals::of(input);
+    let closed = LazyCell::new(|| closed_node_ports(input));
     super::skip_unread(input, found);
     for (at, port) in input.ports() {
         let Some(about) = &port.about else { continue };
@@ -32,7 +34,7 @@ fn run(input: &Input<'_, '_>, found: &mut Found) {
             let lost = lost(port);
             // Where no node port is open at all, that is told once.
             let of_node_ports = lost.iter().all(|frontend| frontend.kind == FrontendKind::NodePort);
-            if !of_node_ports || closed_node_ports(input, port.family).is_none() {
+            if !of_node_ports || !closed.iter().any(|(family, _)| *family == port.family) {
                 found.add(finding(input, &rivals, found.on(at, port), (port, &lost)));
             }
         }

@@ -76,8 +76,14 @@ fn of_ipvs(capture: Capture, notes: &mut Vec<String>) -> Vec<Capture> {
     if !is_worth_it {
         return vec![capture];
     }
-    let mut languages: Vec<Language> = text.lines().filter_map(Language::of).collect();
-    let first = languages.first().copied();
+    let Some(mut now) = text.lines().find_map(Language::of) else { return vec![capture] };
+    // A line that tells nothing belongs to the ones above it.
+    let of_line = |line| {
+        now = Language::of(line).unwrap_or(now);
+        now
+    };
+    let of_lines: Vec<Language> = text.lines().map(of_line).collect();
+    let mut languages = of_lines.clone();
     languages.order();
     languages.dedup();
     let tells_of_ipvs = languages.iter().any(|language| matches!(language, Language::Servers | Language::Sets));
@@ -88,17 +94,15 @@ fn of_ipvs(capture: Capture, notes: &mut Vec<String>) -> Vec<Capture> {
     let (last, others) = words.split_last().unwrap_or((&"", &[]));
     notes.push(format!("{} holds {} and {last}: each was read by itself", capture.label, others.join(", ")));
     let part = |wanted: Language| {
-        let mut now = first;
         let mut kept = String::with_capacity(text.len());
-        for line in text.lines() {
-            now = Language::of(line).or(now);
-            if now == Some(wanted) {
+        for (line, language) in text.lines().zip(&of_lines) {
+            if *language == wanted {
                 kept.push_str(line);
             }
             kept.push('\n');
         }
         // A line that the text ends in is one in its part too.
-        if now == Some(wanted) && !text.ends_with('\n') {
+        if of_lines.last() == Some(&wanted) && !text.ends_with('\n') {
             kept.pop();
         }
         Capture { label: capture.label.clone(), text: kept.into(), command: None }
