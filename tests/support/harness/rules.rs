@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use kube_ipt::dataplane::Address;
 use kube_ipt::dump::iptables::{
-    Dump, Hints, Match, Ports, RawRule, Rule, Section, Statistic, Usual, restore_line_breaks, restore_nft_view,
+    Dump, Hints, Match, Ports, RawRule, Rule, Section, Statistic, Usual, mend, restore_line_breaks, restore_nft_view,
     restore_xml,
 };
 use kube_ipt::proxy::iptables::{Translation, joined, translation};
@@ -16,7 +16,9 @@ const KEPT: usize = 100;
 pub(super) fn holds(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     every_line_is_accounted_for(&text);
-    let restored = [restore_line_breaks(&text), restore_xml(&text).and_then(Result::ok), restore_nft_view(&text)];
+    let mended = mend(&text).map(|(mended, _)| mended);
+    let restored =
+        [restore_line_breaks(&text), restore_xml(&text).and_then(Result::ok), restore_nft_view(&text), mended];
     for restored in restored.iter().flatten() {
         // Names that a form repeats in every line, and escapes.
         assert!(restored.len() <= 64 * text.len() + 1024, "{} bytes became {}", text.len(), restored.len());
